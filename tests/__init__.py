@@ -1,0 +1,1 @@
+"""Tests of the Zaptec integration, its API package and the simulator."""
