@@ -1,0 +1,155 @@
+"""Keeps the message subscription of each installation alive."""
+
+import asyncio
+import random
+import ssl
+from time import monotonic
+
+from homeassistant.core import HomeAssistant, callback
+
+from .api import (
+    Subscription,
+    ZaptecAuthenticationError,
+    ZaptecError,
+    ZaptecPermissionError,
+)
+from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushStatus
+from .coordinator import ZaptecCoordinator
+
+# A pause grows with the outage: by a fifth of it, so that a link is back
+# within a fifth of the time it was away, and a long outage costs few requests.
+PAUSE_SHARE = 0.2
+PAUSE_MIN = 1.0
+PAUSE_MAX = 300.0
+
+# A link that lived shorter than this has not ended the outage (seconds).
+HEALTHY_TIME = 60.0
+
+
+class Push:
+    """The links to all installations of an account."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        coordinator: ZaptecCoordinator,
+        ssl_context: ssl.SSLContext,
+    ) -> None:
+        """Initialize the links."""
+        self._hass = hass
+        self._coordinator = coordinator
+        self._ssl_context = ssl_context
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Which faults of messages were logged: once each, whatever the reconnects.
+        self._reported: set[str] = set()
+
+    @callback
+    def start(self) -> None:
+        """Keep one link per installation, as long as the entry is loaded."""
+        self._follow_discovery()
+        self._coordinator.config_entry.async_on_unload(
+            self._coordinator.async_add_listener(self._follow_discovery)
+        )
+
+    @callback
+    def _follow_discovery(self) -> None:
+        """Start the links of new installations, end those of removed ones."""
+        for installation_id in self._tasks.keys() - self._coordinator.links.keys():
+            self._tasks.pop(installation_id).cancel()
+        for installation_id in self._coordinator.links.keys() - self._tasks.keys():
+            self._tasks[installation_id] = (
+                self._coordinator.config_entry.async_create_background_task(
+                    self._hass,
+                    self._keep(installation_id),
+                    name=f"{DOMAIN} push {installation_id}",
+                )
+            )
+
+    async def _keep(self, installation_id: str) -> None:
+        """Listen to an installation for ever, whatever happens to the link."""
+        down_since: float | None = None
+        while True:
+            connected_at: float | None = None
+            status = PushStatus.DISCONNECTED
+            try:
+                async with await self._subscription(installation_id) as stream:
+                    connected_at = monotonic()
+                    self._report(installation_id, PushStatus.CONNECTED)
+                    async for observation in stream:
+                        self._coordinator.apply([observation])
+                reason = "it ended"
+            except ZaptecPermissionError as err:
+                status, reason = PushStatus.NOT_PERMITTED, str(err)
+            except ZaptecAuthenticationError as err:
+                reason = str(err)
+                self._coordinator.config_entry.async_start_reauth(self._hass)
+            except ZaptecError as err:
+                reason = str(err)
+            except Exception as err:  # noqa: BLE001
+                # Whatever it is, charging goes on, and so must the push. It is
+                # logged below, but only once.
+                reason = type(err).__name__
+                if reason not in self._reported:
+                    self._reported.add(reason)
+                    LOGGER.exception("Unexpected error in the push of an installation")
+            self._report(installation_id, status, reason)
+
+            now = monotonic()
+            if connected_at is not None and now - connected_at >= HEALTHY_TIME:
+                down_since = None
+            if down_since is None:
+                down_since = now
+            await asyncio.sleep(self._pause(status, now - down_since))
+
+    async def _subscription(self, installation_id: str) -> Subscription:
+        """Return a new subscription.
+
+        Host and key may change at any time, so the vendor asks to fetch them
+        before every connect (Integrating with Zaptec charging systems,
+        Credentials).
+        """
+        client = self._coordinator.client
+        try:
+            details = await client.connection_details(installation_id)
+        except ZaptecPermissionError, ZaptecAuthenticationError:
+            raise
+        except ZaptecError:
+            self._coordinator.set_link(installation_id, cloud_answers=False)
+            raise
+        self._coordinator.set_link(installation_id, cloud_answers=True)
+        return Subscription(
+            details,
+            ssl_context=self._ssl_context,
+            allow_plain=client.allows_plain_bus,
+            reported=self._reported,
+        )
+
+    @staticmethod
+    def _pause(status: PushStatus, outage: float) -> float:
+        """Return the seconds to wait before the next attempt."""
+        if status is PushStatus.NOT_PERMITTED:
+            return DISCOVERY_INTERVAL.total_seconds()
+        longest = min(max(outage * PAUSE_SHARE, PAUSE_MIN), PAUSE_MAX)
+        return random.uniform(longest / 2, longest)
+
+    @callback
+    def _report(
+        self, installation_id: str, status: PushStatus, reason: str | None = None
+    ) -> None:
+        """Note a link's status; log when it was lost and when it is back."""
+        if (link := self._coordinator.links.get(installation_id)) is None:
+            return
+        if reason:
+            LOGGER.debug("Push of installation %s: %s", installation_id, reason)
+        if status is link.status:
+            return
+        if status is PushStatus.CONNECTED and link.status is not PushStatus.CONNECTING:
+            LOGGER.info("Push is back for installation %s", installation_id)
+        elif status is PushStatus.NOT_PERMITTED:
+            LOGGER.info(
+                "Push is not permitted for installation %s: polling its chargers",
+                installation_id,
+            )
+        elif status is PushStatus.DISCONNECTED:
+            LOGGER.info("Push is lost for installation %s: %s", installation_id, reason)
+        self._coordinator.set_link(installation_id, status=status)

@@ -1,0 +1,140 @@
+"""Reads the whole state of a charger over REST, where push cannot tell it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from .api import Observation, Priority, ZaptecClient, ZaptecError
+from .const import LOGGER
+
+# The cloud answers /state from a cache of 15 s (API usage guidelines): what is
+# read sooner may be older than what was read before it.
+CACHE_TIME = 15.0
+
+# Polling asks for one charger a second at most, whatever the number of chargers.
+POLL_SPACING = 1.0
+
+# Enough to keep the rate limiter busy at the latency of the real cloud.
+PARALLEL_READINGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """When a charger is to be read (monotonic seconds), and how urgently."""
+
+    due: float
+    priority: Priority
+    poll: bool
+
+
+class StateReader:
+    """A queue of chargers whose state is to be read, each at most once at a time."""
+
+    def __init__(
+        self,
+        client: ZaptecClient,
+        *,
+        on_state: Callable[[str, list[Observation]], None],
+        on_failure: Callable[[str, ZaptecError], None],
+    ) -> None:
+        """Initialize the reader.
+
+        Args:
+            client: Where to read.
+            on_state: Called with the charger's id and its observations.
+            on_failure: Called with the charger's id and what went wrong.
+
+        """
+        self._client = client
+        self._on_state = on_state
+        self._on_failure = on_failure
+        self._readings: dict[str, _Reading] = {}
+        self._running: set[str] = set()
+        self._last_read: dict[str, float] = {}
+        self._next_poll = 0.0
+        self._wake = asyncio.Event()
+
+    def has_read(self, charger_id: str) -> bool:
+        """Return whether this charger was ever read."""
+        return charger_id in self._last_read
+
+    def read(self, charger_id: str, *, first: bool = False) -> None:
+        """Read a charger as soon as the cloud has something newer to say.
+
+        Args:
+            charger_id: The charger.
+            first: Whether a person waits for the first values of its entities.
+
+        """
+        priority = Priority.FIRST_STATE if first else Priority.BACKGROUND
+        self._schedule(charger_id, _Reading(monotonic(), priority, poll=False))
+
+    def poll(self, charger_id: str, delay: float) -> None:
+        """Read a charger in `delay` seconds, in its turn among all polled ones."""
+        self._schedule(
+            charger_id, _Reading(monotonic() + delay, Priority.BACKGROUND, poll=True)
+        )
+
+    def forget(self, charger_id: str) -> None:
+        """Drop what is planned for a charger."""
+        self._readings.pop(charger_id, None)
+
+    def _schedule(self, charger_id: str, reading: _Reading) -> None:
+        """Put a reading in place of the one that is planned."""
+        self._readings[charger_id] = reading
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Read what falls due, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                pause = self._start_due(group)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+
+    def _start_due(self, group: asyncio.TaskGroup) -> float | None:
+        """Start the readings that are due; return the seconds until the next one."""
+        now = monotonic()
+        pause: float | None = None
+        for charger_id, reading in sorted(
+            self._readings.items(), key=lambda item: item[1].due
+        ):
+            if len(self._running) >= PARALLEL_READINGS:
+                return None
+            if charger_id in self._running:
+                continue
+            due = reading.due
+            if (last := self._last_read.get(charger_id)) is not None:
+                due = max(due, last + CACHE_TIME)
+            if reading.poll:
+                due = max(due, self._next_poll)
+            if due > now:
+                pause = min(due - now, pause) if pause is not None else due - now
+                continue
+            if reading.poll:
+                self._next_poll = now + POLL_SPACING
+            del self._readings[charger_id]
+            self._running.add(charger_id)
+            group.create_task(self._read(charger_id, reading.priority))
+        return pause
+
+    async def _read(self, charger_id: str, priority: Priority) -> None:
+        """Read one charger and pass on what came of it."""
+        LOGGER.debug("Reading the state of charger %s", charger_id)
+        try:
+            observations = await self._client.charger_state(
+                charger_id, priority=priority
+            )
+        except ZaptecError as err:
+            LOGGER.debug("Charger %s could not be read: %s", charger_id, err)
+            self._on_failure(charger_id, err)
+        else:
+            self._last_read[charger_id] = monotonic()
+            self._on_state(charger_id, observations)
+        finally:
+            self._running.discard(charger_id)
+            self._wake.set()
