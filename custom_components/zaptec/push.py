@@ -85,7 +85,7 @@ class Push:
                 self._coordinator.config_entry.async_start_reauth(self._hass)
             except ZaptecError as err:
                 reason = str(err)
-            except Exception as err:  # noqa: BLE001
+            except Exception as err:
                 # Whatever it is, charging goes on, and so must the push. It is
                 # logged below, but only once.
                 reason = type(err).__name__
