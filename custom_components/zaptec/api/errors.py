@@ -1,0 +1,103 @@
+"""Everything that can go wrong with the Zaptec cloud."""
+
+from typing import Literal
+
+type SubscriptionFault = Literal[
+    "connection",
+    "unauthorized",
+    "not_found",
+    "disabled",
+    "busy",
+    "timeout",
+    "closed",
+    "error",
+]
+
+
+class ZaptecError(Exception):
+    """Something went wrong with the Zaptec cloud."""
+
+
+class ZaptecConnectionError(ZaptecError):
+    """No answer: name not resolved, refused, reset, TLS, or time-out."""
+
+
+class ZaptecAuthenticationError(ZaptecError):
+    """The cloud does not take the user name and password, or the token."""
+
+
+class ZaptecPermissionError(ZaptecError):
+    """The account may not do this.
+
+    The cloud says so with 403, and for some documents with an empty answer.
+    """
+
+
+class ZaptecBusyError(ZaptecError):
+    """The cloud asks to come back later (429 or 503)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Initialize the error.
+
+        Args:
+            message: What happened.
+            retry_after: Seconds to wait, if the cloud told.
+
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ZaptecServerError(ZaptecError):
+    """The cloud failed, or answered with a status that nobody expects."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """Initialize the error.
+
+        Args:
+            message: What happened.
+            status: The HTTP status.
+
+        """
+        super().__init__(message)
+        self.status = status
+
+
+class ZaptecNotFoundError(ZaptecError):
+    """The cloud does not know the object, or does not show it to this account."""
+
+
+class ZaptecRejectedError(ZaptecError):
+    """The cloud understood the request and refused it."""
+
+    def __init__(self, code: int, details: str | None = None) -> None:
+        """Initialize the error.
+
+        Args:
+            code: The vendor's error code (GET /api/constants, ErrorCodes), or
+                the HTTP status where there is none.
+            details: The vendor's words, if there are any.
+
+        """
+        super().__init__(f"{details} ({code})" if details else f"Refused ({code})")
+        self.code = code
+        self.details = details
+
+
+class ZaptecResponseError(ZaptecError):
+    """The cloud answered with something that can't be understood."""
+
+
+class SubscriptionError(ZaptecError):
+    """A message subscription could not be opened, or has ended."""
+
+    def __init__(self, reason: SubscriptionFault, message: str) -> None:
+        """Initialize the error.
+
+        Args:
+            reason: What kind of fault it was.
+            message: What happened.
+
+        """
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,651 @@
+"""What the Zaptec cloud tells, as plain objects.
+
+Parsing is tolerant: the cloud leaves out what is empty and what the account's
+role may not see, so each field but an id may be None, and a field of an unusual
+type counts as missing. Addresses, positions, contacts, and PINs are not kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum, IntEnum, IntFlag
+from typing import Any, Self
+
+from .ocmf import read_meter
+from .tolerant import (
+    log_once,
+    parse_bool,
+    parse_enum,
+    parse_float,
+    parse_id,
+    parse_int,
+    parse_moment,
+    parse_object,
+    parse_text,
+    parse_timestamp,
+    parse_uuid,
+)
+
+__all__ = [
+    "AuthenticationType",
+    "AvailableCurrentMode",
+    "Charger",
+    "ChargerFirmware",
+    "Circuit",
+    "Command",
+    "CommitMetadata",
+    "CompletedSession",
+    "ConnectionDetails",
+    "DeviceType",
+    "EnergyDetail",
+    "Family",
+    "Hierarchy",
+    "Installation",
+    "InstallationType",
+    "NetworkType",
+    "Observation",
+    "OperationMode",
+    "ReportGroup",
+    "Session",
+    "UserRole",
+    "parse_timestamp",
+]
+
+AMQPS_PORT = 5671
+
+# The first three characters of a serial number (Identify device types).
+_MODELS = {
+    **dict.fromkeys(("ZCS", "ZPR", "ZCH", "ZPG"), "Zaptec Pro"),
+    **dict.fromkeys(("ZAP", "ZGB", "ZAG"), "Zaptec Go"),
+    **dict.fromkeys(("GPN", "GPG"), "Zaptec Go2"),
+    **dict.fromkeys(("APH", "APG", "APM"), "Zaptec Sense"),
+}
+
+
+class Family(Enum):
+    """The families of devices, which differ in what their observations mean."""
+
+    PRO = "pro"
+    """Pro and Home; the constants call them Smart."""
+    GO = "go"
+    """Go and Go 2; the constants call them Apollo."""
+    OTHER = "other"
+    """Whatever is no charger, such as Sense."""
+
+
+class DeviceType(IntEnum):
+    """Source: GET /api/constants, DeviceTypes."""
+
+    UNKNOWN = 0
+    SMART = 1
+    PORTABLE = 2
+    HOME_APM = 3
+    APOLLO = 4
+    OTHER_APM = 5
+    GENERIC_APM = 6
+    HAN_APM = 7
+    TIC_APM = 8
+
+
+class OperationMode(IntEnum):
+    """What a charger is doing (StateId 710).
+
+    Source: GET /api/constants, ChargerOperationModes.
+    """
+
+    UNKNOWN = 0
+    DISCONNECTED = 1
+    CONNECTED_REQUESTING = 2
+    CONNECTED_CHARGING = 3
+    CONNECTED_FINISHED = 5
+
+
+class NetworkType(IntEnum):
+    """The electrical grid. Source: GET /api/constants, NetworkTypes."""
+
+    UNKNOWN = 0
+    IT_1_PHASE = 1
+    IT_3_PHASE = 2
+    TN_1_PHASE = 3
+    TN_3_PHASE = 4
+
+
+class InstallationType(IntEnum):
+    """Source: GET /api/constants, InstallationTypes."""
+
+    PRO = 0
+    SMART = 1
+
+
+class AuthenticationType(IntEnum):
+    """Who decides on who may charge.
+
+    Source: GET /api/constants, InstallationAuthenticationType.
+    """
+
+    NATIVE = 0
+    WEBHOOKS = 1
+    OCPP = 2
+    OCPPNATIVE = 3
+
+
+class AvailableCurrentMode(IntEnum):
+    """What decides on the available current of an installation."""
+
+    MANUAL = 0
+    SCHEDULE = 1
+    AUTOMATIC = 2
+
+
+class UserRole(IntFlag):
+    """What the account may do. Source: GET /api/constants, UserRoles."""
+
+    NONE = 0
+    USER = 1
+    OWNER = 2
+    MAINTAINER = 4
+    ADMINISTRATOR = 8
+    ONBOARDING = 16
+    DEVICE_ADMINISTRATOR = 32
+    PARTNER_ADMINISTRATOR = 64
+    TECHNICAL = 128
+    INTERNAL_DATA = 256
+
+
+class CommitMetadata(IntFlag):
+    """How a session came to an end.
+
+    Source: GET /api/constants, SessionCommitMetadata.
+    """
+
+    NONE = 0
+    ONLINE = 1
+    OFFLINE = 2
+    RELIABLE_CLOCK = 4
+    STOPPED_BY_RFID = 8
+    SIGNED = 16
+    VOID = 32
+    ABORTED = 64
+    OCPP_NATIVE = 128
+
+
+class Command(IntEnum):
+    """The documented commands of POST /api/chargers/{id}/sendCommand/{command}."""
+
+    RESTART_CHARGER = 102
+    UPGRADE_FIRMWARE = 200
+    STOP_CHARGING_FINAL = 506
+    RESUME_CHARGING = 507
+    DEAUTHORIZE_AND_STOP = 10001
+
+
+class ReportGroup(IntEnum):
+    """What an installation report adds up by."""
+
+    USER = 0
+    CHARGER = 1
+    CARD = 2
+
+
+def _flags(value: object) -> int:
+    """Return the bits of a set of flags, those nobody knows included."""
+    return max(parse_int(value) or 0, 0)
+
+
+def _items(value: object) -> list[Any]:
+    """Return a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def parse_items[ModelT](parse: type[ModelT] | Any, items: list[Any]) -> list[ModelT]:
+    """Return the models of those items that can be read."""
+    models = []
+    for item in items:
+        try:
+            models.append(parse(item))
+        except ValueError as err:
+            log_once(f"Skipping an item of the cloud's answer: {err}")
+    return models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A place with chargers behind one main fuse. Currents are in amperes."""
+
+    id: str
+    name: str | None = None
+    active: bool | None = None
+    available_current: float | None = None
+    available_current_phase1: float | None = None
+    available_current_phase2: float | None = None
+    available_current_phase3: float | None = None
+    available_current_mode: AvailableCurrentMode | None = None
+    max_current: float | None = None
+    three_to_one_phase_switch_current: float | None = None
+    network_type: NetworkType | None = None
+    installation_type: InstallationType | None = None
+    authentication_type: AuthenticationType | None = None
+    current_user_roles: UserRole = UserRole.NONE
+    is_required_authentication: bool | None = None
+    messaging_enabled: bool | None = None
+    updated_on: datetime | None = None
+    time_zone: str | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read an installation.
+
+        Raises:
+            ValueError: It has no id.
+
+        """
+        data = parse_object(data)
+        return cls(
+            id=parse_id(data, "Id"),
+            name=parse_text(data.get("Name")),
+            active=parse_bool(data.get("Active")),
+            available_current=parse_float(data.get("AvailableCurrent")),
+            available_current_phase1=parse_float(data.get("AvailableCurrentPhase1")),
+            available_current_phase2=parse_float(data.get("AvailableCurrentPhase2")),
+            available_current_phase3=parse_float(data.get("AvailableCurrentPhase3")),
+            available_current_mode=parse_enum(
+                AvailableCurrentMode, data.get("AvailableCurrentMode")
+            ),
+            max_current=parse_float(data.get("MaxCurrent")),
+            three_to_one_phase_switch_current=parse_float(
+                data.get("ThreeToOnePhaseSwitchCurrent")
+            ),
+            network_type=parse_enum(NetworkType, data.get("NetworkType")),
+            installation_type=parse_enum(
+                InstallationType, data.get("InstallationType")
+            ),
+            authentication_type=parse_enum(
+                AuthenticationType, data.get("AuthenticationType")
+            ),
+            current_user_roles=UserRole(_flags(data.get("CurrentUserRoles"))),
+            is_required_authentication=parse_bool(data.get("IsRequiredAuthentication")),
+            messaging_enabled=parse_bool(data.get("MessagingEnabled")),
+            updated_on=parse_moment(data.get("UpdatedOn")),
+            time_zone=parse_text(data.get("TimeZoneIanaName")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charger:
+    """A charger, or another device of an installation."""
+
+    id: str
+    device_id: str | None = None
+    """The serial number."""
+    name: str | None = None
+    device_type: int | None = None
+    installation_id: str | None = None
+    installation_name: str | None = None
+    circuit_id: str | None = None
+    active: bool | None = None
+    is_online: bool | None = None
+    operating_mode: OperationMode | None = None
+    current_user_roles: UserRole = UserRole.NONE
+    signed_meter_value_kwh: float | None = None
+    authentication_type: AuthenticationType | None = None
+    is_authorization_required: bool | None = None
+    warnings: int | None = None
+    """Bits, up to 64; see `warning_names`."""
+
+    @property
+    def family(self) -> Family:
+        """Return the family, which tells what the observations mean."""
+        match self.device_type:
+            case DeviceType.SMART:
+                return Family.PRO
+            case DeviceType.APOLLO:
+                return Family.GO
+        return Family.OTHER
+
+    @property
+    def model(self) -> str:
+        """Return the model, which the serial number begins with."""
+        return _MODELS.get((self.device_id or "")[:3].upper(), "Zaptec Charger")
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read a charger, from the list, the hierarchy, or by itself.
+
+        Raises:
+            ValueError: It has no id.
+
+        """
+        data = parse_object(data)
+        return cls(
+            id=parse_id(data, "Id"),
+            device_id=parse_text(data.get("DeviceId")),
+            name=parse_text(data.get("Name")),
+            device_type=parse_int(data.get("DeviceType")),
+            installation_id=parse_uuid(data.get("InstallationId")),
+            installation_name=parse_text(data.get("InstallationName")),
+            circuit_id=parse_uuid(data.get("CircuitId")),
+            active=parse_bool(data.get("Active")),
+            is_online=parse_bool(data.get("IsOnline")),
+            operating_mode=parse_enum(OperationMode, data.get("OperatingMode")),
+            current_user_roles=UserRole(_flags(data.get("CurrentUserRoles"))),
+            signed_meter_value_kwh=parse_float(data.get("SignedMeterValueKwh")),
+            authentication_type=parse_enum(
+                AuthenticationType, data.get("AuthenticationType")
+            ),
+            is_authorization_required=parse_bool(data.get("IsAuthorizationRequired")),
+            warnings=parse_int(data.get("Warnings")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """A fuse of an installation, with the chargers behind it."""
+
+    id: str
+    name: str | None = None
+    max_current: float | None = None
+    """Amperes."""
+    active: bool | None = None
+    chargers: tuple[Charger, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: object, installation_id: str | None = None) -> Self:
+        """Read a circuit.
+
+        Raises:
+            ValueError: It has no id.
+
+        """
+        data = parse_object(data)
+        circuit_id = parse_id(data, "Id")
+        chargers: list[Charger] = parse_items(
+            Charger.from_json, _items(data.get("Chargers"))
+        )
+        active = parse_bool(data.get("IsActive"))
+        return cls(
+            id=circuit_id,
+            name=parse_text(data.get("Name")),
+            max_current=parse_float(data.get("MaxCurrent")),
+            active=parse_bool(data.get("Active")) if active is None else active,
+            chargers=tuple(
+                replace(charger, circuit_id=circuit_id, installation_id=installation_id)
+                for charger in chargers
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchy:
+    """The circuits of an installation."""
+
+    id: str
+    name: str | None = None
+    network_type: NetworkType | None = None
+    circuits: tuple[Circuit, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read a hierarchy.
+
+        Raises:
+            ValueError: It has no id.
+
+        """
+        data = parse_object(data)
+        installation_id = parse_id(data, "Id")
+        circuits: list[Circuit] = parse_items(
+            lambda item: Circuit.from_json(item, installation_id),
+            _items(data.get("Circuits")),
+        )
+        return cls(
+            id=installation_id,
+            name=parse_text(data.get("Name")),
+            network_type=parse_enum(NetworkType, data.get("NetworkType")),
+            circuits=tuple(circuits),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargerFirmware:
+    """Which firmware a charger has, and which it could have.
+
+    Versions are missing for a charger that was never started.
+    """
+
+    charger_id: str
+    current_version: str | None = None
+    available_version: str | None = None
+    is_up_to_date: bool | None = None
+    is_online: bool | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read the firmware of a charger.
+
+        Raises:
+            ValueError: It has no charger id.
+
+        """
+        data = parse_object(data)
+        return cls(
+            charger_id=parse_id(data, "ChargerId"),
+            current_version=parse_text(data.get("CurrentVersion")),
+            available_version=parse_text(data.get("AvailableVersion")),
+            is_up_to_date=parse_bool(data.get("IsUpToDate")),
+            is_online=parse_bool(data.get("IsOnline")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionDetails:
+    """Where the messages of an installation are, and the key to them.
+
+    They can change at any time and are to be fetched before every connect
+    (Integrating with Zaptec charging systems, Credentials).
+    """
+
+    host: str
+    port: int
+    use_ssl: bool
+    user_name: str
+    """The name of the shared access key."""
+    password: str = field(repr=False)
+    """The shared access key."""
+    topic: str
+    subscription: str
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read connection details.
+
+        Raises:
+            ValueError: Something is missing that can't be done without.
+
+        """
+        data = parse_object(data)
+        texts: dict[str, str] = {}
+        for key in ("Host", "Username", "Password", "Topic", "Subscription"):
+            if (text := parse_text(data.get(key))) is None:
+                raise ValueError(f"{key} is missing")
+            texts[key] = text
+        use_ssl = parse_bool(data.get("UseSSL"))
+        return cls(
+            host=texts["Host"],
+            port=parse_int(data.get("Port")) or AMQPS_PORT,
+            use_ssl=True if use_ssl is None else use_ssl,
+            user_name=texts["Username"],
+            password=texts["Password"],
+            topic=texts["Topic"],
+            subscription=texts["Subscription"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A fact about a charger, and since when it holds.
+
+    The value is the vendor's text; `parse_value` knows its type and unit. None
+    says that there is no value any more, which is how a session's facts end.
+    """
+
+    charger_id: str
+    state_id: int
+    timestamp: datetime
+    value: str | None = None
+
+    @classmethod
+    def from_json(cls, data: object, charger_id: str | None = None) -> Self:
+        """Read an observation, out of a state or a message.
+
+        Args:
+            data: The JSON.
+            charger_id: Whose state it is, where the observation doesn't tell.
+
+        Raises:
+            ValueError: Charger, StateId, or timestamp is missing.
+
+        """
+        data = parse_object(data)
+        if charger_id is None or "ChargerId" in data:
+            charger_id = parse_id(data, "ChargerId")
+        if (state_id := parse_int(data.get("StateId"))) is None:
+            raise ValueError("StateId is missing")
+        if (timestamp := parse_moment(data.get("Timestamp"))) is None:
+            raise ValueError(f"StateId {state_id} has no timestamp")
+        value = data.get("ValueAsString")
+        if value is None:
+            value = data.get("Value")
+        if isinstance(value, bool):
+            value = int(value)
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise ValueError(f"StateId {state_id} has no text as its value")
+        return cls(
+            charger_id, state_id, timestamp, None if value is None else str(value)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedSession:
+    """The charge session that ended last (StateId 723)."""
+
+    session_id: str | None = None
+    energy: float | None = None
+    """kWh."""
+    start: datetime | None = None
+    end: datetime | None = None
+    reliable_clock: bool | None = None
+    stopped_by_rfid: bool | None = None
+    authentication_code: str | None = field(default=None, repr=False)
+    """The card or account that authorized the session."""
+    meter_value: float | None = None
+    """The lifetime meter at the end of the session, in kWh."""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read a completed session.
+
+        Raises:
+            ValueError: It is no JSON object.
+
+        """
+        data = parse_object(data)
+        signed = parse_text(data.get("SignedSession"))
+        return cls(
+            session_id=parse_uuid(data.get("SessionId")),
+            energy=parse_float(data.get("Energy")),
+            start=parse_moment(data.get("StartDateTime")),
+            end=parse_moment(data.get("EndDateTime")),
+            reliable_clock=parse_bool(data.get("ReliableClock")),
+            stopped_by_rfid=parse_bool(data.get("StoppedByRFID")),
+            authentication_code=parse_text(data.get("AuthenticationCode")),
+            meter_value=read_meter(signed) if signed else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyDetail:
+    """The energy up to a moment of a session, since the moment before (kWh)."""
+
+    timestamp: datetime
+    energy: float
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read an energy detail.
+
+        Raises:
+            ValueError: Moment or energy is missing.
+
+        """
+        data = _lower_keys(data)
+        timestamp = parse_moment(data.get("timestamp"))
+        energy = parse_float(data.get("energy"))
+        if timestamp is None or energy is None:
+            raise ValueError("Moment or energy is missing")
+        return cls(timestamp=timestamp, energy=energy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A charge session, from the history or the archive."""
+
+    id: str
+    charger_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    """None while the session runs."""
+    energy: float | None = None
+    """kWh."""
+    energy_details: tuple[EnergyDetail, ...] = ()
+    metadata: CommitMetadata = CommitMetadata.NONE
+    replaced_by: str | None = None
+    signed_session: str | None = field(default=None, repr=False)
+    """OCMF, which tells the serial number and who charged."""
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read a session.
+
+        The history writes its keys in Pascal case, the newer endpoints in camel
+        case, and the endpoint of a single session puts its name in front.
+
+        Raises:
+            ValueError: It has no id.
+
+        """
+        data = _lower_keys(data)
+        if (session_id := parse_uuid(data.get("id") or data.get("sessionid"))) is None:
+            raise ValueError("id is no UUID")
+        details: list[EnergyDetail] = parse_items(
+            EnergyDetail.from_json, _items(data.get("energydetails"))
+        )
+        metadata = CommitMetadata(_flags(data.get("commitmetadata")))
+        for key, flag in (
+            ("offline", CommitMetadata.OFFLINE),
+            ("reliableclock", CommitMetadata.RELIABLE_CLOCK),
+            ("stoppedbyrfid", CommitMetadata.STOPPED_BY_RFID),
+            ("signed", CommitMetadata.SIGNED),
+            ("voided", CommitMetadata.VOID),
+            ("aborted", CommitMetadata.ABORTED),
+            ("ocppnative", CommitMetadata.OCPP_NATIVE),
+        ):
+            if parse_bool(data.get(key)):
+                metadata |= flag
+        return cls(
+            id=session_id,
+            charger_id=parse_uuid(data.get("chargerid")),
+            start=parse_moment(data.get("startdatetime") or data.get("sessionstart")),
+            end=parse_moment(data.get("enddatetime") or data.get("sessionend")),
+            energy=parse_float(data.get("energy")),
+            energy_details=tuple(details),
+            metadata=metadata,
+            replaced_by=parse_uuid(data.get("replacedbysessionid")),
+            signed_session=parse_text(
+                data.get("signedsession") or data.get("sessionsignature")
+            ),
+        )
+
+
+def _lower_keys(data: object) -> Mapping[str, Any]:
+    """Return a JSON object with its keys in lower case."""
+    return {str(key).lower(): value for key, value in parse_object(data).items()}

@@ -1,0 +1,54 @@
+"""Open Charge Metering Format: meter readings as StateIds 554 and 723 carry them.
+
+`OCMF|{readings}|{signature}`; a Go does not sign.
+"""
+
+import json
+import re
+
+from .tolerant import parse_float
+
+_HEADER = "OCMF|"
+
+# OBIS: active energy drawn from the grid, total. 1-0 is the usual medium and
+# channel, *198 the billing period some meters add.
+_IMPORTED_ENERGY = re.compile(r"(\d+-\d+:)?1\.8\.0([*.]\w+)?", re.ASCII)
+
+_KWH_PER_UNIT = {"kwh": 1.0, "wh": 0.001}
+
+_DECODER = json.JSONDecoder()
+
+
+def read_meter(text: str) -> float | None:
+    """Return the highest reading of the lifetime meter in kWh, None without any.
+
+    A row that leaves out unit or register has those of the row before it.
+    """
+    if not text.startswith(_HEADER):
+        return None
+    try:
+        # Up to where the JSON ends: a signature may hold further bars.
+        payload, _ = _DECODER.raw_decode(text, len(_HEADER))
+    except ValueError, RecursionError:
+        return None
+    rows = payload.get("RD") if isinstance(payload, dict) else None
+    if not isinstance(rows, list):
+        return None
+
+    readings: list[float] = []
+    unit, register = "kWh", "1-0:1.8.0"
+    for row in rows:
+        if not isinstance(row, dict):
+            continue
+        unit = str(row.get("RU") or unit)
+        register = str(row.get("RI") or register)
+        value = parse_float(row.get("RV"))
+        factor = _KWH_PER_UNIT.get(unit.lower())
+        if (
+            value is not None
+            and value >= 0
+            and factor is not None
+            and _IMPORTED_ENERGY.fullmatch(register)
+        ):
+            readings.append(value * factor)
+    return max(readings, default=None)

@@ -1,0 +1,145 @@
+"""Reading of JSON whose fields may be missing, or of another type than usual."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import IntEnum
+import logging
+import math
+import re
+from typing import Any
+
+_LOGGER = logging.getLogger(__name__)
+
+UUID_PATTERN = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+# No number or time is longer than this; a longer text is no number.
+_TEXT_MAX = 64
+
+# A cloud that sends odd values in each message must not fill the memory.
+_REPORTED_MAX = 500
+
+_reported: set[str] = set()
+
+
+def log_once(message: str) -> None:
+    """Log an oddity of the cloud's data, the first time it is seen."""
+    if message not in _reported and len(_reported) < _REPORTED_MAX:
+        _reported.add(message)
+        _LOGGER.debug(message)
+
+
+def parse_text(value: object) -> str | None:
+    """Return a text, None for an empty one or anything else."""
+    return value if isinstance(value, str) and value else None
+
+
+def parse_bool(value: object) -> bool | None:
+    """Return a boolean; the cloud writes it as such, or as 0 and 1 in text."""
+    if isinstance(value, str):
+        value = {"0": 0, "false": 0, "1": 1, "true": 1}.get(value.strip().lower())
+    return bool(value) if value in (0, 1) else None
+
+
+def parse_float(value: object) -> float | None:
+    """Return a finite number, given as such or as text."""
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > _TEXT_MAX or not _NUMBER.fullmatch(value):
+            return None
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def parse_int(value: object) -> int | None:
+    """Return a whole number, given as such, as 32.0, or as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if (
+        isinstance(value, str)
+        and len(value) <= _TEXT_MAX
+        and _INTEGER.fullmatch(value.strip())
+    ):
+        # Not by way of a float, which is too narrow for the warnings' 64 bit.
+        return int(value)
+    number = parse_float(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def parse_uuid(value: object) -> str | None:
+    """Return a UUID in lower case; it is safe to be put into a URL."""
+    if isinstance(value, str) and UUID_PATTERN.fullmatch(value):
+        return value.lower()
+    return None
+
+
+def parse_enum[EnumT: IntEnum](enum: type[EnumT], value: object) -> EnumT | None:
+    """Return a member of an enum; UNKNOWN, if it has that, or None for a new one."""
+    if (number := parse_int(value)) is None:
+        return None
+    try:
+        return enum(number)
+    except ValueError:
+        log_once(f"{enum.__name__} {number} is not known")
+        return enum.__members__.get("UNKNOWN")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Return a moment in UTC.
+
+    The cloud writes UTC with and without a Z and with up to seven digits for the
+    fraction of a second, of which six are kept.
+
+    Raises:
+        ValueError: The text is no moment.
+
+    """
+    if len(text) > _TEXT_MAX:
+        raise ValueError("A moment of that many characters")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as err:
+        raise ValueError("A moment beyond the calendar") from err
+
+
+def parse_moment(value: object) -> datetime | None:
+    """Return a moment in UTC, None for anything else."""
+    try:
+        return parse_timestamp(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def parse_object(value: object) -> Mapping[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ValueError: It is something else.
+
+    """
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"A JSON object was expected, not {type(value).__name__}")
+
+
+def parse_id(data: Mapping[str, Any], key: str) -> str:
+    """Return the id that makes an object what it is.
+
+    Raises:
+        ValueError: The object has none.
+
+    """
+    if (identifier := parse_uuid(data.get(key))) is None:
+        raise ValueError(f"{key} is no UUID")
+    return identifier
