@@ -1,1 +1,127 @@
-"""The Zaptec cloud."""
+"""The Zaptec cloud, in Python; nothing in here needs Home Assistant.
+
+Printing what the chargers of an account are doing, as it happens:
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            client = ZaptecClient(session, "me@example.com", "secret")
+            chargers = {charger.id: charger for charger in await client.chargers()}
+            installation = (await client.installations())[0]
+            details = await client.connection_details(installation.id)
+            async with Subscription(details) as stream:
+                async for observation in stream:
+                    charger = chargers[observation.charger_id]
+                    kind = observation_type(observation.state_id, charger.family)
+                    value = parse_value(observation, charger.family)
+                    print(charger.name, kind.name if kind else "?", value)
+"""
+
+from .auth import PasswordTokenSource, TokenSource
+from .client import DEFAULT_URL, ZaptecClient
+from .errors import (
+    SubscriptionError,
+    SubscriptionFault,
+    ZaptecAuthenticationError,
+    ZaptecBusyError,
+    ZaptecConnectionError,
+    ZaptecError,
+    ZaptecNotFoundError,
+    ZaptecPermissionError,
+    ZaptecRejectedError,
+    ZaptecResponseError,
+    ZaptecServerError,
+)
+from .models import (
+    AuthenticationType,
+    AvailableCurrentMode,
+    Charger,
+    ChargerFirmware,
+    Circuit,
+    Command,
+    CommitMetadata,
+    CompletedSession,
+    ConnectionDetails,
+    DeviceType,
+    EnergyDetail,
+    Family,
+    Hierarchy,
+    Installation,
+    InstallationType,
+    NetworkType,
+    Observation,
+    OperationMode,
+    ReportGroup,
+    Session,
+    UserRole,
+    parse_timestamp,
+)
+from .observations import (
+    OBSERVATIONS,
+    CommunicationMode,
+    Kind,
+    ObservationType,
+    PhaseId,
+    StateId,
+    Value,
+    observation_type,
+    parse_value,
+    warning_names,
+)
+from .servicebus import Subscription, prepare
+from .transport import Priority, RateLimiter, Statistics, limiter_for
+
+__all__ = [
+    "DEFAULT_URL",
+    "OBSERVATIONS",
+    "AuthenticationType",
+    "AvailableCurrentMode",
+    "Charger",
+    "ChargerFirmware",
+    "Circuit",
+    "Command",
+    "CommitMetadata",
+    "CommunicationMode",
+    "CompletedSession",
+    "ConnectionDetails",
+    "DeviceType",
+    "EnergyDetail",
+    "Family",
+    "Hierarchy",
+    "Installation",
+    "InstallationType",
+    "Kind",
+    "NetworkType",
+    "Observation",
+    "ObservationType",
+    "OperationMode",
+    "PasswordTokenSource",
+    "PhaseId",
+    "Priority",
+    "RateLimiter",
+    "ReportGroup",
+    "Session",
+    "StateId",
+    "Statistics",
+    "Subscription",
+    "SubscriptionError",
+    "SubscriptionFault",
+    "TokenSource",
+    "UserRole",
+    "Value",
+    "ZaptecAuthenticationError",
+    "ZaptecBusyError",
+    "ZaptecClient",
+    "ZaptecConnectionError",
+    "ZaptecError",
+    "ZaptecNotFoundError",
+    "ZaptecPermissionError",
+    "ZaptecRejectedError",
+    "ZaptecResponseError",
+    "ZaptecServerError",
+    "limiter_for",
+    "observation_type",
+    "parse_timestamp",
+    "parse_value",
+    "prepare",
+    "warning_names",
+]

@@ -5,7 +5,7 @@ role may not see, so each field but an id may be None, and a field of an unusual
 type counts as missing. Addresses, positions, contacts, and PINs are not kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, IntEnum, IntFlag
@@ -197,7 +197,9 @@ def _items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def parse_items[ModelT](parse: type[ModelT] | Any, items: list[Any]) -> list[ModelT]:
+def parse_items[ModelT](
+    parse: Callable[[object], ModelT], items: list[Any]
+) -> list[ModelT]:
     """Return the models of those items that can be read."""
     models = []
     for item in items:
@@ -358,9 +360,7 @@ class Circuit:
         """
         data = parse_object(data)
         circuit_id = parse_id(data, "Id")
-        chargers: list[Charger] = parse_items(
-            Charger.from_json, _items(data.get("Chargers"))
-        )
+        chargers = parse_items(Charger.from_json, _items(data.get("Chargers")))
         active = parse_bool(data.get("IsActive"))
         return cls(
             id=circuit_id,
@@ -393,7 +393,7 @@ class Hierarchy:
         """
         data = parse_object(data)
         installation_id = parse_id(data, "Id")
-        circuits: list[Circuit] = parse_items(
+        circuits = parse_items(
             lambda item: Circuit.from_json(item, installation_id),
             _items(data.get("Circuits")),
         )
@@ -616,9 +616,7 @@ class Session:
         data = _lower_keys(data)
         if (session_id := parse_uuid(data.get("id") or data.get("sessionid"))) is None:
             raise ValueError("id is no UUID")
-        details: list[EnergyDetail] = parse_items(
-            EnergyDetail.from_json, _items(data.get("energydetails"))
-        )
+        details = parse_items(EnergyDetail.from_json, _items(data.get("energydetails")))
         metadata = CommitMetadata(_flags(data.get("commitmetadata")))
         for key, flag in (
             ("offline", CommitMetadata.OFFLINE),

@@ -1,0 +1,506 @@
+"""The documented endpoints of the Zaptec cloud, one method for each."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+import math
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from .auth import PasswordTokenSource, TokenSource
+from .errors import ZaptecResponseError
+from .models import (
+    Charger,
+    ChargerFirmware,
+    Command,
+    ConnectionDetails,
+    Hierarchy,
+    Installation,
+    Observation,
+    ReportGroup,
+    Session,
+    parse_items,
+)
+from .tolerant import parse_bool, parse_int, parse_text, parse_uuid
+from .transport import Door, Priority, Statistics, Transport, limiter_for
+
+DEFAULT_URL = "https://api.zaptec.com"
+DEFAULT_USER_AGENT = "zaptec-python"
+
+# The vendor's largest page (API usage guidelines), and a bound for a cloud whose
+# pages never end.
+PAGE_SIZE = 100
+PAGES_MAX = 1000
+
+
+class ZaptecClient:
+    """The Zaptec cloud, as one account sees it.
+
+    Every method raises a `ZaptecError`: `ZaptecAuthenticationError` and
+    `ZaptecPermissionError` for what the account may not do, `ZaptecConnectionError`,
+    `ZaptecBusyError` and `ZaptecServerError` for what may pass, and
+    `ZaptecResponseError` for an answer that can't be understood. Ids that are no
+    UUIDs are a ValueError.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        user_name: str,
+        password: str,
+        *,
+        base_url: str = DEFAULT_URL,
+        user_agent: str = DEFAULT_USER_AGENT,
+        token_source: TokenSource | None = None,
+    ) -> None:
+        """Initialize the client.
+
+        Args:
+            session: Where connections come from; it stays the caller's.
+            user_name: The account, as of the Zaptec portal.
+            password: Its password.
+            base_url: Where the cloud is.
+            user_agent: Who we say we are; the vendor asks for a descriptive one
+                (API fair use policy).
+            token_source: Where tokens come from, instead of the password.
+
+        """
+        self._base_url = base_url.rstrip("/")
+        self._statistics = Statistics()
+        self._token_source = token_source or PasswordTokenSource(
+            session,
+            user_name,
+            password,
+            base_url=self._base_url,
+            user_agent=user_agent,
+            statistics=self._statistics,
+        )
+        self._transport = Transport(
+            Door(
+                session,
+                limiter_for(self._base_url, user_name),
+                base_url=self._base_url,
+                user_agent=user_agent,
+                statistics=self._statistics,
+            ),
+            self._token_source,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Return where the cloud is."""
+        return self._base_url
+
+    @property
+    def statistics(self) -> Statistics:
+        """Return what was requested so far, for diagnostics."""
+        return self._statistics
+
+    @property
+    def allows_plain_bus(self) -> bool:
+        """Return whether messages may come unencrypted.
+
+        Only from a cloud that is plain itself and does not leave this machine.
+        """
+        url = urlsplit(self._base_url)
+        if url.scheme != "http" or url.hostname is None:
+            return False
+        try:
+            return ip_address(url.hostname).is_loopback
+        except ValueError:
+            return url.hostname == "localhost"
+
+    async def authenticate(self) -> None:
+        """Sign in, unless that was done before.
+
+        Raises:
+            ZaptecAuthenticationError: User name or password are wrong.
+
+        """
+        await self._token_source.token()
+
+    async def installations(self) -> list[Installation]:
+        """Return the installations that the account may see."""
+        return await self._list("/api/installation", Installation.from_json)
+
+    async def installation(self, installation_id: str) -> Installation:
+        """Return an installation."""
+        return await self._one(
+            "/api/installation/{id}", installation_id, Installation.from_json
+        )
+
+    async def hierarchy(self, installation_id: str) -> Hierarchy:
+        """Return the circuits of an installation.
+
+        Raises:
+            ZaptecPermissionError: The account is only a user of it.
+
+        """
+        return await self._one(
+            "/api/installation/{id}/hierarchy", installation_id, Hierarchy.from_json
+        )
+
+    async def chargers(self) -> list[Charger]:
+        """Return the chargers that the account may see."""
+        return await self._list("/api/chargers", Charger.from_json)
+
+    async def charger(self, charger_id: str) -> Charger:
+        """Return a charger."""
+        return await self._one("/api/chargers/{id}", charger_id, Charger.from_json)
+
+    async def charger_state(
+        self, charger_id: str, *, priority: Priority = Priority.FIRST_STATE
+    ) -> list[Observation]:
+        """Return all that is known of a charger.
+
+        The cloud answers from a cache of 15 s (API usage guidelines). Each
+        observation has the time of its last change, which may be years ago.
+        """
+        document = await self._transport.request(
+            "GET", "/api/chargers/{id}/state", object_id=charger_id, priority=priority
+        )
+        return parse_items(
+            lambda item: Observation.from_json(item, charger_id.lower()),
+            _expect_list(document),
+        )
+
+    async def firmware(self, installation_id: str) -> list[ChargerFirmware]:
+        """Return the firmware of an installation's chargers."""
+        document = await self._transport.request(
+            "GET", "/api/chargerFirmware/installation/{id}", object_id=installation_id
+        )
+        return parse_items(ChargerFirmware.from_json, _expect_list(document))
+
+    async def connection_details(self, installation_id: str) -> ConnectionDetails:
+        """Return where the messages of an installation are.
+
+        Raises:
+            ZaptecPermissionError: The account is neither owner nor service.
+
+        """
+        return await self._one(
+            "/api/installation/{id}/messagingConnectionDetails",
+            installation_id,
+            ConnectionDetails.from_json,
+        )
+
+    async def send_command(self, charger_id: str, command: Command) -> None:
+        """Send a command to a charger.
+
+        Raises:
+            ZaptecRejectedError: It has nothing to do in this state (code 528).
+                DEAUTHORIZE_AND_STOP has been refused so although it was done.
+
+        """
+        await self._transport.request(
+            "POST",
+            f"/api/chargers/{{id}}/sendCommand/{Command(command).value}",
+            object_id=charger_id,
+            priority=Priority.COMMAND,
+        )
+
+    async def update_charger(
+        self,
+        charger_id: str,
+        *,
+        max_charge_current: float | None = None,
+        min_charge_current: float | None = None,
+        max_charge_phases: int | None = None,
+        offline_charge_current: float | None = None,
+        offline_charge_phase: int | None = None,
+        meter_value_interval: int | None = None,
+    ) -> None:
+        """Change settings of a charger; those that are None stay.
+
+        Args:
+            charger_id: The charger.
+            max_charge_current: A, 0 to 32; below the minimum it does not charge.
+            min_charge_current: A.
+            max_charge_phases: 1 or 3.
+            offline_charge_current: A, 0 to 32, or -1 for automatic.
+            offline_charge_phase: The phases without the cloud: 1 for L1, 2 for
+                L2, 4 for L3, 7 for all.
+            meter_value_interval: Seconds between two meter values.
+
+        Raises:
+            ValueError: Nothing is to be changed, or to no number.
+            ZaptecRejectedError: The cloud refuses it.
+
+        """
+        await self._update(
+            "/api/chargers/{id}/update",
+            charger_id,
+            {
+                "maxChargeCurrent": max_charge_current,
+                "minChargeCurrent": min_charge_current,
+                "maxChargePhases": max_charge_phases,
+                "offlineChargeCurrent": offline_charge_current,
+                "offlineChargePhase": offline_charge_phase,
+                "meterValueInterval": meter_value_interval,
+            },
+        )
+
+    async def update_installation(
+        self,
+        installation_id: str,
+        *,
+        available_current: float | None = None,
+        available_current_phases: tuple[float, float, float] | None = None,
+        max_current: float | None = None,
+        three_to_one_phase_switch_current: float | None = None,
+        min_power_offline_mode: bool | None = None,
+    ) -> None:
+        """Change settings of an installation; those that are None stay.
+
+        The vendor asks to change the available current at most each 15 minutes
+        (API usage guidelines, Dynamic load balancing).
+
+        Args:
+            installation_id: The installation.
+            available_current: A, for all phases, 0 to the maximum current.
+            available_current_phases: A, for L1 to L3, instead of the above.
+            max_current: A; takes the service role.
+            three_to_one_phase_switch_current: A; 0 stands for three phases always,
+                32 for one phase always.
+            min_power_offline_mode: Whether chargers use the least current while
+                the cloud is away.
+
+        Raises:
+            ValueError: Nothing is to be changed, or to no number, or both kinds
+                of available current are given.
+            ZaptecRejectedError: The cloud refuses it (code 527 while something
+                else controls the current).
+
+        """
+        if available_current is not None and available_current_phases is not None:
+            raise ValueError("Either one current for all phases or three of them")
+        # A phase that is left out would be set to its default.
+        phase1, phase2, phase3 = available_current_phases or (None, None, None)
+        await self._update(
+            "/api/installation/{id}/update",
+            installation_id,
+            {
+                "availableCurrent": available_current,
+                "availableCurrentPhase1": phase1,
+                "availableCurrentPhase2": phase2,
+                "availableCurrentPhase3": phase3,
+                "maxCurrent": max_current,
+                "threeToOnePhaseSwitchCurrent": three_to_one_phase_switch_current,
+                "minPowerOfflineMode": min_power_offline_mode,
+            },
+        )
+
+    async def constants(self) -> dict[str, Any]:
+        """Return the vendor's constants; this takes no account."""
+        document = await self._transport.request(
+            "GET", "/api/constants", authenticated=False
+        )
+        return _expect_dict(document)
+
+    async def session(self, session_id: str) -> Session:
+        """Return a charge session, a running one too."""
+        return await self._one("/api/session/{id}", session_id, Session.from_json)
+
+    async def prioritize_session(
+        self, session_id: str, *, phases: int, current: float
+    ) -> None:
+        """Give a charge session its share before the others of its circuit.
+
+        Args:
+            session_id: The session.
+            phases: 1 or 3.
+            current: A.
+
+        """
+        await self._update(
+            "/api/session/{id}/priority",
+            session_id,
+            {"PrioritizedPhases": phases, "PrioritizedCurrent": current},
+        )
+
+    async def archived_sessions(
+        self,
+        *,
+        installation_id: str | None = None,
+        charger_id: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> AsyncIterator[Session]:
+        """Yield completed sessions of an installation or of a charger.
+
+        Args:
+            installation_id: The installation, or
+            charger_id: the charger.
+            start: Sessions that ended since then.
+            end: Sessions that ended before.
+
+        Raises:
+            ValueError: Neither or both of installation and charger are given.
+
+        """
+        if (installation_id is None) is (charger_id is None):
+            raise ValueError("Either an installation or a charger")
+        params: dict[str, str | int] = {
+            "PageSize": PAGE_SIZE,
+            **_query(
+                InstallationId=installation_id, ChargerId=charger_id, From=start, To=end
+            ),
+        }
+        for _ in range(PAGES_MAX):
+            page = _expect_dict(
+                await self._transport.request(
+                    "GET", "/api/sessions/archived", params=params
+                )
+            )
+            for session in parse_items(
+                Session.from_json, _expect_list(page.get("sessions"))
+            ):
+                yield session
+            cursor = parse_text(page.get("cursor"))
+            if not parse_bool(page.get("hasMore")) or cursor in (
+                None,
+                params.get("Cursor"),
+            ):
+                return
+            params["Cursor"] = cursor
+
+    async def charge_history(
+        self,
+        *,
+        installation_id: str | None = None,
+        charger_id: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        details: bool = False,
+    ) -> AsyncIterator[Session]:
+        """Yield completed sessions of all that the account may see.
+
+        Args:
+            installation_id: Of this installation only.
+            charger_id: Of this charger only.
+            start: Since then.
+            end: Before then.
+            details: Whether to tell the energy over time.
+
+        """
+        params = _query(
+            InstallationId=installation_id, ChargerId=charger_id, From=start, To=end
+        )
+        async for page in self._pages(
+            "/api/chargehistory", {**params, "DetailLevel": int(details)}
+        ):
+            for session in parse_items(Session.from_json, page):
+                yield session
+
+    async def installation_report(
+        self,
+        installation_id: str,
+        *,
+        start: datetime,
+        end: datetime,
+        group_by: ReportGroup = ReportGroup.CHARGER,
+    ) -> dict[str, Any]:
+        """Return what was charged at an installation, as the vendor sums it up."""
+        if parse_uuid(installation_id) is None:
+            raise ValueError("An id has to be a UUID")
+        document = await self._transport.request(
+            "POST",
+            "/api/chargehistory/installationreport",
+            json={
+                "installationId": installation_id,
+                # Here without a Z, unlike elsewhere.
+                "fromDate": _utc(start).removesuffix("Z"),
+                "endDate": _utc(end).removesuffix("Z"),
+                "groupBy": int(group_by),
+            },
+            reads=True,
+        )
+        return _expect_dict(document)
+
+    async def _one[ModelT](
+        self, path: str, object_id: str, parse: Callable[[object], ModelT]
+    ) -> ModelT:
+        """Return one object."""
+        document = await self._transport.request("GET", path, object_id=object_id)
+        try:
+            return parse(document)
+        except ValueError as err:
+            raise ZaptecResponseError(str(err)) from err
+
+    async def _list[ModelT: (Installation, Charger)](
+        self, path: str, parse: Callable[[object], ModelT]
+    ) -> list[ModelT]:
+        """Return a list that comes in pages."""
+        found: dict[str, ModelT] = {}
+        async for page in self._pages(path, {}):
+            # Pages shift while they are read, so an object may come twice.
+            found.update((item.id, item) for item in parse_items(parse, page))
+        return list(found.values())
+
+    async def _pages(
+        self, path: str, params: dict[str, str | int]
+    ) -> AsyncIterator[list[Any]]:
+        """Yield the items of each page."""
+        for index in range(PAGES_MAX):
+            document = _expect_dict(
+                await self._transport.request(
+                    "GET",
+                    path,
+                    params={**params, "PageSize": PAGE_SIZE, "PageIndex": index},
+                )
+            )
+            items = _expect_list(document.get("Data"))
+            yield items
+            if not items or index + 1 >= (parse_int(document.get("Pages")) or 0):
+                return
+
+    async def _update(
+        self, path: str, object_id: str, settings: dict[str, float | None]
+    ) -> None:
+        """Write those settings that are given."""
+        body = {key: value for key, value in settings.items() if value is not None}
+        if not body or not all(map(math.isfinite, body.values())):
+            raise ValueError("Nothing to change, or a number that is none")
+        await self._transport.request(
+            "POST", path, object_id=object_id, json=body, priority=Priority.COMMAND
+        )
+
+
+def _expect_list(document: object) -> list[Any]:
+    """Return a list.
+
+    Raises:
+        ZaptecResponseError: It is something else.
+
+    """
+    if isinstance(document, list):
+        return document
+    raise ZaptecResponseError(f"A list was expected, not {type(document).__name__}")
+
+
+def _expect_dict(document: object) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ZaptecResponseError: It is something else.
+
+    """
+    if isinstance(document, dict):
+        return document
+    raise ZaptecResponseError(f"An object was expected, not {type(document).__name__}")
+
+
+def _utc(moment: datetime) -> str:
+    """Return a moment as the cloud writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _query(**values: str | datetime | None) -> dict[str, str | int]:
+    """Return the parameters that are given, as text."""
+    return {
+        key: _utc(value) if isinstance(value, datetime) else value
+        for key, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,346 @@
+"""The messages of an installation, as an iterator of observations.
+
+Messages come from an Azure Service Bus topic, which keeps each for five minutes
+(Integrating with Zaptec charging systems, Message subscription). The client
+library is never asked to repair a link: it gives up some faults silently, and a
+peer that is silent in AMQP is none of its business. So each link is used until its
+first fault, and its silence is probed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+import json
+import logging
+import platform
+import re
+import ssl
+from types import TracebackType
+from typing import Any, Self
+
+from azure.servicebus import ServiceBusReceiveMode, TransportType
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from azure.servicebus.amqp import AmqpMessageBodyType
+from azure.servicebus.exceptions import (
+    MessagingEntityDisabledError,
+    MessagingEntityNotFoundError,
+    OperationTimeoutError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusCommunicationError,
+    ServiceBusConnectionError,
+    ServiceBusError,
+    ServiceBusQuotaExceededError,
+    ServiceBusServerBusyError,
+)
+
+from .errors import SubscriptionError, SubscriptionFault
+from .models import AMQPS_PORT, ConnectionDetails, Observation
+from .nbfx import decode
+
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds. Nothing in the library bounds any of these steps.
+OPEN_TIMEOUT = 30.0
+PROBE_TIMEOUT = 20.0
+CLOSE_TIMEOUT = 10.0
+
+# How long silence is taken for peace (seconds).
+QUIET_PERIOD = 240.0
+
+PREFETCH = 20
+
+# A message is a few hundred bytes; a signed session is some kilobytes.
+BODY_SIZE_MAX = 256 * 1024
+
+# Messages of the cloud itself are about no charger.
+NO_CHARGER = "00000000-0000-0000-0000-000000000000"
+
+_HOST_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+
+# What may stand in a connection string without changing its meaning.
+_VALUE_PATTERN = re.compile(r"[!-:<-~]+", re.ASCII)
+
+_FAULTS: tuple[tuple[type[Exception], SubscriptionFault], ...] = (
+    (OperationTimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (ServiceBusAuthenticationError, "unauthorized"),
+    (ServiceBusAuthorizationError, "unauthorized"),
+    (MessagingEntityNotFoundError, "not_found"),
+    (MessagingEntityDisabledError, "disabled"),
+    (ServiceBusServerBusyError, "busy"),
+    (ServiceBusQuotaExceededError, "busy"),
+    (ServiceBusConnectionError, "connection"),
+    (ServiceBusCommunicationError, "connection"),
+)
+
+_FAULT_TEXTS: dict[SubscriptionFault, str] = {
+    "connection": "There is no connection to the messages",
+    "unauthorized": "The key to the messages is not valid",
+    "not_found": "There is no such message subscription",
+    "disabled": "The message subscription is disabled",
+    "busy": "The message service is busy",
+    "timeout": "The message service does not answer",
+    "closed": "The message service has closed the connection",
+    "error": "The message service failed",
+}
+
+
+def prepare() -> None:
+    """Do what would block the event loop later; to be run in an executor.
+
+    The library asks for the platform, which starts a process the first time.
+    """
+    platform.platform()
+
+
+class Subscription:
+    """Observations of one installation, as they happen.
+
+    An instance is one link: it is opened with `async with`, read with `async
+    for`, and ends with a `SubscriptionError`. Whatever was lost with a link is to
+    be read from the chargers' states.
+
+    Attributes:
+        messages: How many messages came.
+        bad_messages: How many of them could not be understood.
+        last_message: When the latest came.
+
+    """
+
+    def __init__(
+        self,
+        details: ConnectionDetails,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        allow_plain: bool = False,
+        quiet_period: float = QUIET_PERIOD,
+        reported: set[str] | None = None,
+    ) -> None:
+        """Initialize the subscription.
+
+        Args:
+            details: Where the messages are, as fetched just before.
+            ssl_context: How to verify the service. Without one the library makes
+                its own, which takes the event loop some milliseconds.
+            allow_plain: Whether a connection without TLS is acceptable.
+            quiet_period: Seconds of silence after which the link is probed.
+            reported: Kinds of bad messages that were logged before; shared by
+                the successive links of an installation.
+
+        """
+        self._details = details
+        self._ssl_context = ssl_context
+        self._allow_plain = allow_plain
+        self._quiet_period = quiet_period
+        self._reported = set() if reported is None else reported
+        self._client: ServiceBusClient | None = None
+        self._receiver: ServiceBusReceiver | None = None
+        self._iterator: AsyncIterator[Any] | None = None
+        self._quiet_since = 0.0
+        self.messages = 0
+        self.bad_messages = 0
+        self.last_message: datetime | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the link.
+
+        Raises:
+            SubscriptionError: It could not be opened.
+
+        """
+        options = self._options()
+        try:
+            async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
+                self._client = ServiceBusClient.from_connection_string(**options)
+                self._receiver = self._client.get_subscription_receiver(
+                    self._details.topic,
+                    self._details.subscription,
+                    # The charger's state brings back what a broken link loses,
+                    # so nothing is gained by confirming each message.
+                    receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE,
+                    prefetch_count=PREFETCH,
+                    max_wait_time=self._quiet_period,
+                )
+                await self._receiver.__aenter__()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the link."""
+        await self._close()
+
+    def __aiter__(self) -> Self:
+        """Return the subscription, which is its own iterator."""
+        return self
+
+    async def __anext__(self) -> Observation:
+        """Return the next observation.
+
+        Raises:
+            SubscriptionError: The link has ended.
+
+        """
+        while True:
+            message = await self._next_message()
+            self.messages += 1
+            self.last_message = datetime.now(UTC)
+            observation = self._read(message)
+            if observation and observation.charger_id != NO_CHARGER:
+                return observation
+
+    async def _next_message(self) -> Any:
+        """Return the next message, however long it takes."""
+        if self._receiver is None:
+            raise SubscriptionError("closed", "The subscription is not open")
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._iterator is None:
+                self._iterator = aiter(self._receiver)
+                self._quiet_since = loop.time()
+            async with _library_errors():
+                try:
+                    message = await anext(self._iterator)
+                except StopAsyncIteration:
+                    self._iterator = None
+                else:
+                    self._quiet_since = loop.time()
+                    return message
+            if loop.time() - self._quiet_since < self._quiet_period / 2:
+                # That was no quiet period: some faults end so in the library.
+                raise SubscriptionError("closed", _FAULT_TEXTS["closed"])
+            async with _library_errors(), asyncio.timeout(PROBE_TIMEOUT):
+                await self._receiver.peek_messages(max_message_count=1)
+
+    def _read(self, message: Any) -> Observation | None:
+        """Return the observation of a message, None for one that is damaged."""
+        step = "body"
+        try:
+            body = _body(message)
+            step = "binary XML"
+            text = decode(body)
+            step = "JSON"
+            document = json.loads(text)
+            step = "observation"
+            return Observation.from_json(document)
+        except (ValueError, RecursionError) as err:
+            self._report(step, err)
+            return None
+
+    def _report(self, step: str, error: Exception) -> None:
+        """Count a bad message, and log it if it is the first of its kind."""
+        self.bad_messages += 1
+        if step not in self._reported:
+            self._reported.add(step)
+            # A library's text may quote the message, which tells who charges.
+            reason = error if type(error) is ValueError else type(error).__name__
+            _LOGGER.warning(
+                "Skipping a message that can't be understood (%s): %s", step, reason
+            )
+
+    async def _close(self) -> None:
+        """Close the link, whatever state it is in."""
+        receiver, self._receiver = self._receiver, None
+        client, self._client = self._client, None
+        self._iterator = None
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                if receiver is not None:
+                    await receiver.close()
+                if client is not None:
+                    await client.close()
+        except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
+            _LOGGER.debug("A link was not closed in good order: %s", type(err).__name__)
+
+    def _options(self) -> dict[str, Any]:
+        """Return how to connect.
+
+        Raises:
+            SubscriptionError: The details are not such that one should.
+
+        """
+        details = self._details
+        if not _HOST_PATTERN.fullmatch(details.host) or not (
+            0 < details.port < 1 << 16
+        ):
+            raise SubscriptionError("error", "Host or port of the messages is invalid")
+        for value in (
+            details.user_name,
+            details.password,
+            details.topic,
+            details.subscription,
+        ):
+            if not _VALUE_PATTERN.fullmatch(value):
+                raise SubscriptionError("error", "The connection details are invalid")
+        if not details.use_ssl and not self._allow_plain:
+            raise SubscriptionError(
+                "error", "The cloud offers its messages without encryption only"
+            )
+
+        key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
+        options: dict[str, Any] = {"retry_total": 0, "ssl_context": self._ssl_context}
+        if not details.use_ssl:
+            # The library's only way to do without TLS, and to keep the port.
+            options["conn_str"] = (
+                f"Endpoint=sb://{details.host}:{details.port};{key};"
+                "UseDevelopmentEmulator=true"
+            )
+            return options
+        options["conn_str"] = f"Endpoint=sb://{details.host}/;{key}"
+        if details.port != AMQPS_PORT:
+            # A port in the endpoint is ignored with TLS.
+            options["custom_endpoint_address"] = f"sb://{details.host}:{details.port}"
+            options["transport_type"] = TransportType.Amqp
+        return options
+
+
+def _body(message: Any) -> bytes:
+    """Return the bytes of a message.
+
+    Raises:
+        ValueError: It holds something else, or too many.
+
+    """
+    if message.body_type is not AmqpMessageBodyType.DATA:
+        raise ValueError("There is no data section")
+    body = b"".join(message.body)
+    if len(body) > BODY_SIZE_MAX:
+        raise ValueError("The body is too large")
+    return body
+
+
+@asynccontextmanager
+async def _library_errors() -> AsyncIterator[None]:
+    """Turn whatever the library raises into a SubscriptionError."""
+    try:
+        yield
+    except Exception as err:  # noqa: BLE001 - even TypeErrors of damaged frames
+        raise _subscription_error(err) from None
+
+
+def _subscription_error(error: Exception) -> SubscriptionError:
+    """Return what an error of the library means.
+
+    Its own text is left out: it may hold hosts and keys.
+    """
+    fault: SubscriptionFault = next(
+        (fault for kind, fault in _FAULTS if isinstance(error, kind)), "error"
+    )
+    if isinstance(error, ServiceBusError):
+        inner = error.inner_exception
+        match getattr(inner, "status_code", None):
+            case 401:
+                fault = "unauthorized"
+            case 404:
+                fault = "not_found"
+        if fault == "error" and isinstance(inner, TimeoutError):
+            fault = "timeout"
+    return SubscriptionError(fault, f"{_FAULT_TEXTS[fault]} ({type(error).__name__})")

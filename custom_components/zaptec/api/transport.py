@@ -1,0 +1,505 @@
+"""One door for every request: its pace, its repetition, and its errors."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import IntEnum
+import heapq
+from http import HTTPStatus
+from itertools import count
+import json
+import random
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import aiohttp
+
+from .errors import (
+    ZaptecAuthenticationError,
+    ZaptecBusyError,
+    ZaptecConnectionError,
+    ZaptecError,
+    ZaptecNotFoundError,
+    ZaptecPermissionError,
+    ZaptecRejectedError,
+    ZaptecResponseError,
+    ZaptecServerError,
+)
+from .tolerant import parse_float, parse_int, parse_text, parse_uuid
+
+if TYPE_CHECKING:
+    from .auth import TokenSource
+
+# The vendor allows an account 10 requests in any second (API usage guidelines).
+REQUEST_INTERVAL = 1 / 9.5
+
+# All times are in seconds.
+CONNECT_TIMEOUT = 10.0
+REQUEST_TIMEOUT = 15.0
+
+# A person waits for what a command does, so it is given up as a whole.
+COMMAND_TIMEOUT = 15.0
+
+READ_RETRIES = 3
+BACKOFF_BASE = 0.5
+BACKOFF_MAX = 8.0
+RETRY_AFTER_MAX = 60.0
+
+# The largest answers, a page of a long history, are a tenth of this.
+ANSWER_SIZE_MAX = 8 * 1024 * 1024
+
+DETAILS_LENGTH_MAX = 200
+
+_PASSING_STATUS = (
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+_CLOUDFLARE_STATUS = range(520, 530)
+
+# The vendor's code for an object that does not exist, or is not shown.
+UNKNOWN_OBJECT = 512
+
+
+class Priority(IntEnum):
+    """Who goes first when requests have to wait."""
+
+    COMMAND = 0
+    FIRST_STATE = 1
+    BACKGROUND = 2
+
+
+class RateLimiter:
+    """Lets one request through per interval, the most urgent first.
+
+    There is no burst: a row of requests is spread evenly, so that no window of
+    time holds more than its share. By the loop's clock.
+    """
+
+    def __init__(self, interval: float = REQUEST_INTERVAL) -> None:
+        """Initialize the limiter.
+
+        Args:
+            interval: Seconds between two requests.
+
+        """
+        self._interval = interval
+        self._free_at = 0.0
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def acquire(self, priority: Priority) -> None:
+        """Wait until it is this request's turn."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting and loop.time() >= self._free_at:
+            self._free_at = loop.time() + self._interval
+            return
+        turn = loop.create_future()
+        entry = (priority, next(self._numbers), turn)
+        heapq.heappush(self._waiting, entry)
+        if self._timer is None:
+            self._timer = loop.call_at(self._free_at, self._serve)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
+            if not self._waiting and self._timer:
+                self._timer.cancel()
+                self._timer = None
+            raise
+
+    def _serve(self) -> None:
+        """Let the most urgent request through."""
+        loop = asyncio.get_running_loop()
+        *_, turn = heapq.heappop(self._waiting)
+        if not turn.done():
+            turn.set_result(None)
+            self._free_at = loop.time() + self._interval
+        self._timer = (
+            loop.call_at(self._free_at, self._serve) if self._waiting else None
+        )
+
+
+_limiters: WeakValueDictionary[tuple[str, str, float], RateLimiter] = (
+    WeakValueDictionary()
+)
+
+
+def limiter_for(
+    base_url: str, user_name: str, interval: float = REQUEST_INTERVAL
+) -> RateLimiter:
+    """Return the limiter of an account, the same one as long as it is in use.
+
+    The limit is the account's, however many clients sign in to it.
+    """
+    key = (base_url, user_name.strip().lower(), interval)
+    if (limiter := _limiters.get(key)) is None:
+        limiter = _limiters[key] = RateLimiter(interval)
+    return limiter
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What was requested, for diagnostics."""
+
+    requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    """By method, endpoint, and status; 0 where there was no answer."""
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the cloud answered, whatever the status."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+    def document(self) -> Any:
+        """Return the JSON.
+
+        Raises:
+            ZaptecResponseError: It is none.
+
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as err:
+            # The cause could show the body, and with it a token.
+            raise ZaptecResponseError(
+                f"The answer is no JSON ({type(err).__name__})"
+            ) from None
+
+    def error(self) -> ZaptecError:
+        """Return what a status other than success means.
+
+        Errors of the cloud are `{"Code", "Details"}` with 500, and since 2025
+        `{"errorCode", "message"}` with 404.
+        """
+        try:
+            document = self.document()
+        except ZaptecResponseError:
+            document = None
+        if not isinstance(document, dict):
+            document = {}
+        code = parse_int(document.get("Code"))
+        if code is None:
+            code = parse_int(document.get("errorCode"))
+        details = sanitize(document.get("Details")) or sanitize(document.get("message"))
+
+        match self.status:
+            case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+                return ZaptecBusyError(
+                    f"The cloud is busy ({self.status})", self.retry_after
+                )
+            case HTTPStatus.FORBIDDEN:
+                return ZaptecPermissionError(details or "The account may not do this")
+            case HTTPStatus.NOT_FOUND:
+                return ZaptecNotFoundError(details or "The cloud does not know this")
+            case HTTPStatus.BAD_REQUEST | HTTPStatus.INTERNAL_SERVER_ERROR:
+                if code == UNKNOWN_OBJECT:
+                    return ZaptecNotFoundError(
+                        details or "The cloud does not know this"
+                    )
+                if code is not None:
+                    return ZaptecRejectedError(code, details)
+                if self.status == HTTPStatus.BAD_REQUEST:
+                    return ZaptecRejectedError(
+                        self.status, details or sanitize(document.get("title"))
+                    )
+        return ZaptecServerError(
+            f"The cloud answered with status {self.status}", self.status
+        )
+
+
+class _NotDeliveredError(ZaptecConnectionError):
+    """There was no connection, so the request can't have been delivered."""
+
+
+def sanitize(text: object) -> str | None:
+    """Return words of the cloud fit for a log or a screen."""
+    if (words := parse_text(text)) is None:
+        return None
+    printable = "".join(char if char.isprintable() else " " for char in words)
+    return " ".join(printable.split())[:DETAILS_LENGTH_MAX] or None
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, a number or a date."""
+    if value is None:
+        return None
+    seconds = parse_float(value)
+    if seconds is None:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX)
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer, unless it is suspiciously large."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_SIZE_MAX:
+            raise ZaptecResponseError("The answer is too large")
+    return bytes(body)
+
+
+class Door:
+    """The way to the cloud: each request in its turn, and counted."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        limiter: RateLimiter,
+        *,
+        base_url: str,
+        user_agent: str,
+        statistics: Statistics | None = None,
+    ) -> None:
+        """Initialize the door.
+
+        Args:
+            session: Where connections come from.
+            limiter: The pace of the account.
+            base_url: Where the cloud is, without a slash at the end.
+            user_agent: Who we say we are; the vendor asks for a descriptive one
+                (API fair use policy).
+            statistics: Where to count.
+
+        """
+        self._session = session
+        self._limiter = limiter
+        self._base_url = base_url
+        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        self.statistics = statistics or Statistics()
+
+    async def send(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        priority: Priority,
+        object_id: str = "",
+        token: str | None = None,
+        params: Mapping[str, str | int] | None = None,
+        json_body: object = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request once, and return the answer whatever its status.
+
+        Raises:
+            ZaptecConnectionError: There was no answer.
+            ZaptecResponseError: The answer is too large.
+
+        """
+        headers = self._headers
+        if token is not None:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
+        await self._limiter.acquire(priority)
+        status = 0
+        fault: str | None = None
+        try:
+            async with self._session.request(
+                method,
+                f"{self._base_url}{endpoint.format(id=object_id)}",
+                params=params,
+                json=json_body,
+                data=form,
+                headers=headers,
+                # A redirect must not carry the token elsewhere.
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT
+                ),
+            ) as response:
+                status = response.status
+                body = await _read_body(response)
+                if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                    fault = str(status)
+                return Answer(
+                    status, body, _retry_after(response.headers.get("Retry-After"))
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError) as err:
+            fault = type(err).__name__
+            # The texts of these errors hold hosts and addresses.
+            if isinstance(
+                err, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            ):
+                raise _NotDeliveredError(
+                    f"The cloud can't be reached ({fault})"
+                ) from None
+            if isinstance(err, TimeoutError):
+                raise ZaptecConnectionError(
+                    "The cloud did not answer in time"
+                ) from None
+            raise ZaptecConnectionError(
+                f"The connection to the cloud was lost ({fault})"
+            ) from None
+        except ZaptecResponseError:
+            fault = "too large"
+            raise
+        finally:
+            self.statistics.requests[method, endpoint, status] += 1
+            if fault:
+                self.statistics.last_error = f"{method} {endpoint}: {fault}"
+
+
+class Transport:
+    """Requests on behalf of an account, repeated where that is harmless."""
+
+    def __init__(self, door: Door, token_source: TokenSource) -> None:
+        """Initialize the transport."""
+        self._door = door
+        self._token_source = token_source
+
+    @property
+    def statistics(self) -> Statistics:
+        """Return what was requested so far."""
+        return self._door.statistics
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        object_id: str | None = None,
+        params: Mapping[str, str | int] | None = None,
+        json: object = None,
+        priority: Priority = Priority.BACKGROUND,
+        authenticated: bool = True,
+        reads: bool | None = None,
+    ) -> Any:
+        """Send a request; return the document it asks for, or None for a write.
+
+        Args:
+            method: The HTTP method.
+            path: The path, with `{id}` where the object's id belongs.
+            object_id: The object's id.
+            params: What follows the path.
+            json: The body.
+            priority: How urgent it is.
+            authenticated: Whether it needs a token.
+            reads: Whether it changes nothing: then it is repeated after any
+                fault that may pass, and has to return a document. Otherwise it
+                is repeated only if it certainly was not carried out, and is given
+                up after 15 s. By default it is what the method tells.
+
+        Raises:
+            ValueError: The id is no UUID.
+            ZaptecError: The request failed; the subclass tells how.
+
+        """
+        if object_id is not None and parse_uuid(object_id) is None:
+            raise ValueError("An id has to be a UUID")
+
+        async def attempt(token: str | None) -> Answer:
+            return await self._door.send(
+                method,
+                path,
+                priority=priority,
+                object_id=object_id or "",
+                token=token,
+                params=params,
+                json_body=json,
+            )
+
+        if reads is None:
+            reads = method == "GET"
+        if reads:
+            answer = await self._repeat(attempt, authenticated, reads=True)
+            if answer.status == HTTPStatus.NO_CONTENT or not answer.body.strip():
+                # How the cloud says no since September 2025.
+                raise ZaptecPermissionError("The cloud does not show this document")
+            return answer.document()
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await self._repeat(attempt, authenticated, reads=False)
+        except TimeoutError:
+            raise ZaptecConnectionError("The cloud did not answer in time") from None
+        return None
+
+    async def _repeat(
+        self,
+        send: Callable[[str | None], Awaitable[Answer]],
+        authenticated: bool,
+        *,
+        reads: bool,
+    ) -> Answer:
+        """Send until it succeeds, as long as that is harmless and has a point."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + COMMAND_TIMEOUT
+        for failures in count():
+            try:
+                return await self._attempt(send, authenticated)
+            except ZaptecError as err:
+                if not _may_repeat(err, reads=reads):
+                    raise
+                delay = _delay(err, failures)
+                if reads:
+                    if failures == READ_RETRIES:
+                        raise
+                elif loop.time() + delay >= deadline:
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError  # pragma: no cover
+
+    async def _attempt(
+        self, send: Callable[[str | None], Awaitable[Answer]], authenticated: bool
+    ) -> Answer:
+        """Send once, and once more with a new token if the old one is refused."""
+        if authenticated:
+            token = await self._token()
+            answer = await send(token)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                self._token_source.invalidate(token)
+                token = await self._token()
+                answer = await send(token)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                self._token_source.invalidate(token)
+                raise ZaptecAuthenticationError("The cloud refuses its own new token")
+        else:
+            answer = await send(None)
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return answer
+        raise answer.error()
+
+    async def _token(self) -> str:
+        """Return a token.
+
+        Without one nothing is sent, so the request may be repeated.
+        """
+        try:
+            return await self._token_source.token()
+        except ZaptecConnectionError as err:
+            raise _NotDeliveredError(str(err)) from err
+
+
+def _may_repeat(error: ZaptecError, *, reads: bool) -> bool:
+    """Return whether a request that failed may be sent again."""
+    if isinstance(error, (_NotDeliveredError, ZaptecBusyError)):
+        return True
+    if isinstance(error, ZaptecServerError):
+        return reads and (
+            error.status in _PASSING_STATUS or error.status in _CLOUDFLARE_STATUS
+        )
+    return reads and isinstance(error, ZaptecConnectionError)
+
+
+def _delay(error: ZaptecError, failures: int) -> float:
+    """Return the seconds to wait before a request is sent again."""
+    delay = random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE * 2**failures))
+    if isinstance(error, ZaptecBusyError) and error.retry_after is not None:
+        return max(delay, error.retry_after)
+    return delay
