@@ -1,0 +1,99 @@
+"""Cars that come and go by themselves, so that there is always something to see.
+
+Sessions are short: a few minutes each, of small batteries.
+"""
+
+import random
+from typing import TYPE_CHECKING
+
+from .car import Car
+from .charger import Charger
+from .clock import Clock, Handle
+from .observations import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_STEP_SECONDS = 2.0
+# A car that somebody paused does not stay for ever.
+_LONGEST_STAY = 900.0
+
+
+class Autoplay:
+    """Plays the drivers of all chargers; a person may plug and unplug in between."""
+
+    def __init__(self, clock: Clock, chargers: dict[str, Charger], seed: str) -> None:
+        """Prepare; `start` begins. `chargers` may change while it plays."""
+        self._clock = clock
+        self._chargers = chargers
+        self._random = random.Random(f"{seed}/autoplay")
+        self._handle: Handle | None = None
+        # When a charger without a car gets one, and when one with a car loses it.
+        self._arrivals: dict[str, float] = {}
+        self._departures: dict[str, float] = {}
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether cars come and go."""
+        return self._handle is not None
+
+    def start(self) -> None:
+        """Begin; the first car comes at the next step."""
+        if self._handle is None:
+            self._step()
+
+    def stop(self) -> None:
+        """Leave everything as it is."""
+        if self._handle:
+            self._handle.cancel()
+            self._handle = None
+
+    def _step(self) -> None:
+        now = self._clock.now().timestamp()
+        free: list[Charger] = []
+        for charger in self._chargers.values():
+            if charger.car is None:
+                self._departures.pop(charger.id, None)
+                due = self._arrivals.setdefault(
+                    charger.id, now + self._random.uniform(5, 60)
+                )
+                if charger.is_online and now >= due:
+                    self._arrive(charger)
+                elif charger.is_online:
+                    free.append(charger)
+            else:
+                self._stay(charger, now)
+        if free and not self._anything_to_see():
+            self._arrive(self._random.choice(free))
+        self._handle = self._clock.call_later(_STEP_SECONDS, self._step)
+
+    def _anything_to_see(self) -> bool:
+        chargers: Collection[Charger] = self._chargers.values()
+        return any(
+            charger.car and charger.mode in (Mode.REQUESTING, Mode.CHARGING)
+            for charger in chargers
+        )
+
+    def _arrive(self, charger: Charger) -> None:
+        self._arrivals.pop(charger.id, None)
+        three = self._random.random() < 0.75
+        charger.plug_in(
+            Car(
+                capacity_kwh=round(self._random.uniform(0.15, 0.5), 3),
+                max_current=self._random.choice((16.0, 16.0, 20.0)),
+                phases=3 if three else 1,
+            )
+        )
+        if charger.installation.authentication_required:
+            charger.authorize()
+
+    def _stay(self, charger: Charger, now: float) -> None:
+        """Drive off some time after the charge is over."""
+        self._arrivals[charger.id] = now + self._random.uniform(15, 90)
+        departure = self._departures.setdefault(charger.id, now + _LONGEST_STAY)
+        if charger.mode == Mode.FINISHED and not charger.final_stop:
+            departure = min(departure, now + self._random.uniform(15, 45))
+            self._departures[charger.id] = departure
+        if now >= departure:
+            del self._departures[charger.id]
+            charger.unplug()

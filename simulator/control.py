@@ -1,0 +1,295 @@
+"""The control page and its JSON API, for people and scripts on this machine.
+
+Only requests that name this very server as Host, and as Origin if there is one, are served, and
+what changes something must be sent as JSON: a page of elsewhere in the same browser can do nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from .car import Car
+from .charger import Charger
+from .faults import FAULT_NAMES, STATUSES
+from .listener import Listener
+from .observations import StateId
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+_PAGE = Path(__file__).with_name("control.html")
+# Faults which the page offers; the API takes any status.
+FAULTS: tuple[int | str, ...] = (*STATUSES, *FAULT_NAMES)
+
+type Action = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Control:
+    """Serves the page at `/`, the state at `/api/state`, and the actions."""
+
+    def __init__(self, simulator: Simulator, host: str, port: int) -> None:
+        """Prepare; nothing listens yet."""
+        self._simulator = simulator
+        self._page = ""
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/", self._serve_page)
+        app.router.add_get("/api/state", self._serve_state)
+        actions: dict[str, Action] = {
+            "bus/cut": self._cut_bus,
+            "bus/restore": self._restore_bus,
+            "bus/drop": self._drop_bus,
+            "rest/cut": self._cut_rest,
+            "rest/restore": self._restore_rest,
+            "rest/fail": self._fail_rest,
+            "rest/heal": self._heal_rest,
+            "rest/clear": self._clear_rest,
+            "password": self._set_password,
+            "tokens/revoke": self._revoke_tokens,
+            "clock": self._set_clock,
+            "autoplay": self._set_autoplay,
+        }
+        for path, action in actions.items():
+            app.router.add_post(f"/api/{path}", self._handler(action))
+        app.router.add_post("/api/chargers/{id}/{action}", self._act_on_charger)
+        self._listener = Listener(app, host, port)
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return self._listener.url
+
+    async def start(self) -> None:
+        """Listen."""
+        self._page = _PAGE.read_text(encoding="utf-8")
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        await self._listener.stop()
+
+    @web.middleware
+    async def _guard(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        port = self._listener.port
+        hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        origin = request.headers.get("Origin")
+        if request.host.lower() not in hosts or (
+            origin is not None and urlsplit(origin.lower()).netloc not in hosts
+        ):
+            return _error(403, "This page is for this machine only")
+        if request.method == "POST" and request.content_type != "application/json":
+            return _error(415, "Send application/json")
+        return await handler(request)
+
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return web.Response(
+            text=self._page,
+            content_type="text/html",
+            headers={
+                "Content-Security-Policy": "default-src 'self' 'unsafe-inline'; "
+                "frame-ancestors 'none'"
+            },
+        )
+
+    async def _serve_state(self, request: web.Request) -> web.Response:
+        return web.json_response(self.state())
+
+    def state(self) -> dict[str, object]:
+        """Return what the page shows; no password and no key is in it."""
+        simulator = self._simulator
+        rest, bus = simulator.rest, simulator.bus
+        return {
+            "time": simulator.clock.now().astimezone(UTC).isoformat(),
+            "speed": simulator.clock.speed,
+            "autoplay": simulator.autoplay.is_playing,
+            "api_url": simulator.api_url,
+            "rest": {
+                "listening": rest.is_listening,
+                "requests": len(rest.requests),
+                "peak_per_second": rest.peak_per_second,
+                "forbidden": rest.forbidden[-20:],
+                "faults": rest.faults,
+                "recent": [
+                    {"method": item.method, "path": item.path, "status": item.status}
+                    for item in rest.requests[-12:]
+                ],
+            },
+            "bus": {"listening": bus.is_listening, "connections": bus.connections},
+            "accounts": list(simulator.accounts),
+            "fault_choices": FAULTS,
+            "installations": [
+                {
+                    "id": item.id,
+                    "name": item.name,
+                    "available_current": min(item.available_current)
+                    if item.available_current
+                    else None,
+                    "max_current": item.max_current,
+                    "network_type": item.network_type.name,
+                    "consumers": bus.consumers(item.topic),
+                    "delivered": bus.delivered(item.topic),
+                    "pending": bus.pending(item.topic),
+                    "chargers": [_charger(charger) for charger in item.chargers],
+                }
+                for item in simulator.installations.values()
+            ],
+        }
+
+    def _handler(
+        self, action: Action
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                await action(await _body(request))
+            except (KeyError, TypeError, ValueError) as err:
+                return _error(400, _reason(err))
+            return web.json_response(self.state())
+
+        return handle
+
+    async def _act_on_charger(self, request: web.Request) -> web.Response:
+        charger = self._simulator.chargers.get(request.match_info["id"])
+        if charger is None:
+            return _error(404, "No such charger")
+        try:
+            body = await _body(request)
+            match request.match_info["action"]:
+                case "plug":
+                    charger.plug_in(_car(body))
+                case "unplug":
+                    charger.unplug()
+                case "car":
+                    charger.set_car_wants(_flag(body, "wants"))
+                case "online":
+                    if _flag(body, "online"):
+                        charger.set_online()
+                    else:
+                        charger.set_offline()
+                case "authorize":
+                    charger.authorize()
+                case _:
+                    return _error(404, "No such action")
+        except (KeyError, TypeError, ValueError) as err:
+            return _error(400, _reason(err))
+        return web.json_response(_charger(charger))
+
+    async def _cut_bus(self, body: dict[str, Any]) -> None:
+        await self._simulator.bus.cut()
+
+    async def _restore_bus(self, body: dict[str, Any]) -> None:
+        await self._simulator.bus.restore()
+
+    async def _drop_bus(self, body: dict[str, Any]) -> None:
+        self._simulator.bus.drop_connections()
+
+    async def _cut_rest(self, body: dict[str, Any]) -> None:
+        await self._simulator.rest.cut()
+
+    async def _restore_rest(self, body: dict[str, Any]) -> None:
+        await self._simulator.rest.restore()
+
+    async def _fail_rest(self, body: dict[str, Any]) -> None:
+        fault, times = body["fault"], body.get("times")
+        self._simulator.rest.fail(
+            str(body.get("path") or "."),
+            method=body.get("method"),
+            fault=int(fault) if str(fault).isdigit() else fault,
+            times=None if times is None else int(times),
+        )
+
+    async def _heal_rest(self, body: dict[str, Any]) -> None:
+        self._simulator.rest.heal()
+        await self._simulator.rest.restore()
+
+    async def _clear_rest(self, body: dict[str, Any]) -> None:
+        self._simulator.rest.clear()
+
+    async def _set_password(self, body: dict[str, Any]) -> None:
+        password = body["password"]
+        if not isinstance(password, str) or not password:
+            raise ValueError("A password is a text")
+        self._simulator.set_password(body["user_name"], password)
+
+    async def _revoke_tokens(self, body: dict[str, Any]) -> None:
+        self._simulator.rest.tokens.revoke(body.get("user_name"))
+
+    async def _set_clock(self, body: dict[str, Any]) -> None:
+        if "speed" in body:
+            self._simulator.clock.speed = float(body["speed"])
+        if "advance" in body:
+            self._simulator.clock.advance(float(body["advance"]))
+
+    async def _set_autoplay(self, body: dict[str, Any]) -> None:
+        if _flag(body, "on"):
+            self._simulator.autoplay.start()
+        else:
+            self._simulator.autoplay.stop()
+
+
+def _charger(charger: Charger) -> dict[str, object]:
+    """Return what the page shows of a charger; power in W, energies in kWh, currents in A."""
+    car = charger.car
+    return {
+        "id": charger.id,
+        "serial": charger.serial,
+        "name": charger.name,
+        "family": charger.family.name,
+        "online": charger.is_online,
+        "mode": int(charger.mode),
+        "final_stop": charger.final_stop,
+        "authorized": charger.is_authorized,
+        "power": charger.power,
+        "allocated_current": charger.allocated_current,
+        "max_current": charger.max_current,
+        "session_energy": round(charger.session_energy, 4),
+        "lifetime_energy": round(charger.lifetime_energy, 4),
+        "session_id": charger.value(StateId.SESSION_IDENTIFIER),
+        "firmware": charger.firmware,
+        "car": car
+        and {
+            "phases": car.phases,
+            "max_current": car.max_current,
+            "capacity_kwh": car.capacity_kwh,
+            "remaining_kwh": round(car.remaining_kwh, 3),
+            "wants": car.wants,
+        },
+    }
+
+
+def _car(body: dict[str, Any]) -> Car:
+    car = Car()
+    return Car(
+        capacity_kwh=float(body.get("capacity_kwh", car.capacity_kwh)),
+        max_current=float(body.get("max_current", car.max_current)),
+        phases=int(body.get("phases", car.phases)),
+        wants=bool(body.get("wants", True)),
+    )
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    body = await request.json() if request.can_read_body else {}
+    if not isinstance(body, dict):
+        raise TypeError("Send a JSON object")
+    return body
+
+
+def _flag(body: dict[str, Any], key: str) -> bool:
+    value = body[key]
+    if not isinstance(value, bool):
+        raise TypeError(f"{key} is true or false")
+    return value
+
+
+def _reason(err: Exception) -> str:
+    return f"Not known or missing: {err}" if isinstance(err, KeyError) else str(err)
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)

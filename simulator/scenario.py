@@ -1,0 +1,294 @@
+"""What there is in the simulated cloud: accounts, installations and chargers.
+
+A scenario file is JSON or TOML with the fields of the classes here:
+
+    seed = "a street"
+
+    [[installations]]
+    name = "Home"
+    max_current = 25
+    network_type = "TN_3_PHASE"
+    [[installations.chargers]]
+    serial = "ZAP000101"
+    name = "Carport"
+
+    [[accounts]]
+    user_name = "demo@example.com"
+    password = "demo"
+    roles = { "Home" = ["USER", "OWNER"] }
+"""
+
+from dataclasses import dataclass, field, fields
+import json
+from pathlib import Path
+import tomllib
+from typing import Any, Self
+import uuid
+
+from .observations import Family
+from .world import NetworkType, UserRole
+
+DEMO_USER = "demo@example.com"
+DEMO_PASSWORD = "demo"
+RESIDENT_USER = "resident@example.com"
+RESIDENT_PASSWORD = "resident"
+OWNER = UserRole.USER | UserRole.OWNER
+_GO_PREFIXES = ("ZAP", "ZGB", "ZAG", "GPN", "GPG")
+_PRO_PREFIXES = ("ZCS", "ZPR", "ZCH", "ZPG")
+_CHARGERS_PER_INSTALLATION = 25
+
+
+class ScenarioError(Exception):
+    """The scenario cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargerScenario:
+    """A charger; the serial's prefix tells its family. Energies in kWh, currents in A."""
+
+    serial: str
+    name: str
+    id: str | None = None
+    circuit: int = 0
+    firmware: str | None = None
+    available_firmware: str | None = None
+    lifetime_energy: float = 1234.5
+    communication: str = "LTE"
+    stand_alone: bool = False
+
+    @property
+    def family(self) -> Family:
+        """Pro or Go.
+
+        Raises:
+            ScenarioError: The prefix is none of either.
+        """
+        if self.serial.startswith(_GO_PREFIXES):
+            return Family.GO
+        if self.serial.startswith(_PRO_PREFIXES):
+            return Family.PRO
+        raise ScenarioError(
+            f"{self.serial}: a serial starts with one of "
+            f"{', '.join(_GO_PREFIXES + _PRO_PREFIXES)}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationScenario:
+    """An installation. `circuits` are the fuses in A; without any there is one of `max_current`."""
+
+    name: str
+    chargers: tuple[ChargerScenario, ...] = ()
+    id: str | None = None
+    max_current: float = 32.0
+    network_type: NetworkType = NetworkType.TN_3_PHASE
+    installation_type: int = 0
+    circuits: tuple[float, ...] = ()
+    authentication_required: bool = False
+    messaging_enabled: bool = True
+    available_current: float | None = None
+    three_to_one_phase_switch_current: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountScenario:
+    """An account and its roles, by the name of the installation."""
+
+    user_name: str
+    password: str = field(repr=False)
+    full_name: str = "Demo"
+    roles: dict[str, UserRole] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A whole cloud. With the same seed it has the same ids and behaves the same."""
+
+    accounts: tuple[AccountScenario, ...]
+    installations: tuple[InstallationScenario, ...]
+    seed: str = "zaptec"
+
+    def identifier(self, *parts: str) -> str:
+        """Return the UUID of a thing in this scenario."""
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, "/".join((self.seed, *parts))))
+
+    @classmethod
+    def default(cls) -> Self:
+        """A home with one Go, and a housing cooperative with six Pro."""
+        home = InstallationScenario(
+            name="Home",
+            max_current=25,
+            installation_type=1,
+            available_current=25,
+            chargers=(
+                ChargerScenario(
+                    serial="ZAP000101",
+                    name="Carport",
+                    firmware="2.4.2.3",
+                    communication="Wifi",
+                ),
+            ),
+        )
+        cooperative = InstallationScenario(
+            name="Parkveien housing cooperative",
+            max_current=80,
+            available_current=63,
+            circuits=(63, 63),
+            three_to_one_phase_switch_current=0,
+            chargers=tuple(
+                ChargerScenario(
+                    serial=f"ZPR0002{number:02d}",
+                    name=f"Space {number}",
+                    circuit=(number - 1) // 3,
+                    lifetime_energy=1000.0 + 321.7 * number,
+                )
+                for number in range(1, 7)
+            ),
+        )
+        return cls(
+            installations=(home, cooperative),
+            accounts=(
+                AccountScenario(
+                    user_name=DEMO_USER,
+                    password=DEMO_PASSWORD,
+                    full_name="Kari Demo",
+                    roles={home.name: OWNER, cooperative.name: OWNER},
+                ),
+                AccountScenario(
+                    user_name=RESIDENT_USER,
+                    password=RESIDENT_PASSWORD,
+                    full_name="Ola Resident",
+                    roles={cooperative.name: UserRole.USER},
+                ),
+            ),
+        )
+
+    @classmethod
+    def of(cls, chargers: int) -> Self:
+        """Any number of chargers: up to 25 Pro in an installation, each third one of Go.
+
+        Raises:
+            ScenarioError: Less than one charger.
+        """
+        if chargers < 1:
+            raise ScenarioError("There must be at least one charger")
+        installations = []
+        for first in range(0, chargers, _CHARGERS_PER_INSTALLATION):
+            number = first // _CHARGERS_PER_INSTALLATION + 1
+            count = min(_CHARGERS_PER_INSTALLATION, chargers - first)
+            prefix = "ZAP" if number % 3 == 1 else "ZPR"
+            installations.append(
+                InstallationScenario(
+                    name=f"Garage {number}",
+                    max_current=32.0 * count,
+                    available_current=32.0 * count,
+                    chargers=tuple(
+                        ChargerScenario(
+                            serial=f"{prefix}{first + index:06d}",
+                            name=f"Space {first + index}",
+                            lifetime_energy=100.0 * index,
+                        )
+                        for index in range(1, count + 1)
+                    ),
+                )
+            )
+        return cls(
+            installations=tuple(installations),
+            accounts=(
+                AccountScenario(
+                    user_name=DEMO_USER,
+                    password=DEMO_PASSWORD,
+                    full_name="Kari Demo",
+                    roles={item.name: OWNER for item in installations},
+                ),
+            ),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a scenario file (.json or .toml).
+
+        Raises:
+            ScenarioError: It cannot be read or understood.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = (
+                json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+            )
+        except OSError as err:
+            raise ScenarioError(f"{path}: {err.strerror}") from err
+        except ValueError as err:
+            raise ScenarioError(f"{path}: {err}") from err
+        try:
+            return cls.from_document(document)
+        except (KeyError, TypeError, ValueError) as err:
+            raise ScenarioError(f"{path}: {err}") from err
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Make a scenario of a file's content.
+
+        Raises:
+            ScenarioError: A field is unknown or missing, or a name has no meaning.
+        """
+        known = {item["name"] for item in document.get("installations", ())}
+        for account in document.get("accounts", ()):
+            if unknown := set(account.get("roles", ())) - known:
+                raise ScenarioError(f"No such installation: {', '.join(unknown)}")
+        return cls(
+            **_known(cls, document)
+            | {
+                "installations": tuple(
+                    _installation(item) for item in document.get("installations", ())
+                ),
+                "accounts": tuple(
+                    AccountScenario(
+                        **_known(AccountScenario, item)
+                        | {
+                            "roles": {
+                                name: _roles(roles)
+                                for name, roles in item.get("roles", {}).items()
+                            }
+                        }
+                    )
+                    for item in document.get("accounts", ())
+                ),
+            }
+        )
+
+
+def _installation(document: dict[str, Any]) -> InstallationScenario:
+    values = _known(InstallationScenario, document)
+    values["chargers"] = tuple(
+        ChargerScenario(**_known(ChargerScenario, item))
+        for item in document.get("chargers", ())
+    )
+    values["circuits"] = tuple(document.get("circuits", ()))
+    if "network_type" in document:
+        values["network_type"] = _member(NetworkType, document["network_type"])
+    installation = InstallationScenario(**values)
+    for charger in installation.chargers:
+        if not charger.family or charger.circuit >= max(1, len(installation.circuits)):
+            raise ScenarioError(f"{charger.serial}: no such circuit")
+    return installation
+
+
+def _known(kind: type[Any], document: dict[str, Any]) -> dict[str, Any]:
+    if unknown := set(document) - {item.name for item in fields(kind)}:
+        raise ScenarioError(f"Unknown field: {', '.join(sorted(unknown))}")
+    return dict(document)
+
+
+def _roles(names: list[str]) -> UserRole:
+    roles = UserRole.NONE
+    for name in names:
+        roles |= _member(UserRole, name)
+    return roles
+
+
+def _member[T](kind: type[T], name: str) -> T:
+    member: T | None = getattr(kind, "__members__", {}).get(name)
+    if member is None:
+        raise ScenarioError(f"No such {kind.__name__}: {name}")
+    return member

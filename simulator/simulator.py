@@ -1,0 +1,290 @@
+"""A Zaptec cloud on loopback: REST, Service Bus, chargers and a control page."""
+
+import asyncio
+import base64
+from datetime import timedelta
+import hashlib
+import ssl
+from types import TracebackType
+from typing import Self
+import uuid
+
+from .autoplay import Autoplay
+from .certificate import Certificate
+from .charger import Charger
+from .clock import Clock
+from .control import Control
+from .documents import Document
+from .rest import Rest
+from .scenario import ChargerScenario, InstallationScenario, Scenario
+from .servicebus import ServiceBus
+from .world import Account, Circuit, Installation
+
+TOKEN_LIFETIME = 86_399
+
+
+class Simulator:
+    """The whole cloud; `async with Simulator() as sim`.
+
+    Attributes:
+        clock: The simulated time; it follows real time by its speed while the simulator runs.
+        accounts: By user name.
+        installations: By id.
+        chargers: By id.
+        rest: The REST service, its faults and counters.
+        bus: The Service Bus, its faults and counters.
+        autoplay: Cars that come and go by themselves, off at first.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | None = None,
+        *,
+        clock: Clock | None = None,
+        host: str = "127.0.0.1",
+        rest_port: int = 0,
+        bus_port: int = 0,
+        control_port: int = 0,
+        tls: bool = False,
+        token_lifetime: int = TOKEN_LIFETIME,
+    ) -> None:
+        """Prepare the world of a scenario; nothing listens yet.
+
+        Args:
+            scenario: What there is; a home and a housing cooperative when left out.
+            clock: The simulated time; real time when left out.
+            host: A loopback address.
+            rest_port: Port of the REST service, 0: a free one.
+            bus_port: Port of the Service Bus, 0: a free one.
+            control_port: Port of the control page, 0: a free one.
+            tls: Whether the Service Bus speaks TLS; see `client_ssl_context`.
+            token_lifetime: `expires_in` of the tokens, s of real time.
+        """
+        self._scenario = scenario or Scenario.default()
+        self._host = host
+        self._tls = tls
+        self._certificate: Certificate | None = None
+        self._bus_port = bus_port
+        self._run: asyncio.Task[None] | None = None
+        self._bus: ServiceBus | None = None
+        self.clock = clock or Clock()
+        self.accounts: dict[str, Account] = {}
+        self.installations: dict[str, Installation] = {}
+        self.chargers: dict[str, Charger] = {}
+        for item in self._scenario.installations:
+            self._add_installation(item)
+        self._add_accounts()
+        self.autoplay = Autoplay(self.clock, self.chargers, self._scenario.seed)
+        self.rest = Rest(self, host, rest_port, token_lifetime)
+        self._control = Control(self, host, control_port)
+
+    @property
+    def bus(self) -> ServiceBus:
+        """The Service Bus; there is none before `start`."""
+        if self._bus is None:
+            raise RuntimeError("The simulator is not started")
+        return self._bus
+
+    @property
+    def api_url(self) -> str:
+        """Address of the REST service."""
+        return self.rest.url
+
+    @property
+    def control_url(self) -> str:
+        """Address of the control page."""
+        return self._control.url
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen on the three ports.
+
+        Raises:
+            OSError: A port is in use; nothing listens then.
+        """
+        context: ssl.SSLContext | None = None
+        if self._tls:
+            loop = asyncio.get_running_loop()
+            self._certificate = await loop.run_in_executor(None, Certificate)
+            context = await loop.run_in_executor(None, self._certificate.server_context)
+        self._bus = ServiceBus(
+            self.clock, host=self._host, port=self._bus_port, ssl_context=context
+        )
+        for installation in self.installations.values():
+            self._add_topic(installation)
+        try:
+            await self._bus.start()
+            await self.rest.start()
+            await self._control.start()
+        except OSError:
+            await self.stop()
+            raise
+        self._run = asyncio.create_task(self.clock.run(), name="simulated clock")
+
+    async def stop(self) -> None:
+        """Close everything."""
+        self.autoplay.stop()
+        if self._run:
+            self._run.cancel()
+            await asyncio.gather(self._run, return_exceptions=True)
+            self._run = None
+        await self._control.stop()
+        await self.rest.stop()
+        if self._bus:
+            await self._bus.stop()
+
+    def client_ssl_context(self) -> ssl.SSLContext:
+        """Return a context that trusts the Service Bus (blocking; only with `tls`)."""
+        if self._certificate is None:
+            raise RuntimeError("The simulator is not started with tls")
+        return self._certificate.client_context()
+
+    def connection_details(self, installation: Installation) -> Document:
+        """Return the answer of messagingConnectionDetails."""
+        return {
+            "Type": 0,
+            "Host": self._host,
+            "Port": self.bus.port,
+            "UseSSL": self._tls,
+            "Username": installation.topic,
+            "Password": installation.bus_key,
+            "Topic": installation.topic,
+            "Subscription": "default",
+        }
+
+    def set_password(self, user_name: str, password: str) -> None:
+        """Change a password; tokens issued before are invalid from now on."""
+        self.accounts[user_name].password = password
+        self.rest.tokens.revoke(user_name)
+
+    def set_bus_key(self, installation_id: str, key: str) -> None:
+        """Rotate the shared key of an installation's topic."""
+        installation = self.installations[installation_id]
+        installation.bus_key = key
+        self.bus.set_key(installation.topic, key)
+
+    def add_charger(
+        self,
+        installation_id: str,
+        *,
+        serial: str,
+        name: str,
+        circuit: int = 0,
+        lifetime_energy: float = 0.0,
+    ) -> Charger:
+        """Add a charger while running; the serial's prefix tells its family."""
+        return self._add_charger(
+            self.installations[installation_id],
+            ChargerScenario(
+                serial=serial,
+                name=name,
+                circuit=circuit,
+                lifetime_energy=lifetime_energy,
+            ),
+        )
+
+    def remove_charger(self, charger_id: str) -> None:
+        """Remove a charger while running."""
+        self.chargers.pop(charger_id).remove()
+
+    def add_installation(self, scenario: InstallationScenario) -> Installation:
+        """Add an installation while running; give an account a role to make it visible."""
+        installation = self._add_installation(scenario)
+        if self._bus:
+            self._add_topic(installation)
+        return installation
+
+    def remove_installation(self, installation_id: str) -> None:
+        """Remove an installation with its chargers and its topic while running."""
+        installation = self.installations.pop(installation_id)
+        for charger in list(installation.chargers):
+            self.remove_charger(charger.id)
+        if self._bus:
+            self._bus.remove_topic(installation.topic)
+
+    def _add_installation(self, item: InstallationScenario) -> Installation:
+        identifier = item.id or self._scenario.identifier(item.name)
+        created = self.clock.now() - timedelta(days=400)
+        available = item.available_current
+        installation = Installation(
+            id=identifier,
+            name=item.name,
+            max_current=item.max_current,
+            network_type=item.network_type,
+            installation_type=item.installation_type,
+            circuits=[
+                Circuit(
+                    self._scenario.identifier(item.name, f"circuit {number}"),
+                    f"Circuit {number}",
+                    fuse,
+                )
+                for number, fuse in enumerate(item.circuits or (item.max_current,), 1)
+            ],
+            created=created,
+            updated=created,
+            bus_key=base64.b64encode(
+                hashlib.sha256(f"{self._scenario.seed}/{identifier}".encode()).digest()
+            ).decode(),
+            authentication_required=item.authentication_required,
+            messaging_enabled=item.messaging_enabled,
+            available_current=None if available is None else (available,) * 3,
+            three_to_one_phase_switch_current=item.three_to_one_phase_switch_current,
+        )
+        self.installations[identifier] = installation
+        for charger in item.chargers:
+            self._add_charger(installation, charger)
+        return installation
+
+    def _add_charger(
+        self, installation: Installation, item: ChargerScenario
+    ) -> Charger:
+        identifier = item.id or self._scenario.identifier(installation.id, item.serial)
+        charger = Charger(
+            self.clock,
+            self._publish,
+            installation,
+            installation.circuits[item.circuit],
+            id=str(uuid.UUID(identifier)),
+            serial=item.serial,
+            name=item.name,
+            family=item.family,
+            seed=f"{self._scenario.seed}/{item.serial}",
+            firmware=item.firmware,
+            available_firmware=item.available_firmware,
+            lifetime_energy=item.lifetime_energy,
+            communication=item.communication,
+            stand_alone=item.stand_alone,
+        )
+        self.chargers[charger.id] = charger
+        return charger
+
+    def _add_accounts(self) -> None:
+        ids = {item.name: item.id for item in self.installations.values()}
+        for item in self._scenario.accounts:
+            self.accounts[item.user_name] = Account(
+                user_name=item.user_name,
+                password=item.password,
+                id=self._scenario.identifier("account", item.user_name),
+                full_name=item.full_name,
+                roles={ids[name]: role for name, role in item.roles.items()},
+            )
+
+    def _add_topic(self, installation: Installation) -> None:
+        self.bus.add_topic(installation.topic, installation.topic, installation.bus_key)
+
+    def _publish(self, charger: Charger, body: bytes) -> None:
+        if self._bus:
+            self._bus.publish(charger.installation.topic, body)
