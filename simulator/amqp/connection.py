@@ -1,0 +1,759 @@
+"""One connection of a peer: SASL, sessions, links and their credit.
+
+Source: OASIS AMQP 1.0, part 2 (Transport) and part 5 (Security).
+
+A connection knows nothing of queues: `Container.resolve` says which `Node` an address names, and
+the node supplies or takes the messages.
+"""
+
+from abc import ABC, abstractmethod
+import asyncio
+from collections import deque
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
+from typing import Any, Protocol
+
+from .codec import AmqpError, Array, Symbol
+from .performatives import (
+    FRAME_AMQP,
+    FRAME_SASL,
+    MIN_MAX_FRAME_SIZE,
+    Accepted,
+    Attach,
+    Begin,
+    Close,
+    Composite,
+    Detach,
+    Disposition,
+    End,
+    Error,
+    Flow,
+    Frame,
+    FrameBuffer,
+    Open,
+    Received,
+    SaslInit,
+    SaslMechanisms,
+    SaslOutcome,
+    Source,
+    Target,
+    Transfer,
+)
+
+# What Azure Service Bus announces.
+MAX_FRAME_SIZE = 65536
+CHANNEL_MAX = 4999
+_MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
+_HANDLE_MAX = 255
+_INCOMING_WINDOW = 5000
+_INCOMING_CREDIT = 100
+_MAX_MESSAGE_SIZE = 256 * 1024
+
+_SASL_HEADER = b"AMQP\x03\x01\x00\x00"
+_AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
+# A frame of a type that no one knows.
+_GARBAGE = b"\x00\x00\x00\x10\x02\x7f\x00\x00" + b"\xde\xad\xbe\xef" * 2
+_SERIAL = 0xFFFFFFFF
+
+
+class Node(ABC):
+    """What a link ends at."""
+
+    def attach(self, link: Link) -> None:
+        """Take a link.
+
+        Raises:
+            AmqpError: The link is refused.
+        """
+
+    def detach(self, link: Link) -> None:
+        """Let a link go that has ended, from either side."""
+
+    def pump(self) -> None:
+        """Send what is there to links that have become ready."""
+
+    def settle(self, link: SendingLink, token: Any, outcome: Any) -> None:
+        """Hear what became of a delivery.
+
+        Args:
+            link: The link it went over.
+            token: What was given to `SendingLink.send`.
+            outcome: A terminal delivery state.
+        """
+
+    @abstractmethod
+    def receive(self, link: ReceivingLink, message: bytes) -> None:
+        """Take a message.
+
+        Raises:
+            AmqpError: It cannot be read; this ends the connection.
+        """
+
+
+class Container(Protocol):
+    """Who serves the connections."""
+
+    frozen: bool
+    idle_timeout: float
+    stall_sasl: bool
+
+    def connected(self, connection: Connection) -> None:
+        """Hear of a new connection."""
+
+    def disconnected(self, connection: Connection) -> None:
+        """Hear of the end of a connection; its links are detached."""
+
+    def drained(self) -> None:
+        """Hear that a connection can be written to again."""
+
+    def resolve(self, session: Session, attach: Attach) -> Node | None:
+        """Return the node that a peer attaches to; None to never answer.
+
+        Raises:
+            AmqpError: The link is refused.
+        """
+
+
+class Link:
+    """One direction of messages between the peer and a node.
+
+    Attributes:
+        address: Where it ends on this side.
+        closed: Whether it has ended for this side; the peer may not know yet.
+    """
+
+    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
+        """Take over what the peer has announced."""
+        self.session = session
+        self.node = node
+        self.handle = attach.handle
+        self.address = attach.address
+        self.closed = False
+
+    def close(self, error: AmqpError | None = None) -> None:
+        """End the link."""
+        if not self.closed:
+            self.closed = True
+            self.session.forget(self)
+            self.node.detach(self)
+            self.session.send(Detach(self.handle, closed=True, error=_error(error)))
+
+
+class SendingLink(Link):
+    """Messages to the peer.
+
+    Attributes:
+        credit: How many messages the peer will take now.
+        settled: Whether deliveries are forgotten once sent.
+    """
+
+    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
+        """Start without credit."""
+        super().__init__(session, node, attach)
+        self.target = attach.target.address if attach.target else None
+        self.settled = attach.snd_settle_mode == 1
+        self.credit = 0
+        self.drain = False
+        self._delivery_count = 0
+        self._unsettled: dict[int, Any] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message would go out at once."""
+        return self.credit > 0 and not self.closed and self.session.ready
+
+    @property
+    def unsettled(self) -> list[Any]:
+        """The tokens of deliveries that the peer has not settled, oldest first."""
+        return list(self._unsettled.values())
+
+    def send(self, message: bytes, tag: bytes, token: Any) -> None:
+        """Send a message.
+
+        Args:
+            message: Its octets.
+            tag: The delivery's tag.
+            token: What the node knows the delivery by.
+        """
+        self.credit -= 1
+        self._delivery_count = self._delivery_count + 1 & _SERIAL
+        delivery_id = self.session.next_delivery_id()
+        if not self.settled:
+            self._unsettled[delivery_id] = token
+        self.session.transfer(self, delivery_id, tag, message)
+
+    def flow(self, flow: Flow) -> None:
+        """Take the peer's credit."""
+        if flow.link_credit is not None:
+            limit = (flow.delivery_count or 0) + flow.link_credit
+            self.credit = _serial_difference(limit, self._delivery_count)
+        self.drain = flow.drain
+
+    def finish_flow(self, *, echo: bool) -> None:
+        """Answer the peer's flow, once the node has used the credit."""
+        drained = self.drain and self.credit > 0 and self.session.ready
+        if drained:
+            self._delivery_count = self._delivery_count + self.credit & _SERIAL
+            self.credit = 0
+        if drained or echo:
+            self.session.send_flow(
+                self.handle, self._delivery_count, self.credit, drain=self.drain
+            )
+
+    def settle(self, delivery_ids: range, outcome: Any) -> None:
+        """Take the peer's disposition of deliveries."""
+        for delivery_id in [each for each in self._unsettled if each in delivery_ids]:
+            self.node.settle(self, self._unsettled.pop(delivery_id), outcome)
+
+
+class ReceivingLink(Link):
+    """Messages from the peer."""
+
+    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
+        """Start without credit."""
+        super().__init__(session, node, attach)
+        self._delivery_count = attach.initial_delivery_count or 0
+        self._delivery_id: int | None = None
+        self._settled = False
+        self._message = bytearray()
+
+    def grant(self) -> None:
+        """Give the peer credit."""
+        self.session.send_flow(self.handle, self._delivery_count, _INCOMING_CREDIT)
+
+    def transfer(self, transfer: Transfer, payload: bytes) -> None:
+        """Take a message or a part of one."""
+        if self._delivery_id is None:
+            if transfer.delivery_id is None:
+                raise AmqpError("amqp:invalid-field", "A delivery has no id")
+            self._delivery_id = transfer.delivery_id
+        self._settled |= transfer.settled
+        self._message += payload
+        if len(self._message) > _MAX_MESSAGE_SIZE:
+            self.close(AmqpError("amqp:link:message-size-exceeded"))
+            return
+        if transfer.more and not transfer.aborted:
+            return
+        delivery_id, message, settled = (
+            self._delivery_id,
+            bytes(self._message),
+            self._settled,
+        )
+        self._delivery_id, self._settled = None, False
+        self._message.clear()
+        self._delivery_count = self._delivery_count + 1 & _SERIAL
+        if transfer.aborted:
+            return
+        if not settled:
+            self.session.send(
+                Disposition(
+                    role=True, first=delivery_id, settled=True, state=Accepted()
+                )
+            )
+        self.grant()
+        self.node.receive(self, message)
+
+
+class Session:
+    """A channel of a connection, and the window of frames that the peer has room for."""
+
+    def __init__(self, connection: Connection, channel: int, begin: Begin) -> None:
+        """Take over what the peer has announced."""
+        self.connection = connection
+        self.channel = channel
+        self.links: dict[int, Link] = {}
+        self._next_delivery_id = 0
+        self._next_outgoing_id = 0
+        self._next_incoming_id = begin.next_outgoing_id
+        self._window = begin.incoming_window
+        # Frames that the window had no room for.
+        self._waiting: deque[tuple[Link, Transfer, bytes]] = deque()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a transfer would go out at once."""
+        return self._window > 0 and not self._waiting and self.connection.writable
+
+    @property
+    def idle(self) -> bool:
+        """Whether no transfer waits for the window."""
+        return not self._waiting
+
+    def next_delivery_id(self) -> int:
+        """Return the number of a new delivery."""
+        delivery_id = self._next_delivery_id
+        self._next_delivery_id = delivery_id + 1 & _SERIAL
+        return delivery_id
+
+    def transfer(
+        self, link: SendingLink, delivery_id: int, tag: bytes, message: bytes
+    ) -> None:
+        """Send a message in as many frames as it needs, as the window allows."""
+        transfer = Transfer(
+            link.handle,
+            delivery_id,
+            tag,
+            message_format=0,
+            settled=link.settled,
+            more=True,
+        )
+        # The first frame's performative is the longest.
+        room = self.connection.max_frame_size - len(Frame(0, 0, transfer, b"").encode())
+        parts = [message[at : at + room] for at in range(0, len(message), room)] or [
+            b""
+        ]
+        for part in parts:
+            self._waiting.append((link, transfer, part))
+            # Only the first frame names the delivery; azure-servicebus relies on it.
+            transfer = Transfer(link.handle, settled=link.settled, more=True)
+        self._waiting[-1][1].more = False
+        self._send_waiting()
+
+    def flow(self, flow: Flow) -> None:
+        """Take the peer's window and credit."""
+        next_incoming_id = flow.next_incoming_id or 0
+        limit = next_incoming_id + flow.incoming_window
+        self._window = _serial_difference(limit, self._next_outgoing_id)
+        self._send_waiting()
+        link = self.links.get(flow.handle) if flow.handle is not None else None
+        if isinstance(link, SendingLink) and not link.closed:
+            link.flow(flow)
+            link.node.pump()
+            link.finish_flow(echo=flow.echo)
+        elif flow.echo:
+            self.send_flow()
+        self.pump()
+
+    def pump(self) -> None:
+        """Let every node send what has become possible."""
+        for node in {link.node for link in self.links.values() if not link.closed}:
+            node.pump()
+
+    def attach(self, attach: Attach) -> None:
+        """Take a link of the peer."""
+        held = self.links.get(attach.handle)
+        if attach.handle > _HANDLE_MAX or (held and not held.closed):
+            raise AmqpError("amqp:session:handle-in-use", f"Handle {attach.handle}")
+        kind = SendingLink if attach.role else ReceivingLink
+        try:
+            node = self.connection.container.resolve(self, attach)
+        except AmqpError as err:
+            self._refuse(attach, err)
+            return
+        if node is None:
+            return
+        link = kind(self, node, attach)
+        self.links[attach.handle] = link
+        try:
+            node.attach(link)
+        except AmqpError as err:
+            del self.links[attach.handle]
+            self._refuse(attach, err)
+            return
+        self.send(
+            Attach(
+                attach.name,
+                attach.handle,
+                role=not attach.role,
+                snd_settle_mode=attach.snd_settle_mode,
+                rcv_settle_mode=attach.rcv_settle_mode,
+                # The client takes an answer without either for a refusal.
+                source=Source(attach.source.address if attach.source else None),
+                target=Target(attach.target.address if attach.target else None),
+                initial_delivery_count=0 if attach.role else None,
+                max_message_size=_MAX_MESSAGE_SIZE,
+            )
+        )
+        if isinstance(link, ReceivingLink):
+            link.grant()
+
+    def detach(self, detach: Detach) -> None:
+        """Let a link of the peer go."""
+        link = self.links.pop(detach.handle, None)
+        if link and not link.closed:
+            link.closed = True
+            self.forget(link)
+            link.node.detach(link)
+            self.send(Detach(detach.handle, closed=detach.closed))
+
+    def incoming_transfer(self, transfer: Transfer, payload: bytes) -> None:
+        """Take a frame of a message."""
+        self._next_incoming_id = self._next_incoming_id + 1 & _SERIAL
+        link = self.links.get(transfer.handle)
+        if not isinstance(link, ReceivingLink):
+            raise AmqpError(
+                "amqp:session:unattached-handle", f"Handle {transfer.handle}"
+            )
+        if not link.closed:
+            link.transfer(transfer, payload)
+
+    def disposition(self, disposition: Disposition) -> None:
+        """Take the fate of deliveries."""
+        on_the_way = disposition.state is None or isinstance(
+            disposition.state, Received
+        )
+        if not disposition.role or (on_the_way and not disposition.settled):
+            return
+        last = disposition.first if disposition.last is None else disposition.last
+        delivery_ids = range(disposition.first, last + 1)
+        for link in list(self.links.values()):
+            if isinstance(link, SendingLink):
+                link.settle(delivery_ids, disposition.state or Accepted())
+        if not disposition.settled:
+            # The client settles when it hears that this side has.
+            self.send(
+                Disposition(
+                    role=False,
+                    first=disposition.first,
+                    last=last,
+                    settled=True,
+                    state=disposition.state,
+                )
+            )
+        self.pump()
+
+    def end(self) -> None:
+        """Let every link go."""
+        links, self.links = self.links, {}
+        self._waiting.clear()
+        for link in links.values():
+            if not link.closed:
+                link.closed = True
+                link.node.detach(link)
+
+    def forget(self, link: Link) -> None:
+        """Drop what waits to be sent over a link that ends."""
+        self._waiting = deque(each for each in self._waiting if each[0] is not link)
+
+    def send(self, performative: Composite, payload: bytes = b"") -> None:
+        """Send a frame."""
+        self.connection.send(performative, channel=self.channel, payload=payload)
+
+    def send_flow(
+        self,
+        handle: int | None = None,
+        delivery_count: int | None = None,
+        credit: int | None = None,
+        *,
+        drain: bool = False,
+    ) -> None:
+        """Tell the session's state, and a link's."""
+        self.send(
+            Flow(
+                self._next_incoming_id,
+                _INCOMING_WINDOW,
+                self._next_outgoing_id,
+                _INCOMING_WINDOW,
+                handle,
+                delivery_count,
+                credit,
+                drain=drain,
+            )
+        )
+
+    def _refuse(self, attach: Attach, error: AmqpError) -> None:
+        """Answer an attach that leads nowhere: null terminus, then the reason."""
+        self.send(
+            Attach(
+                attach.name,
+                attach.handle,
+                role=not attach.role,
+                initial_delivery_count=0 if attach.role else None,
+            )
+        )
+        self.send(Detach(attach.handle, closed=True, error=_error(error)))
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._window > 0:
+            _, transfer, part = self._waiting.popleft()
+            self._window -= 1
+            self._next_outgoing_id = self._next_outgoing_id + 1 & _SERIAL
+            self.send(transfer, part)
+
+
+class Connection(asyncio.Protocol):
+    """The octets of one peer.
+
+    Attributes:
+        max_frame_size: Octets that a frame to the peer may have.
+        nodes: Nodes that serve this connection alone; the container's.
+    """
+
+    def __init__(self, container: Container) -> None:
+        """Wait for the peer."""
+        self.container = container
+        self.max_frame_size = MIN_MAX_FRAME_SIZE
+        self.nodes: dict[str, Node] = {}
+        self._sessions: dict[int, Session] = {}
+        # The client sends a few frames on a channel after it has ended its session.
+        self._ended: set[int] = set()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = FrameBuffer(MAX_FRAME_SIZE)
+        # The protocol header that is due; None while frames are.
+        self._header: bytes | None = _SASL_HEADER
+        self._authenticated = False
+        self._opened = False
+        self._full = False
+        self._held = bytearray()
+        self._heard_at = 0.0
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._idle_check: asyncio.TimerHandle | None = None
+
+    @property
+    def writable(self) -> bool:
+        """Whether what is sent now leaves at once."""
+        return not (
+            self._full
+            or self.container.frozen
+            or self._transport is None
+            or self._transport.is_closing()
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return (
+            not self._full
+            and not self._held
+            and all(session.idle for session in self._sessions.values())
+        )
+
+    @property
+    def links(self) -> list[Link]:
+        """The links that are attached."""
+        return [
+            link
+            for session in self._sessions.values()
+            for link in session.links.values()
+            if not link.closed
+        ]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hear of the peer."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # "Full" then means that any octet waits, and its end that all have gone.
+        transport.set_write_buffer_limits(high=1, low=0)
+        self.container.connected(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hear of the peer's end."""
+        self._transport = None
+        for timer in (self._heartbeat, self._idle_check):
+            if timer:
+                timer.cancel()
+        self._end_sessions()
+        self.container.disconnected(self)
+
+    def pause_writing(self) -> None:
+        """Hear that the socket takes no more."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Hear that the socket has taken all."""
+        self._full = False
+        self._pump()
+        self.container.drained()
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets; those that are no AMQP end the connection."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self._buffer.feed(data)
+        if not self.container.frozen:
+            self._read()
+
+    def thaw(self) -> None:
+        """Go on where the container's frost has stopped it."""
+        held, self._held = bytes(self._held), bytearray()
+        self._heard_at = asyncio.get_running_loop().time()
+        self._write(held)
+        self._read()
+        self._pump()
+
+    def send(
+        self, performative: Composite, *, channel: int = 0, payload: bytes = b""
+    ) -> None:
+        """Send a frame."""
+        self._write(Frame(FRAME_AMQP, channel, performative, payload).encode())
+
+    def send_garbage(self) -> None:
+        """Send what is no AMQP."""
+        self._write(_GARBAGE)
+
+    def drop(self, *, reset: bool) -> None:
+        """End the connection without a word, by RST or by FIN."""
+        if self._transport is None:
+            return
+        if reset:
+            socket = self._transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def close(self, error: AmqpError | None = None) -> None:
+        """End the connection, with a word."""
+        if self._opened:
+            self.send(Close(_error(error)))
+        if self._transport:
+            self._transport.close()
+
+    def _write(self, octets: bytes) -> None:
+        if self.container.frozen:
+            self._held += octets
+        elif octets and self._transport and not self._transport.is_closing():
+            self._transport.write(octets)
+
+    def _pump(self) -> None:
+        for session in list(self._sessions.values()):
+            session.pump()
+
+    def _end_sessions(self) -> None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.end()
+
+    def _read(self) -> None:
+        """Process what has come."""
+        try:
+            while self._transport and not self._transport.is_closing():
+                if self._header:
+                    if (header := self._buffer.protocol_header()) is None:
+                        return
+                    self._protocol_header(header)
+                else:
+                    if (frame := self._buffer.frame()) is None:
+                        return
+                    self._frame(frame)
+        except AmqpError as err:
+            self._buffer.clear()
+            self.close(err)
+
+    def _protocol_header(self, header: bytes) -> None:
+        if self.container.stall_sasl:
+            self._buffer.clear()
+            return
+        # To a header that is not the one that is due, the right one is the answer.
+        expected, self._header = self._header, None
+        self._write(expected or b"")
+        if header != expected:
+            self.close()
+        elif expected == _SASL_HEADER:
+            mechanisms = SaslMechanisms(Array(map(Symbol, _MECHANISMS)))
+            self._write(Frame(FRAME_SASL, 0, mechanisms, b"").encode())
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.performative is None:
+            return
+        if self._authenticated != (frame.kind == FRAME_AMQP):
+            raise AmqpError("amqp:connection:framing-error", "Frame out of turn")
+        match frame.performative:
+            case SaslInit(mechanism):
+                self._authenticate(mechanism)
+            case Open() as open_ if not self._opened:
+                self._open(open_)
+            case _ if not self._opened:
+                raise AmqpError("amqp:not-allowed", "The connection is not open")
+            case Begin() as begin:
+                self._begin(frame.channel, begin)
+            case Close():
+                self.close()
+            case _:
+                self._session_frame(frame)
+
+    def _authenticate(self, mechanism: str) -> None:
+        """Let in who authenticates by claims later on; PLAIN is announced only."""
+        outcome = SaslOutcome(
+            0 if mechanism in _MECHANISMS and mechanism != "PLAIN" else 1
+        )
+        self._write(Frame(FRAME_SASL, 0, outcome, b"").encode())
+        if outcome.code:
+            self.close()
+        else:
+            self._authenticated = True
+            self._header = _AMQP_HEADER
+
+    def _open(self, open_: Open) -> None:
+        self._opened = True
+        idle_timeout = self.container.idle_timeout
+        self.send(
+            Open(
+                "service-bus",
+                max_frame_size=MAX_FRAME_SIZE,
+                channel_max=CHANNEL_MAX,
+                idle_time_out=int(idle_timeout * 1000) or None,
+            )
+        )
+        if open_.max_frame_size < MIN_MAX_FRAME_SIZE:
+            raise AmqpError("amqp:invalid-field", "max-frame-size is below 512")
+        self.max_frame_size = min(open_.max_frame_size, MAX_FRAME_SIZE)
+        if idle_timeout:
+            self._watch(idle_timeout)
+        if open_.idle_time_out:
+            self._beat(open_.idle_time_out / 2000)
+
+    def _begin(self, channel: int, begin: Begin) -> None:
+        if channel > CHANNEL_MAX or channel in self._sessions:
+            raise AmqpError("amqp:not-allowed", f"Channel {channel}")
+        self._ended.discard(channel)
+        self._sessions[channel] = Session(self, channel, begin)
+        answer = Begin(channel, 0, _INCOMING_WINDOW, _INCOMING_WINDOW, _HANDLE_MAX)
+        self.send(answer, channel=channel)
+
+    def _session_frame(self, frame: Frame) -> None:
+        session = self._sessions.get(frame.channel)
+        if session is None:
+            if frame.channel in self._ended:
+                return
+            raise AmqpError(
+                "amqp:not-allowed", f"Channel {frame.channel} has no session"
+            )
+        match frame.performative:
+            case Attach() as attach:
+                session.attach(attach)
+            case Flow() as flow:
+                session.flow(flow)
+            case Transfer() as transfer:
+                session.incoming_transfer(transfer, frame.payload)
+            case Disposition() as disposition:
+                session.disposition(disposition)
+            case Detach() as detach:
+                session.detach(detach)
+            case End():
+                del self._sessions[frame.channel]
+                self._ended.add(frame.channel)
+                session.end()
+                self.send(End(), channel=frame.channel)
+            case _:
+                raise AmqpError("amqp:not-allowed", "No such performative here")
+
+    def _beat(self, interval: float) -> None:
+        """Send heartbeats, twice as often as the peer asks for."""
+        if not self.container.frozen:
+            self._write(Frame(FRAME_AMQP, 0, None, b"").encode())
+        self._heartbeat = asyncio.get_running_loop().call_later(
+            interval, self._beat, interval
+        )
+
+    def _watch(self, idle_timeout: float) -> None:
+        """End the connection of a peer that was silent for twice what it was told."""
+        loop = asyncio.get_running_loop()
+        deadline = self._heard_at + 2 * idle_timeout
+        if self.container.frozen:
+            deadline = loop.time() + 2 * idle_timeout
+        if loop.time() >= deadline:
+            self.close(
+                AmqpError("amqp:connection:forced", "The connection was inactive")
+            )
+        else:
+            self._idle_check = loop.call_at(deadline, self._watch, idle_timeout)
+
+
+def _error(error: AmqpError | None) -> Error | None:
+    return Error(error.condition, error.description) if error else None
+
+
+def _serial_difference(limit: int, used: int) -> int:
+    """Return how far a serial number is ahead, 0 when it is behind (RFC 1982)."""
+    difference = limit - used & _SERIAL
+    return difference if difference <= _SERIAL // 2 else 0

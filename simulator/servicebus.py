@@ -1,0 +1,516 @@
+"""A Service Bus namespace: topics with one subscription each, over real AMQP 1.0.
+
+It serves the unmodified azure-servicebus client, and can fail in every way that one meets in the
+field: see the fault methods of `ServiceBus`.
+"""
+
+import asyncio
+from bisect import insort
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from socket import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_TCP,
+    SO_REUSEADDR,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
+import ssl
+from typing import Any
+from uuid import uuid4
+
+from .amqp.cbs import ADDRESS as CBS, CbsNode, Policy, TokenError, path_of, verify
+from .amqp.codec import AmqpError, Int, Symbol, Timestamp
+from .amqp.connection import Connection, Link, Node, ReceivingLink, SendingLink, Session
+from .amqp.message import Message
+from .amqp.performatives import Attach, Header, Modified, Properties, Released
+from .amqp.request import RequestNode
+from .clock import Clock, Handle
+
+# "Integrating with Zaptec charging systems", Service Bus subscription: undelivered messages are
+# dropped after 5 minutes.
+TIME_TO_LIVE = timedelta(minutes=5)
+SUBSCRIPTION = "default"
+
+_NOT_FOUND = "amqp:not-found"
+_MANAGEMENT = "$management"
+
+
+@dataclass(order=True, slots=True)
+class _QueuedMessage:
+    """A message on its way, known by its number in the topic."""
+
+    sequence_number: int
+    body: bytes = field(compare=False)
+    enqueued: datetime = field(compare=False)
+    message_id: str = field(compare=False)
+    delivery_count: int = field(default=0, compare=False)
+
+    @property
+    def expires(self) -> datetime:
+        return self.enqueued + TIME_TO_LIVE
+
+    def encode(self) -> bytes:
+        """Return its octets, in the shape that Service Bus gives them."""
+        return Message(
+            header=Header(
+                durable=True,
+                ttl=TIME_TO_LIVE // timedelta(milliseconds=1),
+                delivery_count=self.delivery_count,
+            ),
+            annotations={
+                Symbol("x-opt-sequence-number"): self.sequence_number,
+                Symbol("x-opt-enqueued-time"): _timestamp(self.enqueued),
+            },
+            properties=Properties(
+                message_id=self.message_id,
+                absolute_expiry_time=_timestamp(self.expires),
+                creation_time=_timestamp(self.enqueued),
+            ),
+            data=self.body,
+        ).encode()
+
+
+class Topic(Node):
+    """A topic with the subscription "default", which its receivers compete for.
+
+    A locked message stays locked until it is settled or its link ends.
+    """
+
+    def __init__(
+        self, name: str, policy: Policy, clock: Clock, changed: Callable[[], None]
+    ) -> None:
+        """Start empty; `ServiceBus.add_topic` makes topics."""
+        self.name = name
+        self.policy = policy
+        self.refusal: str | None = None
+        self.delivered = 0
+        self.attach_count = 0
+        self._clock = clock
+        self._changed = changed
+        self._queue: list[_QueuedMessage] = []
+        self._sequence_number = 0
+        self._receivers: deque[SendingLink] = deque()
+        self._expiry: Handle | None = None
+
+    @property
+    def key_name(self) -> str:
+        """Name of its shared access policy."""
+        return self.policy.key_name
+
+    @property
+    def pending(self) -> int:
+        """Messages that no receiver has been sent."""
+        self._drop_expired()
+        return len(self._queue)
+
+    @property
+    def consumers(self) -> int:
+        """Receivers that will take a message."""
+        return sum(link.credit > 0 for link in self._receivers)
+
+    def publish(self, body: bytes) -> None:
+        """Queue a message, and send it if a receiver will take it."""
+        self._sequence_number += 1
+        self._queue.append(
+            _QueuedMessage(self._sequence_number, body, self._clock.now(), uuid4().hex)
+        )
+        self.pump()
+
+    def peek(self, sequence_number: int, count: int) -> list[_QueuedMessage]:
+        """Return up to `count` messages of the queue, from a number on."""
+        self._drop_expired()
+        return [
+            each for each in self._queue if each.sequence_number >= sequence_number
+        ][:count]
+
+    def detach_all(self, error: AmqpError) -> None:
+        """Detach the present receivers."""
+        for link in list(self._receivers):
+            link.close(error)
+
+    def close(self) -> None:
+        """Let the clock go."""
+        if self._expiry:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def attach(self, link: Link) -> None:
+        """Take a receiver."""
+        if not isinstance(link, SendingLink):
+            raise AmqpError("amqp:not-allowed", "A subscription cannot be sent to")
+        if self.refusal:
+            raise AmqpError(self.refusal, "The entity refuses")
+        self._receivers.append(link)
+        self.attach_count += 1
+        self._changed()
+
+    def detach(self, link: Link) -> None:
+        """Let a receiver go, and offer to others what it has not settled."""
+        assert isinstance(link, SendingLink)
+        self._receivers.remove(link)
+        for message in link.unsettled:
+            self._requeue(message)
+        self.pump()
+
+    def settle(self, link: SendingLink, token: Any, outcome: Any) -> None:
+        """Take back what was released or abandoned; anything else is done with."""
+        match outcome:
+            case Modified(undeliverable_here=True):
+                return
+            case Released() | Modified():
+                self._requeue(token)
+
+    def receive(self, link: ReceivingLink, message: bytes) -> None:
+        """Take nothing: no peer has a link to send by."""
+
+    def pump(self) -> None:
+        """Send what is queued to receivers in turn."""
+        self._drop_expired()
+        while self._queue and (link := self._next_receiver()):
+            message = self._queue.pop(0)
+            self.delivered += 1
+            # The tag is the lock's token, a .NET GUID.
+            link.send(message.encode(), uuid4().bytes_le, message)
+        if self._queue and self._expiry is None:
+            self._expiry = self._clock.call_at(self._queue[0].expires, self._expire)
+        self._changed()
+
+    def _next_receiver(self) -> SendingLink | None:
+        for _ in range(len(self._receivers)):
+            self._receivers.rotate(-1)
+            if self._receivers[-1].ready:
+                return self._receivers[-1]
+        return None
+
+    def _requeue(self, message: _QueuedMessage) -> None:
+        message.delivery_count += 1
+        insort(self._queue, message)
+
+    def _drop_expired(self) -> None:
+        now = self._clock.now()
+        while self._queue and self._queue[0].expires <= now:
+            self._queue.pop(0)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self.pump()
+
+
+class _ManagementNode(RequestNode):
+    """The `$management` of a subscription, for one connection: peek only."""
+
+    def __init__(self, bus: ServiceBus, topic: Topic) -> None:
+        super().__init__()
+        self._bus = bus
+        self._topic = topic
+
+    def respond(self, request: Message) -> Message | None:
+        """Answer a peek."""
+        if self._bus.stall_management:
+            return None
+        if (
+            request.application_properties.get("operation")
+            != "com.microsoft:peek-message"
+        ):
+            return _management_response(501, "The simulator has no such operation")
+        body = request.value if isinstance(request.value, dict) else {}
+        number, count = body.get("from-sequence-number"), body.get("message-count")
+        if not isinstance(number, int) or not isinstance(count, int):
+            return _management_response(400, "A peek has a number and a count")
+        messages = self._topic.peek(number, max(0, count))
+        if not messages:
+            return _management_response(204, "No content")
+        response = _management_response(200, "OK")
+        response.value = {"messages": [{"message": each.encode()} for each in messages]}
+        return response
+
+
+class ServiceBus:
+    """A Service Bus namespace.
+
+    Attributes:
+        port: Where it listens; kept over `cut` and `stop`.
+        stall_sasl: While set, new connections get no answer to their first octets.
+        stall_cbs: While set, tokens get no answer.
+        stall_attach: While set, attaching to a subscription gets no answer.
+        stall_management: While set, management requests (peek) get no answer.
+        frozen: Whether `freeze` holds every connection.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        idle_timeout: float = 120.0,
+    ) -> None:
+        """Set it up; `start` listens.
+
+        Args:
+            clock: What messages age by. (Tokens expire by real time: the client signs them.)
+            host: Address to listen at.
+            port: Port to listen at; 0 for any.
+            ssl_context: For TLS; plain without it.
+            idle_timeout: Seconds of silence that clients are told to avoid; 0 for no limit.
+        """
+        self.port = port
+        self.idle_timeout = idle_timeout
+        self.frozen = False
+        self.stall_sasl = False
+        self.stall_cbs = False
+        self.stall_attach = False
+        self.stall_management = False
+        self._clock = clock
+        self._host = host
+        self._ssl_context = ssl_context
+        self._server: asyncio.Server | None = None
+        # Keeps the port for `restore` while nothing listens there.
+        self._reserved: socket | None = None
+        self._connections: set[Connection] = set()
+        self._topics: dict[str, Topic] = {}
+        self._token_status: int | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        await self._listen(self._bind())
+
+    async def stop(self) -> None:
+        """Close everything; topics and their messages stay."""
+        await self._close(reset=False)
+        for topic in self._topics.values():
+            topic.close()
+        if self._reserved:
+            self._reserved.close()
+            self._reserved = None
+
+    def add_topic(self, name: str, key_name: str, key: str) -> Topic:
+        """Add a topic, with its subscription "default" and its shared access key."""
+        topic = Topic(name, Policy(key_name, key), self._clock, self._changed)
+        self._topics[name] = topic
+        return topic
+
+    def remove_topic(self, name: str) -> None:
+        """Remove a topic; its receivers are detached with amqp:not-found."""
+        topic = self._topics.pop(name)
+        topic.detach_all(AmqpError(_NOT_FOUND, "The entity was deleted"))
+        topic.close()
+
+    def publish(self, topic: str, body: bytes) -> None:
+        """Queue a message; it is dropped after 5 minutes of simulated time if undelivered."""
+        self._topics[topic].publish(body)
+
+    async def cut(self) -> None:
+        """Reset every connection and refuse new ones."""
+        await self._close(reset=True)
+        if self._reserved is None:
+            self._reserved = self._bind()
+
+    async def restore(self) -> None:
+        """Listen again, at the same port."""
+        if self._reserved:
+            reserved, self._reserved = self._reserved, None
+            await self._listen(reserved)
+
+    def drop_connections(self, *, reset: bool = True) -> None:
+        """End the present connections without a word: by RST, or by FIN."""
+        for connection in list(self._connections):
+            connection.drop(reset=reset)
+
+    def freeze(self) -> None:
+        """Fall silent in AMQP, in both directions; TCP goes on and takes connections."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Go on with what has come and what was to be sent meanwhile."""
+        if self.frozen:
+            self.frozen = False
+            for connection in list(self._connections):
+                connection.thaw()
+
+    def detach(
+        self,
+        topic: str,
+        condition: str = "amqp:link:detach-forced",
+        description: str = "",
+    ) -> None:
+        """Detach the present receivers of a topic with an error."""
+        self._topics[topic].detach_all(AmqpError(condition, description))
+
+    def refuse_attach(self, topic: str, condition: str | None) -> None:
+        """Refuse receivers of a topic with a condition, until that is None."""
+        self._topics[topic].refusal = condition
+
+    def reject_tokens(self, status: int | None) -> None:
+        """Refuse every token with a status (401, 404), until that is None."""
+        self._token_status = status
+
+    def set_key(self, topic: str, key: str) -> None:
+        """Rotate a topic's key; tokens that were accepted hold until they expire."""
+        self._topics[topic].policy = Policy(self._topics[topic].key_name, key)
+
+    def send_garbage(self) -> None:
+        """Send every connection what is no AMQP."""
+        for connection in self._connections:
+            connection.send_garbage()
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections)
+
+    def consumers(self, topic: str) -> int:
+        """Return how many receivers have credit."""
+        return self._topics[topic].consumers
+
+    def pending(self, topic: str) -> int:
+        """Return how many messages no receiver has been sent."""
+        return self._topics[topic].pending
+
+    def delivered(self, topic: str) -> int:
+        """Return how many messages receivers have been sent, each time counted."""
+        return self._topics[topic].delivered
+
+    def attach_count(self, topic: str) -> int:
+        """Return how many receivers have attached so far."""
+        return self._topics[topic].attach_count
+
+    async def wait_for_consumer(self, topic: str) -> None:
+        """Wait until a receiver has credit."""
+        await self._until(lambda: self.consumers(topic) > 0)
+
+    async def wait_idle(self) -> None:
+        """Wait until every message has gone to a socket that has taken it, or has expired."""
+        await self._until(
+            lambda: (
+                not any(topic.pending for topic in self._topics.values())
+                and all(connection.idle for connection in self._connections)
+            )
+        )
+
+    # What connections ask (`amqp.connection.Container`).
+
+    def connected(self, connection: Connection) -> None:
+        """Count a connection in."""
+        self._connections.add(connection)
+        connection.nodes[CBS] = CbsNode(connection, self._authenticate)
+        self._changed()
+
+    def disconnected(self, connection: Connection) -> None:
+        """Count it out."""
+        self._connections.discard(connection)
+        self._claims(connection).close()
+        self._changed()
+
+    def drained(self) -> None:
+        """Hear that a socket has taken all."""
+        self._changed()
+
+    def resolve(self, session: Session, attach: Attach) -> Node | None:
+        """Return what a peer attaches to: $cbs, a subscription or its $management."""
+        path = path_of(attach.address)
+        nodes = session.connection.nodes
+        if path == CBS:
+            return nodes[CBS]
+        entity = path.removesuffix(f"/{_MANAGEMENT}")
+        self._claims(session.connection).authorize(entity)
+        topic = self._topic(entity)
+        if topic is None:
+            raise AmqpError(_NOT_FOUND, "There is no such entity")
+        if entity != path:
+            return nodes.setdefault(path, _ManagementNode(self, topic))
+        return None if self.stall_attach else topic
+
+    def _authenticate(self, token: str, path: str) -> float | None:
+        """Check a token: see `CbsNode`."""
+        if self.stall_cbs:
+            return None
+        if self._token_status is not None:
+            raise TokenError(self._token_status, "The token is rejected")
+        topic = self._topic(path)
+        if topic is None:
+            raise TokenError(404, "There is no such entity")
+        return verify(token, path, topic.policy)
+
+    def _claims(self, connection: Connection) -> CbsNode:
+        node = connection.nodes[CBS]
+        assert isinstance(node, CbsNode)
+        return node
+
+    def _topic(self, path: str) -> Topic | None:
+        """Return the topic that has a subscription at a path."""
+        for name, topic in self._topics.items():
+            if path == f"{name}/Subscriptions/{SUBSCRIPTION}".lower():
+                return topic
+        return None
+
+    def _bind(self) -> socket:
+        # Only a socket that names its protocol gets TCP_NODELAY of asyncio.
+        family = AF_INET6 if ":" in self._host else AF_INET
+        bound = socket(family, SOCK_STREAM, IPPROTO_TCP)
+        try:
+            bound.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            bound.setblocking(False)
+            bound.bind((self._host, self.port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
+    async def _listen(self, bound: socket) -> None:
+        self.port = bound.getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self), sock=bound, ssl=self._ssl_context
+        )
+
+    async def _close(self, *, reset: bool) -> None:
+        """Stop listening, and end every connection."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for connection in list(self._connections):
+            connection.drop(reset=reset)
+        # Also those that have not got through their TLS handshake.
+        server.abort_clients()
+        await self._until(lambda: not self._connections)
+        await server.wait_closed()
+
+    def _changed(self) -> None:
+        """Let waiters look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+
+def _timestamp(when: datetime) -> Timestamp:
+    return Timestamp(when.timestamp() * 1000)
+
+
+def _management_response(status: int, description: str) -> Message:
+    return Message(
+        application_properties={
+            "statusCode": Int(status),
+            "statusDescription": description,
+        }
+    )
