@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+import math
 import os
 from time import monotonic
 from typing import Any, override
@@ -139,7 +140,7 @@ class ChargerState:
 
     def received_since(self, state_id: StateId, moment: float) -> bool:
         """Return whether an observation arrived after a monotonic moment."""
-        return self._received.get(state_id, 0.0) > moment
+        return self._received.get(state_id, -math.inf) > moment
 
     def apply(self, observation: Observation) -> bool:
         """Take in an observation; return whether it changed anything.

@@ -241,7 +241,7 @@ def zaptec_command[EntityT: ZaptecEntity, **P](
 ) -> Callable[Concatenate[EntityT, P], Coroutine[Any, Any, None]]:
     """Tell a person why the cloud did not do what they asked for."""
 
-    async def handler(self: EntityT, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def handler(self: EntityT, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             await func(self, *args, **kwargs)
         except ZaptecAuthenticationError as err:

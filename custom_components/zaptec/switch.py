@@ -72,18 +72,17 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity):
             StateId.FINAL_STOP_ACTIVE
         )
 
-    @zaptec_command
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Resume charging, if it is paused."""
         await self._async_permit(Command.RESUME_CHARGING, permitted=True)
 
-    @zaptec_command
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Pause charging, if it is not."""
         await self._async_permit(Command.STOP_CHARGING_FINAL, permitted=False)
 
+    @zaptec_command
     async def _async_permit(self, command: Command, *, permitted: bool) -> None:
         """Send a command, unless there is nothing to change.
 

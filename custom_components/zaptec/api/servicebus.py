@@ -202,21 +202,28 @@ class Subscription:
         if self._receiver is None:
             raise SubscriptionError("closed", "The subscription is not open")
         loop = asyncio.get_running_loop()
+        ended_early = False
         while True:
             if self._iterator is None:
                 self._iterator = aiter(self._receiver)
                 self._quiet_since = loop.time()
             async with _library_errors():
                 try:
-                    message = await anext(self._iterator)
-                except StopAsyncIteration:
+                    # The library measures silence by the wall clock, which may
+                    # be set back meanwhile.
+                    async with asyncio.timeout(self._quiet_period + PROBE_TIMEOUT):
+                        message = await anext(self._iterator)
+                except StopAsyncIteration, TimeoutError:
                     self._iterator = None
                 else:
                     self._quiet_since = loop.time()
                     return message
             if loop.time() - self._quiet_since < self._quiet_period / 2:
-                # That was no quiet period: some faults end so in the library.
-                raise SubscriptionError("closed", _FAULT_TEXTS["closed"])
+                # The wall clock was set forward, or the library has ended without
+                # a word; the latter would go on for ever.
+                if ended_early:
+                    raise SubscriptionError("closed", _FAULT_TEXTS["closed"])
+                ended_early = True
             async with _library_errors(), asyncio.timeout(PROBE_TIMEOUT):
                 await self._receiver.peek_messages(max_message_count=1)
 

@@ -1,0 +1,224 @@
+"""Fixtures of all tests: a Zaptec cloud on loopback, and a time machine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from datetime import UTC, datetime
+import time
+
+from freezegun import freeze_time
+from freezegun.api import TickingDateTimeFactory
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import DOMAIN
+from simulator.clock import Clock
+from simulator.scenario import Scenario
+from simulator.simulator import Simulator
+
+# As long as anything may take on a busy machine (real seconds).
+PATIENCE = 30.0
+
+
+def real_seconds() -> float:
+    """Return a time that no time machine moves."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+@pytest.fixture(autouse=True)
+def _custom_integrations(request: pytest.FixtureRequest) -> None:
+    """Let Home Assistant load the integration, after the clocks are set."""
+    if "clocks" in request.fixturenames:
+        request.getfixturevalue("clocks")
+    if "hass" in request.fixturenames:
+        request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture
+def clocks() -> Generator[TickingDateTimeFactory]:
+    """Let all clocks of this process jump: the wall's, the loop's, the library's."""
+    with freeze_time(datetime.now(UTC), tick=True) as frozen:
+        yield frozen
+
+
+async def wait_until(
+    condition: Callable[[], bool], describe: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for what is under way to have its effect."""
+    end = real_seconds() + PATIENCE
+    while not condition():
+        assert real_seconds() < end, f"It did not happen: {describe()}"
+        await asyncio.sleep(0.005)
+
+
+class TimeMachine:
+    """Moves the clocks of Home Assistant and of the simulator together."""
+
+    def __init__(
+        self, hass: HomeAssistant, sim: Simulator, frozen: TickingDateTimeFactory
+    ) -> None:
+        """Initialize the time machine."""
+        self._hass = hass
+        self._sim = sim
+        self._frozen = frozen
+
+    async def travel(
+        self,
+        seconds: float,
+        *,
+        step: float = 5.0,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let time pass in steps, with all that happens on the way."""
+        while seconds > 0:
+            stride = min(step, seconds)
+            seconds -= stride
+            self._frozen.tick(stride)
+            self._sim.clock.advance(stride)
+            await self.settle()
+            check()
+
+    async def settle(self) -> None:
+        """Wait until what was sent has arrived and what was asked is answered."""
+        await self._sim.bus.wait_idle()
+        await self._hass.async_block_till_done()
+        await wait_until(
+            lambda: all(record.status for record in self._sim.rest.requests)
+        )
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """Return what the cloud holds: a home with one Go."""
+    return Scenario.of(1)
+
+
+@pytest.fixture
+async def sim(
+    request: pytest.FixtureRequest,
+    socket_enabled: None,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: Scenario,
+) -> AsyncGenerator[Simulator]:
+    """Return a Zaptec cloud whose time stands still until it is moved."""
+    async with Simulator(
+        scenario, clock=Clock(datetime.now(UTC), speed=0)
+    ) as simulator:
+        monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
+        yield simulator
+        assert simulator.rest.forbidden == []
+
+
+@pytest.fixture
+def time_machine(
+    clocks: TickingDateTimeFactory, hass: HomeAssistant, sim: Simulator
+) -> TimeMachine:
+    """Return what lets time pass."""
+    return TimeMachine(hass, sim, clocks)
+
+
+@pytest.fixture
+def entry(hass: HomeAssistant, sim: Simulator) -> MockConfigEntry:
+    """Return the entry of the first account, not set up."""
+    return add_entry(hass, sim)
+
+
+def add_entry(
+    hass: HomeAssistant, sim: Simulator, user_name: str | None = None
+) -> MockConfigEntry:
+    """Add an entry for an account of the simulator."""
+    account = sim.accounts[user_name or next(iter(sim.accounts))]
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title=account.user_name,
+        unique_id=account.user_name.lower(),
+        data={CONF_USERNAME: account.user_name, CONF_PASSWORD: account.password},
+    )
+    entry.add_to_hass(hass)
+    return entry
+
+
+async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Set up an entry."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+
+
+@pytest.fixture
+def set_up_live(
+    hass: HomeAssistant, sim: Simulator
+) -> Callable[[MockConfigEntry], Awaitable[None]]:
+    """Return what sets up an entry and waits until all of it is live."""
+
+    async def go_live(entry: MockConfigEntry) -> None:
+        await set_up(hass, entry)
+        await wait_until_live(hass, entry)
+
+    return go_live
+
+
+async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Wait until each link is up and each charger was read."""
+    coordinator = entry.runtime_data
+    await wait_until(
+        lambda: (
+            all(link.status == "connected" for link in coordinator.links.values())
+            and all(
+                coordinator.reader.has_read(charger_id)
+                for charger_id in coordinator.data.chargers
+            )
+        ),
+        lambda: coordinator.links,
+    )
+    await hass.async_block_till_done()
+
+
+@pytest.fixture
+async def live_entry(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    set_up_live: Callable[[MockConfigEntry], Awaitable[None]],
+) -> MockConfigEntry:
+    """Return the entry of the first account, set up and live."""
+    await set_up_live(entry)
+    return entry
+
+
+class EntityFinder:
+    """Finds entities by what identifies them for ever."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Initialize the finder."""
+        self._hass = hass
+        self._registry = er.async_get(hass)
+
+    def id(self, platform: str, device_id: str, key: str) -> str:
+        """Return the id of an entity."""
+        entity_id = self._registry.async_get_entity_id(
+            platform, DOMAIN, f"{device_id}_{key}"
+        )
+        assert entity_id, f"There is no {platform} {key}"
+        return entity_id
+
+    def state(self, platform: str, device_id: str, key: str) -> str:
+        """Return the state of an entity."""
+        state = self._hass.states.get(self.id(platform, device_id, key))
+        assert state
+        return state.state
+
+    async def wait_for(
+        self, platform: str, device_id: str, key: str, expected: str
+    ) -> None:
+        """Wait until an entity has a state."""
+        await wait_until(
+            lambda: self.state(platform, device_id, key) == expected,
+            lambda: f"{key} is {self.state(platform, device_id, key)}, not {expected}",
+        )
+
+
+@pytest.fixture
+def entities(hass: HomeAssistant) -> EntityFinder:
+    """Return what finds entities."""
+    return EntityFinder(hass)

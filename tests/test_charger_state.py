@@ -1,0 +1,119 @@
+"""The state of a charger: which observation counts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from custom_components.zaptec.api import Charger, Observation, OperationMode, StateId
+from custom_components.zaptec.coordinator import LIST_LAG, ChargerState
+
+CHARGER_ID = "3f0c5f5e-0b8e-4d4b-9a51-5d0f1f6f2a01"
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def state() -> ChargerState:
+    """Return the state of a Go that has told nothing yet."""
+    return ChargerState(Charger(id=CHARGER_ID, device_type=4))
+
+
+def mode(value: str | None, seconds: float = 0) -> Observation:
+    """Return an operation mode, made some seconds after noon."""
+    return Observation(
+        CHARGER_ID,
+        StateId.CHARGER_OPERATION_MODE,
+        NOON + timedelta(seconds=seconds),
+        value,
+    )
+
+
+def test_a_newer_observation_replaces_an_older_one(state: ChargerState) -> None:
+    """The newest value is held, in the type of the table."""
+    assert state.apply(mode("1"))
+    assert state.apply(mode("3", 1))
+    assert (
+        state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.CONNECTED_CHARGING
+    )
+    assert state.timestamp(StateId.CHARGER_OPERATION_MODE) == NOON + timedelta(
+        seconds=1
+    )
+
+
+def test_an_older_observation_is_dropped(state: ChargerState) -> None:
+    """A cached snapshot cannot undo a push."""
+    state.apply(mode("3", 1))
+    assert not state.apply(mode("1", 0.999))
+    assert (
+        state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.CONNECTED_CHARGING
+    )
+
+
+def test_a_repeated_value_changes_nothing_but_counts_as_heard(
+    state: ChargerState, freezer
+) -> None:
+    """The same value again is no news, yet a later correction must be newer."""
+    state.apply(mode("3"))
+    assert not state.apply(mode("3", 10))
+    assert not state.apply(mode("1", 5))
+
+
+def test_an_observation_without_a_value_clears(state: ChargerState) -> None:
+    """That is how the facts of a session end."""
+    state.apply(mode("3"))
+    assert StateId.CHARGER_OPERATION_MODE in state
+    assert state.apply(mode(None, 1))
+    assert state.value(StateId.CHARGER_OPERATION_MODE) is None
+    assert StateId.CHARGER_OPERATION_MODE not in state
+
+
+def test_an_unknown_mode_is_shown_as_unknown(state: ChargerState) -> None:
+    """A value that the table does not know is no reason to keep the old one."""
+    state.apply(mode("3"))
+    assert state.apply(mode("17", 1))
+    assert state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.UNKNOWN
+
+
+def test_a_listed_value_fills_a_gap_and_yields_to_any_observation(
+    state: ChargerState,
+) -> None:
+    """The list has no time of its own, so whatever has one is better."""
+    assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
+    assert state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.DISCONNECTED
+    assert state.apply(
+        Observation(
+            CHARGER_ID,
+            StateId.CHARGER_OPERATION_MODE,
+            datetime(2019, 1, 1, tzinfo=UTC),
+            "3",
+        )
+    )
+
+
+def test_a_listed_value_does_not_undo_a_fresh_push(
+    state: ChargerState, freezer
+) -> None:
+    """The list may be older than the message that came just before it."""
+    state.apply(mode("3"))
+    freezer.tick(LIST_LAG - 1)
+    assert not state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
+
+
+def test_a_listed_value_mends_what_push_has_missed(
+    state: ChargerState, freezer
+) -> None:
+    """After that time the list counts, and any later message outranks it."""
+    state.apply(mode("3"))
+    freezer.tick(LIST_LAG + 1)
+    assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
+    assert state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.DISCONNECTED
+    assert state.apply(mode("2", 0.001))
+
+
+def test_received_since_tells_whether_a_charger_was_heard(
+    state: ChargerState, freezer
+) -> None:
+    """A confirmation is an observation that arrived after the command."""
+    state.apply(mode("3"))
+    assert state.received_since(StateId.CHARGER_OPERATION_MODE, -1.0)
+    assert not state.received_since(StateId.CHARGER_OPERATION_MODE, 1e12)
+    assert not state.received_since(StateId.FINAL_STOP_ACTIVE, -1.0)

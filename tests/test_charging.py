@@ -1,0 +1,405 @@
+"""The main job over real sockets: plug in a car, and Home Assistant shows it."""
+
+from collections import Counter
+
+from homeassistant.components.number import (
+    ATTR_VALUE,
+    DOMAIN as NUMBER_DOMAIN,
+    SERVICE_SET_VALUE,
+)
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    SERVICE_TURN_OFF,
+    SERVICE_TURN_ON,
+    STATE_OFF,
+    STATE_ON,
+    Platform,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import DOMAIN
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.scenario import Scenario
+from simulator.simulator import Simulator
+
+from .conftest import (
+    EntityFinder,
+    TimeMachine,
+    add_entry,
+    set_up,
+    wait_until,
+    wait_until_live,
+)
+
+CHARGER_ENTITIES = {
+    (Platform.BINARY_SENSOR, "car_connected"),
+    (Platform.BINARY_SENSOR, "charging"),
+    (Platform.BINARY_SENSOR, "is_online"),
+    (Platform.NUMBER, "charger_max_current"),
+    (Platform.SENSOR, "charge_current_set"),
+    (Platform.SENSOR, "charger_operation_mode"),
+    (Platform.SENSOR, "current_phase1"),
+    (Platform.SENSOR, "current_phase2"),
+    (Platform.SENSOR, "current_phase3"),
+    (Platform.SENSOR, "signed_meter_value_kwh"),
+    (Platform.SENSOR, "total_charge_power"),
+    (Platform.SENSOR, "total_charge_power_session"),
+    (Platform.SENSOR, "voltage_phase1"),
+    (Platform.SENSOR, "voltage_phase2"),
+    (Platform.SENSOR, "voltage_phase3"),
+    (Platform.SWITCH, "charger_operation_mode"),
+}
+INSTALLATION_ENTITIES = {
+    (Platform.NUMBER, "available_current"),
+    (Platform.SENSOR, "push_status"),
+}
+LISTS = {("GET", "/api/installation"), ("GET", "/api/chargers")}
+
+
+@pytest.fixture
+def charger(sim: Simulator) -> Charger:
+    """Return the first charger."""
+    return next(iter(sim.chargers.values()))
+
+
+def requests(sim: Simulator) -> Counter[tuple[str, str]]:
+    """Return what was asked of the cloud since the last look."""
+    counted = Counter((record.method, record.path) for record in sim.rest.requests)
+    sim.rest.clear()
+    return counted
+
+
+async def test_devices_and_entities_appear(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """The charger stands below its installation, with all its entities."""
+    installation = device_registry.async_get_device_by_identifier(
+        (DOMAIN, charger.installation.id), live_entry.entry_id
+    )
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, charger.id), live_entry.entry_id
+    )
+    assert installation
+    assert device
+    assert device.via_device_id == installation.id
+    assert device.model == "Zaptec Go"
+    assert device.serial_number == charger.serial
+    assert device.sw_version == charger.firmware
+    assert {
+        (entity.domain, entity.unique_id)
+        for entity in er.async_entries_for_config_entry(
+            entity_registry, live_entry.entry_id
+        )
+    } == {(platform, f"{charger.id}_{key}") for platform, key in CHARGER_ENTITIES} | {
+        (platform, f"{charger.installation.id}_{key}")
+        for platform, key in INSTALLATION_ENTITIES
+    }
+    assert requests(sim) == Counter(
+        {
+            ("POST", "/oauth/token"): 1,
+            ("GET", "/api/installation"): 1,
+            ("GET", "/api/chargers"): 1,
+            (
+                "GET",
+                f"/api/installation/{charger.installation.id}/messagingConnectionDetails",
+            ): 1,
+            ("GET", f"/api/chargers/{charger.id}/state"): 1,
+        }
+    )
+
+
+async def test_a_plugged_in_car_shows_at_once_without_a_request(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The message alone changes the mode."""
+    requests(sim)
+    assert entities.state("sensor", charger.id, "charger_operation_mode") == (
+        "disconnected"
+    )
+    assert entities.state("binary_sensor", charger.id, "car_connected") == STATE_OFF
+    charger.plug_in(Car())
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
+    )
+    assert entities.state("binary_sensor", charger.id, "car_connected") == STATE_ON
+    assert not requests(sim)
+
+
+async def test_a_charge_runs_to_its_end(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Session and lifetime energy are those of the simulator's own integral."""
+    charger.plug_in(Car(capacity_kwh=4.0))
+    await time_machine.travel(120)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
+    )
+    assert entities.state("binary_sensor", charger.id, "charging") == STATE_ON
+    power = float(entities.state("sensor", charger.id, "total_charge_power"))
+    assert power == pytest.approx(
+        sum(
+            float(entities.state("sensor", charger.id, f"voltage_phase{phase}"))
+            * float(entities.state("sensor", charger.id, f"current_phase{phase}"))
+            for phase in (1, 2, 3)
+        ),
+        rel=0.05,
+    )
+    await time_machine.travel(50 * 60, step=10)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_finished"
+    )
+    assert charger.session_energy == pytest.approx(4.0, abs=0.01)
+    await wait_until(
+        lambda: (
+            float(entities.state("sensor", charger.id, "total_charge_power_session"))
+            == pytest.approx(charger.session_energy, abs=0.01)
+        )
+    )
+    assert float(entities.state("sensor", charger.id, "total_charge_power")) == 0
+
+    charger.unplug()
+    await time_machine.travel(15)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+    await wait_until(
+        lambda: (
+            float(entities.state("sensor", charger.id, "signed_meter_value_kwh"))
+            == pytest.approx(charger.lifetime_energy, abs=0.01)
+        )
+    )
+
+
+async def test_the_charging_switch_pauses_and_resumes(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The charger confirms by push; a command that changes nothing is not sent."""
+    switch = entities.id("switch", charger.id, "charger_operation_mode")
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    await entities.wait_for("switch", charger.id, "charger_operation_mode", STATE_ON)
+    requests(sim)
+
+    await hass.services.async_call(
+        Platform.SWITCH, SERVICE_TURN_OFF, {ATTR_ENTITY_ID: switch}, blocking=True
+    )
+    await time_machine.travel(30)
+    await entities.wait_for("switch", charger.id, "charger_operation_mode", STATE_OFF)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_finished"
+    )
+    await hass.services.async_call(
+        Platform.SWITCH, SERVICE_TURN_OFF, {ATTR_ENTITY_ID: switch}, blocking=True
+    )
+    assert requests(sim) == Counter(
+        {("POST", f"/api/chargers/{charger.id}/sendCommand/506"): 1}
+    )
+
+    await hass.services.async_call(
+        Platform.SWITCH, SERVICE_TURN_ON, {ATTR_ENTITY_ID: switch}, blocking=True
+    )
+    await time_machine.travel(30)
+    await entities.wait_for("switch", charger.id, "charger_operation_mode", STATE_ON)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
+    )
+    assert requests(sim) == Counter(
+        {("POST", f"/api/chargers/{charger.id}/sendCommand/507"): 1}
+    )
+
+
+async def test_a_rejected_command_shows_the_vendors_words(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Nothing is plugged in, so there is nothing to pause."""
+    switch = entities.id("switch", charger.id, "charger_operation_mode")
+    before = dict(charger.observations)
+    with pytest.raises(HomeAssistantError) as raised:
+        await hass.services.async_call(
+            Platform.SWITCH, SERVICE_TURN_OFF, {ATTR_ENTITY_ID: switch}, blocking=True
+        )
+    assert raised.value.translation_key == "rejected"
+    assert raised.value.translation_placeholders
+    assert "Disconnected" in raised.value.translation_placeholders["reason"]
+    assert dict(charger.observations) == before
+    assert entities.state("switch", charger.id, "charger_operation_mode") == STATE_ON
+
+
+async def test_the_max_current_is_set_and_confirmed_by_push(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The number follows the charger; what no car can use is refused."""
+    number = entities.id("number", charger.id, "charger_max_current")
+    requests(sim)
+    await hass.services.async_call(
+        NUMBER_DOMAIN,
+        SERVICE_SET_VALUE,
+        {ATTR_ENTITY_ID: number, ATTR_VALUE: 10.5},
+        blocking=True,
+    )
+    await entities.wait_for("number", charger.id, "charger_max_current", "10.5")
+    assert charger.max_current == 10.5
+    with pytest.raises(ServiceValidationError):
+        await hass.services.async_call(
+            NUMBER_DOMAIN,
+            SERVICE_SET_VALUE,
+            {ATTR_ENTITY_ID: number, ATTR_VALUE: 3},
+            blocking=True,
+        )
+    assert charger.max_current == 10.5
+    assert requests(sim) == Counter({("POST", f"/api/chargers/{charger.id}/update"): 1})
+
+
+async def test_the_available_current_limits_the_chargers(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The number shows what the cloud accepted, and the push what it did."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    number = entities.id("number", charger.installation.id, "available_current")
+    await hass.services.async_call(
+        NUMBER_DOMAIN,
+        SERVICE_SET_VALUE,
+        {ATTR_ENTITY_ID: number, ATTR_VALUE: 8.5},
+        blocking=True,
+    )
+    assert (
+        entities.state("number", charger.installation.id, "available_current") == "8.5"
+    )
+    await time_machine.travel(30)
+    await entities.wait_for("sensor", charger.id, "charge_current_set", "8.5")
+    # The next discovery finds the same.
+    await time_machine.travel(3610, step=30)
+    assert (
+        entities.state("number", charger.installation.id, "available_current") == "8.5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "charging"),
+    [
+        (Scenario.of(1), False),
+        (Scenario.of(1), True),
+        (Scenario.of(30), False),
+        (Scenario.of(30), True),
+    ],
+    ids=["1 idle", "1 charging", "30 idle", "30 charging"],
+)
+async def test_an_hour_costs_two_lists_and_nothing_else(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charging: bool,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The stream carries everything."""
+    for charger in sim.chargers.values():
+        if charging:
+            charger.plug_in(Car(capacity_kwh=60))
+    await time_machine.travel(60)
+    requests(sim)
+    await time_machine.travel(3600, step=15)
+    assert requests(sim) == Counter(dict.fromkeys(LISTS, 1))
+    for charger in sim.chargers.values():
+        await entities.wait_for(
+            "sensor",
+            charger.id,
+            "charger_operation_mode",
+            "connected_charging" if charging else "disconnected",
+        )
+        assert (
+            entities.state("sensor", charger.installation.id, "push_status")
+            == "connected"
+        )
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(130)], ids=["130 chargers"])
+async def test_all_pages_are_read_within_the_rate_limit(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """130 chargers are on two pages; the cloud never sees 10 requests in a second."""
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert len(sim.chargers) == 130
+    for charger in sim.chargers.values():
+        assert (
+            entities.state("sensor", charger.id, "charger_operation_mode")
+            == "disconnected"
+        )
+    assert 0 < sim.rest.peak_per_second <= 10
+    assert sum(requests(sim).values()) == 1 + 1 + 2 + 6 + 130
+
+
+@pytest.mark.parametrize("scenario", [Scenario.default()], ids=["two accounts"])
+async def test_two_accounts_do_not_disturb_each_other(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entities: EntityFinder,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """One account goes, the other stays as it is."""
+    user_names = list(sim.accounts)
+    sim.accounts[user_names[1]].roles = {
+        installation_id: sim.accounts[user_names[0]].roles.pop(installation_id)
+        for installation_id in list(sim.accounts[user_names[0]].roles)[1:]
+    }
+    first = add_entry(hass, sim, user_names[0])
+    await set_up(hass, first)
+    second = add_entry(hass, sim, user_names[1])
+    await set_up(hass, second)
+    await wait_until_live(hass, first)
+    await wait_until_live(hass, second)
+    assert len(first.runtime_data.data.chargers) == 1
+    assert len(second.runtime_data.data.chargers) == 6
+
+    assert await hass.config_entries.async_remove(first.entry_id)
+    await hass.async_block_till_done()
+    assert not dr.async_entries_for_config_entry(device_registry, first.entry_id)
+    charger = next(
+        charger
+        for charger in sim.chargers.values()
+        if charger.id in second.runtime_data.data.chargers
+    )
+    charger.plug_in(Car())
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
+    )

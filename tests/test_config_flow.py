@@ -1,0 +1,164 @@
+"""The config flow, against the simulated cloud."""
+
+from collections.abc import Generator
+from unittest.mock import AsyncMock, patch
+
+from homeassistant.config_entries import SOURCE_USER
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.api import ZaptecClient, ZaptecResponseError
+from custom_components.zaptec.const import DOMAIN
+from simulator.faults import Fault
+from simulator.scenario import DEMO_PASSWORD, DEMO_USER
+from simulator.simulator import Simulator
+
+ACCOUNT = {CONF_USERNAME: DEMO_USER, CONF_PASSWORD: DEMO_PASSWORD}
+
+
+@pytest.fixture(autouse=True)
+def mock_setup_entry() -> Generator[AsyncMock]:
+    """Set nothing up."""
+    with patch(
+        "custom_components.zaptec.async_setup_entry", return_value=True
+    ) as mocked:
+        yield mocked
+
+
+@pytest.fixture(autouse=True)
+def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for a cloud that fails on purpose."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+
+
+async def test_sign_in(
+    hass: HomeAssistant, sim: Simulator, mock_setup_entry: AsyncMock
+) -> None:
+    """An account becomes an entry."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "user"
+    assert result["errors"] == {}
+
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"],
+        {CONF_USERNAME: f" {DEMO_USER.title()} ", CONF_PASSWORD: DEMO_PASSWORD},
+    )
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == {"base": "invalid_auth"}
+
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], ACCOUNT)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == DEMO_USER
+    assert result["data"] == ACCOUNT
+    assert result["result"].unique_id == DEMO_USER
+    assert len(mock_setup_entry.mock_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (400, "invalid_auth"),
+        ("reset", "cannot_connect"),
+        (503, "cloud_busy"),
+        (429, "cloud_busy"),
+        (502, "cloud_busy"),
+        ("html", "unknown"),
+    ],
+)
+async def test_errors_are_told_apart_and_can_be_mended(
+    hass: HomeAssistant, sim: Simulator, fault: Fault, error: str
+) -> None:
+    """Each fault has its own sentence, and the same form goes on after it."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    sim.rest.fail("/oauth/token", fault=fault)
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], ACCOUNT)
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == {"base": error}
+
+    sim.rest.heal()
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], ACCOUNT)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_wrong_password_is_told(hass: HomeAssistant, sim: Simulator) -> None:
+    """The cloud's answer to a wrong password is not a fault of ours."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {**ACCOUNT, CONF_PASSWORD: "wrong"}
+    )
+    assert result["errors"] == {"base": "invalid_auth"}
+
+
+@pytest.mark.parametrize(
+    "error", [ZaptecResponseError("odd"), RuntimeError("a bug of ours")]
+)
+async def test_the_unexpected_is_logged(
+    hass: HomeAssistant,
+    sim: Simulator,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What nobody thought of is in the log."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    with patch.object(ZaptecClient, "authenticate", side_effect=error):
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], ACCOUNT
+        )
+    assert result["errors"] == {"base": "unknown"}
+    assert str(error) in caplog.text
+
+
+async def test_an_account_is_set_up_once(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """Whatever the capitals of the address."""
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {**ACCOUNT, CONF_USERNAME: DEMO_USER.upper()}
+    )
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "already_configured"
+
+
+@pytest.mark.parametrize("step", ["reauth_confirm", "reconfigure"])
+async def test_a_new_password_is_stored(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry, step: str
+) -> None:
+    """Reauthentication and reconfiguration both recover from a wrong one."""
+    sim.set_password(DEMO_USER, "new")
+    if step == "reauth_confirm":
+        result = await entry.start_reauth_flow(hass)
+    else:
+        result = await entry.start_reconfigure_flow(hass)
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == step
+    assert result["description_placeholders"][CONF_USERNAME] == DEMO_USER
+
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_PASSWORD: "wrong"}
+    )
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == {"base": "invalid_auth"}
+    assert entry.data == ACCOUNT
+
+    result = await hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_PASSWORD: "new"}
+    )
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == f"{step.removesuffix('_confirm')}_successful"
+    assert entry.data == {**ACCOUNT, CONF_PASSWORD: "new"}
+    await hass.async_block_till_done()

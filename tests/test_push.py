@@ -1,0 +1,358 @@
+"""The message stream: what it survives, and what it tells, over real sockets."""
+
+from datetime import timedelta
+import json
+
+from homeassistant.components.number import (
+    ATTR_VALUE,
+    DOMAIN as NUMBER_DOMAIN,
+    SERVICE_SET_VALUE,
+)
+from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.nbfx import encode
+from simulator.scenario import RESIDENT_USER, Scenario
+from simulator.simulator import Simulator
+
+from .conftest import (
+    EntityFinder,
+    TimeMachine,
+    add_entry,
+    set_up,
+    wait_until,
+    wait_until_live,
+)
+
+
+@pytest.fixture
+def charger(sim: Simulator) -> Charger:
+    """Return the first charger."""
+    return next(iter(sim.chargers.values()))
+
+
+def message(
+    charger: Charger, state_id: int, value: str | None, **fields: object
+) -> bytes:
+    """Return the body of a message, a minute newer than what the charger told."""
+    told = charger.observations.get(state_id)
+    moment = (told.timestamp if told else charger.clock.now()) + timedelta(minutes=1)
+    document = {
+        "DeviceId": charger.serial,
+        "ChargerId": charger.id,
+        "StateId": state_id,
+        "Timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.5Z",
+        **fields,
+    }
+    if value is not None:
+        document["ValueAsString"] = value
+    return encode(json.dumps(document))
+
+
+async def test_a_cut_of_20_s_loses_nothing(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Within 5 s of its return states are right; push_status told the truth."""
+    charger.plug_in(Car())
+    await time_machine.travel(120)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
+    )
+    installation_id = charger.installation.id
+    assert entities.state("sensor", installation_id, "push_status") == "connected"
+
+    await sim.bus.cut()
+    await entities.wait_for("sensor", installation_id, "push_status", "disconnected")
+    await time_machine.travel(10, step=1)
+    charger.unplug()
+    await time_machine.travel(10, step=1)
+    assert entities.state("sensor", installation_id, "push_status") == "disconnected"
+    # What is shown is not what is, but nobody could know.
+    assert (
+        entities.state("sensor", charger.id, "charger_operation_mode")
+        == "connected_charging"
+    )
+
+    await sim.bus.restore()
+    await time_machine.travel(4, step=1)
+    await entities.wait_for("sensor", installation_id, "push_status", "connected")
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "0.0")
+    assert caplog.text.count("Push is lost") == 1
+    assert caplog.text.count("Push is back") == 1
+
+
+async def test_what_expired_during_a_long_cut_is_read(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Messages live for 5 minutes; polling and a reading bring back the rest."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    await sim.bus.cut()
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "disconnected"
+    )
+    sim.rest.clear()
+    await time_machine.travel(600, step=10)
+    polls = [record for record in sim.rest.requests if record.path.endswith("/state")]
+    assert 8 <= len(polls) <= 11
+    charger.unplug()
+    await time_machine.travel(50, step=10)
+    await time_machine.travel(20, step=10)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+    await sim.bus.restore()
+    await time_machine.travel(200, step=10)
+    await wait_until_live(hass, live_entry)
+
+
+async def test_a_cloud_out_of_reach_makes_entities_unavailable(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither push nor REST: what is shown would be a guess."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    await sim.bus.cut()
+    await sim.rest.cut()
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "disconnected"
+    )
+    await time_machine.travel(10, step=1)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
+    )
+    charger.plug_in(Car())
+    await sim.rest.restore()
+    await sim.bus.restore()
+    await time_machine.travel(10, step=1)
+    await wait_until_live(hass, live_entry)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
+    )
+
+
+async def test_an_offline_charger_shows_its_settings_only(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Live values would be frozen ones."""
+    charger.set_offline()
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
+    )
+    assert entities.state("binary_sensor", charger.id, "is_online") == "off"
+    assert entities.state("number", charger.id, "charger_max_current") == "32.0"
+    assert entities.state("sensor", charger.id, "signed_meter_value_kwh") not in (
+        STATE_UNAVAILABLE,
+        STATE_UNKNOWN,
+    )
+    charger.set_online()
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+
+
+async def test_odd_messages_do_not_stop_the_stream(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Stale, empty, unknown, damaged: each has its effect, and the next one too."""
+    mode = 710
+    charger.plug_in(Car())
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
+    )
+    stale = json.dumps(
+        {
+            "ChargerId": charger.id,
+            "StateId": mode,
+            "Timestamp": "2020-01-01T00:00:00Z",
+            "ValueAsString": "3",
+        }
+    )
+    for body in (
+        encode(stale),
+        message(charger, 4711, "a new StateId"),
+        message(charger, mode, "1", ChargerId="00000000-0000-0000-0000-000000000000"),
+        b"",
+        b"\x00\x01\x02",
+        b"{not json",
+        encode("[1, 2, 3]"),
+        encode('{"ChargerId": 5}'),
+        encode(json.dumps({"deep": [[[[[[]]]]]]})),
+        message(charger, 513, "no number"),
+        message(charger, mode, "17"),
+    ):
+        sim.bus.publish(charger.installation.topic, body)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", STATE_UNKNOWN
+    )
+    sim.bus.publish(
+        charger.installation.topic,
+        message(charger, mode, "5", Timestamp="2099-01-01T00:00:00.1234567"),
+    )
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_finished"
+    )
+    assert entities.state("sensor", charger.id, "total_charge_power") == STATE_UNKNOWN
+    assert "Traceback" not in caplog.text
+    assert sim.bus.connections == 1
+
+
+async def test_a_message_without_a_value_clears(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """That is how a session's energy ends."""
+    sim.bus.publish(charger.installation.topic, message(charger, 553, "7.25"))
+    await entities.wait_for("sensor", charger.id, "total_charge_power_session", "7.25")
+    sim.bus.publish(
+        charger.installation.topic,
+        message(charger, 553, None, Timestamp="2099-01-01T00:00:00"),
+    )
+    await entities.wait_for(
+        "sensor", charger.id, "total_charge_power_session", STATE_UNKNOWN
+    )
+
+
+async def test_an_unknown_charger_is_looked_up_once(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """A new charger appears without a reload; one that nobody shows does not."""
+    sim.rest.clear()
+    stranger = "11111111-2222-3333-4444-555555555555"
+    for _ in range(3):
+        sim.bus.publish(
+            charger.installation.topic, message(charger, 710, "1", ChargerId=stranger)
+        )
+    await sim.bus.wait_idle()
+    await wait_until(lambda: len(sim.rest.requests) >= 2)
+    charger.observe(513, 1.0)
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "1.0")
+    assert [record.path for record in sim.rest.requests] == [
+        "/api/installation",
+        "/api/chargers",
+    ]
+
+
+async def test_a_new_charger_appears_and_a_removed_one_goes(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Without a reload; one that is missing goes when two discoveries say so."""
+    added = sim.add_charger(
+        charger.installation.id, serial="ZAP000777", name="Newcomer"
+    )
+    added.plug_in(Car())
+    await wait_until(lambda: added.id in live_entry.runtime_data.states)
+    await hass.async_block_till_done()
+    await entities.wait_for(
+        "sensor", added.id, "charger_operation_mode", "connected_requesting"
+    )
+    entity_id = entities.id("sensor", added.id, "charger_operation_mode")
+
+    sim.remove_charger(added.id)
+    await time_machine.travel(3610, step=60)
+    assert hass.states.get(entity_id)
+    await time_machine.travel(3610, step=60)
+    await wait_until(lambda: hass.states.get(entity_id) is None)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.default()], ids=["housing cooperative"])
+async def test_a_mere_user_is_polled(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entities: EntityFinder,
+) -> None:
+    """The role User gets no messages and no controls, but the truth."""
+    entry = add_entry(hass, sim, RESIDENT_USER)
+    await set_up(hass, entry)
+    await wait_until(
+        lambda: all(
+            entry.runtime_data.reader.has_read(charger_id)
+            for charger_id in entry.runtime_data.data.chargers
+        )
+    )
+    charger = sim.chargers[next(iter(entry.runtime_data.data.chargers))]
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "not_permitted"
+    )
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+    assert not hass.states.async_entity_ids("switch")
+    assert not hass.states.async_entity_ids("number")
+    charger.plug_in(Car())
+    await time_machine.travel(620, step=20)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
+    )
+
+
+async def test_an_unconfirmed_write_is_read_once(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When no message tells of it within 20 s, one reading does."""
+    number = entities.id("number", charger.id, "charger_max_current")
+    monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
+    sim.rest.clear()
+    await hass.services.async_call(
+        NUMBER_DOMAIN,
+        SERVICE_SET_VALUE,
+        {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
+        blocking=True,
+    )
+    await time_machine.travel(15)
+    assert entities.state("number", charger.id, "charger_max_current") == "32.0"
+    await time_machine.travel(10)
+    await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
+    await time_machine.travel(60)
+    assert [record.path for record in sim.rest.requests] == [
+        f"/api/chargers/{charger.id}/update",
+        f"/api/chargers/{charger.id}/state",
+    ]
