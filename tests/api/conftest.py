@@ -1,0 +1,138 @@
+"""Fixtures of the tests of the api: a cloud of hand-written answers."""
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from itertools import count
+import json
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+import pytest
+
+from custom_components.zaptec.api import ZaptecClient, auth, client, tolerant, transport
+
+USER_NAME = "anna@example.com"
+PASSWORD = "correct horse"
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_reported() -> Generator[None]:
+    """Let each test see what is logged only once."""
+    tolerant._reported.clear()
+    yield
+    tolerant._reported.clear()
+
+
+class Cloud:
+    """A server that answers each path with what a test has put there.
+
+    The answers of a path are given in turn; the last one for ever.
+    """
+
+    def __init__(self) -> None:
+        """Initialize the cloud."""
+        self._answers: dict[tuple[str, str], list[Handler]] = {}
+        self._numbers = count(1)
+        self.bodies: dict[str, list[bytes]] = defaultdict(list)
+        self.requests: list[web.Request] = []
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self.server = TestServer(application, host="127.0.0.1")
+        self.handle("POST", "/oauth/token", self._give_token)
+
+    @property
+    def url(self) -> str:
+        """Return where the cloud is."""
+        return str(self.server.make_url("")).rstrip("/")
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return how often each path was asked for."""
+        return Counter(request.path for request in self.requests)
+
+    def handle(self, method: str, path: str, *handlers: Handler) -> None:
+        """Answer a path by hand."""
+        self._answers[method, path] = list(handlers)
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        document: Any = None,
+        *,
+        status: int = 200,
+        text: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Answer a path with JSON, or with text; after those it has already."""
+
+        async def handler(request: web.Request) -> web.Response:
+            body = json.dumps(document) if text is None else text
+            return web.Response(status=status, body=body.encode(), headers=headers)
+
+        self._answers.setdefault((method, path), []).append(handler)
+
+    async def _give_token(self, request: web.Request) -> web.Response:
+        """Return a new token."""
+        return web.json_response(
+            {
+                "access_token": f"token-{next(self._numbers)}",
+                "token_type": "bearer",
+                "expires_in": 86399,
+            }
+        )
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        self.requests.append(request)
+        self.bodies[request.path].append(await request.read())
+        answers = self._answers.get((request.method, request.path))
+        if not answers:
+            return web.Response(status=404)
+        handler = answers.pop(0) if len(answers) > 1 else answers[0]
+        return await handler(request)
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    """Break the connection instead of an answer."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+@pytest.fixture
+async def cloud(socket_enabled: None) -> AsyncGenerator[Cloud]:
+    """Return a cloud that gives tokens and knows nothing else."""
+    cloud = Cloud()
+    await cloud.server.start_server()
+    yield cloud
+    await cloud.server.close()
+
+
+@pytest.fixture
+async def session(socket_enabled: None) -> AsyncGenerator[aiohttp.ClientSession]:
+    """Return where connections come from."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing wait between requests."""
+    monkeypatch.setattr(transport, "BACKOFF_BASE", 0.0)
+    for module in (auth, client):
+        monkeypatch.setattr(
+            module, "limiter_for", lambda *_: transport.RateLimiter(interval=0.0)
+        )
+
+
+@pytest.fixture
+def zaptec(cloud: Cloud, session: aiohttp.ClientSession, _hasty: None) -> ZaptecClient:
+    """Return a client of the cloud."""
+    return ZaptecClient(
+        session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test/1.0"
+    )
