@@ -35,6 +35,8 @@ class Control:
         """Prepare; nothing listens yet."""
         self._simulator = simulator
         self._page = ""
+        # As far as this page cut it.
+        self._bus_is_cut = False
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._serve_page)
         app.router.add_get("/api/state", self._serve_state)
@@ -121,7 +123,7 @@ class Control:
                     for item in rest.requests[-12:]
                 ],
             },
-            "bus": {"listening": bus.is_listening, "connections": bus.connections},
+            "bus": {"listening": not self._bus_is_cut, "connections": bus.connections},
             "accounts": list(simulator.accounts),
             "fault_choices": FAULTS,
             "installations": [
@@ -182,9 +184,11 @@ class Control:
 
     async def _cut_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.cut()
+        self._bus_is_cut = True
 
     async def _restore_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.restore()
+        self._bus_is_cut = False
 
     async def _drop_bus(self, body: dict[str, Any]) -> None:
         self._simulator.bus.drop_connections()

@@ -1,6 +1,7 @@
 """An HTTP server that can be cut off and restored on the same port."""
 
 import asyncio
+import socket
 
 from aiohttp import web
 
@@ -16,6 +17,8 @@ class Listener:
         self.port = port
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         self._server: asyncio.Server | None = None
+        # Keeps the port while nothing listens there.
+        self._reserved: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -39,6 +42,9 @@ class Listener:
     async def stop(self) -> None:
         """Close everything."""
         await self.cut()
+        if self._reserved:
+            self._reserved.close()
+            self._reserved = None
         await self._runner.cleanup()
 
     async def cut(self) -> None:
@@ -47,6 +53,7 @@ class Listener:
             return
         self._server.close()
         self._server = None
+        self._reserved = self._bind()
         assert self._runner.server
         for connection in self._runner.server.connections:
             if connection.transport:
@@ -56,12 +63,31 @@ class Listener:
         await asyncio.sleep(0)
 
     async def restore(self) -> None:
-        """Listen (again, on the same port)."""
+        """Listen (again, on the same port).
+
+        Raises:
+            OSError: The port is in use.
+        """
         if self._server is not None:
             return
+        bound, self._reserved = self._reserved or self._bind(), None
         assert self._runner.server
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._runner.server, self.host, self.port
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server, sock=bound
         )
-        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _bind(self) -> socket.socket:
+        """Take the port; without listening, connections are refused."""
+        # Only a socket that names its protocol gets TCP_NODELAY of asyncio.
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            # A port just left is free for us at once.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((self.host, self.port))
+        except OSError as err:
+            bound.close()
+            raise OSError(
+                err.errno, f"port {self.port} is in use or not available"
+            ) from err
+        self.port = bound.getsockname()[1]
+        return bound

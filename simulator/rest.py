@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .simulator import Simulator
 
 STATE_CACHE_SECONDS = 15.0
+NO_ANSWER = -1
 _PAGE_SIZE, _LARGEST_PAGE = 50, 100
 _LARGEST_ARCHIVE_PAGE = 200
 _ID = r"([0-9a-f-]{36})"
@@ -44,7 +45,7 @@ type Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A request that came in; `status` 0: not answered (yet), or reset."""
+    """A request that came in; `status` 0: in work, `NO_ANSWER`: none will come (a fault)."""
 
     time_monotonic: float
     method: str
@@ -221,11 +222,9 @@ class Rest:
             self.peak_per_second = max(self.peak_per_second, seen)
         fault = self._faults.take(request.method, request.path)
         if fault is not None:
-            if isinstance(fault, int):
-                record.status = fault
+            record.status = NO_ANSWER if fault in ("hang", "reset") else 0
             response = await self._faults.apply(request, fault)
-            if fault not in ("hang", "reset"):
-                record.status = response.status
+            record.status = record.status or response.status
             return response
         if not allowed:
             record.status = 429

@@ -126,7 +126,7 @@ class Simulator:
         for installation in self.installations.values():
             self._add_topic(installation)
         try:
-            await self._bus.start()
+            await self._start_bus(self._bus)
             await self.rest.start()
             await self._control.start()
         except OSError:
@@ -135,16 +135,26 @@ class Simulator:
         self._run = asyncio.create_task(self.clock.run(), name="simulated clock")
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything; an error of the simulated time while it ran is raised now."""
         self.autoplay.stop()
-        if self._run:
-            self._run.cancel()
-            await asyncio.gather(self._run, return_exceptions=True)
-            self._run = None
+        run, self._run = self._run, None
+        if run:
+            run.cancel()
+            await asyncio.wait((run,))
         await self._control.stop()
         await self.rest.stop()
         if self._bus:
             await self._bus.stop()
+        if run and not run.cancelled() and (error := run.exception()):
+            raise error
+
+    async def _start_bus(self, bus: ServiceBus) -> None:
+        try:
+            await bus.start()
+        except OSError as err:
+            raise OSError(
+                err.errno, f"port {self._bus_port} is in use or not available"
+            ) from err
 
     def client_ssl_context(self) -> ssl.SSLContext:
         """Return a context that trusts the Service Bus (blocking; only with `tls`)."""
@@ -202,10 +212,7 @@ class Simulator:
 
     def add_installation(self, scenario: InstallationScenario) -> Installation:
         """Add an installation while running; give an account a role to make it visible."""
-        installation = self._add_installation(scenario)
-        if self._bus:
-            self._add_topic(installation)
-        return installation
+        return self._add_installation(scenario)
 
     def remove_installation(self, installation_id: str) -> None:
         """Remove an installation with its chargers and its topic while running."""
@@ -244,6 +251,8 @@ class Simulator:
             three_to_one_phase_switch_current=item.three_to_one_phase_switch_current,
         )
         self.installations[identifier] = installation
+        if self._bus:
+            self._add_topic(installation)
         for charger in item.chargers:
             self._add_charger(installation, charger)
         return installation

@@ -149,19 +149,16 @@ def _level(
 ) -> dict[str, float]:
     """Fill everyone to the same level, who is limited to less first."""
     shares: dict[str, float] = {}
-    left = budget
     for charger in members:
         if (wanted := charger.prioritized_current) is not None:
-            shares[charger.id] = _step(min(wanted, limits[charger.id], left))
-            left -= shares[charger.id]
-    rest = sorted(
-        (charger for charger in members if charger.id not in shares),
-        key=lambda charger: limits[charger.id],
-    )
+            shares[charger.id] = min(wanted, limits[charger.id], budget)
+            budget -= shares[charger.id]
+    rest = [charger for charger in members if charger.id not in shares]
+    rest.sort(key=lambda charger: limits[charger.id])
     for index, charger in enumerate(rest):
-        shares[charger.id] = _step(min(limits[charger.id], left / (len(rest) - index)))
-        left -= shares[charger.id]
-    return shares
+        shares[charger.id] = min(limits[charger.id], budget / (len(rest) - index))
+        budget -= shares[charger.id]
+    return {charger_id: _step(share) for charger_id, share in shares.items()}
 
 
 def _step(current: float) -> float:

@@ -1,0 +1,221 @@
+"""The control page and its API do what the Python methods do, for this machine only."""
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from simulator.car import Car
+from simulator.control import FAULTS
+from simulator.observations import Mode
+from simulator.simulator import Simulator
+
+from .conftest import by_serial
+
+
+class Page:
+    """The control API as the page uses it."""
+
+    def __init__(self, sim: Simulator, client: aiohttp.ClientSession) -> None:
+        """Use a simulator."""
+        self._sim = sim
+        self._client = client
+
+    async def call(
+        self, method: str, path: str, **options: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and document."""
+        async with self._client.request(
+            method, f"{self._sim.control_url}/api/{path}", **options
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def post(self, path: str, /, **body: Any) -> tuple[int, dict[str, Any]]:
+        """Return status and document of an action."""
+        return await self.call("POST", path, json=body)
+
+
+@pytest.fixture
+def page(sim: Simulator, session: aiohttp.ClientSession) -> Page:
+    """Return the control API."""
+    return Page(sim, session)
+
+
+async def test_the_page_needs_nothing_from_elsewhere(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """One HTML document; no address in it leads away."""
+    async with session.get(sim.control_url) as answer:
+        text = await answer.text()
+        assert answer.content_type == "text/html"
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert "<title>Zaptec simulator</title>" in text
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "src=" not in text
+
+
+async def test_the_state_shows_all_and_no_secret(sim: Simulator, page: Page) -> None:
+    """Installations, chargers, counters; neither passwords nor keys."""
+    charger = by_serial(sim, "ZPR000001")
+    charger.plug_in(Car())
+    sim.clock.advance(60)
+    status, state = await page.call("GET", "state")
+    assert status == 200
+    assert [item["name"] for item in state["installations"]] == ["Home", "Garage"]
+    shown = state["installations"][1]["chargers"][0]
+    assert (shown["serial"], shown["mode"]) == ("ZPR000001", 3)
+    assert shown["power"] == charger.power
+    assert shown["car"]["phases"] == 3
+    assert state["fault_choices"] == list(FAULTS)
+    assert "secret" not in str(state)
+    assert charger.installation.bus_key not in str(state)
+
+
+async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
+    """Plug, hold the car back, let it go, connection off and on, unplug."""
+    charger = by_serial(sim, "ZAP000001")
+    path = f"chargers/{charger.id}"
+    status, shown = await page.post(
+        f"{path}/plug", phases=1, capacity_kwh=5, max_current=10
+    )
+    assert (status, shown["mode"]) == (200, 2)
+    assert charger.car == Car(capacity_kwh=5, max_current=10, phases=1)
+    sim.clock.advance(30)
+    assert charger.mode == Mode.CHARGING
+    await page.post(f"{path}/car", wants=False)
+    assert charger.mode == Mode.FINISHED
+    await page.post(f"{path}/car", wants=True)
+    sim.clock.advance(30)
+    assert charger.mode == Mode.CHARGING
+    await page.post(f"{path}/online", online=False)
+    assert not charger.is_online
+    await page.post(f"{path}/online", online=True)
+    assert charger.is_online
+    status, shown = await page.post(f"{path}/unplug")
+    assert (status, shown["car"]) == (200, None)
+    assert (await page.post(f"{path}/authorize"))[1]["authorized"] is True
+
+
+async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> None:
+    """400 or 404 with one sentence."""
+    path = f"chargers/{by_serial(sim, 'ZAP000001').id}"
+    for status, name, body in (
+        (400, f"{path}/unplug", {}),
+        (400, f"{path}/plug", {"phases": 2}),
+        (400, f"{path}/car", {}),
+        (400, f"{path}/online", {"online": "yes"}),
+        (404, f"{path}/fly", {}),
+        (404, "chargers/none/plug", {}),
+        (400, "rest/fail", {"fault": "no such"}),
+        (400, "rest/fail", {}),
+        (400, "password", {"user_name": "nobody", "password": "x"}),
+        (400, "password", {"user_name": "owner@example.com", "password": ""}),
+        (400, "clock", {"speed": -1}),
+        (400, "clock", {"advance": -1}),
+    ):
+        answer = await page.post(name, **body)
+        assert answer[0] == status, name
+        assert answer[1]["error"]
+    status, answer = await page.call("POST", "bus/cut", json=[1])
+    assert status == 400
+    assert answer["error"]
+
+
+async def test_the_bus_is_cut_and_restored(sim: Simulator, page: Page) -> None:
+    """The state shows it."""
+    port = sim.bus.port
+    status, state = await page.post("bus/cut")
+    assert (status, state["bus"]["listening"]) == (200, False)
+    status, state = await page.post("bus/restore")
+    assert (status, state["bus"]["listening"]) == (200, True)
+    assert sim.bus.port == port
+    assert (await page.post("bus/drop"))[0] == 200
+
+
+async def test_rest_is_broken_and_healed(
+    sim: Simulator, page: Page, session: aiohttp.ClientSession
+) -> None:
+    """Faults by number or name, a cut, and one button that ends it all."""
+    url = f"{sim.api_url}/api/constants"
+    _, state = await page.post("rest/fail", fault="503", path="constants", times=1)
+    assert state["rest"]["faults"] == ["any constants: 503 (1 times)"]
+    async with session.get(url) as answer:
+        assert answer.status == 503
+    async with session.get(url) as answer:
+        assert answer.status == 200
+    await page.post("rest/fail", fault="html", path="")
+    async with session.get(url) as answer:
+        assert answer.content_type == "text/html"
+    _, state = await page.post("rest/cut")
+    assert state["rest"]["listening"] is False
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await session.get(url)
+    _, state = await page.post("rest/restore")
+    assert state["rest"]["listening"] is True
+    await page.post("rest/cut")
+    _, state = await page.post("rest/heal")
+    assert (state["rest"]["listening"], state["rest"]["faults"]) == (True, [])
+    async with session.get(url) as answer:
+        assert answer.content_type == "application/json"
+    assert state["rest"]["requests"] == 3
+    _, state = await page.post("rest/clear")
+    assert state["rest"]["requests"] == 0
+
+
+async def test_accounts_and_clock(sim: Simulator, page: Page) -> None:
+    """A new password, invalid tokens, another speed, a jump, autoplay."""
+    form = {"grant_type": "password", "username": "owner@example.com"}
+    token = sim.rest.tokens.issue(form | {"password": "secret"})["access_token"]
+    header = f"Bearer {token}"
+    assert sim.rest.tokens.account(header)
+    await page.post("tokens/revoke", user_name="service@example.com")
+    assert sim.rest.tokens.account(header)
+    await page.post("tokens/revoke")
+    assert sim.rest.tokens.account(header) is None
+    await page.post("password", user_name="owner@example.com", password="new")
+    assert sim.accounts["owner@example.com"].password == "new"
+    before = sim.clock.now()
+    await page.post("clock", advance=90)
+    assert (sim.clock.now() - before).total_seconds() == 90
+    _, state = await page.post("autoplay", on=True)
+    assert state["autoplay"] is True
+    _, state = await page.post("autoplay", on=False)
+    assert state["autoplay"] is False
+    _, state = await page.post("clock", speed=2.5)
+    assert state["speed"] == 2.5
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1:1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_a_foreign_page_can_do_nothing(
+    sim: Simulator, page: Page, headers: dict[str, str]
+) -> None:
+    """Neither read nor write, whatever its name resolves to."""
+    assert (await page.call("GET", "state", headers=headers))[0] == 403
+    options: dict[str, Any] = {"headers": headers, "json": {}}
+    assert (await page.call("POST", "rest/cut", **options))[0] == 403
+    assert sim.rest.is_listening
+
+
+async def test_a_form_of_a_foreign_page_can_do_nothing(
+    sim: Simulator, page: Page
+) -> None:
+    """Actions are JSON; what a page may send without asking is not."""
+    assert (await page.call("POST", "rest/cut", data={"a": "b"}))[0] == 415
+    assert sim.rest.is_listening
+
+
+async def test_its_own_origin_is_welcome(sim: Simulator, page: Page) -> None:
+    """By each name of this machine."""
+    port = sim.control_url.rsplit(":", 1)[1]
+    for name in ("127.0.0.1", "localhost"):
+        headers = {"Origin": f"http://{name}:{port}", "Host": f"{name}:{port}"}
+        assert (await page.call("GET", "state", headers=headers))[0] == 200

@@ -1,0 +1,848 @@
+"""The REST service answers as the vendor documents, and enforces what it asks."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+import json
+import re
+from typing import Any
+
+import aiohttp
+import pytest
+
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.faults import STATUSES, Fault
+from simulator.observations import StateId
+from simulator.scenario import ChargerScenario, InstallationScenario, Scenario
+from simulator.simulator import Simulator
+from simulator.world import UserRole
+
+from .conftest import START, Api, by_serial
+
+type SignIn = Callable[[str], Api]
+
+
+@pytest.fixture
+def pro(sim: Simulator) -> Charger:
+    """Return the first Pro of the garage."""
+    return by_serial(sim, "ZPR000001")
+
+
+@pytest.fixture
+def go(sim: Simulator) -> Charger:
+    """Return the Go at home."""
+    return by_serial(sim, "ZAP000001")
+
+
+async def ask_token(
+    sim: Simulator, session: aiohttp.ClientSession, **form: str
+) -> tuple[int, Any]:
+    """Return status and content of a token request."""
+    async with session.post(f"{sim.api_url}/oauth/token", data=form) as answer:
+        text = await answer.text()
+        if answer.content_type == "application/json":
+            return answer.status, json.loads(text)
+        return answer.status, text
+
+
+def password_form(name: str = "owner", password: str = "secret") -> dict[str, str]:
+    """Return a password grant."""
+    return {
+        "grant_type": "password",
+        "username": f"{name}@example.com",
+        "password": password,
+    }
+
+
+# Tokens.
+
+
+async def test_a_token_opens_the_api(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """The password grant gives a bearer token for a day, and no refresh token."""
+    status, answer = await ask_token(sim, session, **password_form())
+    assert status == 200
+    token = answer.pop("access_token")
+    assert answer == {"token_type": "bearer", "expires_in": 86_399}
+    documents = await Api(sim, session, token).get("chargers")
+    assert len(documents["Data"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "description"),
+    [
+        ("owner", "wrong", "invalid_username_or_password"),
+        ("nobody", "secret", "invalid_username_or_password not_found"),
+    ],
+)
+async def test_a_wrong_password_is_an_invalid_grant(
+    sim: Simulator,
+    session: aiohttp.ClientSession,
+    name: str,
+    password: str,
+    description: str,
+) -> None:
+    """400 with OAuth's error document, for a wrong password and an unknown account."""
+    status, answer = await ask_token(sim, session, **password_form(name, password))
+    assert status == 400
+    assert answer == {"error": "invalid_grant", "error_description": description}
+
+
+async def test_other_grants_are_refused(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Only passwords and refresh tokens are taken."""
+    status, answer = await ask_token(sim, session, grant_type="client_credentials")
+    assert (status, answer["error"]) == (400, "unsupported_grant_type")
+
+
+async def test_a_refresh_token_comes_with_its_scope_and_works_once(
+    sim: Simulator,
+) -> None:
+    """scope=offline_access gives one; a used one is invalid."""
+    answer = sim.rest.tokens.issue(password_form() | {"scope": "offline_access"})
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": str(answer["refresh_token"]),
+    }
+    async with aiohttp.ClientSession() as session:
+        status, again = await ask_token(sim, session, username="a", **form)
+        assert (status, "access_token" in again) == (200, True)
+        status, refusal = await ask_token(sim, session, username="b", **form)
+    assert status == 400
+    assert refusal["error_uri"].endswith("ID2003")
+
+
+async def test_more_than_one_token_request_a_second_meets_the_front_server(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """503 with nginx's page and without Retry-After; another account is not concerned."""
+    assert (await ask_token(sim, session, **password_form()))[0] == 200
+    status, page = await ask_token(sim, session, **password_form())
+    assert status == 503
+    assert "nginx/1.29.0" in page
+    assert (await ask_token(sim, session, **password_form("service")))[0] == 200
+
+
+async def test_a_bad_or_expired_or_revoked_token_is_401(
+    sim: Simulator, session: aiohttp.ClientSession, sign_in: SignIn
+) -> None:
+    """The answer is the same for all of them."""
+    assert (await Api(sim, session, "nonsense").call("GET", "chargers"))[0] == 401
+    sim.rest.tokens.lifetime = 0
+    assert (await sign_in("owner").call("GET", "chargers"))[0] == 401
+    sim.rest.tokens.lifetime = 3600
+    service = sign_in("service")
+    assert (await service.call("GET", "chargers"))[0] == 200
+    sim.set_password("service@example.com", "new")
+    assert (await service.call("GET", "chargers"))[0] == 401
+    form = password_form("stranger")
+    assert (await ask_token(sim, session, **form))[0] == 200
+    sim.set_password("stranger@example.com", "new")
+    assert sim.accounts["stranger@example.com"].password == "new"
+
+
+# Lists.
+
+
+async def test_installations_leave_out_what_they_do_not_have(
+    sim: Simulator, owner: Api
+) -> None:
+    """No null in any document; AvailableCurrent only where it was set."""
+    answer = await owner.get("installation")
+    home, garage = answer["Data"]
+    assert answer["Pages"] == 1
+    assert "AvailableCurrent" not in home
+    assert garage["AvailableCurrent"] == 40
+    assert (home["InstallationType"], home["NetworkType"]) == (1, 4)
+    assert (home["CurrentUserRoles"], home["AuthenticationType"]) == (3, 0)
+    assert None not in home.values()
+    detail = await owner.get(f"installation/{garage['Id']}")
+    assert detail["TimeZoneIanaName"] == "Europe/Oslo"
+    assert set(garage) <= set(detail)
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?", home["UpdatedOn"]
+    )
+
+
+async def test_the_hierarchy_is_a_tree(sim: Simulator, owner: Api) -> None:
+    """Installation, circuits, chargers."""
+    (garage,) = (item for item in sim.installations.values() if item.name == "Garage")
+    tree = await owner.get(f"installation/{garage.id}/hierarchy")
+    (circuit,) = tree["Circuits"]
+    assert [item["DeviceId"] for item in circuit["Chargers"]] == [
+        "ZPR000001",
+        "ZPR000002",
+        "ZPR000003",
+    ]
+    assert circuit["MaxCurrent"] == 60
+
+
+async def test_the_chargers_list_tells_mode_and_filters(
+    sim: Simulator, owner: Api, pro: Charger, go: Charger
+) -> None:
+    """OperatingMode and IsOnline; NameFilter takes names and serials, InstallationId an id."""
+    pro.plug_in(Car())
+    go.set_offline()
+    items = {item["DeviceId"]: item for item in (await owner.get("chargers"))["Data"]}
+    assert items["ZPR000001"]["OperatingMode"] == 2
+    assert items["ZAP000001"]["IsOnline"] is False
+    assert items["ZAP000001"]["DeviceType"] == 4
+    assert items["ZAP000001"]["MID"] == "ZAP000001"
+    for query, expected in (
+        ({"NameFilter": "zpr000002"}, ["ZPR000002"]),
+        ({"NameFilter": "carp"}, ["ZAP000001"]),
+        ({"InstallationId": go.installation.id.upper()}, ["ZAP000001"]),
+    ):
+        found = (await owner.get("chargers", **query))["Data"]
+        assert [item["DeviceId"] for item in found] == expected
+
+
+async def test_the_charger_detail_has_the_meter(owner: Api, pro: Charger) -> None:
+    """SignedMeterValueKwh is the last reading that was reported."""
+    detail = await owner.get(f"chargers/{pro.id}")
+    assert detail["SignedMeterValueKwh"] == 1234.5
+    assert detail["SignedMeterValue"].startswith("OCMF|")
+
+
+async def test_paging(socket_enabled: None, session: aiohttp.ClientSession) -> None:
+    """50 on a page unless asked, 100 at most; pages tell how many there are."""
+    async with Simulator(Scenario.of(130)) as sim:
+        form = {"grant_type": "password", "username": "demo@example.com"}
+        token = sim.rest.tokens.issue(form | {"password": "demo"})["access_token"]
+        api = Api(sim, session, str(token))
+        for query, sizes in (
+            ({}, [50, 50, 30]),
+            ({"PageSize": 100}, [100, 30]),
+            ({"PageSize": 500}, [100, 30]),
+        ):
+            pages = [
+                await api.get("chargers", PageIndex=index, **query)
+                for index in range(len(sizes))
+            ]
+            assert [page["Pages"] for page in pages] == [len(sizes)] * len(sizes)
+            assert [len(page["Data"]) for page in pages] == sizes
+            ids = {item["Id"] for page in pages for item in page["Data"]}
+            assert len(ids) == 130
+        status, answer = await api.call("GET", "chargers", params={"PageSize": "x"})
+        assert status == 400
+        assert isinstance(answer, dict)
+        assert answer["Code"] == 529
+
+
+# Roles.
+
+
+async def test_a_stranger_sees_nothing(
+    sim: Simulator, sign_in: SignIn, pro: Charger
+) -> None:
+    """Empty lists, 403 for a charger, 512 for an installation, 204 for its tree."""
+    stranger = sign_in("stranger")
+    place = pro.installation.id
+    assert await stranger.get("chargers") == {"Pages": 0, "Data": []}
+    assert await stranger.get("installation") == {"Pages": 0, "Data": []}
+    for path in (f"chargers/{pro.id}", f"chargers/{pro.id}/state"):
+        assert await stranger.call("GET", path) == (403, None)
+    assert (await stranger.post(f"chargers/{pro.id}/sendCommand/102"))[0] == 403
+    status, answer = await stranger.call("GET", f"installation/{place}")
+    assert (status, answer) == (
+        500,
+        {"Code": 512, "Details": "Unknown object", "StackTrace": None},
+    )
+    for path, expected in (
+        (f"installation/{place}/hierarchy", 204),
+        (f"chargerFirmware/installation/{place}", 403),
+    ):
+        assert await stranger.call("GET", path) == (expected, None)
+
+
+async def test_a_user_sees_less_and_changes_nothing(
+    sign_in: SignIn, pro: Charger
+) -> None:
+    """Fields are missing, messaging is refused, and so is every write."""
+    user = sign_in("user")
+    place = pro.installation.id
+    (item,) = (await user.get("installation", NameFilter="Garage"))["Data"]
+    assert item["CurrentUserRoles"] == 1
+    assert "AuthenticationType" not in item
+    firmware = await user.get(f"chargerFirmware/installation/{place}")
+    assert {"IsOnline", "DeviceType"}.isdisjoint(firmware[0])
+    assert len(await user.get(f"chargers/{pro.id}/state")) > 50
+    for path, expected in (
+        (f"installation/{place}/messagingConnectionDetails", 403),
+        (f"installation/{place}/hierarchy", 204),
+        (f"chargers/{pro.id}", 403),
+    ):
+        assert (await user.call("GET", path))[0] == expected
+    for path in (
+        f"installation/{place}/update",
+        f"chargers/{pro.id}/update",
+        f"chargers/{pro.id}/sendCommand/506",
+    ):
+        assert (await user.post(path))[0] == 403
+
+
+async def test_only_service_sets_the_maximum_current(
+    sim: Simulator, sign_in: SignIn, pro: Charger
+) -> None:
+    """MaxCurrent needs the maintainer's role."""
+    path = f"installation/{pro.installation.id}/update"
+    assert (await sign_in("owner").post(path, maxCurrent=50))[0] == 403
+    assert pro.installation.max_current == 60
+    assert await sign_in("service").post(path, maxCurrent=50) == (200, None)
+    assert pro.installation.max_current == 50
+
+
+# State.
+
+
+async def test_state_is_what_was_reported(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """Each StateId with its last time and value, sorted; no value: no field."""
+    pro.plug_in(Car())
+    sim.clock.advance(120)
+    pro.unplug()
+    sim.clock.advance(20)
+    entries = await owner.get(f"chargers/{pro.id}/state")
+    ids = [entry["StateId"] for entry in entries]
+    assert ids == sorted(pro.observations)
+    assert {entry["ChargerId"] for entry in entries} == {pro.id}
+    by_id = {entry["StateId"]: entry for entry in entries}
+    for state_id in (-1, 553, 721):
+        assert "ValueAsString" not in by_id[state_id]
+    for state_id, stored in pro.observations.items():
+        entry = by_id[state_id]
+        assert entry.get("ValueAsString") == stored.value
+        assert re.fullmatch(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,2}[1-9])?", entry["Timestamp"]
+        )
+        written = START.fromisoformat(f"{entry['Timestamp']}+00:00")
+        assert abs(written - stored.timestamp) <= timedelta(milliseconds=2)
+
+
+async def test_state_is_cached_for_15_seconds(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """A change shows only when the cache has expired, by the simulated clock."""
+
+    async def mode() -> str:
+        entries = await owner.get(f"chargers/{pro.id}/state")
+        return next(
+            str(entry["ValueAsString"])
+            for entry in entries
+            if entry["StateId"] == StateId.OPERATION_MODE
+        )
+
+    assert await mode() == "1"
+    pro.plug_in(Car())
+    assert await mode() == "1"
+    sim.clock.advance(14.9)
+    assert await mode() == "1"
+    sim.clock.advance(0.2)
+    assert await mode() == "3"
+
+
+async def test_an_unknown_charger_is_404(sim: Simulator, owner: Api) -> None:
+    """With the newer error document."""
+    path = "chargers/00000000-0000-0000-0000-000000000001/state"
+    assert await owner.call("GET", path) == (
+        404,
+        {"errorCode": 512, "message": "Charger not found."},
+    )
+
+
+# Writes.
+
+
+async def test_available_current_is_set_and_used(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """One value or three; what is left out of three is all there is."""
+    path = f"installation/{pro.installation.id}/update"
+    pro.plug_in(Car(max_current=32))
+    sim.clock.advance(30)
+    before = pro.installation.updated
+    assert await owner.post(path, availableCurrent=10.5) == (200, None)
+    assert pro.value(708) == "10.5"
+    assert pro.installation.updated > before
+    assert await owner.post(path, AvailableCurrentPhase1=20, AvailableCurrentPhase2=25)
+    assert pro.installation.available_current == (20, 25, 60)
+    document = await owner.get(f"installation/{pro.installation.id}")
+    assert [document[f"AvailableCurrentPhase{i}"] for i in (1, 2, 3)] == [20, 25, 60]
+    assert pro.value(708) == "20"
+    assert (await owner.post(path, threeToOnePhaseSwitchCurrent=32))[0] == 200
+    sim.clock.advance(2)
+    assert pro.value(519) == "1"
+    document = await owner.get(f"installation/{pro.installation.id}")
+    assert document["ThreeToOnePhaseSwitchCurrent"] == 32
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"availableCurrent": 60.1},
+        {"availableCurrent": -1},
+        {"availableCurrent": "ten"},
+        {"availableCurrent": True},
+        {"availableCurrent": 10, "availableCurrentPhase1": 10},
+        {"availableCurrentPhase3": 61},
+        {"threeToOnePhaseSwitchCurrent": 33},
+        {"availableCurrent": 10, "threeToOnePhaseSwitchCurrent": 33},
+    ],
+)
+async def test_a_wrong_installation_update_changes_nothing(
+    owner: Api, pro: Charger, body: dict[str, Any]
+) -> None:
+    """400 with Code and Details."""
+    path = f"installation/{pro.installation.id}/update"
+    status, answer = await owner.post(path, **body)
+    assert (status, answer["Code"]) == (400, 529)
+    assert answer["Details"]
+    assert pro.installation.available_current == (40, 40, 40)
+    assert pro.installation.three_to_one_phase_switch_current is None
+
+
+async def test_a_scheduled_installation_refuses_a_current(
+    owner: Api, pro: Charger
+) -> None:
+    """Only in manual mode the available current is the owner's."""
+    pro.installation.available_current_mode = 2
+    path = f"installation/{pro.installation.id}/update"
+    status, answer = await owner.post(path, availableCurrent=10)
+    assert (status, answer["Code"]) == (500, 505)
+    assert pro.installation.available_current == (40, 40, 40)
+
+
+async def test_charger_settings_are_reported(owner: Api, pro: Charger) -> None:
+    """Each field comes back as an observation."""
+    answer = await owner.post(
+        f"chargers/{pro.id}/update",
+        maxChargeCurrent=16.5,
+        minChargeCurrent=7,
+        offlineChargeCurrent=-1,
+        offlineChargePhase=1,
+        maxChargePhases=1,
+        meterValueInterval=300,
+    )
+    assert answer == (200, None)
+    values = {key: pro.value(key) for key in (510, 511, 523, 522, 520, 555)}
+    assert values == {510: "16.5", 511: "7", 523: "-1", 522: "1", 520: "1", 555: "300"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"maxChargeCurrent": 33},
+        {"maxChargeCurrent": None},
+        {"minChargeCurrent": -1},
+        {"offlineChargeCurrent": -0.5},
+        {"maxChargePhases": 2},
+        {"offlineChargePhase": 3},
+        {"meterValueInterval": 0},
+        {"maxChargeCurrent": 10, "meterValueInterval": 0},
+    ],
+)
+async def test_a_wrong_charger_update_changes_nothing(
+    owner: Api, pro: Charger, body: dict[str, Any]
+) -> None:
+    """400 with Code and Details; a right field beside a wrong one is not applied."""
+    before = dict(pro.observations)
+    status, answer = await owner.post(f"chargers/{pro.id}/update", **body)
+    assert (status, answer["Code"]) == (400, 529)
+    assert pro.observations == before
+
+
+async def test_a_body_must_be_a_json_object(owner: Api, pro: Charger) -> None:
+    """Anything else is 400."""
+    for data in (b"[]", b"{"):
+        path = f"chargers/{pro.id}/update"
+        assert (await owner.call("POST", path, data=data))[0] == 400
+
+
+async def test_a_go_has_no_phase_setting(owner: Api, go: Charger) -> None:
+    """The official call refuses it."""
+    status, answer = await owner.post(f"chargers/{go.id}/update", maxChargePhases=1)
+    assert (status, answer["Code"]) == (500, 527)
+
+
+# Commands.
+
+
+async def test_commands_follow_the_vendors_rules(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """200 and empty, or 500 with Code 528 and the vendor's words; the path in any case."""
+    stop, resume = (
+        f"chargers/{pro.id}/{item}" for item in ("SendCommand/506", "sendcommand/507")
+    )
+    status, answer = await owner.post(stop)
+    assert status == 500
+    assert answer["Code"] == 528
+    pro.plug_in(Car())
+    sim.clock.advance(30)
+    assert await owner.post(resume) == (
+        500,
+        {
+            "Code": 528,
+            "Details": "Charging is not Paused nor Scheduled; Resume command cannot be sent",
+            "StackTrace": None,
+        },
+    )
+    assert await owner.post(stop) == (200, None)
+    sim.clock.advance(6)
+    assert pro.value(710) == "5"
+    assert (await owner.post(stop))[1]["Code"] == 528
+    assert await owner.post(resume) == (200, None)
+    sim.clock.advance(10)
+    assert pro.value(710) == "3"
+    status, answer = await owner.post(f"chargers/{pro.id}/sendCommand/10001")
+    assert (status, answer) == (
+        500,
+        {"Code": 528, "Details": None, "StackTrace": None},
+    )
+    assert pro.value(721) is None
+
+
+async def test_unknown_commands_and_unreachable_chargers(
+    owner: Api, pro: Charger
+) -> None:
+    """519 for what cannot be sent (there is no start), 520 for who is offline."""
+    for command in (501, 104, 708):
+        status, answer = await owner.post(f"chargers/{pro.id}/sendCommand/{command}")
+        assert (status, answer["Code"]) == (500, 519)
+    pro.set_offline()
+    status, answer = await owner.post(f"chargers/{pro.id}/sendCommand/102")
+    assert (status, answer["Code"]) == (500, 520)
+
+
+async def test_firmware(sim: Simulator, owner: Api, pro: Charger) -> None:
+    """The list shows what there is and what an upgrade brings."""
+    path = f"chargerFirmware/installation/{pro.installation.id}"
+    first = (await owner.get(path))[0]
+    assert first == {
+        "ChargerId": pro.id,
+        "DeviceId": "ZPR000001",
+        "IsOnline": True,
+        "CurrentVersion": "3.2.2.0",
+        "AvailableVersion": "3.2.4.1",
+        "DeviceType": 1,
+        "IsUpToDate": False,
+    }
+    assert (await owner.post(f"chargers/{pro.id}/sendCommand/200"))[0] == 200
+    sim.clock.advance(60)
+    assert (await owner.get(path))[0]["IsOnline"] is False
+    sim.clock.advance(60)
+    again = (await owner.get(path))[0]
+    assert (again["CurrentVersion"], again["IsUpToDate"]) == ("3.2.4.1", True)
+
+
+# Messaging, constants, sessions.
+
+
+async def test_connection_details_lead_to_the_bus(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """Host, port, key and topic of this installation; not provisioned: a persistent 500."""
+    path = f"installation/{pro.installation.id}/messagingConnectionDetails"
+    details = await owner.get(path)
+    topic = f"installation_{pro.installation.id}"
+    assert details.pop("Password")
+    assert details == {
+        "Type": 0,
+        "Host": "127.0.0.1",
+        "Port": sim.bus.port,
+        "UseSSL": False,
+        "Username": topic,
+        "Topic": topic,
+        "Subscription": "default",
+    }
+    waiting = sim.bus.pending(topic)
+    pro.observe(StateId.WARNINGS, 2)
+    assert sim.bus.pending(topic) == waiting + 1
+    sim.set_bus_key(pro.installation.id, "another")
+    assert (await owner.get(path))["Password"] == "another"
+    pro.installation.messaging_enabled = False
+    status, answer = await owner.call("GET", path)
+    assert status == 500
+    assert isinstance(answer, dict)
+
+
+async def test_constants_need_no_login(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Enumerations and the StateIds per family, under the vendor's keys."""
+    async with session.get(f"{sim.api_url}/api/constants") as answer:
+        document = await answer.json()
+    assert document["ChargerOperationModes"]["Connected_Charging"] == 3
+    assert document["NetworkTypes"] == {
+        "Unknown": 0,
+        "IT_1_Phase": 1,
+        "IT_3_Phase": 2,
+        "TN_1_Phase": 3,
+        "TN_3_Phase": 4,
+    }
+    smart, apollo = (document["Schema"][key] for key in ("Smart", "Apollo"))
+    assert document["Observations"] == smart["ObservationIds"]
+    assert smart["ObservationIds"]["TemperatureInternal6"] == 202
+    assert apollo["ObservationIds"]["TemperatureEMeterPhase1"] == 202
+    assert len(document) == 32
+    assert sim.rest.requests[-1].account is None
+
+
+async def test_sessions(
+    sim: Simulator, sign_in: SignIn, owner: Api, pro: Charger
+) -> None:
+    """A session while it runs, in the history and in the archive."""
+    pro.authorize(sim.accounts["user@example.com"])
+    pro.plug_in(Car())
+    sim.clock.advance(1800)
+    session_id = pro.value(721)
+    running = await owner.get(f"session/{session_id}")
+    assert running["sessionEnd"] is None
+    assert running["energy"] == pytest.approx(pro.session_energy, abs=0.2)
+    assert (await owner.post(f"session/{session_id}/priority", PrioritizedCurrent=8))[
+        0
+    ] == 200
+    assert pro.allocated_current == 8
+    pro.unplug()
+    sim.clock.advance(10)
+    done = await owner.get(f"session/{session_id}")
+    assert done["sessionEnd"].endswith("Z")
+    assert done["signedSession"].startswith("OCMF|")
+    history = await owner.get("chargehistory", ChargerId=pro.id, DetailLevel=1)
+    (item,) = history["Data"]
+    assert item["Id"] == session_id
+    assert item["CommitMetadata"] == 1 | 4 | 16
+    assert item["UserFullName"] == "Demo"
+    assert len(item["EnergyDetails"]) == 2
+    (archived,) = (await owner.get("sessions/archived", ChargerId=pro.id))["sessions"]
+    assert archived["energy"] == item["Energy"] == done["energy"]
+    assert archived["authorizedUser"]["email"] == "user@example.com"
+    assert (await sign_in("stranger").call("GET", f"session/{session_id}"))[0] == 404
+    status, report = await owner.post(
+        "chargehistory/installationreport",
+        fromDate="2026-01-01T00:00:00",
+        endDate="2026-02-01T00:00:00",
+        installationId=pro.installation.id,
+        groupBy=1,
+    )
+    assert status == 200
+    (group,) = report["totalUserChargerReportModel"]
+    assert group["GroupAsString"] == "Space 1"
+    assert group["TotalChargeSessionEnergy"] == item["Energy"]
+
+
+async def test_the_archive_is_paged_by_a_cursor(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
+    """Exactly one of installation and charger; from and to bound the start."""
+    for _ in range(5):
+        pro.plug_in(Car())
+        sim.clock.advance(60)
+        pro.unplug()
+        sim.clock.advance(60)
+    found: list[str] = []
+    query: dict[str, Any] = {"InstallationId": pro.installation.id, "PageSize": 2}
+    for more in (True, True, False):
+        page = await owner.get("sessions/archived", **query)
+        assert page["hasMore"] is more
+        assert (page["cursor"] is not None) is more
+        found += [item["id"] for item in page["sessions"]]
+        query["Cursor"] = page["cursor"]
+    assert len(set(found)) == 5
+    for query, count in (
+        ({"From": "2026-01-05T10:06:00Z"}, 3),
+        ({"To": "2026-01-05T10:06:00"}, 2),
+    ):
+        page = await owner.get("sessions/archived", ChargerId=pro.id, **query)
+        assert len(page["sessions"]) == count
+    for wrong in (
+        {},
+        {"ChargerId": pro.id, "InstallationId": pro.installation.id},
+        {"ChargerId": pro.id, "Cursor": "&"},
+        {"ChargerId": pro.id, "From": "yesterday"},
+    ):
+        status, _ = await owner.call("GET", "sessions/archived", params=wrong)
+        assert status == 400
+
+
+# Limits, faults, counters.
+
+
+async def test_more_than_ten_requests_a_second_are_too_many(
+    sim: Simulator, sign_in: SignIn, owner: Api
+) -> None:
+    """429 with Retry-After: 1 for this account only; the counter saw it."""
+    service = sign_in("service")
+    assert sim.rest.peak_per_second == 0
+    results = await asyncio.gather(*(owner.call("GET", "chargers") for _ in range(14)))
+    statuses = [status for status, _ in results]
+    assert statuses.count(200) == 10
+    assert statuses.count(429) == 4
+    assert sim.rest.peak_per_second == 14
+    assert (await service.call("GET", "chargers"))[0] == 200
+    async with owner._client.get(
+        f"{sim.api_url}/api/chargers", headers=owner.headers
+    ) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+    assert {item.account for item in sim.rest.requests} == {
+        "owner@example.com",
+        "service@example.com",
+    }
+    sim.rest.clear()
+    assert (sim.rest.requests, sim.rest.peak_per_second) == ([], 0)
+
+
+async def test_the_limit_is_a_sliding_second(
+    sim: Simulator, owner: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was a second ago is forgotten, what was 0.9 s ago is not."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    for _ in range(10):
+        await owner.get("chargers")
+    monkeypatch.setattr(loop, "time", lambda: now + 0.9)
+    assert (await owner.call("GET", "chargers"))[0] == 429
+    monkeypatch.setattr(loop, "time", lambda: now + 5)
+    assert (await owner.call("GET", "chargers"))[0] == 200
+
+
+@pytest.mark.parametrize("status", STATUSES)
+async def test_a_fault_answers_as_the_vendor_would(
+    sim: Simulator, owner: Api, pro: Charger, status: int
+) -> None:
+    """A chosen status with a fitting body, as often as asked; other paths are well."""
+    sim.rest.fail("/STATE$", fault=status, times=2)
+    path = f"chargers/{pro.id}/state"
+    for _ in range(2):
+        code, content = await owner.call("GET", path)
+        assert code == status
+        if status == 500:
+            assert content == {"Code": 500, "Details": None, "StackTrace": None}
+        if status in (502, 503, 504):
+            assert "nginx" in str(content)
+        assert (await owner.call("GET", "chargers"))[0] == 200
+    assert (await owner.call("GET", path))[0] == 200
+    assert sim.rest.faults == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [("reset", aiohttp.ClientError), ("truncated", aiohttp.ClientError)],
+)
+async def test_faults_that_break_the_connection(
+    sim: Simulator, owner: Api, fault: Fault, expected: type[Exception]
+) -> None:
+    """The client sees a broken connection, and heals with the service."""
+    sim.rest.fail("chargers", method="get", fault=fault)
+    with pytest.raises(expected):
+        await owner.call("GET", "chargers")
+    assert sim.rest.requests[-1].status != 0
+    assert sim.rest.faults == [f"GET chargers: {fault}"]
+    sim.rest.heal()
+    assert (await owner.call("GET", "chargers"))[0] == 200
+
+
+async def test_faults_of_content(sim: Simulator, owner: Api) -> None:
+    """A page, half a document, nothing."""
+    sim.rest.fail("chargers", fault="html", times=1)
+    status, content = await owner.call("GET", "chargers")
+    assert status == 200
+    assert "<html>" in str(content)
+    sim.rest.fail("chargers", fault="empty", times=1)
+    assert await owner.call("GET", "chargers") == (204, None)
+    sim.rest.fail("chargers", fault="malformed", times=1)
+    with pytest.raises(ValueError):
+        await owner.call("GET", "chargers")
+    with pytest.raises(ValueError, match="No such fault"):
+        sim.rest.fail(".", fault=200)
+    with pytest.raises(ValueError, match="regular"):
+        sim.rest.fail("(", fault=500)
+
+
+async def test_a_hanging_request_is_let_go_by_healing(
+    sim: Simulator, owner: Api
+) -> None:
+    """No answer until then; the record says that none will come."""
+    sim.rest.fail("chargers", fault="hang")
+    # A POST: aiohttp itself would repeat a GET.
+    request = asyncio.create_task(owner.post("chargers/1/update"))
+    while not sim.rest.requests:
+        await asyncio.sleep(0)
+    assert sim.rest.requests[-1].status == -1
+    assert not request.done()
+    sim.rest.heal()
+    with pytest.raises(aiohttp.ClientError):
+        await request
+
+
+async def test_the_service_can_be_cut_and_restored(sim: Simulator, owner: Api) -> None:
+    """Connections are refused, and later served at the same address."""
+    url = sim.api_url
+    await owner.get("chargers")
+    await sim.rest.cut()
+    assert not sim.rest.is_listening
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await owner.call("GET", "chargers")
+    await sim.rest.restore()
+    assert sim.api_url == url
+    assert (await owner.call("GET", "chargers"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "chargers/{id}/authorizecharge"),
+        ("POST", "chargers/{id}/localSettings"),
+        ("GET", "chargers/{id}/settings"),
+        ("GET", "chargers/{id}/live"),
+        ("PUT", "installation/{id}"),
+    ],
+)
+async def test_what_is_not_documented_is_not_there(
+    sim: Simulator, owner: Api, pro: Charger, method: str, path: str
+) -> None:
+    """404, and it is kept for tests to see."""
+    path = path.format(id=pro.id)
+    assert (await owner.call(method, path))[0] == 404
+    assert sim.rest.forbidden == [f"{method} /api/{path}"]
+
+
+# The world while it runs.
+
+
+async def test_chargers_come_and_go(sim: Simulator, owner: Api, pro: Charger) -> None:
+    """A new one is listed at once, a removed one no more."""
+    new = sim.add_charger(pro.installation.id, serial="ZPR000009", name="Space 9")
+    ids = [item["Id"] for item in (await owner.get("chargers"))["Data"]]
+    assert new.id in ids
+    sim.remove_charger(new.id)
+    ids = [item["Id"] for item in (await owner.get("chargers"))["Data"]]
+    assert new.id not in ids
+    assert (await owner.call("GET", f"chargers/{new.id}/state"))[0] == 404
+
+
+async def test_installations_come_and_go(sim: Simulator, owner: Api) -> None:
+    """With their topic."""
+    place = sim.add_installation(
+        InstallationScenario(
+            name="Cabin", chargers=(ChargerScenario(serial="GPN000001", name="Cabin"),)
+        )
+    )
+    sim.accounts["owner@example.com"].roles[place.id] = UserRole.OWNER
+    found = await owner.get("installation", NameFilter="cabin")
+    assert [item["Id"] for item in found["Data"]] == [place.id]
+    assert sim.bus.pending(place.topic) > 0
+    sim.remove_installation(place.id)
+    assert (await owner.get("chargers", NameFilter="cabin"))["Data"] == []
+
+
+async def test_secrets_stay_out_of_reprs(sim: Simulator) -> None:
+    """Neither passwords nor keys."""
+    text = repr(list(sim.accounts.values())) + repr(list(sim.installations.values()))
+    assert "secret" not in text
+    for place in sim.installations.values():
+        assert place.bus_key not in text

@@ -1,0 +1,233 @@
+"""Scenarios: what there is by default, by number and by file, and the command line."""
+
+import asyncio
+import json
+from pathlib import Path
+import signal
+import socket
+import ssl
+import sys
+
+import pytest
+
+from simulator.__main__ import main
+from simulator.clock import Clock
+from simulator.observations import Family
+from simulator.scenario import DEMO_USER, ChargerScenario, Scenario, ScenarioError
+from simulator.simulator import Simulator
+from simulator.world import NetworkType, UserRole
+
+TOML = """
+seed = "a street"
+
+[[installations]]
+name = "Home"
+max_current = 25
+network_type = "IT_3_PHASE"
+circuits = [20, 16]
+[[installations.chargers]]
+serial = "GPN000101"
+name = "Carport"
+circuit = 1
+
+[[accounts]]
+user_name = "me@example.com"
+password = "hidden"
+roles = { Home = ["USER", "OWNER"] }
+"""
+
+
+def test_the_default_is_a_home_and_a_cooperative() -> None:
+    """One Go, six Pro, and the demo account owns both."""
+    world = Simulator()
+    families = [
+        [charger.family for charger in place.chargers]
+        for place in world.installations.values()
+    ]
+    assert families == [[Family.GO], [Family.PRO] * 6]
+    roles = world.accounts[DEMO_USER].roles
+    assert set(roles) == set(world.installations)
+    assert next(iter(world.accounts)) == DEMO_USER
+
+
+@pytest.mark.parametrize(("count", "places"), [(1, 1), (25, 1), (26, 2), (130, 6)])
+def test_any_number_of_chargers(count: int, places: int) -> None:
+    """Over several installations, each charger once."""
+    world = Simulator(Scenario.of(count))
+    assert len(world.chargers) == count
+    assert len(world.installations) == places
+    assert len({charger.serial for charger in world.chargers.values()}) == count
+
+
+def test_no_charger_is_no_scenario() -> None:
+    """At least one."""
+    with pytest.raises(ScenarioError):
+        Scenario.of(0)
+
+
+def test_a_scenario_file(tmp_path: Path) -> None:
+    """TOML and JSON say the same; ids are the same each time."""
+    path = tmp_path / "street.toml"
+    path.write_text(TOML)
+    scenario = Scenario.load(path)
+    (place,) = scenario.installations
+    assert place.network_type is NetworkType.IT_3_PHASE
+    assert place.chargers[0].family is Family.GO
+    assert scenario.accounts[0].roles == {"Home": UserRole.USER | UserRole.OWNER}
+    assert "hidden" not in repr(scenario)
+    document = {
+        "seed": "a street",
+        "installations": [
+            {
+                "name": "Home",
+                "max_current": 25,
+                "network_type": "IT_3_PHASE",
+                "circuits": [20, 16],
+                "chargers": [{"serial": "GPN000101", "name": "Carport", "circuit": 1}],
+            }
+        ],
+        "accounts": [
+            {
+                "user_name": "me@example.com",
+                "password": "hidden",
+                "roles": {"Home": ["USER", "OWNER"]},
+            }
+        ],
+    }
+    other = tmp_path / "street.json"
+    other.write_text(json.dumps(document))
+    assert Scenario.load(other) == scenario
+    world = Simulator(scenario)
+    assert list(world.chargers) == list(Simulator(scenario).chargers)
+    (charger,) = world.chargers.values()
+    assert charger.circuit.max_current == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("GPN000101", "XXX1"), "XXX1"),
+        (("circuit = 1", "circuit = 2"), "no such circuit"),
+        (("IT_3_PHASE", "DC"), "DC"),
+        (("OWNER", "KING"), "KING"),
+        (("roles = { Home", "roles = { House"), "House"),
+        (("max_current", "largest_current"), "largest_current"),
+        (('name = "Carport"', ""), "name"),
+        (("[[accounts]]", "[[accounts"), "street.toml"),
+    ],
+)
+def test_a_wrong_file_is_explained(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    """One sentence that names what is wrong."""
+    path = tmp_path / "street.toml"
+    path.write_text(TOML.replace(*change))
+    with pytest.raises(ScenarioError, match=reason):
+        Scenario.load(path)
+
+
+def test_a_missing_file_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command line too."""
+    assert main(["--scenario", str(tmp_path / "none.toml")]) == 2
+    assert "No such file" in capsys.readouterr().err
+    assert main(["--chargers", "0"]) == 2
+    assert main(["--host", "0.0.0.0"]) == 2
+    assert "this machine only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("serial", "family"),
+    [("ZAP1", Family.GO), ("GPG1", Family.GO), ("ZCH1", Family.PRO)],
+)
+def test_the_serial_tells_the_family(serial: str, family: Family) -> None:
+    """By its first three letters."""
+    assert ChargerScenario(serial=serial, name="x").family is family
+
+
+@pytest.mark.usefixtures("socket_enabled")
+@pytest.mark.parametrize("option", ["--rest-port", "--bus-port", "--control-port"])
+def test_a_port_in_use_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """And nothing is left listening."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ports = ["--rest-port", "0", "--bus-port", "0", "--control-port", "0"]
+        ports[ports.index(option) + 1] = port
+        assert main(ports) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"port {port} is in use" in error
+
+
+@pytest.mark.usefixtures("socket_enabled")
+async def test_the_command_runs_until_interrupted() -> None:
+    """It prints its addresses and the account, and ends cleanly."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulator", "--autoplay", "--rest-port", "0"),
+        *("--bus-port", "0", "--control-port", "0"),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    lines: list[str] = []
+    async with asyncio.timeout(30):
+        while not lines or "Ctrl-C" not in lines[-1]:
+            line = await process.stdout.readline()
+            assert line
+            lines.append(line.decode())
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    text = "".join(lines)
+    assert text.count("http://127.0.0.1:") == 2
+    assert DEMO_USER in text
+    assert (process.returncode, errors) == (0, b"")
+
+
+async def test_the_bus_speaks_tls(socket_enabled: None) -> None:
+    """With a certificate that a client may be told to trust."""
+    async with Simulator(Scenario.of(1), tls=True) as sim:
+        place = next(iter(sim.installations.values()))
+        assert sim.connection_details(place)["UseSSL"] is True
+        context = await asyncio.to_thread(sim.client_ssl_context)
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", sim.bus.port, ssl=context
+        )
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection(
+                "127.0.0.1",
+                sim.bus.port,
+                ssl=await asyncio.to_thread(ssl.create_default_context),
+            )
+
+
+async def test_a_plain_bus_has_no_context(socket_enabled: None) -> None:
+    """There is nothing to trust; and no bus before the start."""
+    sim = Simulator(Scenario.of(1))
+    with pytest.raises(RuntimeError):
+        _ = sim.bus
+    with pytest.raises(RuntimeError):
+        sim.client_ssl_context()
+
+
+async def test_an_error_of_the_simulated_time_is_not_lost(socket_enabled: None) -> None:
+    """It comes out when the simulator stops."""
+    sim = Simulator(Scenario.of(1), clock=Clock(speed=1000))
+    failed = asyncio.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise LookupError("a charger misbehaved")
+
+    await sim.start()
+    sim.clock.call_later(1, fail)
+    await failed.wait()
+    with pytest.raises(LookupError):
+        await sim.stop()
