@@ -33,7 +33,7 @@ class Cloud:
     The answers of a path are given in turn; the last one for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None) -> None:
         """Initialize the cloud."""
         self._answers: dict[tuple[str, str], list[Handler]] = {}
         self._numbers = count(1)
@@ -41,7 +41,7 @@ class Cloud:
         self.requests: list[web.Request] = []
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self.server = TestServer(application, host="127.0.0.1")
+        self.server = TestServer(application, host="127.0.0.1", port=port)
         self.handle("POST", "/oauth/token", self._give_token)
 
     @property
@@ -121,7 +121,7 @@ async def session(socket_enabled: None) -> AsyncGenerator[aiohttp.ClientSession]
 
 
 @pytest.fixture
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing wait between requests."""
     monkeypatch.setattr(transport, "BACKOFF_BASE", 0.0)
     for module in (auth, client):
@@ -131,7 +131,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def zaptec(cloud: Cloud, session: aiohttp.ClientSession, _hasty: None) -> ZaptecClient:
+def zaptec(cloud: Cloud, session: aiohttp.ClientSession, hasty: None) -> ZaptecClient:
     """Return a client of the cloud."""
     return ZaptecClient(
         session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test/1.0"

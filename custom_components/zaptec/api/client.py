@@ -68,14 +68,14 @@ class ZaptecClient:
 
         """
         self._base_url = base_url.rstrip("/")
-        self._statistics = Statistics()
+        statistics = Statistics()
         self._token_source = token_source or PasswordTokenSource(
             session,
             user_name,
             password,
             base_url=self._base_url,
             user_agent=user_agent,
-            statistics=self._statistics,
+            statistics=statistics,
         )
         self._transport = Transport(
             Door(
@@ -83,7 +83,7 @@ class ZaptecClient:
                 limiter_for(self._base_url, user_name),
                 base_url=self._base_url,
                 user_agent=user_agent,
-                statistics=self._statistics,
+                statistics=statistics,
             ),
             self._token_source,
         )
@@ -96,7 +96,7 @@ class ZaptecClient:
     @property
     def statistics(self) -> Statistics:
         """Return what was requested so far, for diagnostics."""
-        return self._statistics
+        return self._transport.statistics
 
     @property
     def allows_plain_bus(self) -> bool:

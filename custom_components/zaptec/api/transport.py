@@ -401,7 +401,7 @@ class Transport:
             ZaptecError: The request failed; the subclass tells how.
 
         """
-        if object_id is not None and parse_uuid(object_id) is None:
+        if object_id is not None and (object_id := parse_uuid(object_id)) is None:
             raise ValueError("An id has to be a UUID")
 
         async def attempt(token: str | None) -> Answer:

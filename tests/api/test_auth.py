@@ -1,0 +1,252 @@
+"""Tokens for a user name and password."""
+
+import asyncio
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+import aiohttp
+from aiohttp import web
+import pytest
+
+from custom_components.zaptec.api import (
+    PasswordTokenSource,
+    ZaptecAuthenticationError,
+    ZaptecBusyError,
+    ZaptecClient,
+    ZaptecConnectionError,
+    ZaptecError,
+    ZaptecRejectedError,
+    ZaptecResponseError,
+    ZaptecServerError,
+    auth,
+)
+
+from .conftest import PASSWORD, USER_NAME, Cloud, reset
+
+TOKEN = "/oauth/token"
+WRONG = {"error": "invalid_grant", "error_description": f"No {USER_NAME} here"}
+
+
+@pytest.fixture
+def source(
+    cloud: Cloud, session: aiohttp.ClientSession, hasty: None
+) -> PasswordTokenSource:
+    """Return a source of tokens."""
+    return PasswordTokenSource(
+        session, USER_NAME, PASSWORD, base_url=cloud.url + "/", user_agent="test/1.0"
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the time that the source sees, to be changed."""
+    now = [1000.0]
+    monkeypatch.setattr(auth, "monotonic", lambda: now[0])
+    return now
+
+
+def answer(cloud: Cloud, document: Any = None, **options: Any) -> None:
+    """Answer token requests."""
+    cloud.handle("POST", TOKEN)
+    cloud.answer("POST", TOKEN, document, **options)
+
+
+async def test_request(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """The vendor's form is sent, and the token it gives is used again."""
+    assert await source.token() == "token-1"
+    assert await source.token() == "token-1"
+    assert cloud.counts[TOKEN] == 1
+    assert parse_qs(cloud.bodies[TOKEN][0].decode()) == {
+        "grant_type": ["password"],
+        "username": [USER_NAME],
+        "password": [PASSWORD],
+        "scope": ["openid"],
+    }
+    (request,) = cloud.requests
+    assert request.headers["User-Agent"] == "test/1.0"
+    assert request.headers["Accept"] == "application/json"
+    assert request.content_type == "application/x-www-form-urlencoded"
+    assert "Authorization" not in request.headers
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime"),
+    [
+        (86399, 86399 - 60),
+        ("86399", 86399 - 60),
+        (100, 90),
+        (None, 3540),
+        ("soon", 3540),
+        (0, 3540),
+        (-5, 3540),
+    ],
+)
+async def test_renewal(
+    source: PasswordTokenSource,
+    cloud: Cloud,
+    clock: list[float],
+    expires_in: object,
+    lifetime: float,
+) -> None:
+    """A token is renewed a little before its end, which the cloud tells."""
+    answer(cloud, {"access_token": "abc", "expires_in": expires_in})
+    await source.token()
+    clock[0] += lifetime - 1
+    await source.token()
+    assert cloud.counts[TOKEN] == 1
+    clock[0] += 1
+    await source.token()
+    assert cloud.counts[TOKEN] == 2
+
+
+async def test_one_login_for_all(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """However many wait, there is one request."""
+    tokens = await asyncio.gather(*(source.token() for _ in range(50)))
+    assert set(tokens) == {"token-1"}
+    assert cloud.counts[TOKEN] == 1
+
+
+async def test_one_failure_for_all(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """A wrong password is tried once, not by each that waits."""
+    answer(cloud, WRONG, status=400)
+    results = await asyncio.gather(
+        *(source.token() for _ in range(50)), return_exceptions=True
+    )
+    assert all(isinstance(result, ZaptecAuthenticationError) for result in results)
+    assert cloud.counts[TOKEN] == 1
+    with pytest.raises(ZaptecAuthenticationError):
+        await source.token()
+    assert cloud.counts[TOKEN] == 2
+
+
+async def test_invalid_token(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """A refused token is replaced, unless that was done already."""
+    old = await source.token()
+    source.invalidate(old)
+    new = await source.token()
+    assert new != old
+    source.invalidate(old)
+    assert await source.token() == new
+
+
+async def test_pace(cloud: Cloud, session: aiohttp.ClientSession) -> None:
+    """Between two token requests of an account is more than a second."""
+    loop = asyncio.get_running_loop()
+    moments: list[float] = []
+
+    async def give(request: web.Request) -> web.Response:
+        moments.append(loop.time())
+        return web.json_response({"access_token": "abc"})
+
+    cloud.handle("POST", TOKEN, give)
+    # Two clients of one account, as during a reconfiguration.
+    sources = [
+        PasswordTokenSource(
+            session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
+        )
+        for _ in range(2)
+    ]
+    for source in sources:
+        await source.token()
+    assert moments[1] - moments[0] > 1
+
+
+async def test_cancelled_waiter(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """One that gives up takes nothing from the others."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def give(request: web.Request) -> web.Response:
+        asked.set()
+        await answered.wait()
+        return web.json_response({"access_token": "abc"})
+
+    cloud.handle("POST", TOKEN, give)
+    first, second = (asyncio.create_task(source.token()) for _ in range(2))
+    await asked.wait()
+    first.cancel()
+    await asyncio.sleep(0)
+    answered.set()
+    assert await second == "abc"
+    assert first.cancelled()
+    assert cloud.counts[TOKEN] == 1
+
+
+async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> None:
+    """When all have given up the login ends, and the next one starts anew."""
+    asked = asyncio.Event()
+    forever = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.set()
+        await forever.wait()
+        return web.Response()
+
+    async def give(request: web.Request) -> web.Response:
+        return web.json_response({"access_token": "abc"})
+
+    cloud.handle("POST", TOKEN, hang, give)
+    first = asyncio.create_task(source.token())
+    await asked.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(5):
+        assert await source.token() == "abc"
+    forever.set()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"document": WRONG, "status": 400}, ZaptecAuthenticationError),
+        ({"document": WRONG, "status": 401}, ZaptecAuthenticationError),
+        (
+            {"document": {"error": "unauthorized_client"}, "status": 400},
+            ZaptecAuthenticationError,
+        ),
+        ({"document": {"error": "server_error"}, "status": 400}, ZaptecRejectedError),
+        ({"document": {"error": "<b>"}, "status": 400}, ZaptecRejectedError),
+        ({"document": ["error"], "status": 400}, ZaptecRejectedError),
+        ({"text": "<html>bad gateway</html>", "status": 400}, ZaptecRejectedError),
+        ({"text": "<html>no</html>", "status": 401}, ZaptecServerError),
+        ({"text": "<html>busy</html>", "status": 503}, ZaptecBusyError),
+        ({"text": "", "status": 429}, ZaptecBusyError),
+        ({"text": "<html>oops</html>", "status": 500}, ZaptecServerError),
+        ({"text": "", "status": 302, "headers": {"Location": "/x"}}, ZaptecServerError),
+        ({"text": "<html>hello</html>"}, ZaptecResponseError),
+        ({"text": ""}, ZaptecResponseError),
+        ({"document": []}, ZaptecResponseError),
+        ({"document": {}}, ZaptecResponseError),
+        ({"document": {"access_token": 7}}, ZaptecResponseError),
+        ({"document": {"access_token": "a\r\nX: y"}}, ZaptecResponseError),
+    ],
+)
+async def test_failures(
+    source: PasswordTokenSource,
+    cloud: Cloud,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    error: type[ZaptecError],
+) -> None:
+    """Only an OAuth error speaks against the account; nothing tells its secrets."""
+    caplog.set_level(logging.DEBUG)
+    answer(cloud, **options)
+    with pytest.raises(error) as raised:
+        await source.token()
+    told = f"{raised.value!r} {raised.value} {source!r} {caplog.text}"
+    assert USER_NAME not in told
+    assert PASSWORD not in told
+
+
+async def test_no_answer(
+    source: PasswordTokenSource, cloud: Cloud, zaptec: ZaptecClient
+) -> None:
+    """A broken connection is no verdict on the password."""
+    cloud.handle("POST", TOKEN, reset)
+    with pytest.raises(ZaptecConnectionError):
+        await source.token()
+    with pytest.raises(ZaptecConnectionError):
+        await zaptec.authenticate()
+    assert zaptec.statistics.requests["POST", TOKEN, 0] == 1
+    assert zaptec.statistics.last_error == f"POST {TOKEN}: ServerDisconnectedError"
