@@ -1,0 +1,487 @@
+"""The message subscription, over real AMQP."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+import json
+import logging
+import platform
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+from azure.servicebus import TransportType
+from azure.servicebus.amqp import AmqpMessageBodyType
+from azure.servicebus.exceptions import (
+    MessagingEntityDisabledError,
+    MessagingEntityNotFoundError,
+    OperationTimeoutError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusCommunicationError,
+    ServiceBusConnectionError,
+    ServiceBusError,
+    ServiceBusQuotaExceededError,
+    ServiceBusServerBusyError,
+)
+import pytest
+
+from custom_components.zaptec.api import (
+    ConnectionDetails,
+    Observation,
+    Subscription,
+    SubscriptionError,
+    prepare,
+    servicebus,
+)
+from simulator.certificate import Certificate
+from simulator.clock import Clock
+from simulator.nbfx import encode
+from simulator.servicebus import ServiceBus
+
+TOPIC = "installation_0b6ff0f2"
+KEY_NAME = "listener"
+KEY = "c2VjcmV0LWtleQ=="
+CHARGER = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
+MOMENT = datetime(2026, 5, 20, 12, 41, 41, 500000, UTC)
+
+
+@pytest.fixture
+async def bus(socket_enabled: None) -> AsyncGenerator[ServiceBus]:
+    """Return a Service Bus with one topic."""
+    await asyncio.to_thread(prepare)
+    bus = ServiceBus(Clock(speed=0))
+    bus.add_topic(TOPIC, KEY_NAME, KEY)
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+def details(bus_port: int, **changes: Any) -> ConnectionDetails:
+    """Return where the bus is."""
+    return replace(
+        ConnectionDetails(
+            host="127.0.0.1",
+            port=bus_port,
+            use_ssl=False,
+            user_name=KEY_NAME,
+            password=KEY,
+            topic=TOPIC,
+            subscription="default",
+        ),
+        **changes,
+    )
+
+
+def message(state_id: int, **changes: Any) -> bytes:
+    """Return the body of a message."""
+    document = {
+        "DeviceId": "ZAP000123",
+        "ChargerId": CHARGER,
+        "StateId": state_id,
+        "Timestamp": "2026-05-20T12:41:41.5Z",
+        "ValueAsString": "3",
+    }
+    return encode(json.dumps(document | changes))
+
+
+async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -> None:
+    """Messages arrive in order; bad ones are counted, and logged once per kind."""
+    reported = {"an earlier kind"}
+    async with Subscription(
+        details(bus.port), allow_plain=True, reported=reported
+    ) as stream:
+        bus.publish(TOPIC, message(710))
+        assert await anext(stream) == Observation(CHARGER, 710, MOMENT, "3")
+        assert stream.last_message is not None
+        bad = (
+            b"x" * (servicebus.BODY_SIZE_MAX + 1),
+            b"\x00",
+            b"\x40\x01e\x98\x01\xff\x01",
+            encode("no JSON, but a secret"),
+            encode("[" * 200_000),
+            encode("[]"),
+            message(710, Timestamp=None),
+        )
+        for body in bad * 2:
+            bus.publish(TOPIC, body)
+        bus.publish(TOPIC, message(710, ChargerId=servicebus.NO_CHARGER))
+        for number in range(1, 101):
+            bus.publish(TOPIC, message(number))
+        async with asyncio.timeout(10):
+            numbers = [(await anext(stream)).state_id for _ in range(100)]
+        assert numbers == list(range(1, 101))
+        assert stream.bad_messages == 14
+        assert stream.messages == 1 + 14 + 1 + 100
+    warnings = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == servicebus.__name__ and record.levelno >= logging.WARNING
+    ]
+    prefix = "Skipping a message that can't be understood"
+    assert warnings == [
+        f"{prefix} (body): The body is too large",
+        f"{prefix} (binary XML): Record 0x00 is outside of the element",
+        f"{prefix} (JSON): JSONDecodeError",
+        f"{prefix} (observation): A JSON object was expected, not list",
+    ]
+    assert "secret" not in "".join(warnings)
+    assert reported >= {"body", "binary XML", "JSON", "observation"}
+    with pytest.raises(SubscriptionError) as raised:
+        await anext(stream)
+    assert raised.value.reason == "closed"
+
+
+async def test_silence_is_probed(bus: ServiceBus) -> None:
+    """A quiet link lives on, one that has fallen silent does not."""
+    async with Subscription(
+        details(bus.port), allow_plain=True, quiet_period=0.3
+    ) as stream:
+        receiver = stream._receiver
+        assert receiver is not None
+        probes = 0
+        peek = receiver.peek_messages
+
+        async def count_peek(**options: Any) -> Any:
+            nonlocal probes
+            result = await peek(**options)
+            probes += 1
+            if probes == 2:
+                bus.publish(TOPIC, message(710))
+            return result
+
+        receiver.peek_messages = count_peek
+        async with asyncio.timeout(10):
+            assert (await anext(stream)).state_id == 710
+        assert probes == 2
+
+        bus.freeze()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(servicebus, "PROBE_TIMEOUT", 0.3)
+            with pytest.raises(SubscriptionError) as raised:
+                async with asyncio.timeout(10):
+                    await anext(stream)
+        assert raised.value.reason == "timeout"
+        bus.thaw()
+
+
+async def test_silence_is_probed_whatever_the_wall_clock(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's clock may be set back; ours is not."""
+    monkeypatch.setattr(servicebus, "PROBE_TIMEOUT", 1.0)
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        # As if the library would wait for minutes more.
+        stream._quiet_period = -0.7
+        bus.freeze()
+        with pytest.raises(SubscriptionError) as raised:
+            async with asyncio.timeout(10):
+                await anext(stream)
+        assert raised.value.reason == "timeout"
+        bus.thaw()
+
+
+async def end_of(stream: Subscription) -> str:
+    """Return the reason for which a subscription ends."""
+    with pytest.raises(SubscriptionError) as raised:
+        await asyncio.wait_for(anext(stream), 10)
+    assert KEY not in repr(raised.value)
+    assert raised.value.__cause__ is None
+    return raised.value.reason
+
+
+async def test_links_that_break(bus: ServiceBus) -> None:
+    """Every end of a link is an error that tells the reason."""
+    topics = {
+        "amqp:link:detach-forced": ("error", "connection", "closed"),
+        "com.microsoft:server-busy": ("busy",),
+        "com.microsoft:timeout": ("timeout",),
+        "amqp:unauthorized-access": ("unauthorized",),
+        "com.microsoft:entity-disabled": ("disabled",),
+        "amqp:not-found": ("not_found",),
+    }
+    for topic in topics:
+        bus.add_topic(topic, KEY_NAME, KEY)
+    async with AsyncExitStack() as stack:
+        streams = await asyncio.gather(
+            *(
+                stack.enter_async_context(
+                    Subscription(details(bus.port, topic=topic), allow_plain=True)
+                )
+                for topic in topics
+            )
+        )
+        ends = [asyncio.create_task(end_of(stream)) for stream in streams]
+        for topic in topics:
+            await bus.wait_for_consumer(topic)
+            bus.detach(topic, topic)
+        for reasons, end in zip(
+            topics.values(), await asyncio.gather(*ends), strict=True
+        ):
+            assert end in reasons
+
+
+@pytest.mark.parametrize("fault", ["reset", "end", "garbage"])
+async def test_connections_that_break(bus: ServiceBus, fault: str) -> None:
+    """Nor is the end of a connection taken for peace."""
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        end = asyncio.create_task(end_of(stream))
+        await bus.wait_for_consumer(TOPIC)
+        if fault == "garbage":
+            bus.send_garbage()
+        else:
+            bus.drop_connections(reset=fault == "reset")
+        assert await end in ("connection", "closed", "error")
+
+
+async def test_links_that_can_not_be_opened(bus: ServiceBus) -> None:
+    """Why a link can't be opened is told without the key."""
+    topics = {
+        "amqp:not-found": "not_found",
+        "com.microsoft:entity-disabled": "disabled",
+        "com.microsoft:server-busy": "busy",
+        "amqp:unauthorized-access": "unauthorized",
+    }
+    for topic in topics:
+        bus.add_topic(topic, KEY_NAME, KEY)
+        bus.refuse_attach(topic, topic)
+
+    async def reason(**changes: Any) -> str:
+        with pytest.raises(SubscriptionError) as raised:
+            async with Subscription(details(bus.port, **changes), allow_plain=True):
+                pass
+        assert KEY not in f"{raised.value!r} {raised.value}"
+        return raised.value.reason
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        found = await asyncio.gather(
+            *(reason(topic=topic) for topic in topics),
+            reason(password="d3Jvbmc="),
+            reason(topic="nowhere"),
+            reason(port=closed.getsockname()[1]),
+        )
+    assert found == [*topics.values(), "unauthorized", "not_found", "connection"]
+    bus.reject_tokens(404)
+    assert await reason() == "not_found"
+
+
+async def test_a_peer_that_does_not_answer(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening takes no longer than it may, and can be cancelled."""
+    bus.freeze()
+    monkeypatch.setattr(servicebus, "OPEN_TIMEOUT", 0.2)
+    with pytest.raises(SubscriptionError) as raised:
+        async with Subscription(details(bus.port), allow_plain=True):
+            pass
+    assert raised.value.reason == "timeout"
+
+    monkeypatch.setattr(servicebus, "OPEN_TIMEOUT", 30)
+    opening = asyncio.create_task(
+        Subscription(details(bus.port), allow_plain=True).__aenter__()
+    )
+    await asyncio.sleep(0.1)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert raised.value.reason == "timeout"
+
+
+async def test_cancelling_and_closing(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener can be cancelled; a peer that is away does not delay it for long."""
+
+    async def listen() -> None:
+        async with Subscription(details(bus.port), allow_plain=True) as stream:
+            async for _ in stream:
+                pass
+
+    listener = asyncio.create_task(listen())
+    await bus.wait_for_consumer(TOPIC)
+    monkeypatch.setattr(servicebus, "CLOSE_TIMEOUT", 2.0)
+    bus.freeze()
+    listener.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await listener
+    bus.thaw()
+
+
+async def test_encryption(socket_enabled: None) -> None:
+    """A bus with TLS may be at any port, and has to be trusted."""
+    await asyncio.to_thread(prepare)
+    certificate = Certificate()
+    bus = ServiceBus(Clock(speed=0), ssl_context=certificate.server_context())
+    bus.add_topic(TOPIC, KEY_NAME, KEY)
+    await bus.start()
+    trusting = ssl.create_default_context(cadata=certificate.pem)
+    distrusting = ssl.create_default_context()
+    async with Subscription(
+        details(bus.port, use_ssl=True), ssl_context=trusting
+    ) as stream:
+        bus.publish(TOPIC, message(710))
+        assert (await anext(stream)).state_id == 710
+    with pytest.raises(SubscriptionError) as raised:
+        async with Subscription(
+            details(bus.port, use_ssl=True), ssl_context=distrusting
+        ):
+            pass
+    assert raised.value.reason == "connection"
+    await bus.stop()
+
+
+def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
+    """Return how a subscription would connect."""
+    return Subscription(
+        details(5671, **{"host": "bus.example.com", "use_ssl": True} | changes),
+        allow_plain=allow_plain,
+    )._options()
+
+
+def test_addresses() -> None:
+    """The library needs another way for each combination of TLS and port."""
+    key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={KEY}"
+    common = {"retry_total": 0, "ssl_context": None}
+    assert options() == common | {"conn_str": f"Endpoint=sb://bus.example.com/;{key}"}
+    assert options(port=5672) == common | {
+        "conn_str": f"Endpoint=sb://bus.example.com/;{key}",
+        "custom_endpoint_address": "sb://bus.example.com:5672",
+        "transport_type": TransportType.Amqp,
+    }
+    assert options(use_ssl=False, allow_plain=True) == common | {
+        "conn_str": (
+            f"Endpoint=sb://bus.example.com:5671;{key};UseDevelopmentEmulator=true"
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_ssl": False},
+        {"host": "bus.example.com/;x"},
+        {"host": "bus.example.com@evil"},
+        {"host": "-bus"},
+        {"host": "bus\n"},
+        {"host": "x" * 300},
+        {"port": 0},
+        {"port": 65536},
+        {"port": -1},
+        {"user_name": "a;SharedAccessKey=b"},
+        {"password": "a;UseDevelopmentEmulator=true"},
+        {"password": "a\r\nb"},
+        {"topic": "a b"},
+        {"subscription": "a;b"},
+        {"subscription": ""},
+    ],
+)
+async def test_details_that_are_not_followed(changes: dict[str, Any]) -> None:
+    """Nothing that the cloud says can turn encryption off, or lead elsewhere."""
+    with pytest.raises(SubscriptionError) as raised:
+        options(**changes)
+    assert raised.value.reason == "error"
+    assert KEY not in str(raised.value)
+
+
+class CbsError(Exception):
+    """What the library wraps when a token is refused."""
+
+    def __init__(self, status_code: int) -> None:
+        """Initialize the error."""
+        super().__init__(f"sb://bus.example.com {KEY}")
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ServiceBusAuthenticationError(error=CbsError(401)), "unauthorized"),
+        (ServiceBusAuthenticationError(error=CbsError(404)), "not_found"),
+        (ServiceBusAuthenticationError(), "unauthorized"),
+        (ServiceBusAuthorizationError(), "unauthorized"),
+        (MessagingEntityNotFoundError(), "not_found"),
+        (MessagingEntityDisabledError(), "disabled"),
+        (ServiceBusServerBusyError(), "busy"),
+        (ServiceBusQuotaExceededError(), "busy"),
+        (ServiceBusConnectionError(), "connection"),
+        (ServiceBusCommunicationError(), "connection"),
+        (OperationTimeoutError(), "timeout"),
+        (ServiceBusError("", error=TimeoutError()), "timeout"),
+        (ServiceBusError(KEY), "error"),
+        (TimeoutError(), "timeout"),
+        (TypeError(KEY), "error"),
+    ],
+)
+def test_reasons(error: Exception, reason: str) -> None:
+    """Every error of the library has one of our reasons, and our words."""
+    found = servicebus._subscription_error(error)
+    assert found.reason == reason
+    assert KEY not in str(found)
+    assert type(error).__name__ in str(found)
+
+
+class Script:
+    """A receiver of the library that does what a test says."""
+
+    def __init__(self, *ends: bool) -> None:
+        """Initialize the receiver: True for a message, False for an end."""
+        self._ends = iter(ends)
+        self.probes = 0
+
+    async def __aiter__(self) -> AsyncGenerator[Any]:
+        """Yield messages until the next end."""
+        while next(self._ends):
+            yield SimpleNamespace(
+                body_type=AmqpMessageBodyType.DATA, body=[message(710)]
+            )
+
+    async def peek_messages(self, max_message_count: int) -> None:
+        """Be well."""
+        self.probes += 1
+
+    async def close(self) -> None:
+        """Fail, as what is broken may."""
+        raise OSError
+
+
+async def test_silent_ends() -> None:
+    """An end without a word is forgiven once between two messages."""
+    stream = Subscription(details(5671))
+    script = Script(False, True, False, True, False, False)
+    stream._receiver = script  # type: ignore[assignment]
+    assert (await anext(stream)).state_id == 710
+    assert (await anext(stream)).state_id == 710
+    with pytest.raises(SubscriptionError) as raised:
+        await anext(stream)
+    assert raised.value.reason == "closed"
+    assert script.probes == 3
+
+
+async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """What is broken anyway may be broken when it is closed."""
+    caplog.set_level(logging.DEBUG)
+    stream = Subscription(details(5671))
+    stream._receiver = Script()  # type: ignore[assignment]
+    await stream.__aexit__(None, None, None)
+    assert "not closed in good order: OSError" in caplog.text
+
+
+def test_a_body_of_another_kind() -> None:
+    """A message without data is a bad one."""
+    stream = Subscription(details(5671))
+    odd = SimpleNamespace(body_type=AmqpMessageBodyType.VALUE, body="text")
+    assert stream._read(odd) is None
+    assert stream.bad_messages == 1
+
+
+def test_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What blocks is asked for before it is needed."""
+    asked: list[None] = []
+    monkeypatch.setattr(platform, "platform", lambda: asked.append(None))
+    prepare()
+    assert asked
