@@ -273,16 +273,12 @@ class Decoder:
         return struct.unpack(self._take(struct.size))[0]
 
     def _value(self, depth: int) -> Any:
-        if depth <= 0:
-            raise DecodeError("Values are nested too deep")
-        code = self._unpack(_U8)
-        if code == 0x00:
-            descriptor = self._value(depth - 1)
-            return Described(descriptor, self._value(depth - 1))
-        return self._body(code, depth)
+        return self._body(self._unpack(_U8), depth)
 
     def _body(self, code: int, depth: int) -> Any:
         """Take what follows a constructor."""
+        if depth <= 0:
+            raise DecodeError("Values are nested too deep")
         if code in _SINGLETONS:
             return _SINGLETONS[code]()
         if code == 0x56:
@@ -296,6 +292,9 @@ class Decoder:
         if text := _TEXTS_BY_CODE.get(code & ~0x10):
             return self._text(*text, self._unpack(size))
         match code:
+            case 0x00:
+                descriptor = self._value(depth - 1)
+                return Described(descriptor, self._value(depth - 1))
             case 0x73:
                 return self._char()
             case 0x74 | 0x84 | 0x94:
