@@ -690,7 +690,8 @@ class Connection(asyncio.Protocol):
         if idle_timeout:
             self._watch(idle_timeout)
         if open_.idle_time_out:
-            self._beat(open_.idle_time_out / 2000)
+            # Twice as often as the peer asks for.
+            self._beat_after(open_.idle_time_out / 2000)
 
     def _begin(self, channel: int, begin: Begin) -> None:
         if channel > CHANNEL_MAX or channel in self._sessions:
@@ -727,13 +728,15 @@ class Connection(asyncio.Protocol):
             case _:
                 raise AmqpError("amqp:not-allowed", "No such performative here")
 
+    def _beat_after(self, interval: float) -> None:
+        """Send a heartbeat after some seconds, and again."""
+        loop = asyncio.get_running_loop()
+        self._heartbeat = loop.call_later(interval, self._beat, interval)
+
     def _beat(self, interval: float) -> None:
-        """Send heartbeats, twice as often as the peer asks for."""
         if not self.container.frozen:
             self._write(Frame(FRAME_AMQP, 0, None, b"").encode())
-        self._heartbeat = asyncio.get_running_loop().call_later(
-            interval, self._beat, interval
-        )
+        self._beat_after(interval)
 
     def _watch(self, idle_timeout: float) -> None:
         """End the connection of a peer that was silent for twice what it was told."""

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hmac import digest
 from random import Random
 import time
@@ -269,10 +269,8 @@ async def connect(bus: ServiceBus) -> AsyncIterator[Peer]:
         yield Peer(reader, writer)
     finally:
         writer.close()
-        try:
+        with suppress(ConnectionError):
             await writer.wait_closed()
-        except ConnectionError:
-            pass
 
 
 @asynccontextmanager
@@ -536,7 +534,8 @@ async def test_nothing_without_a_claim(bus: ServiceBus) -> None:
         ):
             peer.attach(address=address)
             attach = await peer.expect(Attach)
-            assert attach.source is attach.target is None
+            assert attach.source is None
+            assert attach.target is None
             detach = await peer.expect(Detach)
             assert detach.closed
             assert detach.error
