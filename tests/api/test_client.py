@@ -301,7 +301,7 @@ async def test_archive_without_progress(
     zaptec: ZaptecClient, cloud: Cloud, cursor: str | None
 ) -> None:
     """A cursor that does not move is the end."""
-    page = {"sessions": [], "cursor": cursor, "hasMore": True}
+    page: dict[str, Any] = {"sessions": [], "cursor": cursor, "hasMore": True}
     cloud.answer("GET", "/api/sessions/archived", page)
     await collect(zaptec.archived_sessions(installation_id=INSTALLATION))
     assert cloud.counts["/api/sessions/archived"] == (2 if cursor else 1)

@@ -31,7 +31,7 @@ CIRCUIT = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0002"
 CHARGER = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
 SESSION = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0004"
 
-ODD_VALUES = [None, [], {}, "", "odd", -1, 2.5, True, 10**400, float("nan")]
+ODD_VALUES: list[Any] = [None, [], {}, "", "odd", -1, 2.5, True, 10**400, float("nan")]
 
 
 def test_installation() -> None:

@@ -95,7 +95,7 @@ async def test_reads_are_repeated_after_a_broken_connection(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
     """So is a read without a whole answer."""
-    monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.1)
     await zaptec.authenticate()
     cloud.handle("GET", READ, fault)
     cloud.answer("GET", READ, DOCUMENT)
@@ -320,7 +320,7 @@ def test_retry_after_a_date() -> None:
 
 def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses double to a bound, at random, and are no shorter than asked for."""
-    monkeypatch.setattr(transport.random, "uniform", lambda low, high: high - low)
+    monkeypatch.setattr("random.uniform", lambda low, high: high - low)
     failure = ZaptecServerError("", 502)
     assert [transport._delay(failure, failures) for failures in range(6)] == [
         0.5,
