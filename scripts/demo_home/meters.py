@@ -1,0 +1,82 @@
+"""What the simulated chargers have metered, kept from one demo to the next.
+
+A lifetime meter that fell at each start would spoil the Energy dashboard.
+"""
+
+from dataclasses import replace
+import json
+from pathlib import Path
+from typing import Any
+
+from simulator.scenario import Scenario
+
+
+class Meters:
+    """The lifetime energy of each simulated charger, kWh by serial number."""
+
+    def __init__(self, file: Path) -> None:
+        """Read what an earlier demo has left in `file`."""
+        self._file = file
+        self._readings: dict[str, float] = {}
+        if file.exists():
+            self._readings = json.loads(file.read_text(encoding="utf-8"))
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """Store the meters in an answer of the simulator's `/api/state`."""
+        for installation in state["installations"]:
+            for charger in installation["chargers"]:
+                self._readings[charger["serial"]] = charger["lifetime_energy"]
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps(self._readings), encoding="utf-8")
+        new.replace(self._file)
+
+    def continue_in(self, scenario: Scenario) -> Scenario:
+        """Return the scenario with each meter where it was."""
+        return replace(
+            scenario,
+            installations=tuple(
+                replace(
+                    installation,
+                    chargers=tuple(
+                        replace(
+                            charger,
+                            lifetime_energy=self._readings.get(
+                                charger.serial, charger.lifetime_energy
+                            ),
+                        )
+                        for charger in installation.chargers
+                    ),
+                )
+                for installation in scenario.installations
+            ),
+        )
+
+
+def to_document(scenario: Scenario) -> dict[str, Any]:
+    """Return a scenario as the content of a scenario file."""
+    return {
+        "seed": scenario.seed,
+        "installations": [
+            _fields(installation)
+            | {
+                "network_type": installation.network_type.name,
+                "circuits": list(installation.circuits),
+                "chargers": [_fields(charger) for charger in installation.chargers],
+            }
+            for installation in scenario.installations
+        ],
+        "accounts": [
+            _fields(account)
+            | {
+                "roles": {
+                    name: [role.name for role in roles]
+                    for name, roles in account.roles.items()
+                }
+            }
+            for account in scenario.accounts
+        ],
+    }
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
