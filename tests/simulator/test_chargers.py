@@ -179,7 +179,11 @@ def test_a_completed_session_follows_the_unplug(
     assert last_meter(document["SignedSession"]) == pytest.approx(
         charger.lifetime_energy, abs=0.0005
     )
-    rows = json.loads(document["SignedSession"].split("|")[1])["RD"]
+    ocmf = json.loads(document["SignedSession"].split("|")[1])
+    assert ocmf["PG"] == "T1"
+    assert ("IL" in ocmf) is (parts == 3)
+    assert ocmf.get("ZS") == (session_id if parts == 3 else None)
+    rows = ocmf["RD"]
     assert rows[0]["TX"] == "B"
     assert rows[-1]["TX"] == "E"
     assert {row["TX"] for row in rows[1:-1]} == {"T"}
@@ -329,6 +333,24 @@ def test_stop_is_accepted_while_requesting(pro: Charger) -> None:
     assert (pro.value(710), pro.value(718)) == ("5", "1")
 
 
+def test_a_finished_car_can_be_stopped_for_good(pro: Charger) -> None:
+    """710=5 alone is no reason to reject 506; from then on the car's wish is in vain."""
+    charge(pro, Car(capacity_kwh=0.1))
+    pro.clock.advance(600)
+    assert (pro.value(710), pro.value(718)) == ("5", "0")
+    pro.stop_charging()
+    assert pro.value(718) == "1"
+    pro.clock.advance(10)
+    assert pro.car
+    pro.car.capacity_kwh = 20
+    pro.set_car_wants(True)
+    pro.clock.advance(60)
+    assert pro.value(710) == "5"
+    pro.resume_charging()
+    pro.clock.advance(10)
+    assert pro.value(710) == "3"
+
+
 def test_resume_is_rejected_unless_paused_or_scheduled(pro: Charger) -> None:
     """Neither idle, nor charging, nor finished by the car itself."""
     with pytest.raises(CommandRejectedError, match="not Paused nor Scheduled"):
@@ -410,12 +432,11 @@ def test_resume_needs_a_new_authorization_where_it_is_required(clock: Clock) -> 
 def test_the_installations_current_is_shared(world: Simulator) -> None:
     """Equal parts of 40 A; the third gets its part when it comes, 708 tells so."""
     first, second, third = (by_serial(world, f"ZPR00000{n}") for n in (1, 2, 3))
-    car = {"max_current": 32.0, "capacity_kwh": 60.0}
-    charge(first, Car(**car))
+    charge(first, Car(max_current=32))
     assert first.value(708) == "32"
-    charge(second, Car(**car))
+    charge(second, Car(max_current=32))
     assert (first.value(708), second.value(708)) == ("20", "20")
-    charge(third, Car(**car))
+    charge(third, Car(max_current=32))
     assert [item.value(708) for item in (first, second, third)] == ["13.3"] * 3
     first.clock.advance(60)
     total = sum(float(item.value(507) or 0) for item in (first, second, third))
@@ -614,6 +635,49 @@ def test_upgrade(pro: Charger) -> None:
     assert heard.values(-2) == ["0", "1"]
 
 
+def test_an_upgraded_go_tells_each_of_its_versions(clock: Clock) -> None:
+    """908, 911 and 916."""
+    charger = alone(clock, "ZAP000001")
+    charger.firmware = "2.4.0.0"
+    charger.upgrade_firmware()
+    clock.advance(120)
+    versions = {charger.value(item) for item in (908, 911, 916)}
+    assert versions == {charger.available_firmware}
+
+
+def test_a_charger_without_the_cloud_uses_its_offline_current(pro: Charger) -> None:
+    """A car plugged in while offline gets it, and the installation's share later."""
+    pro.set_offline_current(10)
+    pro.set_offline()
+    pro.set_offline()
+    pro.plug_in(Car())
+    pro.clock.advance(60)
+    assert (pro.mode, pro.allocated_current) == (Mode.CHARGING, 10)
+    pro.set_online()
+    pro.set_online()
+    assert (pro.value(710), pro.value(708)) == ("3", "32")
+    assert pro.installation.archive == []
+
+
+def test_a_car_unplugged_while_stopped_leaves_no_final_stop(pro: Charger) -> None:
+    """The next car charges."""
+    charge(pro)
+    pro.stop_charging()
+    pro.unplug()
+    assert pro.value(718) == "0"
+    pro.clock.advance(60)
+    assert pro.value(710) == "1"
+    charge(pro)
+
+
+def test_anything_can_be_put_on_the_bus(pro: Charger) -> None:
+    """Raw bodies go out as they are."""
+    bodies: list[bytes] = []
+    pro._publish = lambda _, body: bodies.append(body)
+    pro.publish_raw(b"\x00 damaged")
+    assert bodies == [b"\x00 damaged"]
+
+
 def test_a_person_cannot_plug_twice(pro: Charger) -> None:
     """One cable, one car; and no car that cannot exist."""
     with pytest.raises(ValueError, match="no car"):
@@ -661,6 +725,7 @@ def test_autoplay_has_always_something_to_see() -> None:
     """A car within seconds, and at least one asking or charging ever after; sessions end."""
     simulator = Simulator(clock=Clock(START, speed=0))
     simulator.autoplay.start()
+    assert [charger.mode for charger in simulator.chargers.values() if charger.car]
     simulator.clock.advance(30)
     for _ in range(180):
         simulator.clock.advance(10)

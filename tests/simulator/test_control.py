@@ -83,15 +83,14 @@ async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
     assert charger.car == Car(capacity_kwh=5, max_current=10, phases=1)
     sim.clock.advance(30)
     assert charger.mode == Mode.CHARGING
-    await page.post(f"{path}/car", wants=False)
-    assert charger.mode == Mode.FINISHED
+    _, shown = await page.post(f"{path}/car", wants=False)
+    assert shown["mode"] == Mode.FINISHED
     await page.post(f"{path}/car", wants=True)
     sim.clock.advance(30)
-    assert charger.mode == Mode.CHARGING
-    await page.post(f"{path}/online", online=False)
-    assert not charger.is_online
-    await page.post(f"{path}/online", online=True)
-    assert charger.is_online
+    _, shown = await page.post(f"{path}/online", online=False)
+    assert (shown["online"], shown["mode"]) == (False, Mode.CHARGING)
+    _, shown = await page.post(f"{path}/online", online=True)
+    assert shown["online"] is True
     status, shown = await page.post(f"{path}/unplug")
     assert (status, shown["car"]) == (200, None)
     assert (await page.post(f"{path}/authorize"))[1]["authorized"] is True
@@ -117,9 +116,9 @@ async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> No
         answer = await page.post(name, **body)
         assert answer[0] == status, name
         assert answer[1]["error"]
-    status, answer = await page.call("POST", "bus/cut", json=[1])
+    status, refusal = await page.call("POST", "bus/cut", json=[1])
     assert status == 400
-    assert answer["error"]
+    assert refusal["error"]
 
 
 async def test_the_bus_is_cut_and_restored(sim: Simulator, page: Page) -> None:

@@ -16,7 +16,7 @@ from simulator.faults import STATUSES, Fault
 from simulator.observations import StateId
 from simulator.scenario import ChargerScenario, InstallationScenario, Scenario
 from simulator.simulator import Simulator
-from simulator.world import UserRole
+from simulator.world import NetworkType, UserRole
 
 from .conftest import START, Api, by_serial
 
@@ -200,11 +200,19 @@ async def test_the_chargers_list_tells_mode_and_filters(
         assert [item["DeviceId"] for item in found] == expected
 
 
-async def test_the_charger_detail_has_the_meter(owner: Api, pro: Charger) -> None:
+async def test_the_charger_detail_has_the_meter(
+    sim: Simulator, owner: Api, pro: Charger
+) -> None:
     """SignedMeterValueKwh is the last reading that was reported."""
     detail = await owner.get(f"chargers/{pro.id}")
     assert detail["SignedMeterValueKwh"] == 1234.5
     assert detail["SignedMeterValue"].startswith("OCMF|")
+    pro.plug_in(Car())
+    sim.clock.advance(12 * 60 + 1)
+    at_the_quarter = pro.lifetime_energy
+    sim.clock.advance(600)
+    detail = await owner.get(f"chargers/{pro.id}")
+    assert detail["SignedMeterValueKwh"] == pytest.approx(at_the_quarter, abs=0.01)
 
 
 async def test_paging(socket_enabled: None, session: aiohttp.ClientSession) -> None:
@@ -369,7 +377,7 @@ async def test_available_current_is_set_and_used(
     assert pro.value(708) == "10.5"
     assert pro.installation.updated > before
     assert await owner.post(path, AvailableCurrentPhase1=20, AvailableCurrentPhase2=25)
-    assert pro.installation.available_current == (20, 25, 60)
+    assert list(pro.installation.available_current or ()) == [20, 25, 60]
     document = await owner.get(f"installation/{pro.installation.id}")
     assert [document[f"AvailableCurrentPhase{i}"] for i in (1, 2, 3)] == [20, 25, 60]
     assert pro.value(708) == "20"
@@ -401,7 +409,7 @@ async def test_a_wrong_installation_update_changes_nothing(
     status, answer = await owner.post(path, **body)
     assert (status, answer["Code"]) == (400, 529)
     assert answer["Details"]
-    assert pro.installation.available_current == (40, 40, 40)
+    assert list(pro.installation.available_current or ()) == [40, 40, 40]
     assert pro.installation.three_to_one_phase_switch_current is None
 
 
@@ -413,7 +421,7 @@ async def test_a_scheduled_installation_refuses_a_current(
     path = f"installation/{pro.installation.id}/update"
     status, answer = await owner.post(path, availableCurrent=10)
     assert (status, answer["Code"]) == (500, 505)
-    assert pro.installation.available_current == (40, 40, 40)
+    assert list(pro.installation.available_current or ()) == [40, 40, 40]
 
 
 async def test_charger_settings_are_reported(owner: Api, pro: Charger) -> None:
@@ -460,6 +468,18 @@ async def test_a_body_must_be_a_json_object(owner: Api, pro: Charger) -> None:
     for data in (b"[]", b"{"):
         path = f"chargers/{pro.id}/update"
         assert (await owner.call("POST", path, data=data))[0] == 400
+
+
+async def test_offline_phases_are_the_networks(owner: Api, go: Charger) -> None:
+    """The flags of the update become a PhaseId of TN or IT (522)."""
+    path = f"chargers/{go.id}/update"
+    for network, phase_id in (
+        (NetworkType.TN_3_PHASE, "3"),
+        (NetworkType.IT_3_PHASE, "5"),
+    ):
+        go.installation.network_type = network
+        assert (await owner.post(path, offlineChargePhase=4))[0] == 200
+        assert go.value(522) == phase_id
 
 
 async def test_a_go_has_no_phase_setting(owner: Api, go: Charger) -> None:
@@ -621,7 +641,8 @@ async def test_sessions(
     (archived,) = (await owner.get("sessions/archived", ChargerId=pro.id))["sessions"]
     assert archived["energy"] == item["Energy"] == done["energy"]
     assert archived["authorizedUser"]["email"] == "user@example.com"
-    assert (await sign_in("stranger").call("GET", f"session/{session_id}"))[0] == 404
+    stranger = sign_in("stranger")
+    assert (await stranger.call("GET", f"session/{session_id}"))[0] == 404
     status, report = await owner.post(
         "chargehistory/installationreport",
         fromDate="2026-01-01T00:00:00",
@@ -630,6 +651,11 @@ async def test_sessions(
         groupBy=1,
     )
     assert status == 200
+    query = {"installationId": pro.installation.id}
+    for other in (sign_in("user"), stranger):
+        answer = await other.post("chargehistory/installationreport", **query)
+        assert answer[0] == 403
+    assert (await owner.post(f"session/{session_id}/priority"))[0] == 404
     (group,) = report["totalUserChargerReportModel"]
     assert group["GroupAsString"] == "Space 1"
     assert group["TotalChargeSessionEnergy"] == item["Energy"]
