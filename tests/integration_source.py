@@ -1,0 +1,404 @@
+"""An integration's files, read without running it, and the rules that hold for any of them.
+
+What hassfest checks needs Home Assistant's source repository; these are the rules of it that
+matter here, from the installed wheel and the sources alone. Each returns the problems it finds.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+import json
+from pathlib import Path
+import re
+import string
+from typing import Any
+
+from homeassistant import const as ha_const
+from homeassistant.const import Platform
+
+_KEY = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+_ICON = re.compile(r"mdi:[a-z0-9]+(?:-[a-z0-9]+)*")
+_HTML = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
+_URL = re.compile(r"\bhttps?://|\bwww\.", re.IGNORECASE)
+_QUOTED_PLACEHOLDER = re.compile(r"'\{\w*\}'")
+# Keys of the flow that Home Assistant's own methods abort with.
+_OWN_ABORTS = {
+    "already_configured",
+    "reauth_successful",
+    "reconfigure_successful",
+    "unique_id_mismatch",
+}
+
+
+@dataclass(frozen=True)
+class Integration:
+    """An integration's folder."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return its domain, for the test's name."""
+        return self.path.name
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return a JSON file; an empty one if there is none."""
+        file = self.path / name
+        if not file.exists():
+            return {}
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest."""
+        return self.document("manifest.json")
+
+    @cached_property
+    def translations(self) -> dict[str, Any]:
+        """The English texts."""
+        return self.document("translations/en.json")
+
+    @cached_property
+    def icons(self) -> dict[str, Any]:
+        """The icons."""
+        return self.document("icons.json")
+
+    @cached_property
+    def modules(self) -> dict[str, ast.Module]:
+        """The parsed sources, by path."""
+        return {
+            file.relative_to(self.path).as_posix(): ast.parse(
+                file.read_text(encoding="utf-8")
+            )
+            for file in sorted(self.path.rglob("*.py"))
+        }
+
+    @property
+    def platforms(self) -> list[str]:
+        """The platforms that it has a module of."""
+        return [item.value for item in Platform if f"{item.value}.py" in self.modules]
+
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """Yield each call, with its module."""
+        for name, module in self.modules.items():
+            for node in ast.walk(module):
+                if isinstance(node, ast.Call):
+                    yield name, node
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr | None:
+    """Return a keyword argument of a call."""
+    return next((item.value for item in call.keywords if item.arg == name), None)
+
+
+def called(call: ast.Call) -> str:
+    """Return the last part of what is called: `ir.async_create_issue` -> async_create_issue."""
+    match call.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def texts(node: ast.expr | None) -> list[str]:
+    """Return what an expression can be: constants, both sides of `a if b else c`.
+
+    An f-string is a pattern with `*` for what is put in; a name is looked up among Home
+    Assistant's constants.
+    """
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=parts):
+            return ["".join((texts(part) or ["*"])[0] for part in parts)]
+        case ast.IfExp(body=body, orelse=orelse):
+            return texts(body) + texts(orelse)
+        case ast.Name(id=name) if isinstance(getattr(ha_const, name, None), str):
+            return [str(getattr(ha_const, name))]
+    return []
+
+
+def matches(key: str, used: set[str]) -> bool:
+    """Return whether a key is among those used, which may hold `*`."""
+    return any(
+        re.fullmatch(re.escape(item).replace(r"\*", r"\w+"), key) for item in used
+    )
+
+
+def placeholders(text: str) -> set[str]:
+    """Return the names of the placeholders of a text."""
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def leaves(
+    document: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each text with its path."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def manifest_order(integration: Integration) -> list[str]:
+    """Domain, name, then alphabetical."""
+    keys = list(integration.manifest)
+    wanted = [
+        "domain",
+        "name",
+        *sorted(key for key in keys if key not in ("domain", "name")),
+    ]
+    return [] if keys == wanted else [f"manifest.json: {wanted}"]
+
+
+def texts_are_plain(integration: Integration) -> list[str]:
+    """No markup, no addresses, clean placeholders and keys."""
+    problems = []
+    for path, text in leaves(integration.translations):
+        where = ".".join(path)
+        problems += [f"{where}: key" for key in path if not _KEY.fullmatch(key)]
+        if _HTML.search(text):
+            problems.append(f"{where}: markup")
+        if _URL.search(text):
+            problems.append(f"{where}: an address, use a placeholder")
+        if text != text.strip() or not text:
+            problems.append(f"{where}: space around it, or empty")
+        if _QUOTED_PLACEHOLDER.search(text):
+            problems.append(f"{where}: a placeholder in single quotes")
+        problems += [
+            f"{where}: {{{name}}}"
+            for name in placeholders(text)
+            if not name.isidentifier() or "state" in path
+        ]
+    return problems
+
+
+def fields_are_described(integration: Integration) -> list[str]:
+    """Each field of a flow's step has a description, and nothing else has."""
+    problems = []
+    for flow in ("config", "options"):
+        for name, step in (
+            integration.translations.get(flow, {}).get("step", {}).items()
+        ):
+            data, described = (
+                set(step.get(part, ())) for part in ("data", "data_description")
+            )
+            if data != described:
+                problems.append(f"{flow}.{name}: {sorted(data ^ described)}")
+    return problems
+
+
+def entity_keys(integration: Integration) -> list[str]:
+    """The translation keys that a platform's module uses are those that have a text."""
+    problems = []
+    named = integration.translations.get("entity", {})
+    for platform in sorted({*integration.platforms, *named}):
+        used: set[str] = set()
+        module = integration.modules.get(f"{platform}.py", ast.Module([], []))
+        for node in ast.walk(module):
+            match node:
+                case ast.Call() if called(node).endswith("Description"):
+                    used.update(texts(keyword(node, "translation_key")))
+                case (
+                    ast.Assign(
+                        targets=[ast.Name(id="_attr_translation_key")], value=value
+                    )
+                    | ast.Assign(
+                        targets=[ast.Attribute(attr="_attr_translation_key")],
+                        value=value,
+                    )
+                ):
+                    used.update(texts(value))
+        texts_of = named.get(platform, {})
+        problems += [
+            f"{platform}: {key} has a text, but is not used"
+            for key in texts_of
+            if not matches(key, used)
+        ]
+        problems += [
+            f"{platform}: {key} has no text"
+            for key in used
+            if not any(matches(name, {key}) for name in texts_of)
+        ]
+    return problems
+
+
+def exceptions_are_translated(integration: Integration) -> list[str]:
+    """Keys and placeholders of exceptions and issues are those of the texts."""
+    problems = []
+    used: dict[str, set[str]] = {"exceptions": set(), "issues": set()}
+    for module, call in integration.calls():
+        if keyword(call, "translation_domain") is None and (
+            called(call) != "async_create_issue"
+        ):
+            continue
+        category = "issues" if called(call) == "async_create_issue" else "exceptions"
+        given = keyword(call, "translation_placeholders")
+        for key in texts(keyword(call, "translation_key")):
+            used[category].add(key)
+            text = integration.translations.get(category, {}).get(key)
+            if text is None:
+                if "*" not in key:
+                    problems.append(f"{module}: {category}.{key} has no text")
+                continue
+            wanted = set().union(*(placeholders(part) for _, part in leaves(text)))
+            if given is None or isinstance(given, ast.Dict):
+                keys = given.keys if isinstance(given, ast.Dict) else []
+                names = {name for item in keys for name in texts(item)}
+                if names != wanted:
+                    problems.append(f"{module}: {category}.{key}: {names} / {wanted}")
+    for category, known in used.items():
+        problems += [
+            f"{category}.{key} is not used"
+            for key in integration.translations.get(category, {})
+            if not matches(key, known)
+        ]
+    return problems
+
+
+def exceptions_have_a_text(integration: Integration) -> list[str]:
+    """What a person sees is raised with a translation."""
+    shown = {
+        "HomeAssistantError",
+        "ServiceValidationError",
+        "ConfigEntryNotReady",
+        "ConfigEntryAuthFailed",
+        "ConfigEntryError",
+        "UpdateFailed",
+    }
+    return [
+        f"{name}:{node.lineno}"
+        for name, module in integration.modules.items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and called(node.exc) in shown
+        and keyword(node.exc, "translation_key") is None
+    ]
+
+
+def flow_keys(integration: Integration) -> list[str]:
+    """Steps, errors and aborts of the flow have a text, and each text is used."""
+    flow = integration.modules.get("config_flow.py", ast.Module([], []))
+    words: set[str] = set()
+    steps: set[str] = set()
+    errors: set[str] = set()
+    aborts: set[str] = set()
+    given: set[str] = set()
+    for node in ast.walk(flow):
+        match node:
+            case ast.Constant(value=str(text)):
+                words.add(text)
+            case ast.Dict(keys=keys, values=values):
+                errors.update(
+                    text
+                    for key, value in zip(keys, values, strict=True)
+                    if texts(key) == ["base"]
+                    for text in texts(value)
+                )
+            case ast.Assign(targets=[ast.Subscript(slice=index)], value=value) if texts(
+                index
+            ) == ["base"]:
+                errors.update(texts(value))
+            case ast.Call():
+                steps.update(texts(keyword(node, "step_id")))
+                if called(node) == "async_abort":
+                    aborts.update(texts(keyword(node, "reason")))
+                shown = keyword(node, "description_placeholders")
+                if isinstance(shown, ast.Dict):
+                    given.update(name for key in shown.keys for name in texts(key))
+    texts_of = integration.translations.get("config", {})
+    problems = [
+        f"config.{part}.{key} has no text"
+        for part, used in (("step", steps), ("error", errors), ("abort", aborts))
+        for key in used - set(texts_of.get(part, ()))
+    ]
+    problems += [
+        f"config.{part}.{key} is not used"
+        for part, known in (
+            ("step", words),
+            ("error", words),
+            ("abort", words | _OWN_ABORTS),
+        )
+        for key in texts_of.get(part, ())
+        if key not in known
+    ]
+    problems += [
+        f"config.step.{name}: {{{missing}}} is not given"
+        for name, step in texts_of.get("step", {}).items()
+        for _, text in leaves(step)
+        for missing in placeholders(text) - given - {"name"}
+    ]
+    return problems
+
+
+def icons_fit(integration: Integration) -> list[str]:
+    """Icons are of the mdi set, for entities and states that have a text."""
+    problems = [
+        f"icons.{'.'.join(path)}: {icon}"
+        for path, icon in leaves(integration.icons)
+        if not _ICON.fullmatch(icon)
+    ]
+    named = integration.translations.get("entity", {})
+    for platform, icons in integration.icons.get("entity", {}).items():
+        for key, icon in icons.items():
+            where = f"icons.entity.{platform}.{key}"
+            if key not in named.get(platform, {}):
+                problems.append(f"{where}: no such entity")
+                continue
+            states = icon.get("state", {})
+            known = named[platform][key].get("state")
+            if known is not None:
+                problems += [
+                    f"{where}: no state {state}"
+                    for state in states
+                    if state not in known
+                ]
+    return problems
+
+
+def parallel_updates(integration: Integration) -> list[str]:
+    """Each platform says how many updates run at once."""
+    return [
+        platform
+        for platform in integration.platforms
+        if not any(
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "PARALLEL_UPDATES"
+            for node in integration.modules[f"{platform}.py"].body
+        )
+    ]
+
+
+def services_are_described(integration: Integration) -> list[str]:
+    """The actions in services.yaml have texts and icons, and no others have."""
+    file = integration.path / "services.yaml"
+    described = set(
+        re.findall(r"^([a-z_0-9]+):", file.read_text("utf-8"), re.MULTILINE)
+        if file.exists()
+        else ()
+    )
+    return [
+        f"{name}: {sorted(described ^ set(document.get('services', ())))}"
+        for name, document in (
+            ("en.json", integration.translations),
+            ("icons.json", integration.icons),
+        )
+        if described != set(document.get("services", ()))
+    ]
+
+
+RULES = (
+    manifest_order,
+    texts_are_plain,
+    fields_are_described,
+    entity_keys,
+    exceptions_are_translated,
+    exceptions_have_a_text,
+    flow_keys,
+    icons_fit,
+    parallel_updates,
+    services_are_described,
+)

@@ -1,0 +1,284 @@
+"""The repository as hassfest, HACS and a reviewer see it."""
+
+import ast
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+import json
+from pathlib import Path
+import re
+import shutil
+import struct
+
+from awesomeversion import AwesomeVersion, AwesomeVersionStrategy
+import homeassistant
+from homeassistant import const as ha_const
+import pytest
+
+from .integration_source import (
+    RULES,
+    Integration,
+    entity_keys,
+    exceptions_are_translated,
+    exceptions_have_a_text,
+    fields_are_described,
+    flow_keys,
+    icons_fit,
+    manifest_order,
+    parallel_updates,
+    services_are_described,
+    texts_are_plain,
+)
+
+type Rule = Callable[[Integration], list[str]]
+
+ROOT = Path(__file__).resolve().parents[1]
+ZAPTEC = Integration(ROOT / "custom_components" / "zaptec")
+CORE = Path(homeassistant.__file__).parent / "components"
+
+# What hassfest knows in the manifest of a custom integration.
+MANIFEST_KEYS = {
+    "after_dependencies",
+    "bluetooth",
+    "codeowners",
+    "config_flow",
+    "dependencies",
+    "dhcp",
+    "disabled",
+    "documentation",
+    "domain",
+    "homekit",
+    "import_executor",
+    "integration_type",
+    "iot_class",
+    "issue_tracker",
+    "loggers",
+    "mqtt",
+    "name",
+    "preview_features",
+    "quality_scale",
+    "requirements",
+    "single_config_entry",
+    "ssdp",
+    "usb",
+    "version",
+    "zeroconf",
+}
+HACS_KEYS = {
+    "content_in_root",
+    "country",
+    "filename",
+    "hacs",
+    "hide_default_branch",
+    "homeassistant",
+    "name",
+    "persistent_directory",
+    "zip_release",
+}
+# The vendor's API fair use policy forbids these calls.
+FORBIDDEN_CALLS = re.compile(
+    r"authorizecharge|localsettings|/settings\b|/live\b", re.IGNORECASE
+)
+# Core integrations of the highest quality do a few things which a rule here
+# cannot follow; the rules must accept all the rest of them.
+BEYOND_THE_RULES = {
+    ("liebherr", entity_keys): "keys from a mapping of zones",
+    ("vistapool", entity_keys): "keys from a mapping of settings",
+    ("yoto", flow_keys): "the steps of the OAuth helper",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_integration_keeps_the_rules(rule: Rule) -> None:
+    """Texts, icons, keys and the manifest are as hassfest wants them."""
+    assert rule(ZAPTEC) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("domain", ["liebherr", "peblar", "vistapool", "yoto"])
+def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
+    """No rule is stricter than what the model integrations do."""
+    if (domain, rule) in BEYOND_THE_RULES:
+        assert rule(Integration(CORE / domain)) != []
+    else:
+        assert rule(Integration(CORE / domain)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "file", "old", "new"),
+    [
+        (manifest_order, "manifest.json", '"iot_class"', '"a_class"'),
+        (texts_are_plain, "translations/en.json", '"Password"', '"<b>Password</b>"'),
+        (texts_are_plain, "translations/en.json", '"Password"', '"Password "'),
+        (texts_are_plain, "translations/en.json", '"Password"', '"https://x.y"'),
+        (texts_are_plain, "translations/en.json", '"Disconnected"', '"{x}"'),
+        (texts_are_plain, "translations/en.json", "push_status", "Push-Status"),
+        (
+            fields_are_described,
+            "translations/en.json",
+            '"username": "Em',
+            '"user": "Em',
+        ),
+        (entity_keys, "translations/en.json", '"push_status"', '"push_state"'),
+        (entity_keys, "switch.py", 'translation_key="charger', 'translation_key="ch'),
+        (exceptions_are_translated, "translations/en.json", "{reason}", "{why}"),
+        (exceptions_are_translated, "translations/en.json", '"cloud_busy"', '"busy"'),
+        (exceptions_are_translated, "entity.py", '"reason": err', '"why": err'),
+        (exceptions_have_a_text, "number.py", "translation_key=", "key="),
+        (flow_keys, "config_flow.py", '"invalid_auth"', '"wrong_auth"'),
+        (flow_keys, "translations/en.json", "{portal_url}", "{address}"),
+        (flow_keys, "translations/en.json", '"reauth_confirm"', '"reauth_again"'),
+        (icons_fit, "icons.json", "mdi:ev-station", "fa:ev-station"),
+        (icons_fit, "icons.json", '"push_status"', '"push_state"'),
+        (icons_fit, "icons.json", '"not_permitted"', '"permitted"'),
+        (parallel_updates, "sensor.py", "PARALLEL_UPDATES", "PARALLEL"),
+        (services_are_described, "icons.json", '"entity"', '"services"'),
+    ],
+)
+def test_rules_notice(
+    tmp_path: Path, rule: Rule, file: str, old: str, new: str
+) -> None:
+    """Each rule finds the mistake that it is there for."""
+    copy = Integration(tmp_path / "zaptec")
+    shutil.copytree(
+        ZAPTEC.path, copy.path, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    text = (copy.path / file).read_text(encoding="utf-8")
+    assert old in text
+    (copy.path / file).write_text(text.replace(old, new), encoding="utf-8")
+
+    assert rule(copy) != []
+
+
+def test_manifest_is_accepted_by_home_assistant_and_hacs() -> None:
+    """All keys are known, those that both stores need are there, the version loads."""
+    manifest = ZAPTEC.manifest
+    needed = {
+        "codeowners",
+        "config_flow",
+        "documentation",
+        "domain",
+        "integration_type",
+        "iot_class",
+        "issue_tracker",
+        "name",
+        "version",
+    }
+
+    assert needed <= set(manifest) <= MANIFEST_KEYS
+    assert manifest["domain"] == ZAPTEC.path.name
+    assert manifest["config_flow"] is ("config_flow.py" in ZAPTEC.modules)
+    assert manifest["documentation"].startswith("https://")
+    assert all(owner.startswith("@") for owner in manifest["codeowners"])
+    assert AwesomeVersion(manifest["version"]).strategy in (
+        AwesomeVersionStrategy.SEMVER,
+        AwesomeVersionStrategy.CALVER,
+    )
+
+
+def test_requirements_are_those_of_the_tests() -> None:
+    """What users install is what is tested."""
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "requirements_test.txt").read_text("utf-8").splitlines()
+    )
+    for requirement in ZAPTEC.manifest.get("requirements", []):
+        assert " " not in requirement
+        name = re.split(r"[<>=!~]", requirement)[0]
+        assert name in pinned, f"{requirement} is not in requirements_test.txt"
+        assert version(name) == pinned[name]
+
+
+def test_versions_agree() -> None:
+    """The manifest and the project tell the same version."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+    assert f'\nversion = "{ZAPTEC.manifest["version"]}"\n' in project
+
+
+def test_hacs_json() -> None:
+    """HACS and the Marketplace can read it, and the tested Home Assistant is new enough."""
+    document = json.loads((ROOT / "hacs.json").read_text(encoding="utf-8"))
+
+    assert {"name", "homeassistant"} <= set(document) <= HACS_KEYS
+    assert AwesomeVersion(document["homeassistant"]) <= ha_const.__version__
+
+
+def test_repository_has_what_hacs_looks_for() -> None:
+    """One integration, a README and a licence."""
+    folders = [
+        item.name
+        for item in (ROOT / "custom_components").iterdir()
+        if item.is_dir() and item.name != "__pycache__"
+    ]
+
+    assert folders == ["zaptec"]
+    assert (ROOT / "README.md").stat().st_size > 0
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "size"), [("icon.png", 256), ("icon@2x.png", 512)])
+def test_brand_images(name: str, size: int) -> None:
+    """The icon is a square PNG of the size that Home Assistant shows."""
+    image = (ZAPTEC.path / "brand" / name).read_bytes()
+
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", image[16:24]) == (size, size)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Yield the full names of the modules that a file of ours imports."""
+    package = file.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            yield ".".join([*base, *([node.module] if node.module else [])])
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("custom_components/zaptec/api", ("homeassistant", "probatio", "voluptuous")),
+        ("custom_components", ("simulator", "scripts", "tests")),
+        ("simulator", ("custom_components", "homeassistant", "scripts", "tests")),
+        ("scripts", ("custom_components", "tests")),
+    ],
+)
+def test_imports_run_downward(folder: str, forbidden: tuple[str, ...]) -> None:
+    """The API knows no Home Assistant, and the simulator knows nothing of what it tests."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+
+    assert files
+    for file in files:
+        for name in imported(file):
+            assert name.partition(".")[0] not in forbidden, f"{file}: {name}"
+
+
+def test_api_stands_alone() -> None:
+    """It imports nothing of the integration around it."""
+    api = "custom_components.zaptec.api"
+    for file in sorted((ZAPTEC.path / "api").rglob("*.py")):
+        for name in imported(file):
+            if name.startswith("custom_components"):
+                assert name == api or name.startswith(f"{api}."), f"{file}: {name}"
+
+
+def test_no_call_that_the_vendor_forbids() -> None:
+    """No address of the integration is on the vendor's list of forbidden ones."""
+    documentable = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for name, module in ZAPTEC.modules.items():
+        documented = {
+            node.body[0].value
+            for node in ast.walk(module)
+            if isinstance(node, documentable)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(module):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node not in documented
+            ):
+                assert not FORBIDDEN_CALLS.search(node.value), f"{name}: {node.value}"

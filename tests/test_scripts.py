@@ -1,0 +1,464 @@
+"""The scripts, as far as they can be tried without installing anything."""
+
+import json
+import os
+from pathlib import Path
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from scripts.demo_home import __main__ as demo, hass
+from scripts.demo_home.dashboard import (
+    Device,
+    dashboard,
+    energy_preferences,
+    installations,
+    is_complete,
+)
+from scripts.demo_home.errors import DemoError
+from scripts.demo_home.folder import DemoFolder, machine_time_zone
+from scripts.demo_home.meters import Meters, to_document
+from scripts.demo_home.ports import claim
+from simulator.scenario import Scenario
+
+ROOT = Path(__file__).resolve().parents[1]
+SHELL_SCRIPTS = [".ci/run", "scripts/demo", "scripts/python.sh", "scripts/test"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the scripts, with a Python that only tells how it is called."""
+    checkout = tmp_path / "a checkout"
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    for name in (".ci/run", "scripts/test", "scripts/demo", "scripts/python.sh"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    shutil.copy(ROOT / "requirements_test.txt", checkout)
+    python = checkout / ".venv" / "bin" / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$1" = -c ] && exit 0\nprintf "%s " "$@"\necho\n'
+        '[ "$2" != "$FAILING" ]\n'
+    )
+    python.chmod(0o755)
+    stamp = bash(checkout, "stamp_wanted").stdout
+    (checkout / ".venv" / "complete").write_text(stamp)
+    return checkout
+
+
+def bash(
+    checkout: Path, command: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with python.sh loaded, in a nearly empty environment."""
+    return run(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        f"ROOT=$PWD; . scripts/python.sh; {command}",
+        cwd=checkout,
+        **environment,
+    )
+
+
+def run(
+    *command: str | Path, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without standard input, in a nearly empty environment."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SHELL_SCRIPTS)
+def test_shell_scripts_are_well_formed(name: str) -> None:
+    """They parse, use nothing newer than macOS's bash 3.2, and can be started."""
+    file = ROOT / name
+    text = file.read_text(encoding="utf-8")
+
+    assert run("bash", "-n", file, cwd=ROOT).stderr == ""
+    newer = r"\b(mapfile|readarray|coproc)\b|declare -[An]|\$\{\w+(,,|\^\^|@)|&>>|\|&"
+    assert not re.search(newer, text)
+    if text.startswith("#!"):
+        assert file.stat().st_mode & stat.S_IXUSR
+
+
+def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
+    """From any folder, it runs what CI runs."""
+    result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true")
+
+    assert result.stdout.splitlines() == [
+        "-m ruff check ",
+        "-m ruff format --check ",
+        "-m mypy ",
+        "-m pytest --cov --cov-branch --cov-report=term ",
+        "-m coverage report --include=custom_components/zaptec/config_flow.py --fail-under=100 ",
+    ]
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize("check", ["ruff", "mypy", "pytest", "coverage"])
+def test_test_script_fails_with_any_check(checkout: Path, check: str) -> None:
+    """One check that fails is enough."""
+    result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check)
+
+    assert result.returncode != 0
+    assert "All checks passed" not in result.stderr
+
+
+def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
+    """A partial run has no limits."""
+    result = run(checkout / "scripts" / "test", "tests/api", "-k", "a b", cwd=checkout)
+
+    assert result.stdout == "-m pytest tests/api -k a b \n"
+
+
+def test_demo_script_starts_the_demo(checkout: Path) -> None:
+    """It hands over its arguments."""
+    result = run(checkout / "scripts" / "demo", "--port", "9000", cwd=checkout)
+
+    assert result.stdout == "-P -m scripts.demo_home --port 9000 \n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("rm .venv/complete", id="interrupted"),
+        pytest.param("echo more >> requirements_test.txt", id="other requirements"),
+        pytest.param("rm .venv/bin/python", id="no interpreter"),
+        pytest.param("ln -sf /nowhere .venv/bin/python", id="dead interpreter"),
+        pytest.param("echo elsewhere >> .venv/complete", id="moved"),
+    ],
+)
+def test_environment_is_made_anew_when_it_must(checkout: Path, change: str) -> None:
+    """Only a whole and current environment is used as it is."""
+    assert bash(checkout, "is_ready").returncode == 0
+    run("bash", "-c", change, cwd=checkout)
+
+    assert bash(checkout, "is_ready").returncode != 0
+
+
+def test_moved_checkout_is_not_whole(checkout: Path) -> None:
+    """A virtual environment does not survive a move."""
+    moved = checkout.rename(checkout.parent / "moved")
+
+    assert bash(moved, "is_whole").returncode != 0
+    assert bash(moved, "is_ready").returncode != 0
+
+
+def test_home_that_is_none_is_replaced(checkout: Path) -> None:
+    """Caches of a service account go into the checkout."""
+    result = bash(checkout, 'echo "$HOME"', HOME="/nonexistent")
+
+    assert result.stdout.strip() == str(checkout / ".python")
+
+
+@pytest.mark.parametrize("has_flock", [True, False])
+def test_lock_keeps_a_second_run_waiting(checkout: Path, has_flock: bool) -> None:
+    """Two first runs follow each other; a lock left by a killed run is taken."""
+    if has_flock and shutil.which("flock") is None:
+        pytest.skip("This machine has no flock")
+    prepare = (
+        ""
+        if has_flock
+        else """
+        command() { return 1; }
+        mkdir "$PRIVATE/lock.d"
+        echo 999999 >"$PRIVATE/lock.d/pid"
+        """
+    )
+    result = bash(
+        checkout,
+        f"""
+        mkdir "$PRIVATE"
+        {prepare}
+        lock
+        echo first
+        (
+          say() {{ touch waits; }}
+          lock
+          echo second
+          unlock
+        ) &
+        until [ -e waits ]; do sleep 0.02; done
+        echo released
+        unlock
+        wait
+        """,
+    )
+
+    assert result.stdout.split() == ["first", "released", "second"], result.stderr
+
+
+def test_missing_tools_are_told_in_one_sentence(checkout: Path, tmp_path: Path) -> None:
+    """Without uv and python3 a person reads what to install."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "cat", "cksum", "dirname", "flock", "mkdir", "rm", "tail"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    (checkout / ".venv" / "complete").unlink()
+
+    result = run(checkout / "scripts" / "test", cwd=checkout, PATH=str(tools))
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("uv is needed")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_demo_folder_is_private_and_signed_in(tmp_path: Path) -> None:
+    """Home Assistant finds its owner, no introduction, and loopback as the only address."""
+    folder = DemoFolder(tmp_path / "demo")
+    folder.acquire()
+    folder.prepare(name="A home", port=9999)
+    storage = folder.configuration / ".storage"
+    http = json.loads((storage / "http").read_text())["data"]
+    auth = json.loads((storage / "auth").read_text())["data"]
+    folder.release()
+
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert http["stable"]["server_host"] == ["127.0.0.1"]
+    assert http["stable"]["server_port"] == 9999
+    assert [user["is_owner"] for user in auth["users"]] == [True]
+    assert auth["refresh_tokens"] == []
+    link = folder.configuration / "custom_components" / "zaptec" / "manifest.json"
+    assert link.exists()
+    assert "/" in machine_time_zone()
+
+
+def test_demo_folder_keeps_what_home_assistant_stored(tmp_path: Path) -> None:
+    """A second start changes the port, not the users; a reset starts from scratch."""
+    folder = DemoFolder(tmp_path)
+    auth = folder.configuration / ".storage" / "auth"
+    folder.acquire()
+    folder.prepare(name="A home", port=9999)
+    before = auth.read_text()
+    folder.prepare(name="A home", port=9998)
+    assert auth.read_text() == before
+    folder.release()
+
+    folder.acquire(reset=True)
+    assert not auth.exists()
+    folder.release()
+
+
+def test_demo_folder_in_use_or_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second start and a folder with other things in it get one clear sentence."""
+    folder = DemoFolder(tmp_path / "demo")
+    folder.acquire()
+    assert demo.main(["--no-browser", "--folder", str(folder.path)]) == 1
+    assert "is running already" in capsys.readouterr().err
+    folder.release()
+
+    (tmp_path / "mine.txt").touch()
+    assert demo.main(["--reset", "--folder", str(tmp_path)]) == 1
+    assert "has other things in it" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.usefixtures("socket_enabled")
+def test_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is taken, the first or a later one, gets one clear sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(DemoError, match=f"Port {port} of this machine is in use"):
+            claim(range(port - 1, port + 1))
+        status = demo.main(["--port", str(port), "--folder", str(tmp_path / "demo")])
+
+    assert status == 1
+    assert "is in use; choose others with --port" in capsys.readouterr().err
+    claim(range(port, port + 1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--chargers", "0"],
+        ["--speed", "0"],
+        ["--port", "80"],
+        ["--account", "--speed", "2"],
+    ],
+)
+def test_demo_options_that_make_no_sense(arguments: list[str]) -> None:
+    """They are refused before anything starts."""
+    with pytest.raises(SystemExit):
+        demo.main(arguments)
+
+
+def test_demo_opens_no_browser_without_a_display(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person on a machine without a screen is told so."""
+    options = demo._parser().parse_args([])
+    shown = demo.Demo(options, DemoFolder(tmp_path))
+    with (
+        patch.dict(os.environ, {"DISPLAY": "", "WAYLAND_DISPLAY": ""}),
+        patch.object(sys, "platform", "linux"),
+        patch("webbrowser.open", return_value=True) as opened,
+    ):
+        shown._tell()
+        assert not opened.called
+        assert "open the address above yourself" in capsys.readouterr().out
+
+        os.environ["DISPLAY"] = ":0"
+        shown._tell()
+        opened.assert_called_once_with("http://127.0.0.1:8123")
+
+
+def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
+    """What was charged in one demo is on the meter in the next."""
+    scenario = Scenario.default()
+    serial = scenario.installations[0].chargers[0].serial
+    charger = {"serial": serial, "lifetime_energy": 4321.5}
+    Meters(tmp_path / "meters.json").keep({"installations": [{"chargers": [charger]}]})
+
+    continued = Meters(tmp_path / "meters.json").continue_in(scenario)
+
+    assert continued.installations[0].chargers[0].lifetime_energy == 4321.5
+    assert continued.installations[1] == scenario.installations[1]
+
+
+def test_scenario_survives_its_file(tmp_path: Path) -> None:
+    """The simulator reads what the demo writes."""
+    scenario = Scenario.default()
+    file = tmp_path / "scenario.json"
+    file.write_text(json.dumps(to_document(scenario)), encoding="utf-8")
+
+    assert Scenario.load(file) == scenario
+
+
+def test_stand_ins_only_for_what_is_missing() -> None:
+    """Home Assistant's voice pipeline can be imported, and is not compiled for."""
+    with (
+        patch.dict(sys.modules),
+        patch.object(hass, "_COMPILED", {"no_such_module": "Thing", "json": "Other"}),
+    ):
+        assert hass.stand_in() == ["no-such-module"]
+        assert isinstance(sys.modules["no_such_module"].Thing(), object)
+        assert sys.modules["json"] is json
+
+
+KEYS = {
+    "number.max_current": "charger_max_current",
+    "sensor.mode": "charger_operation_mode",
+    "sensor.meter": "signed_meter_value_kwh",
+    "sensor.power": "total_charge_power",
+    "switch.charging": "charger_operation_mode",
+}
+
+
+def registries(chargers: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return device and entity registries: one installation with so many chargers."""
+    devices = [
+        {
+            "id": "d0",
+            "identifiers": [["zaptec", "guid0"]],
+            "name": "Garage",
+            "name_by_user": None,
+            "via_device_id": None,
+        },
+        {
+            "id": "other",
+            "identifiers": [["sun", "x"]],
+            "name": "Sun",
+            "name_by_user": None,
+            "via_device_id": None,
+        },
+    ]
+    entities = [_entity("d0", "guid0", "sensor.push", "push_status")]
+    for number in range(1, chargers + 1):
+        guid = f"guid{number}"
+        devices.append(
+            {
+                "id": f"d{number}",
+                "identifiers": [["zaptec", guid]],
+                "name": f"Space {number}",
+                "name_by_user": "Mine" if number == 1 else None,
+                "via_device_id": "d0",
+            }
+        )
+        entities += [
+            _entity(f"d{number}", guid, f"{entity_id}_{number}", key)
+            for entity_id, key in KEYS.items()
+        ]
+    return devices, entities
+
+
+def _entity(device_id: str, guid: str, entity_id: str, key: str) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "entity_id": entity_id,
+        "unique_id": f"{guid}_{key}",
+        "platform": "zaptec",
+        "disabled_by": None,
+    }
+
+
+def _entities_shown(found: list[Device]) -> set[str]:
+    return set(
+        re.findall(r'"((?:sensor|switch|number)\.\w+)"', json.dumps(dashboard(found)))
+    )
+
+
+def test_dashboard_shows_each_charger() -> None:
+    """Every entity of the registry that matters is on it, under its charger's name."""
+    found = installations(*registries(2))
+    view = dashboard(found)["views"][0]
+
+    assert [section["cards"][0]["heading"] for section in view["sections"]] == [
+        "Garage",
+        "Mine",
+        "Space 2",
+    ]
+    assert _entities_shown(found) == {
+        "sensor.push",
+        *(f"{entity_id}_{number}" for entity_id in KEYS for number in (1, 2)),
+    }
+
+
+def test_dashboard_leaves_out_what_is_disabled_or_missing() -> None:
+    """A charger that has not told all of itself yet is shown as far as it has."""
+    devices, entities = registries(1)
+    entities[1]["disabled_by"] = "user"
+    found = installations(devices, entities)
+
+    assert "number.max_current_1" not in _entities_shown(found)
+    assert is_complete(found)
+    assert not is_complete(installations(devices, entities[:-2]))
+    assert not is_complete([])
+
+
+def test_dashboard_of_many_chargers_has_a_view_for_each_installation() -> None:
+    """A page stays readable."""
+    few, many = installations(*registries(12)), installations(*registries(13))
+
+    assert [view["title"] for view in dashboard(few)["views"]] == ["Chargers"]
+    assert [view["title"] for view in dashboard(many)["views"]] == ["Garage"]
+
+
+def test_energy_preferences_are_the_meter_and_the_power() -> None:
+    """Each charger is a device of the Energy dashboard."""
+    preferences = energy_preferences(installations(*registries(1)))
+
+    assert preferences["device_consumption"] == [
+        {
+            "stat_consumption": "sensor.meter_1",
+            "stat_rate": "sensor.power_1",
+            "name": "Mine",
+        }
+    ]
