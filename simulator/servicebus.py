@@ -388,16 +388,26 @@ class ServiceBus:
 
     async def wait_for_consumer(self, topic: str) -> None:
         """Wait until a receiver has credit."""
-        await self._until(lambda: self.consumers(topic) > 0)
+        await self.wait_until(lambda: self.consumers(topic) > 0)
 
     async def wait_idle(self) -> None:
         """Wait until every message has gone to a socket that has taken it, or has expired."""
-        await self._until(
+        await self.wait_until(
             lambda: (
                 not any(topic.pending for topic in self._topics.values())
                 and all(connection.idle for connection in self._connections)
             )
         )
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on this bus holds; it is looked at after every change."""
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
 
     # What connections ask (`amqp.connection.Container`).
 
@@ -484,7 +494,7 @@ class ServiceBus:
             connection.drop(reset=reset)
         # Also those that have not got through their TLS handshake.
         server.abort_clients()
-        await self._until(lambda: not self._connections)
+        await self.wait_until(lambda: not self._connections)
         await server.wait_closed()
 
     def _changed(self) -> None:
@@ -492,15 +502,6 @@ class ServiceBus:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
 
 
 def _timestamp(when: datetime) -> Timestamp:

@@ -32,6 +32,7 @@ from .performatives import (
     FrameBuffer,
     Open,
     Received,
+    Rejected,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
@@ -400,14 +401,16 @@ class Session:
             if isinstance(link, SendingLink):
                 link.settle(delivery_ids, disposition.state or Accepted())
         if not disposition.settled:
-            # The client settles when it hears that this side has.
+            # The client settles when it hears that this side has; an error in the answer would
+            # be a failure to settle, so that of a rejection is not repeated.
+            rejected = isinstance(disposition.state, Rejected)
             self.send(
                 Disposition(
                     role=False,
                     first=disposition.first,
                     last=last,
                     settled=True,
-                    state=disposition.state,
+                    state=Rejected() if rejected else disposition.state,
                 )
             )
         self.pump()

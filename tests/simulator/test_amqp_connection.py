@@ -43,7 +43,7 @@ from simulator.amqp.performatives import (
 from simulator.clock import Clock
 from simulator.servicebus import ServiceBus
 
-pytestmark = pytest.mark.usefixtures("socket_enabled")
+pytestmark = [pytest.mark.usefixtures("socket_enabled"), pytest.mark.timeout(20)]
 
 TOPIC = "installation_1"
 SUBSCRIPTION = f"{TOPIC}/Subscriptions/default"
@@ -56,12 +56,11 @@ AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
 @pytest.fixture
 async def bus() -> AsyncIterator[ServiceBus]:
     """Serve one topic."""
-    async with asyncio.timeout(10):
-        bus = ServiceBus(Clock(speed=0))
-        bus.add_topic(TOPIC, TOPIC, KEY)
-        await bus.start()
-        yield bus
-        await bus.stop()
+    bus = ServiceBus(Clock(speed=0))
+    bus.add_topic(TOPIC, TOPIC, KEY)
+    await bus.start()
+    yield bus
+    await bus.stop()
 
 
 def sign(
@@ -581,6 +580,35 @@ async def test_management_knows_peek_only(bus: ServiceBus) -> None:
             request = Message(application_properties={"operation": operation}, value={})
             response = await peer.request(f"{SUBSCRIPTION}/$management", request)
             assert response.application_properties["statusCode"] == status
+
+
+async def test_a_stalled_sasl(bus: ServiceBus) -> None:
+    """A stalled SASL takes octets and says nothing, not even afterwards."""
+    bus.stall_sasl = True
+    async with connect(bus) as peer, connect(bus) as other:
+        peer.write(SASL_HEADER)
+        await bus.wait_until(lambda: bus.connections == 2)
+        await asyncio.sleep(0.01)
+        bus.stall_sasl = False
+        await other.open()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await peer.reader.read(1)
+
+
+async def test_a_stalled_token(bus: ServiceBus) -> None:
+    """A stalled token is taken, and never answered."""
+    bus.stall_cbs = True
+    async with connect(bus) as peer:
+        await peer.open()
+        claim = asyncio.create_task(peer.claim())
+        await asyncio.sleep(0.02)
+        claim.cancel()
+        await asyncio.wait([claim])
+        bus.stall_cbs = False
+        await peer.expect_silence()
+        peer.attach()
+        assert (await peer.expect(Attach)).source is None
 
 
 async def test_stalls_say_nothing(bus: ServiceBus) -> None:
