@@ -78,7 +78,7 @@ async def test_a_transient_failure_behind_set_up_mends_itself(
     assert entry.state is ConfigEntryState.LOADED
     await time_machine.travel(10)
     sim.rest.heal()
-    await time_machine.travel(3700, step=60)
+    await time_machine.travel(3700, step=15)
     await wait_until_live(hass, entry)
     charger = next(iter(sim.chargers.values()))
     charger.plug_in(Car())
@@ -107,7 +107,7 @@ async def test_a_password_changed_while_running(
 ) -> None:
     """A reauthentication starts; after it all works without a restart."""
     sim.set_password(DEMO_USER, "another")
-    await time_machine.travel(3610, step=30)
+    await time_machine.travel(3610, step=15)
     flows = hass.config_entries.flow.async_progress()
     assert [flow["step_id"] for flow in flows] == ["reauth_confirm"]
 

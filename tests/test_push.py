@@ -290,9 +290,9 @@ async def test_a_new_charger_appears_and_a_removed_one_goes(
     entity_id = entities.id("sensor", added.id, "charger_operation_mode")
 
     sim.remove_charger(added.id)
-    await time_machine.travel(3610, step=60)
+    await time_machine.travel(3610, step=15)
     assert hass.states.get(entity_id)
-    await time_machine.travel(3610, step=60)
+    await time_machine.travel(3610, step=15)
     await wait_until(lambda: hass.states.get(entity_id) is None)
 
 

@@ -1,6 +1,6 @@
 """The account: what it holds, and the state of its chargers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 import math
@@ -31,6 +31,7 @@ from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
+    ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
@@ -509,16 +510,38 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             state.readable = readable
             self._announce([charger_id])
 
+    async def async_write(
+        self, charger_id: str, state_id: StateId, request: Awaitable[None]
+    ) -> None:
+        """Send a command or a setting whose effect a StateId tells.
+
+        The push confirms it, perhaps before the answer is here. Where it does
+        not, or where nobody knows whether the request arrived, the charger is
+        read.
+
+        Raises:
+            ZaptecError: The cloud did not carry it out, as far as we know.
+
+        """
+        sent = monotonic()
+        try:
+            await request
+        except ZaptecConnectionError:
+            self._expect_confirmation(charger_id, state_id, sent)
+            raise
+        self._expect_confirmation(charger_id, state_id, sent)
+
     @callback
-    def expect_confirmation(self, charger_id: str, state_id: StateId) -> None:
-        """Read a charger if the push does not confirm what was just written."""
-        written = monotonic()
+    def _expect_confirmation(
+        self, charger_id: str, state_id: StateId, sent: float
+    ) -> None:
+        """Read a charger if the push does not tell of a StateId in time."""
 
         @callback
         def check(_now: datetime) -> None:
             self._pending_confirmations.discard(cancel)
             state = self.states.get(charger_id)
-            if state and not state.received_since(state_id, written):
+            if state and not state.received_since(state_id, sent):
                 self.reader.read(charger_id)
 
         cancel = async_call_later(

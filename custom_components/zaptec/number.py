@@ -143,11 +143,12 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
     async def async_set_native_value(self, value: float) -> None:
         """Set the current."""
         check_current(value)
-        await self.entity_description.set_fn(
-            self.coordinator.client, self.charger_id, value
-        )
-        self.coordinator.expect_confirmation(
-            self.charger_id, self.entity_description.state_ids[0]
+        await self.coordinator.async_write(
+            self.charger_id,
+            self.entity_description.state_ids[0],
+            self.entity_description.set_fn(
+                self.coordinator.client, self.charger_id, value
+            ),
         )
 
 

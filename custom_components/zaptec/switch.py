@@ -90,5 +90,8 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity):
         """
         if self.is_on is permitted:
             return
-        await self.coordinator.client.send_command(self.charger_id, command)
-        self.coordinator.expect_confirmation(self.charger_id, StateId.FINAL_STOP_ACTIVE)
+        await self.coordinator.async_write(
+            self.charger_id,
+            StateId.FINAL_STOP_ACTIVE,
+            self.coordinator.client.send_command(self.charger_id, command),
+        )
