@@ -126,7 +126,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "BACKOFF_BASE", 0.0)
     for module in (auth, client):
         monkeypatch.setattr(
-            module, "limiter_for", lambda *_: transport.RateLimiter(interval=0.0)
+            module,
+            "limiter_for",
+            lambda *_, **__: transport.RateLimiter(limit=1000, window=0.0),
         )
 
 

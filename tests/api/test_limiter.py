@@ -7,47 +7,61 @@ import pytest
 
 from custom_components.zaptec.api import Priority, RateLimiter, limiter_for, transport
 
-INTERVAL = 0.01
+WINDOW = 0.05
 
 
 async def test_never_more_than_ten_in_a_second() -> None:
-    """Whatever waits, no second holds more than ten requests."""
+    """Wherever between its start and its end a request counts."""
     loop = asyncio.get_running_loop()
     limiter = RateLimiter()
-    moments: list[float] = []
+    spans: list[tuple[float, float]] = []
 
-    async def request() -> None:
-        await limiter.acquire(Priority.BACKGROUND)
-        moments.append(loop.time())
+    async def request(number: int) -> None:
+        async with limiter.turn(Priority.BACKGROUND):
+            start = loop.time()
+            await asyncio.sleep(0.03 * (number % 3))
+            spans.append((start, loop.time()))
 
-    await asyncio.gather(*(request() for _ in range(12)))
-    assert all(
-        later - earlier > 1
-        for earlier, later in zip(moments, moments[10:], strict=False)
-    )
-    assert moments[-1] - moments[0] < 11 * transport.REQUEST_INTERVAL + 0.5
+    begin = loop.time()
+    await asyncio.gather(*(request(number) for number in range(25)))
+    spans.sort()
+    # The 11th begins a second after the first ten have ended, and so on.
+    for index, (start, _) in enumerate(spans):
+        assert sum(end > start - 1 for _, end in spans[:index]) < 10
+    assert loop.time() - begin < 3 * transport.REQUEST_WINDOW
 
 
-async def test_no_burst_after_a_pause() -> None:
-    """A pause does not save up requests."""
-    loop = asyncio.get_running_loop()
-    limiter = RateLimiter(INTERVAL)
-    await limiter.acquire(Priority.COMMAND)
-    await asyncio.sleep(3 * INTERVAL)
-    await limiter.acquire(Priority.COMMAND)
-    first = loop.time()
-    await limiter.acquire(Priority.COMMAND)
-    assert loop.time() - first >= INTERVAL * 0.9
+async def test_the_first_ones_do_not_wait() -> None:
+    """A small home is read at once."""
+    limiter = RateLimiter(3, 60)
+    async with asyncio.timeout(1):
+        for _ in range(3):
+            async with limiter.turn(Priority.BACKGROUND):
+                pass
+
+
+async def test_requests_under_way_count() -> None:
+    """A slow answer keeps its place until it is there, and a window longer."""
+    limiter = RateLimiter(1, 0.0)
+    slow = limiter.turn(Priority.BACKGROUND)
+    await slow.__aenter__()
+    second = asyncio.create_task(limiter.turn(Priority.BACKGROUND).__aenter__())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not second.done()
+    await slow.__aexit__(None, None, None)
+    async with asyncio.timeout(1):
+        await second
 
 
 async def test_the_urgent_go_first() -> None:
     """Commands overtake all, and nobody is overtaken by their like."""
-    limiter = RateLimiter(INTERVAL)
+    limiter = RateLimiter(1, 0.01)
     served: list[str] = []
 
     async def request(name: str, priority: Priority) -> None:
-        await limiter.acquire(priority)
-        served.append(name)
+        async with limiter.turn(priority):
+            served.append(name)
 
     async with asyncio.TaskGroup() as group:
         for name, priority in (
@@ -71,53 +85,73 @@ async def test_the_urgent_go_first() -> None:
     ]
 
 
+async def take(limiter: RateLimiter) -> None:
+    """Send a request that is answered at once."""
+    async with limiter.turn(Priority.COMMAND):
+        pass
+
+
 async def test_a_cancelled_request_leaves_its_place() -> None:
     """Those behind move up, and the last one takes the timer with it."""
-    limiter = RateLimiter(INTERVAL)
-    await limiter.acquire(Priority.COMMAND)
-    first, second = (
-        asyncio.create_task(limiter.acquire(Priority.COMMAND)) for _ in range(2)
-    )
+    limiter = RateLimiter(1, WINDOW)
+    await take(limiter)
+    first, second = (asyncio.create_task(take(limiter)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await second
     assert first.cancelled()
 
-    third = asyncio.create_task(limiter.acquire(Priority.COMMAND))
+    third = asyncio.create_task(take(limiter))
     await asyncio.sleep(0)
     third.cancel()
     with pytest.raises(asyncio.CancelledError):
         await third
     assert limiter._timer is None
     async with asyncio.timeout(1):
-        await limiter.acquire(Priority.COMMAND)
+        await take(limiter)
 
 
-async def test_a_request_cancelled_at_its_turn() -> None:
-    """A turn that is not taken delays the next one, and nothing else."""
+@pytest.mark.parametrize("cancelled_first", [True, False])
+async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
+    """The urgent still go first when the most urgent has given up."""
     limiter = RateLimiter(INTERVAL)
     await limiter.acquire(Priority.COMMAND)
-    first = asyncio.create_task(limiter.acquire(Priority.COMMAND))
+    served: list[Priority] = []
+
+    async def request(priority: Priority) -> None:
+        await limiter.acquire(priority)
+        served.append(priority)
+
+    command, *others = (
+        asyncio.create_task(request(priority))
+        for priority in (Priority.COMMAND, Priority.BACKGROUND, Priority.FIRST_STATE)
+    )
     await asyncio.sleep(0)
-    # Cancelled, but not yet gone when the timer fires.
-    assert limiter._timer is not None
-    limiter._timer.cancel()
-    first.cancel()
-    limiter._serve()
+    command.cancel()
+    await asyncio.gather(*others)
+    assert served == [Priority.FIRST_STATE, Priority.BACKGROUND]
+
+
+async def test_a_request_cancelled_at_its_turn(cancelled_first: bool) -> None:
+    """A turn that is not taken goes to the next one."""
+    limiter = RateLimiter(1, WINDOW)
+    await take(limiter)
+    first = asyncio.create_task(take(limiter))
+    second = asyncio.create_task(take(limiter))
+    await asyncio.sleep(0)
+    limiter._answered.clear()
+    if cancelled_first:
+        first.cancel()
+        limiter._serve()
+    else:
+        limiter._serve()
+        first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     async with asyncio.timeout(1):
-        await limiter.acquire(Priority.COMMAND)
-
-    granted = asyncio.create_task(limiter.acquire(Priority.COMMAND))
-    await asyncio.sleep(0)
-    limiter._timer.cancel()
-    limiter._serve()
-    granted.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await granted
-    async with asyncio.timeout(1):
-        await limiter.acquire(Priority.COMMAND)
+        await second
+        await take(limiter)
+    assert limiter._under_way == 0
 
 
 def test_one_limiter_per_account() -> None:
@@ -126,7 +160,7 @@ def test_one_limiter_per_account() -> None:
     assert limiter_for("https://one", "anna@example.com ") is limiter
     assert limiter_for("https://two", "anna@example.com") is not limiter
     assert limiter_for("https://one", "bert@example.com") is not limiter
-    assert limiter_for("https://one", "anna@example.com", 1.0) is not limiter
+    assert limiter_for("https://one", "anna@example.com", 1) is not limiter
     before = len(transport._limiters)
     del limiter
     gc.collect()

@@ -84,6 +84,13 @@ def test_installation() -> None:
     assert "example" not in repr(installation)
 
 
+@pytest.mark.parametrize("roles", [None, -1, "odd", 0])
+def test_no_roles(roles: object) -> None:
+    """Roles that can't be understood allow nothing."""
+    document = {"Id": INSTALLATION, "CurrentUserRoles": roles}
+    assert Installation.from_json(document).current_user_roles is UserRole.NONE
+
+
 def test_charger() -> None:
     """A charger knows its family and model."""
     charger = Charger.from_json(
