@@ -90,7 +90,7 @@ class PasswordTokenSource(TokenSource):
             statistics=statistics,
         )
         self._pace = limiter_for(
-            f"{base_url}{TOKEN_ENDPOINT}", user_name, TOKEN_INTERVAL
+            f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1, window=TOKEN_INTERVAL
         )
         self._token: str | None = None
         self._renew_at = 0.0
@@ -142,20 +142,20 @@ class PasswordTokenSource(TokenSource):
 
     async def _log_in(self) -> str:
         """Fetch a token."""
-        await self._pace.acquire(Priority.COMMAND)
-        requested_at = monotonic()
-        answer = await self._door.send(
-            "POST",
-            TOKEN_ENDPOINT,
-            priority=Priority.COMMAND,
-            form={
-                "grant_type": "password",
-                "username": self._user_name,
-                "password": self._password,
-                # Asked for by the vendor since the migration of November 2025.
-                "scope": "openid",
-            },
-        )
+        async with self._pace.turn(Priority.COMMAND):
+            requested_at = monotonic()
+            answer = await self._door.send(
+                "POST",
+                TOKEN_ENDPOINT,
+                priority=Priority.COMMAND,
+                form={
+                    "grant_type": "password",
+                    "username": self._user_name,
+                    "password": self._password,
+                    # Asked for by the vendor since the migration of November 2025.
+                    "scope": "openid",
+                },
+            )
         if answer.status != HTTPStatus.OK:
             raise _login_error(answer)
         document = answer.document()

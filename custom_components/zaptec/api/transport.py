@@ -1,8 +1,9 @@
 """One door for every request: its pace, its repetition, and its errors."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from .auth import TokenSource
 
 # The vendor allows an account 10 requests in any second (API usage guidelines).
-REQUEST_INTERVAL = 1 / 9.5
+# The window is a little longer than that, for two clocks that differ.
+REQUEST_LIMIT = 10
+REQUEST_WINDOW = 1.02
 
 # All times are in seconds.
 CONNECT_TIMEOUT = 10.0
@@ -73,74 +76,110 @@ class Priority(IntEnum):
 
 
 class RateLimiter:
-    """Lets one request through per interval, the most urgent first.
+    """Lets so many requests through per window of time, the most urgent first.
 
-    There is no burst: a row of requests is spread evenly, so that no window of
-    time holds more than its share. By the loop's clock.
+    When a request arrives at the cloud is unknown: at some moment between its
+    being sent and its being answered. So a new one is sent when fewer than the
+    limit are under way or were answered within the window, and then no window
+    of the cloud's can hold more, however long each was on its way.
     """
 
-    def __init__(self, interval: float = REQUEST_INTERVAL) -> None:
+    def __init__(
+        self, limit: int = REQUEST_LIMIT, window: float = REQUEST_WINDOW
+    ) -> None:
         """Initialize the limiter.
 
         Args:
-            interval: Seconds between two requests.
+            limit: How many requests a window may hold.
+            window: Seconds, by the loop's clock.
 
         """
-        self._interval = interval
-        self._free_at = 0.0
+        self._limit = limit
+        self._window = window
+        self._under_way = 0
+        self._answered: deque[float] = deque()
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def acquire(self, priority: Priority) -> None:
-        """Wait until it is this request's turn."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting and loop.time() >= self._free_at:
-            self._free_at = loop.time() + self._interval
+    @asynccontextmanager
+    async def turn(self, priority: Priority) -> AsyncIterator[None]:
+        """Wait for a request's turn; the request lasts as long as the context."""
+        await self._acquire(priority)
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._answered.append(asyncio.get_running_loop().time())
+            self._arm()
+
+    async def _acquire(self, priority: Priority) -> None:
+        """Wait until there is room for another request."""
+        if not self._waiting and self._room() > 0:
+            self._under_way += 1
             return
-        turn = loop.create_future()
+        turn = asyncio.get_running_loop().create_future()
         entry = (priority, next(self._numbers), turn)
         heapq.heappush(self._waiting, entry)
-        if self._timer is None:
-            self._timer = loop.call_at(self._free_at, self._serve)
+        self._arm()
         try:
             await turn
         except asyncio.CancelledError:
-            if entry in self._waiting:
+            if not turn.cancelled():
+                # It got its turn, but is not there to take it.
+                self._under_way -= 1
+                self._serve()
+            elif entry in self._waiting:
                 self._waiting.remove(entry)
                 heapq.heapify(self._waiting)
-            if not self._waiting and self._timer:
-                self._timer.cancel()
-                self._timer = None
+                self._arm()
             raise
 
+    def _room(self) -> int:
+        """Return how many requests could be sent now."""
+        horizon = asyncio.get_running_loop().time() - self._window
+        while self._answered and self._answered[0] <= horizon:
+            self._answered.popleft()
+        return self._limit - self._under_way - len(self._answered)
+
     def _serve(self) -> None:
-        """Let the most urgent request through."""
-        loop = asyncio.get_running_loop()
-        *_, turn = heapq.heappop(self._waiting)
-        if not turn.done():
-            turn.set_result(None)
-            self._free_at = loop.time() + self._interval
-        self._timer = (
-            loop.call_at(self._free_at, self._serve) if self._waiting else None
-        )
+        """Let the most urgent requests through, as many as there is room for."""
+        while self._waiting and self._room() > 0:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                self._under_way += 1
+        self._arm()
+
+    def _arm(self) -> None:
+        """Look again when the oldest answer leaves the window, if anyone waits."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and self._answered:
+            self._timer = asyncio.get_running_loop().call_at(
+                self._answered[0] + self._window, self._serve
+            )
 
 
-_limiters: WeakValueDictionary[tuple[str, str, float], RateLimiter] = (
+_limiters: WeakValueDictionary[tuple[str, str, int, float], RateLimiter] = (
     WeakValueDictionary()
 )
 
 
 def limiter_for(
-    base_url: str, user_name: str, interval: float = REQUEST_INTERVAL
+    base_url: str,
+    user_name: str,
+    limit: int = REQUEST_LIMIT,
+    window: float = REQUEST_WINDOW,
 ) -> RateLimiter:
     """Return the limiter of an account, the same one as long as it is in use.
 
     The limit is the account's, however many clients sign in to it.
     """
-    key = (base_url, user_name.strip().lower(), interval)
+    key = (base_url, user_name.strip().lower(), limit, window)
     if (limiter := _limiters.get(key)) is None:
-        limiter = _limiters[key] = RateLimiter(interval)
+        limiter = _limiters[key] = RateLimiter(limit, window)
     return limiter
 
 
@@ -307,17 +346,25 @@ class Door:
         headers = self._headers
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
-        await self._limiter.acquire(priority)
+        async with self._limiter.turn(priority):
+            return await self._send(
+                method,
+                endpoint,
+                url=f"{self._base_url}{endpoint.format(id=object_id)}",
+                params=params,
+                json=json_body,
+                data=form,
+                headers=headers,
+            )
+
+    async def _send(self, method: str, endpoint: str, **request: Any) -> Answer:
+        """Send a request whose turn it is."""
         status = 0
         fault: str | None = None
         try:
             async with self._session.request(
                 method,
-                f"{self._base_url}{endpoint.format(id=object_id)}",
-                params=params,
-                json=json_body,
-                data=form,
-                headers=headers,
+                **request,
                 # A redirect must not carry the token elsewhere.
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
