@@ -111,16 +111,15 @@ async def test_a_cancelled_request_leaves_its_place() -> None:
         await take(limiter)
 
 
-@pytest.mark.parametrize("cancelled_first", [True, False])
 async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
     """The urgent still go first when the most urgent has given up."""
-    limiter = RateLimiter(INTERVAL)
-    await limiter.acquire(Priority.COMMAND)
+    limiter = RateLimiter(1, WINDOW)
+    await take(limiter)
     served: list[Priority] = []
 
     async def request(priority: Priority) -> None:
-        await limiter.acquire(priority)
-        served.append(priority)
+        async with limiter.turn(priority):
+            served.append(priority)
 
     command, *others = (
         asyncio.create_task(request(priority))
@@ -132,6 +131,7 @@ async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
     assert served == [Priority.FIRST_STATE, Priority.BACKGROUND]
 
 
+@pytest.mark.parametrize("cancelled_first", [True, False])
 async def test_a_request_cancelled_at_its_turn(cancelled_first: bool) -> None:
     """A turn that is not taken goes to the next one."""
     limiter = RateLimiter(1, WINDOW)
