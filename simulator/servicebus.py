@@ -25,10 +25,11 @@ from uuid import uuid4
 
 from .amqp.cbs import ADDRESS as CBS, CbsNode, Policy, TokenError, path_of, verify
 from .amqp.codec import AmqpError, Int, Symbol, Timestamp
-from .amqp.connection import Connection, Link, Node, ReceivingLink, SendingLink, Session
+from .amqp.connection import Connection
 from .amqp.message import Message
 from .amqp.performatives import Attach, Header, Modified, Properties, Released
 from .amqp.request import RequestNode
+from .amqp.session import Link, Node, ReceivingLink, SendingLink, Session
 from .clock import Clock, Handle
 
 # "Integrating with Zaptec charging systems", Service Bus subscription: undelivered messages are

@@ -1,4 +1,4 @@
-"""One connection of a peer: SASL, sessions, links and their credit.
+"""One connection of a peer: protocol headers, SASL, open and close, heartbeats.
 
 Source: OASIS AMQP 1.0, part 2 (Transport) and part 5 (Security).
 
@@ -6,19 +6,16 @@ A connection knows nothing of queues: `Container.resolve` says which `Node` an a
 the node supplies or takes the messages.
 """
 
-from abc import ABC, abstractmethod
 import asyncio
-from collections import deque
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
-from typing import Any, Protocol
+from typing import Protocol
 
 from .codec import AmqpError, Array, Symbol
 from .performatives import (
     FRAME_AMQP,
     FRAME_SASL,
     MIN_MAX_FRAME_SIZE,
-    Accepted,
     Attach,
     Begin,
     Close,
@@ -31,64 +28,22 @@ from .performatives import (
     Frame,
     FrameBuffer,
     Open,
-    Received,
-    Rejected,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
-    Source,
-    Target,
     Transfer,
 )
+from .session import HANDLE_MAX, INCOMING_WINDOW, Link, Node, Session
 
 # What Azure Service Bus announces.
 MAX_FRAME_SIZE = 65536
 CHANNEL_MAX = 4999
 _MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
-_HANDLE_MAX = 255
-_INCOMING_WINDOW = 5000
-_INCOMING_CREDIT = 100
-_MAX_MESSAGE_SIZE = 256 * 1024
 
 _SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 _AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
 # A frame of a type that no one knows.
 _GARBAGE = b"\x00\x00\x00\x10\x02\x7f\x00\x00" + b"\xde\xad\xbe\xef" * 2
-_SERIAL = 0xFFFFFFFF
-
-
-class Node(ABC):
-    """What a link ends at."""
-
-    def attach(self, link: Link) -> None:
-        """Take a link.
-
-        Raises:
-            AmqpError: The link is refused.
-        """
-
-    def detach(self, link: Link) -> None:
-        """Let a link go that has ended, from either side."""
-
-    def pump(self) -> None:
-        """Send what is there to links that have become ready."""
-
-    def settle(self, link: SendingLink, token: Any, outcome: Any) -> None:
-        """Hear what became of a delivery.
-
-        Args:
-            link: The link it went over.
-            token: What was given to `SendingLink.send`.
-            outcome: A terminal delivery state.
-        """
-
-    @abstractmethod
-    def receive(self, link: ReceivingLink, message: bytes) -> None:
-        """Take a message.
-
-        Raises:
-            AmqpError: It cannot be read; this ends the connection.
-        """
 
 
 class Container(Protocol):
@@ -113,365 +68,6 @@ class Container(Protocol):
         Raises:
             AmqpError: The link is refused.
         """
-
-
-class Link:
-    """One direction of messages between the peer and a node.
-
-    Attributes:
-        address: Where it ends on this side.
-        closed: Whether it has ended for this side; the peer may not know yet.
-    """
-
-    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Take over what the peer has announced."""
-        self.session = session
-        self.node = node
-        self.handle = attach.handle
-        self.address = attach.address
-        self.closed = False
-
-    def close(self, error: AmqpError | None = None) -> None:
-        """End the link."""
-        if not self.closed:
-            self.closed = True
-            self.session.forget(self)
-            self.node.detach(self)
-            self.session.send(Detach(self.handle, closed=True, error=_error(error)))
-
-
-class SendingLink(Link):
-    """Messages to the peer.
-
-    Attributes:
-        credit: How many messages the peer will take now.
-        settled: Whether deliveries are forgotten once sent.
-    """
-
-    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Start without credit."""
-        super().__init__(session, node, attach)
-        self.target = attach.target.address if attach.target else None
-        self.settled = attach.snd_settle_mode == 1
-        self.credit = 0
-        self.drain = False
-        self._delivery_count = 0
-        self._unsettled: dict[int, Any] = {}
-
-    @property
-    def ready(self) -> bool:
-        """Whether a message would go out at once."""
-        return self.credit > 0 and not self.closed and self.session.ready
-
-    @property
-    def unsettled(self) -> list[Any]:
-        """The tokens of deliveries that the peer has not settled, oldest first."""
-        return list(self._unsettled.values())
-
-    def send(self, message: bytes, tag: bytes, token: Any) -> None:
-        """Send a message.
-
-        Args:
-            message: Its octets.
-            tag: The delivery's tag.
-            token: What the node knows the delivery by.
-        """
-        self.credit -= 1
-        self._delivery_count = self._delivery_count + 1 & _SERIAL
-        delivery_id = self.session.next_delivery_id()
-        if not self.settled:
-            self._unsettled[delivery_id] = token
-        self.session.transfer(self, delivery_id, tag, message)
-
-    def flow(self, flow: Flow) -> None:
-        """Take the peer's credit."""
-        if flow.link_credit is not None:
-            limit = (flow.delivery_count or 0) + flow.link_credit
-            self.credit = _serial_difference(limit, self._delivery_count)
-        self.drain = flow.drain
-
-    def finish_flow(self, *, echo: bool) -> None:
-        """Answer the peer's flow, once the node has used the credit."""
-        drained = self.drain and self.credit > 0 and self.session.ready
-        if drained:
-            self._delivery_count = self._delivery_count + self.credit & _SERIAL
-            self.credit = 0
-        if drained or echo:
-            self.session.send_flow(
-                self.handle, self._delivery_count, self.credit, drain=self.drain
-            )
-
-    def settle(self, delivery_ids: range, outcome: Any) -> None:
-        """Take the peer's disposition of deliveries."""
-        for delivery_id in [each for each in self._unsettled if each in delivery_ids]:
-            self.node.settle(self, self._unsettled.pop(delivery_id), outcome)
-
-
-class ReceivingLink(Link):
-    """Messages from the peer."""
-
-    def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Start without credit."""
-        super().__init__(session, node, attach)
-        self._delivery_count = attach.initial_delivery_count or 0
-        self._delivery_id: int | None = None
-        self._settled = False
-        self._message = bytearray()
-
-    def grant(self) -> None:
-        """Give the peer credit."""
-        self.session.send_flow(self.handle, self._delivery_count, _INCOMING_CREDIT)
-
-    def transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """Take a message or a part of one."""
-        if self._delivery_id is None:
-            if transfer.delivery_id is None:
-                raise AmqpError("amqp:invalid-field", "A delivery has no id")
-            self._delivery_id = transfer.delivery_id
-        self._settled |= transfer.settled
-        self._message += payload
-        if len(self._message) > _MAX_MESSAGE_SIZE:
-            self.close(AmqpError("amqp:link:message-size-exceeded"))
-            return
-        if transfer.more and not transfer.aborted:
-            return
-        delivery_id, message, settled = (
-            self._delivery_id,
-            bytes(self._message),
-            self._settled,
-        )
-        self._delivery_id, self._settled = None, False
-        self._message.clear()
-        self._delivery_count = self._delivery_count + 1 & _SERIAL
-        if transfer.aborted:
-            return
-        if not settled:
-            self.session.send(
-                Disposition(
-                    role=True, first=delivery_id, settled=True, state=Accepted()
-                )
-            )
-        self.grant()
-        self.node.receive(self, message)
-
-
-class Session:
-    """A channel of a connection, and the window of frames that the peer has room for."""
-
-    def __init__(self, connection: Connection, channel: int, begin: Begin) -> None:
-        """Take over what the peer has announced."""
-        self.connection = connection
-        self.channel = channel
-        self.links: dict[int, Link] = {}
-        self._next_delivery_id = 0
-        self._next_outgoing_id = 0
-        self._next_incoming_id = begin.next_outgoing_id
-        self._window = begin.incoming_window
-        # Frames that the window had no room for.
-        self._waiting: deque[tuple[Link, Transfer, bytes]] = deque()
-
-    @property
-    def ready(self) -> bool:
-        """Whether a transfer would go out at once."""
-        return self._window > 0 and not self._waiting and self.connection.writable
-
-    @property
-    def idle(self) -> bool:
-        """Whether no transfer waits for the window."""
-        return not self._waiting
-
-    def next_delivery_id(self) -> int:
-        """Return the number of a new delivery."""
-        delivery_id = self._next_delivery_id
-        self._next_delivery_id = delivery_id + 1 & _SERIAL
-        return delivery_id
-
-    def transfer(
-        self, link: SendingLink, delivery_id: int, tag: bytes, message: bytes
-    ) -> None:
-        """Send a message in as many frames as it needs, as the window allows."""
-        transfer = Transfer(
-            link.handle,
-            delivery_id,
-            tag,
-            message_format=0,
-            settled=link.settled,
-            more=True,
-        )
-        # The first frame's performative is the longest.
-        room = self.connection.max_frame_size - len(Frame(0, 0, transfer, b"").encode())
-        parts = [message[at : at + room] for at in range(0, len(message), room)] or [
-            b""
-        ]
-        for part in parts:
-            self._waiting.append((link, transfer, part))
-            # Only the first frame names the delivery; azure-servicebus relies on it.
-            transfer = Transfer(link.handle, settled=link.settled, more=True)
-        self._waiting[-1][1].more = False
-        self._send_waiting()
-
-    def flow(self, flow: Flow) -> None:
-        """Take the peer's window and credit."""
-        next_incoming_id = flow.next_incoming_id or 0
-        limit = next_incoming_id + flow.incoming_window
-        self._window = _serial_difference(limit, self._next_outgoing_id)
-        self._send_waiting()
-        link = self.links.get(flow.handle) if flow.handle is not None else None
-        if isinstance(link, SendingLink) and not link.closed:
-            link.flow(flow)
-            link.node.pump()
-            link.finish_flow(echo=flow.echo)
-        elif flow.echo:
-            self.send_flow()
-        self.pump()
-
-    def pump(self) -> None:
-        """Let every node send what has become possible."""
-        for node in {link.node for link in self.links.values() if not link.closed}:
-            node.pump()
-
-    def attach(self, attach: Attach) -> None:
-        """Take a link of the peer."""
-        held = self.links.get(attach.handle)
-        if attach.handle > _HANDLE_MAX or (held and not held.closed):
-            raise AmqpError("amqp:session:handle-in-use", f"Handle {attach.handle}")
-        kind = SendingLink if attach.role else ReceivingLink
-        try:
-            node = self.connection.container.resolve(self, attach)
-        except AmqpError as err:
-            self._refuse(attach, err)
-            return
-        if node is None:
-            return
-        link = kind(self, node, attach)
-        self.links[attach.handle] = link
-        try:
-            node.attach(link)
-        except AmqpError as err:
-            del self.links[attach.handle]
-            self._refuse(attach, err)
-            return
-        self.send(
-            Attach(
-                attach.name,
-                attach.handle,
-                role=not attach.role,
-                snd_settle_mode=attach.snd_settle_mode,
-                rcv_settle_mode=attach.rcv_settle_mode,
-                # The client takes an answer without either for a refusal.
-                source=Source(attach.source.address if attach.source else None),
-                target=Target(attach.target.address if attach.target else None),
-                initial_delivery_count=0 if attach.role else None,
-                max_message_size=_MAX_MESSAGE_SIZE,
-            )
-        )
-        if isinstance(link, ReceivingLink):
-            link.grant()
-
-    def detach(self, detach: Detach) -> None:
-        """Let a link of the peer go."""
-        link = self.links.pop(detach.handle, None)
-        if link and not link.closed:
-            link.closed = True
-            self.forget(link)
-            link.node.detach(link)
-            self.send(Detach(detach.handle, closed=detach.closed))
-
-    def incoming_transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """Take a frame of a message."""
-        self._next_incoming_id = self._next_incoming_id + 1 & _SERIAL
-        link = self.links.get(transfer.handle)
-        if not isinstance(link, ReceivingLink):
-            raise AmqpError(
-                "amqp:session:unattached-handle", f"Handle {transfer.handle}"
-            )
-        if not link.closed:
-            link.transfer(transfer, payload)
-
-    def disposition(self, disposition: Disposition) -> None:
-        """Take the fate of deliveries."""
-        on_the_way = disposition.state is None or isinstance(
-            disposition.state, Received
-        )
-        if not disposition.role or (on_the_way and not disposition.settled):
-            return
-        last = disposition.first if disposition.last is None else disposition.last
-        delivery_ids = range(disposition.first, last + 1)
-        for link in list(self.links.values()):
-            if isinstance(link, SendingLink):
-                link.settle(delivery_ids, disposition.state or Accepted())
-        if not disposition.settled:
-            # The client settles when it hears that this side has; an error in the answer would
-            # be a failure to settle, so that of a rejection is not repeated.
-            rejected = isinstance(disposition.state, Rejected)
-            self.send(
-                Disposition(
-                    role=False,
-                    first=disposition.first,
-                    last=last,
-                    settled=True,
-                    state=Rejected() if rejected else disposition.state,
-                )
-            )
-        self.pump()
-
-    def end(self) -> None:
-        """Let every link go."""
-        links, self.links = self.links, {}
-        self._waiting.clear()
-        for link in links.values():
-            if not link.closed:
-                link.closed = True
-                link.node.detach(link)
-
-    def forget(self, link: Link) -> None:
-        """Drop what waits to be sent over a link that ends."""
-        self._waiting = deque(each for each in self._waiting if each[0] is not link)
-
-    def send(self, performative: Composite, payload: bytes = b"") -> None:
-        """Send a frame."""
-        self.connection.send(performative, channel=self.channel, payload=payload)
-
-    def send_flow(
-        self,
-        handle: int | None = None,
-        delivery_count: int | None = None,
-        credit: int | None = None,
-        *,
-        drain: bool = False,
-    ) -> None:
-        """Tell the session's state, and a link's."""
-        self.send(
-            Flow(
-                self._next_incoming_id,
-                _INCOMING_WINDOW,
-                self._next_outgoing_id,
-                _INCOMING_WINDOW,
-                handle,
-                delivery_count,
-                credit,
-                drain=drain,
-            )
-        )
-
-    def _refuse(self, attach: Attach, error: AmqpError) -> None:
-        """Answer an attach that leads nowhere: null terminus, then the reason."""
-        self.send(
-            Attach(
-                attach.name,
-                attach.handle,
-                role=not attach.role,
-                initial_delivery_count=0 if attach.role else None,
-            )
-        )
-        self.send(Detach(attach.handle, closed=True, error=_error(error)))
-
-    def _send_waiting(self) -> None:
-        while self._waiting and self._window > 0:
-            _, transfer, part = self._waiting.popleft()
-            self._window -= 1
-            self._next_outgoing_id = self._next_outgoing_id + 1 & _SERIAL
-            self.send(transfer, part)
 
 
 class Connection(asyncio.Protocol):
@@ -597,7 +193,7 @@ class Connection(asyncio.Protocol):
     def close(self, error: AmqpError | None = None) -> None:
         """End the connection, with a word."""
         if self._opened:
-            self.send(Close(_error(error)))
+            self.send(Close(Error.of(error)))
         if self._transport:
             self._transport.close()
 
@@ -701,7 +297,7 @@ class Connection(asyncio.Protocol):
             raise AmqpError("amqp:not-allowed", f"Channel {channel}")
         self._ended.discard(channel)
         self._sessions[channel] = Session(self, channel, begin)
-        answer = Begin(channel, 0, _INCOMING_WINDOW, _INCOMING_WINDOW, _HANDLE_MAX)
+        answer = Begin(channel, 0, INCOMING_WINDOW, INCOMING_WINDOW, HANDLE_MAX)
         self.send(answer, channel=channel)
 
     def _session_frame(self, frame: Frame) -> None:
@@ -753,13 +349,3 @@ class Connection(asyncio.Protocol):
             )
         else:
             self._idle_check = loop.call_at(deadline, self._watch, idle_timeout)
-
-
-def _error(error: AmqpError | None) -> Error | None:
-    return Error(error.condition, error.description) if error else None
-
-
-def _serial_difference(limit: int, used: int) -> int:
-    """Return how far a serial number is ahead, 0 when it is behind (RFC 1982)."""
-    difference = limit - used & _SERIAL
-    return difference if difference <= _SERIAL // 2 else 0

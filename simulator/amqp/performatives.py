@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from .codec import (
+    AmqpError,
     Array,
     DecodeError,
     Decoder,
@@ -257,6 +258,11 @@ class Error(Composite):
     condition: str = _as(Symbol, "", required=True)
     description: str | None = _as(str)
     info: dict[Any, Any] | None = _as(dict)
+
+    @classmethod
+    def of(cls, error: AmqpError | None) -> Self | None:
+        """Return what tells a peer of a fault."""
+        return cls(error.condition, error.description) if error else None
 
 
 @dataclass(slots=True)

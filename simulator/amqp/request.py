@@ -7,9 +7,9 @@ from abc import abstractmethod
 from collections import deque
 from uuid import uuid4
 
-from .connection import Link, Node, ReceivingLink, SendingLink
 from .message import Message
 from .performatives import Properties
+from .session import Link, Node, ReceivingLink, SendingLink
 
 
 class RequestNode(Node):
