@@ -54,6 +54,23 @@ async def test_requests_under_way_count() -> None:
         await second
 
 
+async def test_reads_that_hang_do_not_hold_up_a_command() -> None:
+    """Some places are a person's, whatever else is under way."""
+    limiter = RateLimiter()
+    reads = [
+        asyncio.create_task(limiter.turn(Priority.BACKGROUND).__aenter__())
+        for _ in range(20)
+    ]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(read.done() for read in reads) == 8
+    async with asyncio.timeout(1):
+        await take(limiter)
+    for read in reads:
+        read.cancel()
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
 async def test_the_urgent_go_first() -> None:
     """Commands overtake all, and nobody is overtaken by their like."""
     limiter = RateLimiter(1, 0.01)

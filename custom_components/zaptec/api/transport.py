@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 REQUEST_LIMIT = 10
 REQUEST_WINDOW = 1.02
 
+# How many requests may be under way beside those that only a command may use:
+# answers that do not come must not keep a person waiting.
+RESERVED_FOR_COMMANDS = 2
+
 # All times are in seconds.
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 15.0
@@ -96,6 +100,8 @@ class RateLimiter:
         """
         self._limit = limit
         self._window = window
+        # Where there is one place only, a command waits for it like the rest.
+        self._reserved = min(RESERVED_FOR_COMMANDS, limit - 1)
         self._under_way = 0
         self._answered: deque[float] = deque()
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
@@ -111,17 +117,17 @@ class RateLimiter:
         finally:
             self._under_way -= 1
             self._answered.append(asyncio.get_running_loop().time())
-            self._arm()
+            self._serve()
 
     async def _acquire(self, priority: Priority) -> None:
         """Wait until there is room for another request."""
-        if not self._waiting and self._room() > 0:
+        if not self._waiting and self._has_room(priority):
             self._under_way += 1
             return
         turn = asyncio.get_running_loop().create_future()
         entry = (priority, next(self._numbers), turn)
         heapq.heappush(self._waiting, entry)
-        self._arm()
+        self._serve()
         try:
             await turn
         except asyncio.CancelledError:
@@ -135,16 +141,21 @@ class RateLimiter:
                 self._arm()
             raise
 
-    def _room(self) -> int:
-        """Return how many requests could be sent now."""
+    def _has_room(self, priority: Priority) -> bool:
+        """Return whether a request could be sent now."""
         horizon = asyncio.get_running_loop().time() - self._window
         while self._answered and self._answered[0] <= horizon:
             self._answered.popleft()
-        return self._limit - self._under_way - len(self._answered)
+        if self._under_way + len(self._answered) >= self._limit:
+            return False
+        return (
+            priority is Priority.COMMAND
+            or self._under_way < self._limit - self._reserved
+        )
 
     def _serve(self) -> None:
         """Let the most urgent requests through, as many as there is room for."""
-        while self._waiting and self._room() > 0:
+        while self._waiting and self._has_room(self._waiting[0][0]):
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
