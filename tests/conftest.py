@@ -120,6 +120,7 @@ async def sim(
     request: pytest.FixtureRequest,
     socket_enabled: None,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     scenario: Scenario,
 ) -> AsyncGenerator[Simulator]:
     """Return a Zaptec cloud whose time stands still until it is moved."""
@@ -129,6 +130,8 @@ async def sim(
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
         yield simulator
         assert simulator.rest.forbidden == []
+        assert "Unexpected error while updating" not in caplog.text
+        assert "Unexpected error in the push" not in caplog.text
 
 
 @pytest.fixture

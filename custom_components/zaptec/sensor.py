@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import override
 
 from homeassistant.components.sensor import (
@@ -37,6 +37,14 @@ from .entity import (
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0
+
+
+# The messages that begin a session belong together if they are this close.
+SAME_START = timedelta(minutes=1)
+
+# Energy that falls below this share of what it was has started anew; what falls
+# less has been corrected.
+RESTART_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +216,15 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
 
 
 class ZaptecSessionEnergySensor(ZaptecSensor):
-    """The energy of the present session, which starts anew with each."""
+    """The energy of the present session, which starts anew with each.
 
+    Statistics count it right only if the energy restarts and the time of the
+    reset moves in one state; the charger tells them in two messages.
+    """
+
+    _attr_last_reset: datetime | None = None
     _session: object = None
+    _energy: float | None = None
 
     def __init__(
         self,
@@ -222,6 +236,12 @@ class ZaptecSessionEnergySensor(ZaptecSensor):
         super().__init__(coordinator, charger, description)
         self._follow_session()
 
+    @property
+    @override
+    def native_value(self) -> float | None:
+        """Return the energy of the session that the reset tells of."""
+        return self._energy
+
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
@@ -230,17 +250,33 @@ class ZaptecSessionEnergySensor(ZaptecSensor):
         super()._handle_coordinator_update()
 
     def _follow_session(self) -> None:
-        """Note when a session started.
+        """Note the session's start, and whether the energy is its own.
 
-        Its identifier is cleared when it ends while a Go keeps the energy, so
-        the start is kept until the next session.
+        The identifier is cleared when a session ends while a Go keeps the
+        energy, so the start is kept until the next session.
         """
         if (state := self.coordinator.states.get(self.charger_id)) is None:
             return
+        energy = state.value(StateId.TOTAL_CHARGE_POWER_SESSION)
+        told = state.timestamp(StateId.TOTAL_CHARGE_POWER_SESSION)
         session = state.value(StateId.SESSION_IDENTIFIER)
-        if session and session != self._session:
+        started = state.timestamp(StateId.SESSION_IDENTIFIER)
+        if not isinstance(energy, float) or told is None:
+            self._energy = None
+        elif session and started and told < started - SAME_START:
+            # Still that of the session before.
+            self._energy = None
+        else:
+            if self._energy is not None and energy < self._energy * RESTART_SHARE:
+                self._attr_last_reset = told
+            self._energy = energy
+        if session and started and session != self._session:
             self._session = session
-            self._attr_last_reset = state.timestamp(StateId.SESSION_IDENTIFIER)
+            if (
+                self._attr_last_reset is None
+                or started - self._attr_last_reset > SAME_START
+            ):
+                self._attr_last_reset = started
 
 
 class ZaptecMeterSensor(ZaptecChargerEntity, RestoreSensor):

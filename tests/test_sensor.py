@@ -1,0 +1,178 @@
+"""Sensors that remember: the session's energy and the lifetime meter."""
+
+import json
+
+from homeassistant.components.sensor import ATTR_LAST_RESET
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN
+from homeassistant.core import (
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    State,
+    callback,
+)
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    mock_restore_cache_with_extra_data,
+)
+
+from custom_components.zaptec.const import DOMAIN
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until_live
+
+SESSION_ENERGY = "total_charge_power_session"
+METER = "signed_meter_value_kwh"
+
+
+@pytest.fixture
+def charger(sim: Simulator) -> Charger:
+    """Return the first charger."""
+    return next(iter(sim.chargers.values()))
+
+
+async def test_each_session_begins_anew(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The reset moves with each session, and only then."""
+    entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
+
+    def last_reset() -> str | None:
+        state = hass.states.get(entity_id)
+        assert state
+        return state.attributes.get(ATTR_LAST_RESET)
+
+    assert last_reset() is None
+    charger.plug_in(Car())
+    await time_machine.travel(120)
+    first = last_reset()
+    assert first is not None
+    charger.unplug()
+    await time_machine.travel(60)
+    # A Go keeps the energy of the last session, so its start is kept as well.
+    assert last_reset() == first
+    assert float(entities.state("sensor", charger.id, SESSION_ENERGY)) > 0
+
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    second = last_reset()
+    assert second is not None
+    assert second > first
+    charger.unplug()
+    await time_machine.travel(10)
+
+
+@pytest.mark.parametrize("identifier_first", [True, False])
+async def test_the_energy_and_its_reset_move_in_one_state(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    identifier_first: bool,
+) -> None:
+    """Whichever message of a new session comes first: else statistics go wrong."""
+    entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
+    sessions = [
+        "0d6f3c50-0000-4000-8000-000000000001",
+        "0d6f3c50-0000-4000-8000-000000000002",
+    ]
+    charger.observe(721, sessions[0])
+    charger.observe(553, 0.0)
+    charger.observe(553, 12.3)
+    await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "12.3")
+    # A correction is no restart.
+    charger.observe(553, 12.1)
+    await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "12.1")
+    await time_machine.travel(600)
+
+    states: list[tuple[str, object]] = []
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity_id and (new := event.data["new_state"]):
+            states.append((new.state, new.attributes.get(ATTR_LAST_RESET)))
+
+    before = hass.states.get(entity_id)
+    assert before
+    first_reset = before.attributes[ATTR_LAST_RESET]
+    hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    if identifier_first:
+        charger.observe(721, sessions[1])
+        charger.observe(553, 0.0)
+    else:
+        charger.observe(553, 0.0)
+        charger.observe(721, sessions[1])
+    charger.observe(553, 0.5)
+    await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "0.5")
+    energies = [float(state) for state, _ in states if state != STATE_UNKNOWN]
+    assert energies[-1] == 0.5
+    assert 12.1 not in energies
+    resets = {reset for state, reset in states if state != STATE_UNKNOWN}
+    assert len(resets) == 1
+    assert first_reset not in resets
+
+
+async def test_the_meter_starts_where_it_was(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """A restart never makes it fall, whatever the cloud tells first."""
+    entity = entity_registry.async_get_or_create(
+        "sensor", DOMAIN, f"{charger.id}_{METER}", config_entry=entry
+    )
+    mock_restore_cache_with_extra_data(
+        hass,
+        [
+            (
+                State(entity.entity_id, "99999.5"),
+                {"native_value": 99999.5, "native_unit_of_measurement": "kWh"},
+            )
+        ],
+    )
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert charger.lifetime_energy < 99999.5
+    assert entities.state("sensor", charger.id, METER) == "99999.5"
+
+
+@pytest.mark.parametrize(
+    ("reading", "shown"),
+    [
+        ("OCMF|" + json.dumps({"RD": [{"RV": 2000.25, "RU": "kWh"}]}), "2000.25"),
+        ("OCMF|" + json.dumps({"RD": [{"RV": 2000250, "RU": "Wh"}]}), "2000.25"),
+        ("OCMF|" + json.dumps({"RD": [{"RV": 1.0, "RU": "kWh"}]}), None),
+        ("OCMF|" + json.dumps({"RD": []}), None),
+        ("", None),
+        ("damaged", None),
+    ],
+)
+async def test_the_meter_never_falls(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    reading: str,
+    shown: str | None,
+) -> None:
+    """Neither a lower reading nor none is taken for one."""
+    before = entities.state("sensor", charger.id, METER)
+    assert before not in (STATE_UNKNOWN, "0.0")
+    charger.observe(554, reading)
+    charger.observe(513, 7.0)
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "7.0")
+    assert entities.state("sensor", charger.id, METER) == (shown or before)
