@@ -16,6 +16,9 @@ CACHE_TIME = 15.0
 # Polling asks for one charger a second at most, whatever the number of chargers.
 POLL_SPACING = 1.0
 
+# After a fault of our own the next try is not urgent (seconds).
+FAULT_PAUSE = 600.0
+
 # Enough to keep the rate limiter busy at the latency of the real cloud.
 PARALLEL_READINGS = 8
 
@@ -80,6 +83,7 @@ class StateReader:
     def forget(self, charger_id: str) -> None:
         """Drop what is planned for a charger."""
         self._readings.pop(charger_id, None)
+        self._last_read.pop(charger_id, None)
 
     def _schedule(self, charger_id: str, reading: _Reading) -> None:
         """Put a reading in place of the one that is planned."""
@@ -129,12 +133,15 @@ class StateReader:
             observations = await self._client.charger_state(
                 charger_id, priority=priority
             )
+            self._last_read[charger_id] = monotonic()
+            self._on_state(charger_id, observations)
         except ZaptecError as err:
             LOGGER.debug("Charger %s could not be read: %s", charger_id, err)
             self._on_failure(charger_id, err)
-        else:
-            self._last_read[charger_id] = monotonic()
-            self._on_state(charger_id, observations)
+        except Exception:
+            # One charger's fault must not end the readings of all.
+            LOGGER.exception("Unexpected error while reading a charger")
+            self.poll(charger_id, FAULT_PAUSE)
         finally:
             self._running.discard(charger_id)
             self._wake.set()
