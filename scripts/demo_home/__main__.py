@@ -136,7 +136,7 @@ class Demo:
         lines = [f"Home Assistant    {self._url}   (signed in already)"]
         if self._options.account:
             lines.append(
-                f"Add your account  {self._url}/_my_redirect/config_flow_start?domain={DOMAIN}"
+                f"Add your account  {self._url}/config/integrations/dashboard/add?domain={DOMAIN}"
             )
         else:
             lines += [

@@ -22,7 +22,9 @@ class Program:
     ) -> Program:
         """Start `python arguments`; what it prints goes to `log`."""
         surroundings = {
-            name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHONPATH", "ZAPTEC_API_URL")
         }
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
