@@ -72,7 +72,7 @@ async def press(
         ("reset", "cannot_connect", 1),
         ("hang", "cannot_connect", 1),
         (500, "rejected", 1),
-        (502, "command_failed", 1),
+        (502, "uncertain", 1),
         (404, "command_failed", 1),
     ],
 )

@@ -36,11 +36,17 @@ def charger(sim: Simulator) -> Charger:
 
 
 def message(
-    charger: Charger, state_id: int, value: str | None, **fields: object
+    charger: Charger,
+    state_id: int,
+    value: str | None,
+    minutes: int = 1,
+    **fields: object,
 ) -> bytes:
-    """Return the body of a message, a minute newer than what the charger told."""
+    """Return the body of a message, minutes newer than what the charger told."""
     told = charger.observations.get(state_id)
-    moment = (told.timestamp if told else charger.clock.now()) + timedelta(minutes=1)
+    moment = (told.timestamp if told else charger.clock.now()) + timedelta(
+        minutes=minutes
+    )
     document = {
         "DeviceId": charger.serial,
         "ChargerId": charger.id,
@@ -217,7 +223,7 @@ async def test_odd_messages_do_not_stop_the_stream(
     )
     sim.bus.publish(
         charger.installation.topic,
-        message(charger, mode, "5", Timestamp="2099-01-01T00:00:00.1234567"),
+        message(charger, mode, "5", minutes=2),
     )
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_finished"
@@ -238,7 +244,7 @@ async def test_a_message_without_a_value_clears(
     await entities.wait_for("sensor", charger.id, "total_charge_power_session", "7.25")
     sim.bus.publish(
         charger.installation.topic,
-        message(charger, 553, None, Timestamp="2099-01-01T00:00:00"),
+        message(charger, 553, None, minutes=2),
     )
     await entities.wait_for(
         "sensor", charger.id, "total_charge_power_session", STATE_UNKNOWN

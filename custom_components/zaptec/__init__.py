@@ -17,9 +17,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     client = await async_create_client(
         hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
     )
-    coordinator = ZaptecCoordinator(hass, entry, client)
+    # Known before it has found anything: two accounts that start together must
+    # not both take the same devices.
+    coordinator = entry.runtime_data = ZaptecCoordinator(hass, entry, client)
     await coordinator.async_config_entry_first_refresh()
-    entry.runtime_data = coordinator
 
     # The bus library looks at the machine when it is first used, which blocks.
     await hass.async_add_executor_job(prepare)

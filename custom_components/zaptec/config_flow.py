@@ -55,7 +55,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             user_name = user_input[CONF_USERNAME].strip()
             password = user_input[CONF_PASSWORD]
-            await self.async_set_unique_id(user_name.lower())
+            await self.async_set_unique_id(user_name.lower(), raise_on_progress=False)
             self._abort_if_unique_id_configured()
             errors = await self._async_sign_in(user_name, password)
             if not errors:

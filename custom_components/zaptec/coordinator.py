@@ -19,6 +19,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.typing import UNDEFINED
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.loader import async_get_integration
+from homeassistant.util import dt as dt_util
 
 from .api import (
     DEFAULT_URL,
@@ -35,6 +36,7 @@ from .api import (
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
+    ZaptecServerError,
     parse_value,
 )
 from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PORTAL_URL, PushStatus
@@ -59,6 +61,17 @@ CONFIRMATION_TIME = 20.0
 # How long a pushed value outranks the hourly list (seconds): the list may be
 # older than the push that arrived just before it.
 LIST_LAG = 60.0
+
+# The times of one observation from two sources are this close.
+SAME_OBSERVATION = timedelta(milliseconds=50)
+
+# A charger whose clock is ahead must not outrank what comes after (the cloud's
+# clock and ours may differ a little).
+FUTURE_MAX = timedelta(minutes=5)
+
+# How long a device has to be missing before it is given up: for more than one
+# discovery, however close together two of them are.
+MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
 
 # What a watcher can be told of: a StateId of a charger, or the link of an
 # installation.
@@ -103,6 +116,20 @@ class Account:
             if charger.installation_id
         }
 
+    def where(self, condition: Callable[[str], bool]) -> Account:
+        """Return the part of the account whose ids meet a condition.
+
+        A charger goes with its installation.
+        """
+        return Account(
+            {key: item for key, item in self.installations.items() if condition(key)},
+            {
+                key: item
+                for key, item in self.chargers.items()
+                if condition(key) and condition(item.installation_id or key)
+            },
+        )
+
 
 @dataclass(slots=True)
 class Link:
@@ -121,6 +148,9 @@ class ChargerState:
         self.family = charger.family
         # Whether the latest reading over REST succeeded.
         self.readable = True
+        # Whether nothing was missed: read since the link came up, or before it
+        # was lost, with the cloud in reach all the time.
+        self.complete = True
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
         self._received: dict[int, float] = {}
@@ -142,6 +172,17 @@ class ChargerState:
     def received_since(self, state_id: StateId, moment: float) -> bool:
         """Return whether an observation arrived after a monotonic moment."""
         return self._received.get(state_id, -math.inf) > moment
+
+    def told_since(self, state_id: StateId, timestamp: datetime | None) -> bool:
+        """Return whether there is a newer observation than one of that time.
+
+        The same one has two times, which differ by a few milliseconds: that of
+        the message, and that of the snapshot, which is rounded.
+        """
+        told = self.timestamp(state_id)
+        return told is not None and (
+            timestamp is None or told > timestamp + SAME_OBSERVATION
+        )
 
     def apply(self, observation: Observation) -> bool:
         """Take in an observation; return whether it changed anything.
@@ -208,7 +249,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         self._watchers: dict[Topic, list[CALLBACK_TYPE]] = {}
         self._unknown_chargers: set[str] = set()
-        self._missed: set[str] = set()
+        # When a device was first missing, by id (monotonic seconds).
+        self._missed: dict[str, float] = {}
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
 
     @override
@@ -231,61 +273,83 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 translation_placeholders={"error": str(err)},
                 retry_after=retry_after,
             ) from err
-        return self._with_missed(
-            Account(
-                {installation.id: installation for installation in installations},
-                {charger.id: charger for charger in chargers},
+        return self._keep_missed(
+            self._without_claimed(
+                Account(
+                    {installation.id: installation for installation in installations},
+                    {charger.id: charger for charger in chargers},
+                )
             )
         )
 
-    def _with_missed(self, found: Account) -> Account:
-        """Return what was found, with what is missing for the first time.
+    def _without_claimed(self, found: Account) -> Account:
+        """Return what was found, without what another account has set up.
 
-        A device is given up only when two discoveries did not show it: with it
-        go its entities and all that a person has set for them.
+        Two accounts may see the same installation, but it has one subscription,
+        and each of its devices one set of entities.
         """
-        known = {**self.data.installations, **self.data.chargers}
-        missing = known.keys() - found.installations.keys() - found.chargers.keys()
-        spared = missing - self._missed
-        self._missed = spared
-        return Account(
-            {
-                **found.installations,
-                **{
-                    key: value
-                    for key, value in self.data.installations.items()
-                    if key in spared
-                },
-            },
-            {
-                **found.chargers,
-                **{
-                    key: value
-                    for key, value in self.data.chargers.items()
-                    if key in spared
-                },
-            },
+        claimed = {
+            device_id
+            for entry in self.hass.config_entries.async_entries(DOMAIN)
+            if entry is not self.config_entry
+            and isinstance(
+                other := getattr(entry, "runtime_data", None), ZaptecCoordinator
+            )
+            for device_id in (*other.data.installation_ids, *other.data.chargers)
+        }
+        if shared := claimed & (found.chargers.keys() | found.installations.keys()):
+            LOGGER.debug("%d devices belong to another account's entry", len(shared))
+        return found.where(lambda device_id: device_id not in claimed)
+
+    def _keep_missed(self, found: Account) -> Account:
+        """Return what was found, with what has not been missing for long.
+
+        With a device go its entities and all that a person has set for them, so
+        one incomplete list is no reason to give it up.
+        """
+        now = monotonic()
+        known = self.data.installations.keys() | self.data.chargers.keys()
+        present = found.installations.keys() | found.chargers.keys()
+        for device_id in present:
+            self._missed.pop(device_id, None)
+        for device_id in known - present:
+            self._missed.setdefault(device_id, now)
+        spared = self.data.where(
+            lambda device_id: device_id not in present and not self._is_gone(device_id)
         )
+        return Account(
+            {**spared.installations, **found.installations},
+            {**spared.chargers, **found.chargers},
+        )
+
+    def _is_gone(self, device_id: str) -> bool:
+        """Return whether a device has been missing for long."""
+        missed = self._missed.get(device_id)
+        return missed is not None and monotonic() - missed >= MISSED_TIME
 
     @callback
     @override
     def _async_refresh_finished(self) -> None:
         """Bring states, links and devices in line with what was found."""
-        if not self.last_update_success:
+        if not self.last_update_success or self._shutdown_requested:
             return
+        chargers = self.data.chargers
         for installation_id in self.data.installation_ids - self.links.keys():
             self.links[installation_id] = Link()
         for installation_id in self.links.keys() - self.data.installation_ids:
             del self.links[installation_id]
-        for charger_id in self.states.keys() - self.data.chargers.keys():
+        for charger_id in self.states.keys() - chargers.keys():
             del self.states[charger_id]
             self.reader.forget(charger_id)
-        for charger in self.data.chargers.values():
-            if charger.id not in self.states:
-                self.states[charger.id] = ChargerState(charger)
-                self._read_newcomer(charger)
-            self._apply_listed(charger)
+        newcomers = chargers.keys() - self.states.keys()
+        for charger_id in newcomers:
+            self.states[charger_id] = ChargerState(chargers[charger_id])
+        self._unknown_chargers -= newcomers
         self._update_devices()
+        for charger_id in newcomers:
+            self._read_newcomer(chargers[charger_id])
+        for charger in chargers.values():
+            self._apply_listed(charger)
 
     @callback
     def _read_newcomer(self, charger: Charger) -> None:
@@ -338,13 +402,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 configuration_url=PORTAL_URL,
                 via_device_id=parent.id if parent else UNDEFINED,
             )
+        known = self.data.installations.keys() | self.data.chargers.keys()
         for device in dr.async_entries_for_config_entry(registry, entry_id):
-            if not any(self.knows(identifier) for _, identifier in device.identifiers):
+            unknown = {identifier for _, identifier in device.identifiers} - known
+            for device_id in unknown:
+                # What was there before a restart is missing since then.
+                self._missed.setdefault(device_id, monotonic())
+            if unknown and all(self._is_gone(device_id) for device_id in unknown):
                 registry.async_remove_device(device.id)
-
-    def knows(self, device_id: str) -> bool:
-        """Return whether the account holds this installation or charger."""
-        return device_id in self.data.installations or device_id in self.data.chargers
 
     def link(self, charger: Charger) -> Link:
         """Return how the state of this charger reaches us."""
@@ -357,9 +422,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if (charger := self.data.chargers.get(charger_id)) is None:
             return False
         link = self.link(charger)
-        return link.status is PushStatus.CONNECTED or (
-            link.cloud_answers and self.states[charger_id].readable
-        )
+        state = self.states[charger_id]
+        if link.status is PushStatus.CONNECTED:
+            return state.complete
+        return link.cloud_answers and state.readable
 
     @callback
     @override
@@ -400,7 +466,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def apply(self, observations: Iterable[Observation]) -> None:
         """Take in observations, wherever they come from, and announce changes."""
         changed: list[Topic] = []
+        now = dt_util.utcnow()
         for observation in observations:
+            if observation.timestamp > now + FUTURE_MAX:
+                observation = replace(observation, timestamp=now)
             if (state := self.states.get(observation.charger_id)) is None:
                 self._look_up(observation.charger_id)
             elif state.apply(observation):
@@ -446,6 +515,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if (link := self.links.get(installation_id)) is None:
             return
         before = replace(link)
+        fresh = [
+            charger_id
+            for charger_id, charger in self.data.chargers.items()
+            if charger.installation_id == installation_id and self.is_fresh(charger_id)
+        ]
         if status is not None:
             link.status = status
         if cloud_answers is not None:
@@ -453,15 +527,18 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if link == before:
             return
         if link.status is not before.status:
-            self._plan_readings(installation_id, link)
+            self._plan_readings(installation_id, link, fresh)
         self._announce([installation_id])
 
     @callback
-    def _plan_readings(self, installation_id: str, link: Link) -> None:
+    def _plan_readings(
+        self, installation_id: str, link: Link, fresh: list[str]
+    ) -> None:
         """Read all chargers now that push is there, or poll while it is not."""
         for charger in self.data.chargers.values():
             if charger.installation_id != installation_id:
                 continue
+            self.states[charger.id].complete = charger.id in fresh
             first = not self.reader.has_read(charger.id)
             if link.status is PushStatus.CONNECTED or first:
                 self.reader.read(charger.id, first=first)
@@ -496,8 +573,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._set_readable(charger_id, readable=False)
         if isinstance(error, ZaptecAuthenticationError):
             self.config_entry.async_start_reauth(self.hass)
-            return
-        refused = isinstance(error, (ZaptecPermissionError, ZaptecNotFoundError))
+        refused = isinstance(
+            error,
+            (ZaptecAuthenticationError, ZaptecPermissionError, ZaptecNotFoundError),
+        )
         self.reader.poll(
             charger_id, DISCOVERY_INTERVAL.total_seconds() if refused else READ_RETRY
         )
@@ -506,8 +585,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def _set_readable(self, charger_id: str, *, readable: bool) -> None:
         """Note whether a charger could be read; its entities depend on it."""
         state = self.states[charger_id]
-        if state.readable is not readable:
-            state.readable = readable
+        before = (state.readable, state.complete)
+        state.readable = readable
+        state.complete = state.complete or readable
+        if (state.readable, state.complete) != before:
             self._announce([charger_id])
 
     async def async_write(
@@ -523,25 +604,27 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ZaptecError: The cloud did not carry it out, as far as we know.
 
         """
-        sent = monotonic()
+        told = self.states[charger_id].timestamp(state_id)
         try:
             await request
-        except ZaptecConnectionError:
-            self._expect_confirmation(charger_id, state_id, sent)
+        except ZaptecConnectionError, ZaptecServerError:
+            self._expect_confirmation(charger_id, state_id, told)
             raise
-        self._expect_confirmation(charger_id, state_id, sent)
+        self._expect_confirmation(charger_id, state_id, told)
 
     @callback
     def _expect_confirmation(
-        self, charger_id: str, state_id: StateId, sent: float
+        self, charger_id: str, state_id: StateId, told: datetime | None
     ) -> None:
-        """Read a charger if the push does not tell of a StateId in time."""
+        """Read a charger if nothing newer is told of a StateId in time."""
+        if self._shutdown_requested:
+            return
 
         @callback
         def check(_now: datetime) -> None:
             self._pending_confirmations.discard(cancel)
             state = self.states.get(charger_id)
-            if state and not state.received_since(state_id, sent):
+            if state and not state.told_since(state_id, told):
                 self.reader.read(charger_id)
 
         cancel = async_call_later(
@@ -564,7 +647,15 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
     @override
     async def async_shutdown(self) -> None:
-        """Cancel what is still to come."""
+        """Cancel what is still to come, and leave the devices to other accounts."""
         await super().async_shutdown()
+        self.data = Account()
+        for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
+            if entry is not self.config_entry:
+                entry.async_create_background_task(
+                    self.hass,
+                    entry.runtime_data.async_request_refresh(),
+                    name=f"{DOMAIN} discovery",
+                )
         while self._pending_confirmations:
             self._pending_confirmations.pop()()

@@ -23,8 +23,9 @@ from .api import (
     ZaptecError,
     ZaptecPermissionError,
     ZaptecRejectedError,
+    ZaptecServerError,
 )
-from .const import DOMAIN
+from .const import DOMAIN, PushStatus
 from .coordinator import ChargerState, Topic, ZaptecConfigEntry, ZaptecCoordinator
 
 # The roles that may change anything (Integrating with Zaptec charging systems,
@@ -73,6 +74,10 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
         self.entity_description = description
         self._attr_unique_id = f"{device_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, device_id)})
+
+    @override
+    async def async_update(self) -> None:
+        """Do nothing when asked to update: what there is has been pushed."""
 
 
 class ZaptecChargerEntity(ZaptecEntity):
@@ -137,9 +142,11 @@ class ZaptecInstallationEntity(ZaptecEntity):
     @override
     def available(self) -> bool:
         """Return whether the account still holds the installation."""
+        link = self.coordinator.links.get(self.installation_id)
         return (
-            super().available
+            link is not None
             and self.installation_id in self.coordinator.data.installations
+            and (super().available or link.status is PushStatus.CONNECTED)
         )
 
 
@@ -257,7 +264,9 @@ def zaptec_command[EntityT: ZaptecEntity, **P](
             raise HomeAssistantError(
                 translation_domain=DOMAIN,
                 translation_key="rejected",
-                translation_placeholders={"reason": err.details or f"{err.code}"},
+                translation_placeholders={
+                    "reason": err.details or f"error code {err.code}"
+                },
             ) from err
         except ZaptecConnectionError as err:
             raise HomeAssistantError(
@@ -266,6 +275,10 @@ def zaptec_command[EntityT: ZaptecEntity, **P](
         except ZaptecBusyError as err:
             raise HomeAssistantError(
                 translation_domain=DOMAIN, translation_key="cloud_busy"
+            ) from err
+        except ZaptecServerError as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN, translation_key="uncertain"
             ) from err
         except ZaptecError as err:
             raise HomeAssistantError(

@@ -10,8 +10,11 @@ from homeassistant.core import HomeAssistant, callback
 from .api import (
     Subscription,
     ZaptecAuthenticationError,
+    ZaptecConnectionError,
     ZaptecError,
+    ZaptecNotFoundError,
     ZaptecPermissionError,
+    ZaptecRejectedError,
 )
 from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushStatus
 from .coordinator import ZaptecCoordinator
@@ -21,6 +24,10 @@ from .coordinator import ZaptecCoordinator
 PAUSE_SHARE = 0.2
 PAUSE_MIN = 1.0
 PAUSE_MAX = 300.0
+
+# How the cloud says that there is no subscription to be had (ErrorCodes of the
+# constants): FeatureNotEnabled, NotSupported, Forbidden.
+NOT_PROVISIONED_CODES = {526, 527, 533}
 
 # A link that lived shorter than this has not ended the outage (seconds).
 HEALTHY_TIME = 60.0
@@ -71,6 +78,7 @@ class Push:
         while True:
             connected_at: float | None = None
             status = PushStatus.DISCONNECTED
+            patient = False
             try:
                 async with await self._subscription(installation_id) as stream:
                     connected_at = monotonic()
@@ -78,10 +86,14 @@ class Push:
                     async for observation in stream:
                         self._coordinator.apply([observation])
                 reason = "it ended"
-            except ZaptecPermissionError as err:
+            except (ZaptecPermissionError, ZaptecNotFoundError) as err:
                 status, reason = PushStatus.NOT_PERMITTED, str(err)
-            except ZaptecAuthenticationError as err:
+            except ZaptecRejectedError as err:
                 reason = str(err)
+                if err.code in NOT_PROVISIONED_CODES:
+                    status = PushStatus.NOT_PERMITTED
+            except ZaptecAuthenticationError as err:
+                reason, patient = str(err), True
                 self._coordinator.config_entry.async_start_reauth(self._hass)
             except ZaptecError as err:
                 reason = str(err)
@@ -99,7 +111,10 @@ class Push:
                 down_since = None
             if down_since is None:
                 down_since = now
-            await asyncio.sleep(self._pause(status, now - down_since))
+            if patient or status is PushStatus.NOT_PERMITTED:
+                await asyncio.sleep(DISCOVERY_INTERVAL.total_seconds())
+            else:
+                await asyncio.sleep(self._pause(now - down_since))
 
     async def _subscription(self, installation_id: str) -> Subscription:
         """Return a new subscription.
@@ -111,9 +126,7 @@ class Push:
         client = self._coordinator.client
         try:
             details = await client.connection_details(installation_id)
-        except ZaptecPermissionError, ZaptecAuthenticationError:
-            raise
-        except ZaptecError:
+        except ZaptecConnectionError:
             self._coordinator.set_link(installation_id, cloud_answers=False)
             raise
         self._coordinator.set_link(installation_id, cloud_answers=True)
@@ -125,10 +138,8 @@ class Push:
         )
 
     @staticmethod
-    def _pause(status: PushStatus, outage: float) -> float:
+    def _pause(outage: float) -> float:
         """Return the seconds to wait before the next attempt."""
-        if status is PushStatus.NOT_PERMITTED:
-            return DISCOVERY_INTERVAL.total_seconds()
         longest = min(max(outage * PAUSE_SHARE, PAUSE_MIN), PAUSE_MAX)
         return random.uniform(longest / 2, longest)
 

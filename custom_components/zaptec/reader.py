@@ -86,9 +86,11 @@ class StateReader:
         self._last_read.pop(charger_id, None)
 
     def _schedule(self, charger_id: str, reading: _Reading) -> None:
-        """Put a reading in place of the one that is planned."""
-        self._readings[charger_id] = reading
-        self._wake.set()
+        """Plan a reading, unless there is an earlier one."""
+        planned = self._readings.get(charger_id)
+        if planned is None or reading.due < planned.due:
+            self._readings[charger_id] = reading
+            self._wake.set()
 
     async def run(self) -> None:
         """Read what falls due, for ever."""

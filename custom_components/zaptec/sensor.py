@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import override
 
 from homeassistant.components.sensor import (
+    ATTR_LAST_RESET,
     RestoreSensor,
     SensorDeviceClass,
     SensorEntity,
@@ -22,10 +23,11 @@ from homeassistant.const import (
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
+from homeassistant.util import dt as dt_util
 
-from .api import Charger, CompletedSession, OperationMode, StateId
+from .api import CompletedSession, OperationMode, StateId
 from .const import PushStatus
-from .coordinator import ChargerState, Link, ZaptecConfigEntry, ZaptecCoordinator
+from .coordinator import ChargerState, Link, ZaptecConfigEntry
 from .entity import (
     ZaptecChargerDescription,
     ZaptecChargerEntity,
@@ -42,9 +44,10 @@ PARALLEL_UPDATES = 0
 # The messages that begin a session belong together if they are this close.
 SAME_START = timedelta(minutes=1)
 
-# Energy that falls below this share of what it was has started anew; what falls
-# less has been corrected.
+# Energy that falls below this share of what it was, and by more than this (kWh),
+# has started anew; what falls less has been corrected.
 RESTART_SHARE = 0.9
+CORRECTION_MAX = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,11 @@ class ZaptecLinkSensorDescription(
     """Describe a sensor of the link to an installation."""
 
     value_fn: Callable[[Link], StateType]
+
+
+def _has_restarted(before: float, energy: float) -> bool:
+    """Return whether energy has started anew, and was not just corrected."""
+    return energy < min(before * RESTART_SHARE, before - CORRECTION_MAX)
 
 
 def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
@@ -215,26 +223,33 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
         return self.entity_description.value_fn(self.state_of_charger)
 
 
-class ZaptecSessionEnergySensor(ZaptecSensor):
+class ZaptecSessionEnergySensor(ZaptecChargerEntity, RestoreSensor):
     """The energy of the present session, which starts anew with each.
 
     Statistics count it right only if the energy restarts and the time of the
-    reset moves in one state; the charger tells them in two messages.
+    reset moves in one state; the charger tells them in two messages. And that
+    time must be the same to the microsecond after a restart, while the cloud
+    tells it in two precisions.
     """
 
+    entity_description: ZaptecSensorDescription
     _attr_last_reset: datetime | None = None
     _session: object = None
     _energy: float | None = None
 
-    def __init__(
-        self,
-        coordinator: ZaptecCoordinator,
-        charger: Charger,
-        description: ZaptecSensorDescription,
-    ) -> None:
-        """Initialize the sensor."""
-        super().__init__(coordinator, charger, description)
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Go on with the session that was shown before the restart."""
+        await super().async_added_to_hass()
+        if (last := await self.async_get_last_state()) is not None:
+            self._attr_last_reset = dt_util.parse_datetime(
+                str(last.attributes.get(ATTR_LAST_RESET))
+            )
         self._follow_session()
+
+    @callback
+    def async_entity_id_changed(self, old_entity_id: str) -> None:
+        """Do nothing: nothing of ours hangs on the entity id."""
 
     @property
     @override
@@ -263,11 +278,11 @@ class ZaptecSessionEnergySensor(ZaptecSensor):
         started = state.timestamp(StateId.SESSION_IDENTIFIER)
         if not isinstance(energy, float) or told is None:
             self._energy = None
-        elif session and started and told < started - SAME_START:
+        elif energy and session and started and told < started - SAME_START:
             # Still that of the session before.
             self._energy = None
         else:
-            if self._energy is not None and energy < self._energy * RESTART_SHARE:
+            if self._energy is not None and _has_restarted(self._energy, energy):
                 self._attr_last_reset = told
             self._energy = energy
         if session and started and session != self._session:

@@ -117,7 +117,22 @@ async def test_one_failure_for_all(source: PasswordTokenSource, cloud: Cloud) ->
     assert cloud.counts[TOKEN] == 1
     with pytest.raises(ZaptecAuthenticationError):
         await source.token()
-    assert cloud.counts[TOKEN] == 2
+    assert cloud.counts[TOKEN] == 1
+
+
+async def test_a_refused_password_has_another_chance_later(
+    source: PasswordTokenSource, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal may have been the cloud's own fault."""
+    answer(cloud, WRONG, status=400)
+    with pytest.raises(ZaptecAuthenticationError):
+        await source.token()
+    monkeypatch.setattr(source, "_refused_until", 0.0)
+    cloud.handle("POST", TOKEN)
+    answer(cloud, {"access_token": "abc"})
+    assert await source.token() == "abc"
+    source.invalidate("abc")
+    assert await source.token() == "abc"
 
 
 async def test_invalid_token(source: PasswordTokenSource, cloud: Cloud) -> None:

@@ -240,7 +240,8 @@ async def test_an_expired_token_is_renewed(zaptec: ZaptecClient, cloud: Cloud) -
 
     cloud.handle("POST", WRITE)
     cloud.answer("POST", WRITE, status=401, text="")
-    with pytest.raises(ZaptecAuthenticationError):
+    # Not the account's fault, as the sign-in works.
+    with pytest.raises(ZaptecServerError):
         await write(zaptec)
     assert cloud.counts == {"/oauth/token": 3, WRITE: 4}
 
@@ -277,7 +278,7 @@ async def test_a_wrong_password_ends_a_request(
         await read(zaptec)
     with pytest.raises(ZaptecAuthenticationError):
         await write(zaptec)
-    assert cloud.counts == {"/oauth/token": 2}
+    assert cloud.counts == {"/oauth/token": 1}
 
 
 async def test_redirects_are_not_followed(zaptec: ZaptecClient, cloud: Cloud) -> None:
@@ -295,7 +296,7 @@ async def test_redirects_are_not_followed(zaptec: ZaptecClient, cloud: Cloud) ->
         ("2", 2.0),
         ("0.5", 0.5),
         ("-3", 0.0),
-        ("86400", 60.0),
+        ("86400", 3600.0),
         ("later", None),
         ("", None),
         (None, None),

@@ -21,6 +21,10 @@ TOKEN_ENDPOINT = "/oauth/token"
 # The vendor allows one request a second there (since December 2025).
 TOKEN_INTERVAL = 1.1
 
+# A password that was refused is not tried again for so long (seconds): what is
+# needed is another one, and too many failures may lock the account.
+REFUSAL_TIME = 3600.0
+
 # Seconds, for an answer that does not tell.
 DEFAULT_LIFETIME = 3600.0
 
@@ -94,6 +98,8 @@ class PasswordTokenSource(TokenSource):
         )
         self._token: str | None = None
         self._renew_at = 0.0
+        self._refused: ZaptecAuthenticationError | None = None
+        self._refused_until = 0.0
         self._login: asyncio.Task[str] | None = None
         self._waiting = 0
 
@@ -108,6 +114,8 @@ class PasswordTokenSource(TokenSource):
         """
         if self._token is not None and monotonic() < self._renew_at:
             return self._token
+        if self._refused and monotonic() < self._refused_until:
+            raise self._refused
         if self._login is None:
             self._login = asyncio.create_task(self._log_in(), name="zaptec login")
             self._login.add_done_callback(self._login_done)
@@ -157,7 +165,12 @@ class PasswordTokenSource(TokenSource):
                 },
             )
         if answer.status != HTTPStatus.OK:
-            raise _login_error(answer)
+            error = _login_error(answer)
+            if isinstance(error, ZaptecAuthenticationError):
+                self._refused = error
+                self._refused_until = monotonic() + REFUSAL_TIME
+            raise error
+        self._refused = None
         document = answer.document()
         if not isinstance(document, dict):
             raise ZaptecResponseError("The token is no JSON object")

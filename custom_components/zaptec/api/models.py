@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from .ocmf import read_meter
 from .tolerant import (
+    clean,
     log_once,
     parse_bool,
     parse_enum,
@@ -520,7 +521,10 @@ class Observation:
         if value is not None and not isinstance(value, (str, int, float)):
             raise ValueError(f"StateId {state_id} has no text as its value")
         return cls(
-            charger_id, state_id, timestamp, None if value is None else str(value)
+            charger_id,
+            state_id,
+            timestamp,
+            None if value is None else clean(str(value)),
         )
 
 

@@ -44,7 +44,7 @@ _LOGGER = logging.getLogger(__name__)
 # Seconds. Nothing in the library bounds any of these steps.
 OPEN_TIMEOUT = 30.0
 PROBE_TIMEOUT = 20.0
-CLOSE_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 3.0
 
 # How long silence is taken for peace (seconds).
 QUIET_PERIOD = 240.0
@@ -258,14 +258,16 @@ class Subscription:
         receiver, self._receiver = self._receiver, None
         client, self._client = self._client, None
         self._iterator = None
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                if receiver is not None:
-                    await receiver.close()
-                if client is not None:
-                    await client.close()
-        except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
-            _LOGGER.debug("A link was not closed in good order: %s", type(err).__name__)
+        for part in (receiver, _connection(receiver), client):
+            if part is None:
+                continue
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await part.close()
+            except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
+                _LOGGER.debug(
+                    "A link was not closed in good order: %s", type(err).__name__
+                )
 
     def _options(self) -> dict[str, Any]:
         """Return how to connect.
@@ -307,6 +309,16 @@ class Subscription:
             options["custom_endpoint_address"] = f"sb://{details.host}:{details.port}"
             options["transport_type"] = TransportType.Amqp
         return options
+
+
+def _connection(receiver: ServiceBusReceiver | None) -> Any:
+    """Return the socket of a link that was being opened.
+
+    The library forgets to close it when that is interrupted.
+    """
+    handler = getattr(receiver, "_handler", None)
+    connection = getattr(handler, "_connection", None)
+    return getattr(connection, "_transport", None)
 
 
 def _body(message: Any) -> bytes:

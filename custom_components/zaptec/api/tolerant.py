@@ -32,9 +32,14 @@ def log_once(message: str) -> None:
         _LOGGER.debug(message)
 
 
+def clean(text: str) -> str:
+    """Return a text without lone surrogates, which JSON can hold but UTF-8 can't."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def parse_text(value: object) -> str | None:
     """Return a text, None for an empty one or anything else."""
-    return value if isinstance(value, str) and value else None
+    return clean(value) if isinstance(value, str) and value else None
 
 
 def parse_bool(value: object) -> bool | None:

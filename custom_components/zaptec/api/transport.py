@@ -19,7 +19,6 @@ from weakref import WeakValueDictionary
 import aiohttp
 
 from .errors import (
-    ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
@@ -53,7 +52,10 @@ COMMAND_TIMEOUT = 15.0
 READ_RETRIES = 3
 BACKOFF_BASE = 0.5
 BACKOFF_MAX = 8.0
-RETRY_AFTER_MAX = 60.0
+RETRY_AFTER_MAX = 3600.0
+
+# A longer pause is the caller's to keep, who knows whether anybody waits.
+READ_PAUSE_MAX = 10.0
 
 # The largest answers, a page of a long history, are a tenth of this.
 ANSWER_SIZE_MAX = 8 * 1024 * 1024
@@ -506,7 +508,7 @@ class Transport:
                     raise
                 delay = _delay(err, failures)
                 if reads:
-                    if failures == READ_RETRIES:
+                    if failures == READ_RETRIES or delay > READ_PAUSE_MAX:
                         raise
                 elif loop.time() + delay >= deadline:
                     raise
@@ -526,7 +528,10 @@ class Transport:
                 answer = await send(token)
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 self._token_source.invalidate(token)
-                raise ZaptecAuthenticationError("The cloud refuses its own new token")
+                # The sign-in has just worked, so it is not the account's fault.
+                raise ZaptecServerError(
+                    "The cloud refuses its own new token", answer.status
+                )
         else:
             answer = await send(None)
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
