@@ -120,6 +120,21 @@ async def test_the_unexpected_is_logged(
     assert str(error) in caplog.text
 
 
+async def test_a_forgotten_dialog_is_in_nobodys_way(
+    hass: HomeAssistant, sim: Simulator
+) -> None:
+    """A person may reload the page after a typing error."""
+    for expected in (FlowResultType.FORM, FlowResultType.CREATE_ENTRY):
+        result = await hass.config_entries.flow.async_init(
+            DOMAIN, context={"source": SOURCE_USER}
+        )
+        password = "wrong" if expected is FlowResultType.FORM else DEMO_PASSWORD
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], {**ACCOUNT, CONF_PASSWORD: password}
+        )
+        assert result["type"] is expected
+
+
 async def test_an_account_is_set_up_once(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:

@@ -1,6 +1,7 @@
 """Set-up, unload, reload and removal, over real sockets."""
 
 import asyncio
+from dataclasses import replace
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, STATE_UNAVAILABLE
@@ -9,13 +10,21 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import StateId
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.faults import Fault
-from simulator.scenario import DEMO_USER
+from simulator.scenario import DEMO_USER, Scenario
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .conftest import (
+    EntityFinder,
+    TimeMachine,
+    add_entry,
+    set_up,
+    wait_until,
+    wait_until_live,
+)
 
 TRANSIENT: list[Fault] = [
     "reset",
@@ -23,6 +32,7 @@ TRANSIENT: list[Fault] = [
     "truncated",
     "malformed",
     "empty",
+    401,
     429,
     500,
     502,
@@ -176,3 +186,117 @@ async def test_removal_removes_devices_and_entities(
     assert not dr.async_entries_for_config_entry(device_registry, live_entry.entry_id)
     assert not er.async_entries_for_config_entry(entity_registry, live_entry.entry_id)
     await wait_until(lambda: sim.bus.connections == 0)
+
+
+async def test_a_refused_password_is_not_tried_again_and_again(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+) -> None:
+    """Too many failures might lock the account."""
+    sim.set_password(DEMO_USER, "another")
+    sim.rest.clear()
+    sim.bus.drop_connections()
+    await time_machine.travel(3500, step=15)
+    logins = [record for record in sim.rest.requests if record.path == "/oauth/token"]
+    assert len(logins) == 1
+    assert len(hass.config_entries.flow.async_progress()) == 1
+
+
+async def test_a_passing_401_is_no_password_problem(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The hourly look goes on, and nobody is asked for a password."""
+    sim.rest.fail("/api/(installation|chargers)$", fault=401)
+    await time_machine.travel(3700, step=15)
+    installation_id = next(iter(sim.installations))
+    sim.rest.heal()
+    await time_machine.travel(400, step=15)
+    assert not hass.config_entries.flow.async_progress()
+    assert live_entry.runtime_data.last_update_success
+    assert entities.state("number", installation_id, "available_current") != (
+        STATE_UNAVAILABLE
+    )
+
+
+async def test_an_incomplete_list_after_a_restart_deletes_nothing(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """Devices go when they have been missing for an hour."""
+    entry_id = live_entry.entry_id
+    assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
+    roles = dict(sim.accounts[DEMO_USER].roles)
+    sim.accounts[DEMO_USER].roles.clear()
+    await hass.config_entries.async_reload(entry_id)
+    assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
+    await live_entry.runtime_data.async_refresh()
+    assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
+    await time_machine.travel(3700, step=15)
+    assert not dr.async_entries_for_config_entry(device_registry, entry_id)
+
+    sim.accounts[DEMO_USER].roles.update(roles)
+    await time_machine.travel(3700, step=15)
+    await wait_until_live(hass, live_entry)
+    assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
+
+
+async def test_a_write_under_way_at_unload_leaves_no_timer(
+    hass: HomeAssistant,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+) -> None:
+    """Its confirmation is nobody's business any more."""
+    coordinator = live_entry.runtime_data
+    charger_id = next(iter(sim.chargers))
+    release = asyncio.Event()
+
+    async def write() -> None:
+        await release.wait()
+
+    task = hass.async_create_task(
+        coordinator.async_write(charger_id, StateId.CHARGER_MAX_CURRENT, write())
+    )
+    await asyncio.sleep(0)
+    assert await hass.config_entries.async_unload(live_entry.entry_id)
+    release.set()
+    await task
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(2)], ids=["shared installation"])
+async def test_two_accounts_that_see_the_same_installation(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """One of them has it, with its only subscription; the other takes it over."""
+    first = sim.accounts[DEMO_USER]
+    sim.accounts["partner@example.com"] = replace(
+        first, user_name="partner@example.com", roles=dict(first.roles)
+    )
+    second = add_entry(hass, sim, "partner@example.com")
+    await set_up(hass, second)
+    assert second.state is ConfigEntryState.LOADED
+    assert not second.runtime_data.data.chargers
+    topic = next(iter(sim.installations.values())).topic
+    assert sim.bus.consumers(topic) == 1
+
+    await hass.config_entries.async_remove(live_entry.entry_id)
+    await wait_until(lambda: len(second.runtime_data.data.chargers) == 2)
+    await wait_until_live(hass, second)
+    assert sim.bus.consumers(topic) == 1
+    charger = next(iter(sim.chargers.values()))
+    charger.plug_in(Car())
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
+    )

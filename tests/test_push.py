@@ -2,7 +2,12 @@
 
 from datetime import timedelta
 import json
+from unittest.mock import patch
 
+from homeassistant.components.homeassistant import (
+    DOMAIN as HOMEASSISTANT_DOMAIN,
+    SERVICE_UPDATE_ENTITY,
+)
 from homeassistant.components.number import (
     ATTR_VALUE,
     DOMAIN as NUMBER_DOMAIN,
@@ -10,9 +15,13 @@ from homeassistant.components.number import (
 )
 from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import ZaptecClient, ZaptecRejectedError
+from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.nbfx import encode
@@ -362,3 +371,180 @@ async def test_an_unconfirmed_write_is_read_once(
         f"/api/chargers/{charger.id}/update",
         f"/api/chargers/{charger.id}/state",
     ]
+
+
+async def test_a_missing_subscription_leaves_polled_chargers_available(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The details fail for ever where none is provisioned; /state does not."""
+    sim.rest.fail("messagingConnectionDetails$", fault=500)
+    await set_up(hass, entry)
+    await wait_until(lambda: entry.runtime_data.reader.has_read(charger.id))
+    seen: set[str] = set()
+    await time_machine.travel(
+        1800,
+        step=15,
+        check=lambda: seen.add(
+            entities.state("sensor", charger.id, "charger_operation_mode")
+        ),
+    )
+    assert seen == {"disconnected"}
+    assert (
+        entities.state("sensor", charger.installation.id, "push_status")
+        == "disconnected"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(526, "not_permitted"), (527, "not_permitted"), (505, "disconnected")],
+)
+async def test_a_subscription_that_is_not_to_be_had(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    code: int,
+    status: str,
+) -> None:
+    """The cloud's own code tells whether trying again has a point."""
+    with patch.object(
+        ZaptecClient,
+        "connection_details",
+        side_effect=ZaptecRejectedError(code, "not here"),
+    ):
+        await set_up(hass, entry)
+        await entities.wait_for(
+            "sensor", charger.installation.id, "push_status", status
+        )
+
+
+async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link that is up again knows nothing of the time before."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    await sim.bus.cut()
+    await sim.rest.cut()
+    await time_machine.travel(60)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
+    )
+    charger.unplug()
+    await time_machine.travel(400, step=10)
+    sim.rest.fail("/state$", fault=500)
+    await sim.rest.restore()
+    await sim.bus.restore()
+    await time_machine.travel(120, step=10)
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "connected"
+    )
+    assert (
+        entities.state("sensor", charger.id, "charger_operation_mode")
+        == STATE_UNAVAILABLE
+    )
+    sim.rest.heal()
+    await time_machine.travel(90, step=10)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+
+
+async def test_a_clock_that_is_ahead_freezes_nothing(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    time_machine: TimeMachine,
+) -> None:
+    """What comes later counts, whatever time the one before claimed."""
+    body = message(charger, 513, "7000", Timestamp="2031-01-01T00:00:00Z")
+    sim.bus.publish(charger.installation.topic, body)
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "7000.0")
+    await time_machine.travel(10)
+    charger.observe(513, 1.0)
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "1.0")
+
+
+async def test_asking_for_an_update_costs_the_cloud_nothing(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """There is nothing to fetch."""
+    await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
+    sim.rest.clear()
+    await hass.services.async_call(
+        HOMEASSISTANT_DOMAIN,
+        SERVICE_UPDATE_ENTITY,
+        {
+            ATTR_ENTITY_ID: [
+                entities.id("sensor", charger.id, "charger_operation_mode"),
+                entities.id("number", charger.installation.id, "available_current"),
+            ]
+        },
+        blocking=True,
+    )
+    await hass.async_block_till_done()
+    assert not sim.rest.requests
+
+
+async def test_a_cached_snapshot_is_no_confirmation(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It repeats what was there before the write."""
+    number = entities.id("number", charger.id, "charger_max_current")
+    coordinator = live_entry.runtime_data
+    monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
+    before = await coordinator.client.charger_state(charger.id)
+    await hass.services.async_call(
+        NUMBER_DOMAIN,
+        SERVICE_SET_VALUE,
+        {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
+        blocking=True,
+    )
+    coordinator.apply(before)
+    await time_machine.travel(40)
+    await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
+
+
+async def test_lone_surrogates_reach_no_registry(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """Home Assistant could not save them, nor anything beside them."""
+    sim.bus.publish(charger.installation.topic, message(charger, 911, "9.9\ud800"))
+
+    def version() -> str | None:
+        device = device_registry.async_get_device_by_identifier(
+            (DOMAIN, charger.id), live_entry.entry_id
+        )
+        assert device
+        return device.sw_version
+
+    await wait_until(lambda: version() == "9.9?", version)

@@ -123,6 +123,48 @@ async def test_the_energy_and_its_reset_move_in_one_state(
     assert first_reset not in resets
 
 
+async def test_a_reload_in_mid_session_does_not_move_its_start(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """To the microsecond: else statistics count the session's energy again."""
+    entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
+    charger.plug_in(Car())
+    await time_machine.travel(300)
+    before = hass.states.get(entity_id)
+    assert before
+    assert before.attributes[ATTR_LAST_RESET]
+
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(60)
+    after = hass.states.get(entity_id)
+    assert after
+    assert float(after.state) >= float(before.state)
+    assert after.attributes[ATTR_LAST_RESET] == before.attributes[ATTR_LAST_RESET]
+
+
+async def test_a_session_that_has_not_begun_to_charge_shows_none(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Nothing charged before, nothing yet: that is 0, not unknown."""
+    charger.observe(553, 0.0)
+    await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "0.0")
+    await time_machine.travel(600)
+    charger.observe(721, "0d6f3c50-0000-4000-8000-000000000003")
+    charger.observe(553, 0.0)
+    charger.observe(513, 3.0)
+    await entities.wait_for("sensor", charger.id, "total_charge_power", "3.0")
+    assert entities.state("sensor", charger.id, SESSION_ENERGY) == "0.0"
+
+
 async def test_the_meter_starts_where_it_was(
     hass: HomeAssistant,
     sim: Simulator,
