@@ -14,6 +14,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
+from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
@@ -37,8 +38,14 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-async def clocks() -> AsyncGenerator[TickingDateTimeFactory]:
+async def clocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncGenerator[TickingDateTimeFactory]:
     """Let all clocks of this process jump: the wall's, the loop's, the library's."""
+    # What takes milliseconds may begin before a jump and end after it.
+    servicebus = "custom_components.zaptec.api.servicebus"
+    monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 600.0)
+    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", 600.0)
     # To the loop a jump looks like a callback that took long.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
@@ -132,6 +139,12 @@ async def sim(
         assert simulator.rest.forbidden == []
         assert "Unexpected error while updating" not in caplog.text
         assert "Unexpected error in the push" not in caplog.text
+
+
+@pytest.fixture
+def charger(sim: Simulator) -> Charger:
+    """Return the first charger."""
+    return next(iter(sim.chargers.values()))
 
 
 @pytest.fixture

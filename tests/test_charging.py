@@ -61,12 +61,6 @@ INSTALLATION_ENTITIES = {
 LISTS = {("GET", "/api/installation"), ("GET", "/api/chargers")}
 
 
-@pytest.fixture
-def charger(sim: Simulator) -> Charger:
-    """Return the first charger."""
-    return next(iter(sim.chargers.values()))
-
-
 def requests(sim: Simulator) -> Counter[tuple[str, str]]:
     """Return what was asked of the cloud since the last look."""
     counted = Counter((record.method, record.path) for record in sim.rest.requests)

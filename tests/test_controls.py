@@ -21,12 +21,6 @@ from .conftest import EntityFinder
 CONTROLS = ["switch", "charger number", "installation number"]
 
 
-@pytest.fixture
-def charger(sim: Simulator) -> Charger:
-    """Return the first charger."""
-    return next(iter(sim.chargers.values()))
-
-
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a command up sooner, and repeat it without a pause."""

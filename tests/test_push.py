@@ -38,12 +38,6 @@ from .conftest import (
 )
 
 
-@pytest.fixture
-def charger(sim: Simulator) -> Charger:
-    """Return the first charger."""
-    return next(iter(sim.chargers.values()))
-
-
 def message(
     charger: Charger,
     state_id: int,

@@ -29,12 +29,6 @@ SESSION_ENERGY = "total_charge_power_session"
 METER = "signed_meter_value_kwh"
 
 
-@pytest.fixture
-def charger(sim: Simulator) -> Charger:
-    """Return the first charger."""
-    return next(iter(sim.chargers.values()))
-
-
 async def test_each_session_begins_anew(
     hass: HomeAssistant,
     time_machine: TimeMachine,

@@ -116,28 +116,12 @@ class Account:
             if charger.installation_id
         }
 
-    def where(self, condition: Callable[[str], bool]) -> Account:
-        """Return the part of the account whose ids meet a condition.
-
-        A charger goes with its installation.
-        """
-        return Account(
-            {key: item for key, item in self.installations.items() if condition(key)},
-            {
-                key: item
-                for key, item in self.chargers.items()
-                if condition(key) and condition(item.installation_id or key)
-            },
-        )
-
 
 @dataclass(slots=True)
 class Link:
     """How the state of an installation's chargers reaches us."""
 
     status: PushStatus = PushStatus.CONNECTING
-    # Whether the latest request for this installation got an answer.
-    cloud_answers: bool = True
 
 
 class ChargerState:
@@ -146,10 +130,9 @@ class ChargerState:
     def __init__(self, charger: Charger) -> None:
         """Initialize the state of a charger that has not told anything yet."""
         self.family = charger.family
-        # Whether the latest reading over REST succeeded.
+        # Whether the cloud could be asked, the last time it was tried.
         self.readable = True
-        # Whether nothing was missed: read since the link came up, or before it
-        # was lost, with the cloud in reach all the time.
+        # Whether nothing was missed before the link came up, or it was read since.
         self.complete = True
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
@@ -251,6 +234,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._unknown_chargers: set[str] = set()
         # When a device was first missing, by id (monotonic seconds).
         self._missed: dict[str, float] = {}
+        self._told_of_claims = False
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
 
     @override
@@ -297,9 +281,27 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             )
             for device_id in (*other.data.installation_ids, *other.data.chargers)
         }
-        if shared := claimed & (found.chargers.keys() | found.installations.keys()):
-            LOGGER.debug("%d devices belong to another account's entry", len(shared))
-        return found.where(lambda device_id: device_id not in claimed)
+        left = Account(
+            {
+                installation.id: installation
+                for installation in found.installations.values()
+                if installation.id not in claimed
+            },
+            {
+                charger.id: charger
+                for charger in found.chargers.values()
+                if not claimed & {charger.id, charger.installation_id}
+            },
+        )
+        if left != found and not self._told_of_claims:
+            self._told_of_claims = True
+            LOGGER.info(
+                "Another Zaptec account has already set up %d of the %d chargers of %s",
+                len(found.chargers) - len(left.chargers),
+                len(found.chargers),
+                self.config_entry.title,
+            )
+        return left
 
     def _keep_missed(self, found: Account) -> Account:
         """Return what was found, with what has not been missing for long.
@@ -314,12 +316,26 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self._missed.pop(device_id, None)
         for device_id in known - present:
             self._missed.setdefault(device_id, now)
-        spared = self.data.where(
-            lambda device_id: device_id not in present and not self._is_gone(device_id)
-        )
+        spared = {
+            device_id for device_id in known - present if not self._is_gone(device_id)
+        }
         return Account(
-            {**spared.installations, **found.installations},
-            {**spared.chargers, **found.chargers},
+            {
+                **{
+                    key: item
+                    for key, item in self.data.installations.items()
+                    if key in spared
+                },
+                **found.installations,
+            },
+            {
+                **{
+                    key: item
+                    for key, item in self.data.chargers.items()
+                    if key in spared
+                },
+                **found.chargers,
+            },
         )
 
     def _is_gone(self, device_id: str) -> bool:
@@ -425,7 +441,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         state = self.states[charger_id]
         if link.status is PushStatus.CONNECTED:
             return state.complete
-        return link.cloud_answers and state.readable
+        return state.readable
 
     @callback
     @override
@@ -504,46 +520,39 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             registry.async_update_device(device.id, sw_version=str(version))
 
     @callback
-    def set_link(
-        self,
-        installation_id: str,
-        *,
-        status: PushStatus | None = None,
-        cloud_answers: bool | None = None,
-    ) -> None:
-        """Note how the link of an installation is, and act on a change."""
-        if (link := self.links.get(installation_id)) is None:
+    def set_link_status(self, installation_id: str, status: PushStatus) -> None:
+        """Note how a link is; read all chargers when it is up, else poll them."""
+        link = self.links.get(installation_id)
+        if link is None or status is link.status:
             return
-        before = replace(link)
-        fresh = [
-            charger_id
-            for charger_id, charger in self.data.chargers.items()
-            if charger.installation_id == installation_id and self.is_fresh(charger_id)
-        ]
-        if status is not None:
-            link.status = status
-        if cloud_answers is not None:
-            link.cloud_answers = cloud_answers
-        if link == before:
-            return
-        if link.status is not before.status:
-            self._plan_readings(installation_id, link, fresh)
-        self._announce([installation_id])
-
-    @callback
-    def _plan_readings(
-        self, installation_id: str, link: Link, fresh: list[str]
-    ) -> None:
-        """Read all chargers now that push is there, or poll while it is not."""
-        for charger in self.data.chargers.values():
-            if charger.installation_id != installation_id:
-                continue
+        chargers = self._chargers_of(installation_id)
+        fresh = {charger.id for charger in chargers if self.is_fresh(charger.id)}
+        link.status = status
+        for charger in chargers:
             self.states[charger.id].complete = charger.id in fresh
             first = not self.reader.has_read(charger.id)
-            if link.status is PushStatus.CONNECTED or first:
+            if status is PushStatus.CONNECTED or first:
                 self.reader.read(charger.id, first=first)
             else:
                 self._poll(charger.id)
+        self._announce([installation_id])
+
+    @callback
+    def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
+        """Note whether the cloud answers; what it did not confirm may be outdated."""
+        for charger in self._chargers_of(installation_id):
+            if not reached:
+                self._set_readable(charger.id, readable=False)
+            elif not self.states[charger.id].readable:
+                self.reader.poll(charger.id, 0)
+
+    def _chargers_of(self, installation_id: str) -> list[Charger]:
+        """Return the chargers of an installation."""
+        return [
+            charger
+            for charger in self.data.chargers.values()
+            if charger.installation_id == installation_id
+        ]
 
     @callback
     def _poll(self, charger_id: str) -> None:
@@ -560,7 +569,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if (charger := self.data.chargers.get(charger_id)) is None:
             return
         self._set_readable(charger_id, readable=True)
-        self.set_link(charger.installation_id or "", cloud_answers=True)
         self.apply(observations)
         if self.link(charger).status is not PushStatus.CONNECTED:
             self._poll(charger_id)
@@ -649,7 +657,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     async def async_shutdown(self) -> None:
         """Cancel what is still to come, and leave the devices to other accounts."""
         await super().async_shutdown()
+        while self._pending_confirmations:
+            self._pending_confirmations.pop()()
         self.data = Account()
+        if self.hass.is_stopping:
+            return
         for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
             if entry is not self.config_entry:
                 entry.async_create_background_task(
@@ -657,5 +669,3 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     entry.runtime_data.async_request_refresh(),
                     name=f"{DOMAIN} discovery",
                 )
-        while self._pending_confirmations:
-            self._pending_confirmations.pop()()

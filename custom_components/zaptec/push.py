@@ -127,9 +127,9 @@ class Push:
         try:
             details = await client.connection_details(installation_id)
         except ZaptecConnectionError:
-            self._coordinator.set_link(installation_id, cloud_answers=False)
+            self._coordinator.set_cloud_reached(installation_id, reached=False)
             raise
-        self._coordinator.set_link(installation_id, cloud_answers=True)
+        self._coordinator.set_cloud_reached(installation_id, reached=True)
         return Subscription(
             details,
             ssl_context=self._ssl_context,
@@ -163,4 +163,4 @@ class Push:
             )
         elif status is PushStatus.DISCONNECTED:
             LOGGER.info("Push is lost for installation %s: %s", installation_id, reason)
-        self._coordinator.set_link(installation_id, status=status)
+        self._coordinator.set_link_status(installation_id, status)

@@ -88,7 +88,11 @@ class StateReader:
     def _schedule(self, charger_id: str, reading: _Reading) -> None:
         """Plan a reading, unless there is an earlier one."""
         planned = self._readings.get(charger_id)
-        if planned is None or reading.due < planned.due:
+        if (
+            planned is None
+            or reading.due < planned.due
+            or (planned.poll and not reading.poll)
+        ):
             self._readings[charger_id] = reading
             self._wake.set()
 
