@@ -288,6 +288,7 @@ async def test_two_accounts_that_see_the_same_installation(
     await set_up(hass, second)
     assert second.state is ConfigEntryState.LOADED
     assert not second.runtime_data.data.chargers
+    assert not second.runtime_data.links
     topic = next(iter(sim.installations.values())).topic
     assert sim.bus.consumers(topic) == 1
 

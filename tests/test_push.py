@@ -20,7 +20,12 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.api import ZaptecClient, ZaptecRejectedError
+from custom_components.zaptec.api import (
+    Observation,
+    StateId,
+    ZaptecClient,
+    ZaptecRejectedError,
+)
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
@@ -70,8 +75,14 @@ async def test_a_cut_of_20_s_loses_nothing(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Within 5 s of its return states are right; push_status told the truth."""
+    # Whatever chance decides: the longest pauses.
+    monkeypatch.setattr(
+        "custom_components.zaptec.push.random.uniform",
+        lambda shortest, longest: longest,
+    )
     charger.plug_in(Car())
     await time_machine.travel(120)
     await entities.wait_for(
@@ -94,7 +105,7 @@ async def test_a_cut_of_20_s_loses_nothing(
 
     await sim.bus.restore()
     await time_machine.travel(4, step=1)
-    await entities.wait_for("sensor", installation_id, "push_status", "connected")
+    assert entities.state("sensor", installation_id, "push_status") == "connected"
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "disconnected"
     )
@@ -276,6 +287,28 @@ async def test_an_unknown_charger_is_looked_up_once(
         "/api/installation",
         "/api/chargers",
     ]
+
+
+async def test_strangers_cannot_flood_the_cloud_with_look_ups(
+    hass: HomeAssistant,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """After so many of them nobody is looked up any more."""
+    coordinator = live_entry.runtime_data
+    with patch.object(coordinator, "async_request_refresh") as look_up:
+        coordinator.apply(
+            Observation(
+                f"11111111-2222-3333-4444-{number:012d}",
+                StateId.PULSE,
+                charger.clock.now(),
+                None,
+            )
+            for number in range(150)
+        )
+        await hass.async_block_till_done(wait_background_tasks=False)
+        await wait_until(lambda: look_up.call_count >= 100)
+    assert look_up.call_count == 100
 
 
 async def test_a_new_charger_appears_and_a_removed_one_goes(

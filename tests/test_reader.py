@@ -1,0 +1,115 @@
+"""The queue of charger readings, and its pace."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from custom_components.zaptec import reader as reader_module
+from custom_components.zaptec.api import Priority, ZaptecConnectionError
+from custom_components.zaptec.reader import StateReader
+
+
+class Cloud:
+    """Notes when each charger was read."""
+
+    def __init__(self) -> None:
+        """Initialize the cloud."""
+        self.readings: list[tuple[str, float, Priority]] = []
+        self.client = Mock()
+        self.client.charger_state = AsyncMock(side_effect=self._read)
+        self.on_state = Mock()
+        self.on_failure = Mock()
+        self.error: Exception | None = None
+        self.reader = StateReader(
+            self.client, on_state=self.on_state, on_failure=self.on_failure
+        )
+
+    async def _read(self, charger_id: str, *, priority: Priority) -> list[object]:
+        self.readings.append((charger_id, asyncio.get_running_loop().time(), priority))
+        if self.error:
+            raise self.error
+        return []
+
+    async def count(self, number: int) -> None:
+        """Wait for so many readings."""
+        async with asyncio.timeout(10):
+            while len(self.readings) < number:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def cloud(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Cloud]:
+    """Return a cloud whose reader runs, quicker than it would."""
+    monkeypatch.setattr(reader_module, "CACHE_TIME", 0.2)
+    monkeypatch.setattr(reader_module, "POLL_SPACING", 0.1)
+    cloud = Cloud()
+    task = asyncio.create_task(cloud.reader.run())
+    yield cloud
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_second_reading_waits_for_the_cloud_to_forget(cloud: Cloud) -> None:
+    """What comes out of its cache may be older than what was read before."""
+    cloud.reader.read("a", first=True)
+    await cloud.count(1)
+    cloud.reader.read("a")
+    await cloud.count(2)
+    (_, first, urgent), (_, second, background) = cloud.readings
+    assert second - first >= 0.2
+    assert (urgent, background) == (Priority.FIRST_STATE, Priority.BACKGROUND)
+    assert cloud.on_state.call_count == 2
+
+
+async def test_polls_are_spread(cloud: Cloud) -> None:
+    """However many chargers are polled, one at a time is asked for."""
+    for charger_id in "abc":
+        cloud.reader.poll(charger_id, 0)
+    await cloud.count(3)
+    moments = [moment for _, moment, _ in cloud.readings]
+    assert moments[1] - moments[0] >= 0.099
+    assert moments[2] - moments[1] >= 0.099
+
+
+async def test_a_wanted_reading_does_not_wait_for_a_poll(cloud: Cloud) -> None:
+    """The reading after a reconnect takes the place of the planned poll."""
+    cloud.reader.poll("a", 3600)
+    cloud.reader.read("a")
+    await cloud.count(1)
+    # And a poll does not delay it.
+    cloud.reader.read("b")
+    cloud.reader.poll("b", 3600)
+    await cloud.count(2)
+
+
+async def test_a_forgotten_charger_is_not_read(cloud: Cloud) -> None:
+    """It is gone from the account."""
+    cloud.reader.poll("a", 0.05)
+    cloud.reader.forget("a")
+    cloud.reader.read("b")
+    await cloud.count(1)
+    await asyncio.sleep(0.1)
+    assert [charger_id for charger_id, *_ in cloud.readings] == ["b"]
+
+
+async def test_failures_are_told_and_faults_end_nothing(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a cloud out of reach nor a mistake of ours stops the queue."""
+    cloud.error = ZaptecConnectionError("gone")
+    cloud.reader.read("a")
+    await cloud.count(1)
+    async with asyncio.timeout(1):
+        while not cloud.on_failure.called:
+            await asyncio.sleep(0)
+    assert not cloud.reader.has_read("a")
+
+    cloud.error = RuntimeError("a mistake")
+    cloud.reader.read("b")
+    await cloud.count(2)
+    cloud.error = None
+    cloud.reader.read("c")
+    await cloud.count(3)
+    assert "Unexpected error while reading a charger" in caplog.text
