@@ -27,6 +27,7 @@ from custom_components.zaptec.api import (
     ZaptecRejectedError,
 )
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.push import Push
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.nbfx import encode
@@ -112,6 +113,18 @@ async def test_a_cut_of_20_s_loses_nothing(
     await entities.wait_for("sensor", charger.id, "total_charge_power", "0.0")
     assert caplog.text.count("Push is lost") == 1
     assert caplog.text.count("Push is back") == 1
+
+
+@pytest.mark.parametrize(
+    ("outage", "longest"),
+    [(0.0, 1.0), (5.0, 1.0), (20.0, 4.0), (600.0, 120.0), (86400.0, 300.0)],
+)
+def test_a_pause_grows_with_the_outage(outage: float, longest: float) -> None:
+    """A fifth of it, with jitter, and 5 minutes at most."""
+    pauses = [Push._pause(outage) for _ in range(200)]
+    assert max(pauses) <= longest
+    assert min(pauses) >= longest / 2
+    assert len(set(pauses)) > 1
 
 
 async def test_what_expired_during_a_long_cut_is_read(
