@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+import gc
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, STATE_UNAVAILABLE
@@ -301,3 +302,18 @@ async def test_two_accounts_that_see_the_same_installation(
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_requesting"
     )
+
+
+async def test_unload_while_a_link_is_being_opened_closes_it(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """The library forgets the socket of a link whose opening is interrupted."""
+    sim.bus.stall_sasl = True
+    await set_up(hass, entry)
+    await wait_until(lambda: sim.bus.connections == 1)
+    gc.disable()
+    try:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        await wait_until(lambda: sim.bus.connections == 0)
+    finally:
+        gc.enable()

@@ -11,19 +11,20 @@ from homeassistant.core import (
     State,
     callback,
 )
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     mock_restore_cache_with_extra_data,
 )
 
+from custom_components.zaptec.api import Charger as ZaptecCharger, Family
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, set_up, wait_until_live
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
 
 SESSION_ENERGY = "total_charge_power_session"
 METER = "signed_meter_value_kwh"
@@ -212,3 +213,49 @@ async def test_the_meter_never_falls(
     charger.observe(513, 7.0)
     await entities.wait_for("sensor", charger.id, "total_charge_power", "7.0")
     assert entities.state("sensor", charger.id, METER) == (shown or before)
+
+
+async def test_a_device_of_another_kind_gets_what_it_tells(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    device_registry: dr.DeviceRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its entities appear with their first values, also those of a newcomer."""
+    monkeypatch.setattr(ZaptecCharger, "family", Family.OTHER)
+    del charger.observations[513]
+
+    def keys(charger: Charger) -> set[str]:
+        return {
+            entity.unique_id.removeprefix(f"{charger.id}_")
+            for entity in er.async_entries_for_config_entry(
+                entity_registry, entry.entry_id
+            )
+            if entity.unique_id.startswith(charger.id)
+        }
+
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert METER in keys(charger)
+    assert "total_charge_power" not in keys(charger)
+    charger.observe(513, 5.0)
+    await wait_until(lambda: "total_charge_power" in keys(charger))
+
+    newcomer = sim.add_charger(
+        charger.installation.id, serial="ZAP000778", name="Newcomer"
+    )
+    newcomer.observe(513, 6.0)
+    await wait_until(lambda: METER in keys(newcomer))
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, newcomer.id), entry.entry_id
+    )
+    assert device
+    assert all(
+        entity.device_id == device.id
+        for entity in er.async_entries_for_config_entry(entity_registry, entry.entry_id)
+        if entity.unique_id.startswith(newcomer.id)
+    )
+    assert await hass.config_entries.async_unload(entry.entry_id)

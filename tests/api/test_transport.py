@@ -492,3 +492,14 @@ def test_servers_are_local(cloud: Cloud) -> None:
     """No test leaves this machine."""
     assert isinstance(cloud.server, TestServer)
     assert cloud.url.startswith("http://127.0.0.1:")
+
+
+async def test_a_long_pause_is_left_to_the_caller(
+    zaptec: ZaptecClient, cloud: Cloud
+) -> None:
+    """Home Assistant's start is not to be held up by a cloud that asks for a minute."""
+    cloud.answer("GET", READ, status=429, headers={"Retry-After": "60"})
+    with pytest.raises(ZaptecBusyError) as raised:
+        await read(zaptec)
+    assert raised.value.retry_after == 60
+    assert cloud.counts[READ] == 1

@@ -151,6 +151,7 @@ class Subscription:
 
         """
         options = self._options()
+        socket: Any = None
         try:
             async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
                 self._client = ServiceBusClient.from_connection_string(**options)
@@ -163,9 +164,17 @@ class Subscription:
                     prefetch_count=PREFETCH,
                     max_wait_time=self._quiet_period,
                 )
-                await self._receiver.__aenter__()
+                opening = asyncio.ensure_future(self._receiver.__aenter__())
+                try:
+                    await asyncio.shield(opening)
+                finally:
+                    # An interrupted opening forgets its socket, so it is noted
+                    # before the library knows of the interruption.
+                    socket = _socket(self._receiver)
+                    opening.cancel()
+                    await asyncio.wait([opening], timeout=CLOSE_TIMEOUT)
         except BaseException:
-            await self._close()
+            await self._close(socket)
             raise
         return self
 
@@ -253,12 +262,12 @@ class Subscription:
                 "Skipping a message that can't be understood (%s): %s", step, reason
             )
 
-    async def _close(self) -> None:
+    async def _close(self, socket: Any = None) -> None:
         """Close the link, whatever state it is in."""
         receiver, self._receiver = self._receiver, None
         client, self._client = self._client, None
         self._iterator = None
-        for part in (receiver, _connection(receiver), client):
+        for part in (receiver, socket, client):
             if part is None:
                 continue
             try:
@@ -311,11 +320,8 @@ class Subscription:
         return options
 
 
-def _connection(receiver: ServiceBusReceiver | None) -> Any:
-    """Return the socket of a link that was being opened.
-
-    The library forgets to close it when that is interrupted.
-    """
+def _socket(receiver: ServiceBusReceiver) -> Any:
+    """Return the socket of a link, which the library does not show."""
     handler = getattr(receiver, "_handler", None)
     connection = getattr(handler, "_connection", None)
     return getattr(connection, "_transport", None)
