@@ -2,14 +2,38 @@
 
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv, issue_registry as ir
+from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
 
 from .api import prepare
+from .available_current import AvailableCurrents, wish_store
 from .const import DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator, async_create_client
 from .push import Push
+from .services import async_setup_services
+from .takeover import (
+    async_remove_not_offered,
+    async_take_over_options,
+    removed_issue_id,
+)
 
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SENSOR, Platform.SWITCH]
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.NUMBER,
+    Platform.SENSOR,
+    Platform.SWITCH,
+    Platform.UPDATE,
+]
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Set up the actions, which serve all accounts."""
+    async_setup_services(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
@@ -21,6 +45,11 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     # not both take the same devices.
     coordinator = entry.runtime_data = ZaptecCoordinator(hass, entry, client)
     await coordinator.async_config_entry_first_refresh()
+    async_remove_not_offered(hass, entry)
+
+    coordinator.available_currents = AvailableCurrents(coordinator)
+    entry.async_on_unload(coordinator.available_currents.stop)
+    await coordinator.available_currents.async_load()
 
     # The bus library looks at the machine when it is first used, which blocks.
     await hass.async_add_executor_job(prepare)
@@ -36,3 +65,18 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
 async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
     """Unload an account."""
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
+    """Leave nothing of an account behind."""
+    ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
+    await wish_store(hass, entry).async_remove()
+
+
+async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
+    """Take over an entry that custom-components/zaptec made (1.1)."""
+    if entry.version > 1:
+        return False
+    if entry.minor_version < 2:
+        async_take_over_options(hass, entry)
+    return True

@@ -1,8 +1,9 @@
-"""Binary sensors of Zaptec chargers."""
+"""Binary sensors of Zaptec installations and chargers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import override
+from datetime import UTC
+from typing import Any, override
 
 from homeassistant.components.binary_sensor import (
     BinarySensorDeviceClass,
@@ -13,49 +14,91 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .api import OperationMode, StateId
-from .coordinator import ChargerState, ZaptecConfigEntry
+from .api import Charger, Installation, OperationMode, StateId
+from .charger_state import ChargerState
+from .commands import has_car
+from .coordinator import ZaptecConfigEntry
 from .entity import (
+    BARE_KEY,
+    CHARGERS,
     ZaptecChargerDescription,
     ZaptecChargerEntity,
+    ZaptecInstallationDescription,
+    ZaptecInstallationEntity,
     async_add_charger_entities,
+    async_add_installation_entities,
 )
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0
-
-MODES_WITH_CAR = {
-    OperationMode.CONNECTED_REQUESTING,
-    OperationMode.CONNECTED_CHARGING,
-    OperationMode.CONNECTED_FINISHED,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecBinarySensorDescription(
     ZaptecChargerDescription, BinarySensorEntityDescription
 ):
-    """Describe a binary sensor of a charger."""
+    """Describe a binary sensor of what a charger tells."""
 
     is_on_fn: Callable[[ChargerState], bool | None]
 
 
-def _is_online(state: ChargerState) -> bool | None:
-    """Return whether the charger is connected to the cloud."""
-    online = state.value(StateId.IS_ONLINE)
-    return online if isinstance(online, bool) else None
+@dataclass(frozen=True, kw_only=True)
+class ZaptecListedBinarySensorDescription(
+    ZaptecChargerDescription, BinarySensorEntityDescription
+):
+    """Describe a binary sensor of what the hourly list tells of a charger."""
+
+    is_on_fn: Callable[[Charger], bool | None]
+    attributes_fn: Callable[[Charger], Mapping[str, Any]]
 
 
-def _mode_is_in(modes: set[OperationMode]) -> Callable[[ChargerState], bool | None]:
-    """Return whether the charger is in one of these modes, if it is known."""
+@dataclass(frozen=True, kw_only=True)
+class ZaptecInstallationBinarySensorDescription(
+    ZaptecInstallationDescription, BinarySensorEntityDescription
+):
+    """Describe a binary sensor of an installation."""
 
-    def is_in(state: ChargerState) -> bool | None:
-        mode = state.value(StateId.CHARGER_OPERATION_MODE)
-        if not isinstance(mode, OperationMode) or mode is OperationMode.UNKNOWN:
-            return None
-        return mode in modes
+    is_on_fn: Callable[[Installation], bool | None]
+    attributes_fn: Callable[[Installation], Mapping[str, Any]] | None = None
 
-    return is_in
+
+def _flag(state_id: StateId) -> Callable[[ChargerState], bool | None]:
+    """Return the value of a StateId that tells yes or no."""
+
+    def value(state: ChargerState) -> bool | None:
+        held = state.value(state_id)
+        return held if isinstance(held, bool) else None
+
+    return value
+
+
+def _is_charging(state: ChargerState) -> bool | None:
+    """Return whether a car is being charged."""
+    if has_car(state) is None:
+        return None
+    mode = state.value(StateId.CHARGER_OPERATION_MODE)
+    return mode is OperationMode.CONNECTED_CHARGING
+
+
+def _is_unlocked(state: ChargerState) -> bool | None:
+    """Return whether the cable comes off when no car holds it."""
+    locked = state.value(StateId.PERMANENT_CABLE_LOCK)
+    return not locked if isinstance(locked, bool) else None
+
+
+def _has_warnings(state: ChargerState) -> bool | None:
+    """Return whether the charger warns of anything."""
+    bits = state.value(StateId.WARNINGS)
+    return bits != 0 if isinstance(bits, int) else None
+
+
+def _updated_on(installation: Installation) -> str | None:
+    """Return when the installation was changed last, in UTC.
+
+    Without its zone: the load balancing blueprint subtracts it from such a time.
+    """
+    updated = installation.updated_on
+    return updated.astimezone(UTC).replace(tzinfo=None).isoformat() if updated else None
 
 
 DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
@@ -63,25 +106,104 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
         key="is_online",
         translation_key="online",
         state_ids=(StateId.IS_ONLINE,),
+        always=CHARGERS,
         device_class=BinarySensorDeviceClass.CONNECTIVITY,
         entity_category=EntityCategory.DIAGNOSTIC,
-        is_on_fn=_is_online,
+        is_on_fn=_flag(StateId.IS_ONLINE),
     ),
     ZaptecBinarySensorDescription(
         key="car_connected",
         translation_key="car_connected",
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
+        always=CHARGERS,
         live=True,
         device_class=BinarySensorDeviceClass.PLUG,
-        is_on_fn=_mode_is_in(MODES_WITH_CAR),
+        is_on_fn=has_car,
     ),
     ZaptecBinarySensorDescription(
         key="charging",
         translation_key="charging",
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
+        always=CHARGERS,
         live=True,
         device_class=BinarySensorDeviceClass.BATTERY_CHARGING,
-        is_on_fn=_mode_is_in({OperationMode.CONNECTED_CHARGING}),
+        is_on_fn=_is_charging,
+    ),
+    ZaptecBinarySensorDescription(
+        key="authentication_required",
+        translation_key="authorization_required",
+        state_ids=(StateId.AUTHENTICATION_REQUIRED,),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=_flag(StateId.AUTHENTICATION_REQUIRED),
+    ),
+    ZaptecBinarySensorDescription(
+        key="problem",
+        translation_key="problem",
+        state_ids=(StateId.WARNINGS,),
+        device_class=BinarySensorDeviceClass.PROBLEM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=_has_warnings,
+    ),
+    ZaptecBinarySensorDescription(
+        key="is_enabled",
+        translation_key="is_enabled",
+        state_ids=(StateId.IS_ENABLED,),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        is_on_fn=_flag(StateId.IS_ENABLED),
+    ),
+    ZaptecBinarySensorDescription(
+        key="is_stand_alone",
+        translation_key="is_stand_alone",
+        state_ids=(StateId.IS_STAND_ALONE,),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        is_on_fn=_flag(StateId.IS_STAND_ALONE),
+    ),
+    ZaptecBinarySensorDescription(
+        key="permanent_cable_lock",
+        translation_key="permanent_cable_lock",
+        state_ids=(StateId.PERMANENT_CABLE_LOCK,),
+        device_class=BinarySensorDeviceClass.LOCK,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=_is_unlocked,
+    ),
+)
+
+LISTED_DESCRIPTIONS: tuple[ZaptecListedBinarySensorDescription, ...] = (
+    ZaptecListedBinarySensorDescription(
+        key=BARE_KEY,
+        translation_key="charger",
+        device_class=BinarySensorDeviceClass.CONNECTIVITY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=lambda x: x.active,
+        attributes_fn=lambda x: {
+            "id": x.id,
+            "name": x.name,
+            "installation_id": x.installation_id,
+            "installation_name": x.installation_name,
+        },
+    ),
+)
+
+INSTALLATION_DESCRIPTIONS: tuple[ZaptecInstallationBinarySensorDescription, ...] = (
+    ZaptecInstallationBinarySensorDescription(
+        key=BARE_KEY,
+        translation_key="installation",
+        device_class=BinarySensorDeviceClass.CONNECTIVITY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=lambda x: x.active,
+        attributes_fn=lambda x: {
+            "id": x.id,
+            "name": x.name,
+            "updated_on": _updated_on(x),
+        },
+    ),
+    ZaptecInstallationBinarySensorDescription(
+        key="is_required_authentication",
+        translation_key="authorization_required",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        is_on_fn=lambda x: x.is_required_authentication,
     ),
 )
 
@@ -95,6 +217,15 @@ async def async_setup_entry(
     async_add_charger_entities(
         entry, async_add_entities, ZaptecBinarySensor, DESCRIPTIONS
     )
+    async_add_charger_entities(
+        entry, async_add_entities, ZaptecListedBinarySensor, LISTED_DESCRIPTIONS
+    )
+    async_add_installation_entities(
+        entry,
+        async_add_entities,
+        ZaptecInstallationBinarySensor,
+        INSTALLATION_DESCRIPTIONS,
+    )
 
 
 class ZaptecBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
@@ -107,3 +238,40 @@ class ZaptecBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
     def is_on(self) -> bool | None:
         """Return the state."""
         return self.entity_description.is_on_fn(self.state_of_charger)
+
+
+class ZaptecListedBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
+    """A yes or no that the hourly list tells of a charger."""
+
+    entity_description: ZaptecListedBinarySensorDescription
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the state."""
+        return self.entity_description.is_on_fn(self.charger)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any]:
+        """Return the few attributes that cards read."""
+        return self.entity_description.attributes_fn(self.charger)
+
+
+class ZaptecInstallationBinarySensor(ZaptecInstallationEntity, BinarySensorEntity):
+    """A yes or no about an installation."""
+
+    entity_description: ZaptecInstallationBinarySensorDescription
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Return the state."""
+        return self.entity_description.is_on_fn(self.installation)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
+        """Return the few attributes that blueprints read."""
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self.installation) if attributes_fn else None

@@ -4,9 +4,20 @@ from collections.abc import Mapping
 import logging
 from typing import Any, override
 
-from homeassistant.config_entries import ConfigEntry, ConfigFlow, ConfigFlowResult
+from homeassistant.config_entries import (
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
+from homeassistant.core import callback
 from homeassistant.helpers.selector import (
+    BooleanSelector,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
     TextSelector,
     TextSelectorConfig,
     TextSelectorType,
@@ -20,8 +31,11 @@ from .api import (
     ZaptecError,
     ZaptecServerError,
 )
-from .const import DOMAIN, PORTAL_URL
-from .coordinator import async_create_client
+from .const import CONF_CHARGERS, DOMAIN, PORTAL_URL
+from .coordinator import Account, ZaptecConfigEntry, async_create_client
+
+# Whether new chargers of the account are included by themselves.
+CONF_ALL_CHARGERS = "all_chargers"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +58,16 @@ ACCOUNT_SCHEMA = probatio.Schema(
 class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     """Sign in to a Zaptec account, one entry for each."""
 
+    # custom-components/zaptec makes 1.1, and still takes 1.2, so there is a way back.
     VERSION = 1
+    MINOR_VERSION = 2
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(config_entry: ConfigEntry) -> ZaptecOptionsFlow:
+        """Return the flow of the options."""
+        return ZaptecOptionsFlow()
 
     @override
     async def async_step_user(
@@ -133,3 +156,72 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         else:
             return {}
         return {"base": "unknown"}
+
+
+class ZaptecOptionsFlow(OptionsFlowWithReload):
+    """Choose which chargers of an account are included."""
+
+    config_entry: ZaptecConfigEntry
+
+    async def async_step_init(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the chargers."""
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            if user_input[CONF_ALL_CHARGERS]:
+                return self.async_create_entry(data={})
+            if user_input[CONF_CHARGERS]:
+                return self.async_create_entry(
+                    data={CONF_CHARGERS: sorted(user_input[CONF_CHARGERS])}
+                )
+            errors[CONF_CHARGERS] = "no_chargers"
+        account = self.config_entry.runtime_data.visible
+        chosen = self.config_entry.options.get(CONF_CHARGERS)
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(
+                _options_schema(account),
+                user_input
+                or {
+                    CONF_ALL_CHARGERS: chosen is None,
+                    CONF_CHARGERS: [
+                        charger_id
+                        for charger_id in account.chargers
+                        if chosen is None or charger_id in chosen
+                    ],
+                },
+            ),
+            errors=errors,
+        )
+
+
+def _options_schema(account: Account) -> probatio.Schema:
+    """Return the form with the chargers of an account."""
+    return probatio.Schema(
+        {
+            probatio.Required(CONF_ALL_CHARGERS): BooleanSelector(),
+            probatio.Optional(CONF_CHARGERS, default=[]): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        SelectOptionDict(
+                            value=charger.id,
+                            label=" · ".join(
+                                part
+                                for part in (
+                                    charger.name,
+                                    charger.device_id,
+                                    charger.installation_name,
+                                )
+                                if part
+                            ),
+                        )
+                        for charger in account.chargers.values()
+                    ],
+                    multiple=True,
+                )
+            ),
+        }
+    )

@@ -8,10 +8,23 @@ from typing import Final
 DOMAIN: Final = "zaptec"
 LOGGER = logging.getLogger(__package__)
 
+CONF_CHARGERS: Final = "chargers"
+# What custom-components/zaptec put before the name of each device.
+CONF_PREFIX: Final = "prefix"
+
 PORTAL_URL: Final = "https://portal.zaptec.com"
 
 # The vendor asks for at most one look at the lists an hour (API fair use policy).
 DISCOVERY_INTERVAL: Final = timedelta(hours=1)
+
+# The vendor asks for at most one change of an installation's available current in
+# this time (API usage guidelines, Dynamic load balancing).
+AVAILABLE_CURRENT_INTERVAL: Final = timedelta(minutes=15)
+
+# What a Zaptec charger is built for (A).
+CURRENT_MAX: Final = 32.0
+
+FIRMWARE_INTERVAL: Final = timedelta(days=1)
 
 
 class PushStatus(StrEnum):

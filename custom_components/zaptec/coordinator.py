@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-import math
+from datetime import datetime, timedelta
 import os
 from time import monotonic
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import __version__
@@ -24,11 +23,12 @@ from homeassistant.util import dt as dt_util
 from .api import (
     DEFAULT_URL,
     Charger,
+    ChargerFirmware,
     Installation,
     Observation,
     OperationMode,
+    Priority,
     StateId,
-    Value,
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
@@ -36,11 +36,24 @@ from .api import (
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
+    ZaptecRejectedError,
     ZaptecServerError,
-    parse_value,
 )
-from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PORTAL_URL, PushStatus
+from .charger_state import ChargerState
+from .const import (
+    CONF_CHARGERS,
+    CONF_PREFIX,
+    DISCOVERY_INTERVAL,
+    DOMAIN,
+    FIRMWARE_INTERVAL,
+    LOGGER,
+    PORTAL_URL,
+    PushStatus,
+)
 from .reader import StateReader
+
+if TYPE_CHECKING:
+    from .available_current import AvailableCurrents
 
 # A charger nobody knows is looked up at once, but no flood of them may turn
 # into a flood of requests.
@@ -58,13 +71,6 @@ READ_RETRY = 60.0
 # The push confirms what was written; without it, one reading does (seconds).
 CONFIRMATION_TIME = 20.0
 
-# How long a pushed value outranks the hourly list (seconds): the list may be
-# older than the push that arrived just before it.
-LIST_LAG = 60.0
-
-# The times of one observation from two sources are this close.
-SAME_OBSERVATION = timedelta(milliseconds=50)
-
 # A charger whose clock is ahead must not outrank what comes after (the cloud's
 # clock and ours may differ a little).
 FUTURE_MAX = timedelta(minutes=5)
@@ -73,8 +79,11 @@ FUTURE_MAX = timedelta(minutes=5)
 # discovery, however close together two of them are.
 MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
 
-# What a watcher can be told of: a StateId of a charger, or the link of an
-# installation.
+# A firmware list that failed is not asked for again at once (seconds).
+FIRMWARE_RETRY = 3600.0
+
+# What a watcher can be told of: a StateId of a charger, the messages of an
+# installation, or the rest of either.
 type Topic = tuple[str, int] | str
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecCoordinator]
@@ -116,91 +125,31 @@ class Account:
             if charger.installation_id
         }
 
+    def only(self, charger_ids: Iterable[str]) -> Account:
+        """Return these chargers and their installations."""
+        chargers = {
+            charger_id: self.chargers[charger_id]
+            for charger_id in charger_ids
+            if charger_id in self.chargers
+        }
+        homes = {charger.installation_id for charger in chargers.values()}
+        return Account(
+            {key: item for key, item in self.installations.items() if key in homes},
+            chargers,
+        )
+
 
 @dataclass(slots=True)
 class Link:
     """How the state of an installation's chargers reaches us."""
 
     status: PushStatus = PushStatus.CONNECTING
+    last_message: datetime | None = None
 
 
-class ChargerState:
-    """The newest observation of each StateId of a charger."""
-
-    def __init__(self, charger: Charger) -> None:
-        """Initialize the state of a charger that has not told anything yet."""
-        self.family = charger.family
-        # Whether the cloud could be asked, the last time it was tried.
-        self.readable = True
-        # Whether nothing was missed before the link came up, or it was read since.
-        self.complete = True
-        self._observations: dict[int, Observation] = {}
-        self._values: dict[int, Value | None] = {}
-        self._received: dict[int, float] = {}
-
-    def __contains__(self, state_id: int) -> bool:
-        """Return whether this charger has told a value of this StateId."""
-        return self._values.get(state_id) is not None
-
-    def value(self, state_id: StateId) -> Value | None:
-        """Return the value of a StateId, in the type and unit of the table."""
-        return self._values.get(state_id)
-
-    def timestamp(self, state_id: StateId) -> datetime | None:
-        """Return when the value of a StateId came to be."""
-        if observation := self._observations.get(state_id):
-            return observation.timestamp
-        return None
-
-    def received_since(self, state_id: StateId, moment: float) -> bool:
-        """Return whether an observation arrived after a monotonic moment."""
-        return self._received.get(state_id, -math.inf) > moment
-
-    def told_since(self, state_id: StateId, timestamp: datetime | None) -> bool:
-        """Return whether there is a newer observation than one of that time.
-
-        The same one has two times, which differ by a few milliseconds: that of
-        the message, and that of the snapshot, which is rounded.
-        """
-        told = self.timestamp(state_id)
-        return told is not None and (
-            timestamp is None or told > timestamp + SAME_OBSERVATION
-        )
-
-    def apply(self, observation: Observation) -> bool:
-        """Take in an observation; return whether it changed anything.
-
-        One that is older than what is held is dropped, so that snapshots and
-        messages may arrive in any order. One without a value clears.
-        """
-        state_id = observation.state_id
-        held = self._observations.get(state_id)
-        if held and observation.timestamp < held.timestamp:
-            return False
-        self._observations[state_id] = observation
-        self._received[state_id] = monotonic()
-        if held and held.value == observation.value:
-            return False
-        self._values[state_id] = parse_value(observation, self.family)
-        return True
-
-    def apply_listed(self, state_id: StateId, charger_id: str, value: str) -> bool:
-        """Take in what the hourly list says; return whether it changed anything.
-
-        A list tells no time of its own, and our clock need not be the cloud's.
-        So its word counts for no more than what it replaces: any observation
-        that is made afterwards is newer.
-        """
-        held = self._observations.get(state_id)
-        if held is None:
-            timestamp = datetime.min.replace(tzinfo=UTC)
-        elif held.value == value or self.received_since(
-            state_id, monotonic() - LIST_LAG
-        ):
-            return False
-        else:
-            timestamp = held.timestamp
-        return self.apply(Observation(charger_id, state_id, timestamp, value))
+def message_topic(installation_id: str) -> Topic:
+    """Return the topic that tells of each message of an installation."""
+    return (installation_id, 0)
 
 
 class ZaptecCoordinator(DataUpdateCoordinator[Account]):
@@ -225,6 +174,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         self.client = client
         self.data = Account()
+        # All that the account may see, and the ids of what was not chosen of it.
+        self.visible = Account()
+        self._unchosen: set[str] = set()
+        self.available_currents: AvailableCurrents
+        self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
         self.states: dict[str, ChargerState] = {}
         self.links: dict[str, Link] = {}
         self.reader = StateReader(
@@ -257,14 +211,21 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 translation_placeholders={"error": str(err)},
                 retry_after=retry_after,
             ) from err
-        return self._keep_missed(
-            self._without_claimed(
-                Account(
-                    {installation.id: installation for installation in installations},
-                    {charger.id: charger for charger in chargers},
-                )
-            )
+        self.visible = Account(
+            {installation.id: installation for installation in installations},
+            {charger.id: charger for charger in chargers},
         )
+        chosen = self._chosen(self.visible)
+        self._unchosen = {
+            *(self.visible.installations.keys() - chosen.installations.keys()),
+            *(self.visible.chargers.keys() - chosen.chargers.keys()),
+        }
+        return self._keep_missed(self._without_claimed(chosen))
+
+    def _chosen(self, found: Account) -> Account:
+        """Return what was found of the chargers that a person has chosen."""
+        chosen = self.config_entry.options.get(CONF_CHARGERS)
+        return found if chosen is None else found.only(chosen)
 
     def _without_claimed(self, found: Account) -> Account:
         """Return what was found, without what another account has set up.
@@ -364,6 +325,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._update_devices()
         for charger_id in newcomers:
             self._read_newcomer(chargers[charger_id])
+        if newcomers:
+            self.config_entry.async_create_background_task(
+                self.hass, self.firmware.async_refresh(), name=f"{DOMAIN} firmware"
+            )
         for charger in chargers.values():
             self._apply_listed(charger)
 
@@ -384,7 +349,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if charger.operating_mode:
             listed[StateId.CHARGER_OPERATION_MODE] = str(int(charger.operating_mode))
         state = self.states[charger.id]
-        self._announce(
+        self.announce(
             (charger.id, int(state_id))
             for state_id, value in listed.items()
             if state.apply_listed(state_id, charger.id, value)
@@ -395,13 +360,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Register the devices of the account, and remove those that are gone."""
         registry = dr.async_get(self.hass)
         entry_id = self.config_entry.entry_id
+        prefix = str(self.config_entry.data.get(CONF_PREFIX) or "").rstrip()
         installations = {
             installation.id: registry.async_get_or_create(
                 config_entry_id=entry_id,
                 identifiers={(DOMAIN, installation.id)},
                 manufacturer="Zaptec",
                 model="Zaptec Installation",
-                name=installation.name or "Zaptec",
+                name=f"{prefix} {installation.name or 'Zaptec'}".lstrip(),
                 configuration_url=PORTAL_URL,
             )
             for installation in self.data.installations.values()
@@ -413,7 +379,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 identifiers={(DOMAIN, charger.id)},
                 manufacturer="Zaptec",
                 model=charger.model,
-                name=charger.name or charger.device_id or "Zaptec",
+                name=f"{prefix} {charger.name or charger.device_id or 'Zaptec'}".lstrip(),
                 serial_number=charger.device_id,
                 configuration_url=PORTAL_URL,
                 via_device_id=parent.id if parent else UNDEFINED,
@@ -424,7 +390,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             for device_id in unknown:
                 # What was there before a restart is missing since then.
                 self._missed.setdefault(device_id, monotonic())
-            if unknown and all(self._is_gone(device_id) for device_id in unknown):
+            if unknown and all(
+                device_id in self._unchosen or self._is_gone(device_id)
+                for device_id in unknown
+            ):
                 registry.async_remove_device(device.id)
 
     def link(self, charger: Charger) -> Link:
@@ -465,7 +434,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         return remove
 
     @callback
-    def _announce(self, topics: Iterable[Topic]) -> None:
+    def announce(self, topics: Iterable[Topic]) -> None:
         """Tell each watcher of these topics, once."""
         watchers = dict.fromkeys(
             watcher for topic in topics for watcher in self._watchers.get(topic, ())
@@ -492,13 +461,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 changed.append((observation.charger_id, observation.state_id))
                 if observation.state_id == StateId.SOFTWARE_VERSION:
                     self._update_firmware(observation.charger_id)
-        self._announce(changed)
+        self.announce(changed)
 
     @callback
     def _look_up(self, charger_id: str) -> None:
         """Look for a charger that nobody knows, once."""
         if (
             charger_id in self._unknown_chargers
+            or charger_id in self._unchosen
             or len(self._unknown_chargers) >= UNKNOWN_CHARGERS_MAX
         ):
             return
@@ -520,12 +490,19 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             registry.async_update_device(device.id, sw_version=str(version))
 
     @callback
+    def message_received(self, installation_id: str) -> None:
+        """Note that an installation's messages reach us."""
+        if link := self.links.get(installation_id):
+            link.last_message = dt_util.utcnow()
+            self.announce([message_topic(installation_id)])
+
+    @callback
     def set_link_status(self, installation_id: str, status: PushStatus) -> None:
         """Note how a link is; read all chargers when it is up, else poll them."""
         link = self.links.get(installation_id)
         if link is None or status is link.status:
             return
-        chargers = self._chargers_of(installation_id)
+        chargers = self.chargers_of(installation_id)
         fresh = {charger.id for charger in chargers if self.is_fresh(charger.id)}
         link.status = status
         for charger in chargers:
@@ -535,18 +512,18 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 self.reader.read(charger.id, first=first)
             else:
                 self._poll(charger.id)
-        self._announce([installation_id])
+        self.announce([installation_id])
 
     @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
         """Note whether the cloud answers; what it did not confirm may be outdated."""
-        for charger in self._chargers_of(installation_id):
+        for charger in self.chargers_of(installation_id):
             if not reached:
                 self._set_readable(charger.id, readable=False)
             elif not self.states[charger.id].readable:
                 self.reader.poll(charger.id, 0)
 
-    def _chargers_of(self, installation_id: str) -> list[Charger]:
+    def chargers_of(self, installation_id: str) -> list[Charger]:
         """Return the chargers of an installation."""
         return [
             charger
@@ -597,7 +574,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         state.readable = readable
         state.complete = state.complete or readable
         if (state.readable, state.complete) != before:
-            self._announce([charger_id])
+            self.announce([charger_id])
 
     async def async_write(
         self, charger_id: str, state_id: StateId, request: Awaitable[None]
@@ -615,7 +592,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         told = self.states[charger_id].timestamp(state_id)
         try:
             await request
-        except ZaptecConnectionError, ZaptecServerError:
+        except ZaptecConnectionError, ZaptecServerError, ZaptecRejectedError:
+            # The last one tells that what is held here may be outdated.
             self._expect_confirmation(charger_id, state_id, told)
             raise
         self._expect_confirmation(charger_id, state_id, told)
@@ -640,9 +618,34 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         self._pending_confirmations.add(cancel)
 
+    async def async_read_charger(self, charger_id: str) -> ChargerState:
+        """Read a charger now, because a person waits for it.
+
+        Raises:
+            ZaptecError: The cloud does not tell.
+
+        """
+        self.apply(
+            await self.client.charger_state(charger_id, priority=Priority.COMMAND)
+        )
+        return self.states[charger_id]
+
+    async def async_read_installation(self, installation_id: str) -> Installation:
+        """Read an installation now, because a person waits for it.
+
+        Raises:
+            ZaptecError: The cloud does not tell.
+
+        """
+        installation = await self.client.installation(
+            installation_id, priority=Priority.COMMAND
+        )
+        self.installation_changed(installation)
+        return installation
+
     @callback
     def installation_changed(self, installation: Installation) -> None:
-        """Take in what the cloud has just accepted for an installation.
+        """Take in what the cloud has just told or accepted of an installation.
 
         No message tells of an installation's own settings; the next discovery
         does.
@@ -651,7 +654,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.data,
             installations={**self.data.installations, installation.id: installation},
         )
-        self._announce([installation.id])
+        self.announce([installation.id])
 
     @override
     async def async_shutdown(self) -> None:
@@ -669,3 +672,54 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     entry.runtime_data.async_request_refresh(),
                     name=f"{DOMAIN} discovery",
                 )
+
+
+class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]]):
+    """Looks once a day which firmware each charger could have.
+
+    Source: GET /api/chargerFirmware/installation/{id}.
+    """
+
+    config_entry: ZaptecConfigEntry
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ZaptecConfigEntry,
+        account: ZaptecCoordinator,
+    ) -> None:
+        """Initialize the coordinator."""
+        super().__init__(
+            hass,
+            LOGGER,
+            config_entry=entry,
+            name=f"{DOMAIN} firmware",
+            update_interval=FIRMWARE_INTERVAL,
+        )
+        self.data = {}
+        self._account = account
+
+    @override
+    async def _async_update_data(self) -> dict[str, ChargerFirmware]:
+        """Look at the list of each installation."""
+        firmware: dict[str, ChargerFirmware] = {}
+        failure: ZaptecError | None = None
+        for installation_id in self._account.data.installation_ids:
+            try:
+                found = await self._account.client.firmware(installation_id)
+            except ZaptecPermissionError, ZaptecNotFoundError, ZaptecRejectedError:
+                # A role for a charger alone does not show the list.
+                continue
+            except ZaptecError as err:
+                failure = err
+                continue
+            firmware |= {item.charger_id: item for item in found}
+        if failure:
+            self.data = self.data | firmware
+            raise UpdateFailed(
+                translation_domain=DOMAIN,
+                translation_key="update_failed",
+                translation_placeholders={"error": str(failure)},
+                retry_after=FIRMWARE_RETRY,
+            ) from failure
+        return firmware

@@ -5,40 +5,31 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, override
 
 from homeassistant.core import CALLBACK_TYPE, callback
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .api import (
-    Charger,
-    Family,
-    Installation,
-    StateId,
-    UserRole,
-    ZaptecAuthenticationError,
-    ZaptecBusyError,
-    ZaptecConnectionError,
-    ZaptecError,
-    ZaptecPermissionError,
-    ZaptecRejectedError,
-    ZaptecServerError,
-)
+from .api import Charger, Family, Installation, StateId
+from .charger_state import ChargerState
+from .commands import may_control, plain_words
 from .const import DOMAIN, PushStatus
-from .coordinator import ChargerState, Topic, ZaptecConfigEntry, ZaptecCoordinator
+from .coordinator import Topic, ZaptecConfigEntry, ZaptecCoordinator, message_topic
 
-# The roles that may change anything (Integrating with Zaptec charging systems,
-# API documentation): owner, and service, which the constants call maintainer.
-CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
+CHARGERS = frozenset({Family.PRO, Family.GO})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecChargerDescription(EntityDescription):
     """Describe an entity of a charger."""
 
-    # The StateIds it shows; their change is what makes it write its state.
-    state_ids: tuple[StateId, ...]
+    # The StateIds it shows; their change is what makes it write its state. With
+    # none of them it shows what the hourly list tells.
+    state_ids: tuple[StateId, ...] = ()
+    # The families that have it from the start; the others with its first value.
+    always: frozenset[Family] = frozenset()
+    # The families that can have it, as one StateId differs between them.
+    families: frozenset[Family] = frozenset(Family)
     # Whether it tells nothing true of a charger that is offline.
     live: bool = False
     # Whether it needs the right to change the charger.
@@ -50,11 +41,17 @@ class ZaptecInstallationDescription(EntityDescription):
     """Describe an entity of an installation."""
 
     has_fn: Callable[[Installation], bool] = lambda _: True
+    # Whether each message of the installation changes it.
+    each_message: bool = False
 
 
 def charger_topics(charger_id: str, state_ids: Iterable[StateId]) -> tuple[Topic, ...]:
     """Return the topics that tell of these StateIds of a charger."""
     return tuple((charger_id, int(state_id)) for state_id in state_ids)
+
+
+# The one key that custom-components/zaptec leaves out of the unique id.
+BARE_KEY = "active"
 
 
 class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
@@ -72,8 +69,24 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
         """Initialize the entity of an installation or charger."""
         super().__init__(coordinator, context=topics)
         self.entity_description = description
-        self._attr_unique_id = f"{device_id}_{description.key}"
+        self._attr_unique_id = (
+            device_id
+            if description.key == BARE_KEY
+            else f"{device_id}_{description.key}"
+        )
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, device_id)})
+
+    @property
+    @override
+    def suggested_object_id(self) -> str | None:
+        """Return the English name, whatever language Home Assistant speaks.
+
+        Blueprints, cards and other programs look for these entity ids.
+        """
+        name = self._name_internal(
+            None, self.platform_data.default_language_platform_translations
+        )
+        return name if isinstance(name, str) else None
 
     @override
     async def async_update(self) -> None:
@@ -99,6 +112,7 @@ class ZaptecChargerEntity(ZaptecEntity):
         )
         super().__init__(coordinator, charger.id, description, topics)
         self.charger_id = charger.id
+        self._first_seen = charger
 
     @property
     def state_of_charger(self) -> ChargerState:
@@ -106,9 +120,18 @@ class ZaptecChargerEntity(ZaptecEntity):
         return self.coordinator.states[self.charger_id]
 
     @property
+    def charger(self) -> Charger:
+        """Return the charger as the hourly list told it last."""
+        return self.coordinator.data.chargers.get(self.charger_id, self._first_seen)
+
+    @property
     @override
     def available(self) -> bool:
         """Return whether what is shown is what the cloud shows."""
+        if not self.entity_description.state_ids:
+            return (
+                super().available and self.charger_id in self.coordinator.data.chargers
+            )
         return self.coordinator.is_fresh(self.charger_id) and not (
             self.entity_description.live
             and self.state_of_charger.value(StateId.IS_ONLINE) is False
@@ -127,7 +150,10 @@ class ZaptecInstallationEntity(ZaptecEntity):
         description: ZaptecInstallationDescription,
     ) -> None:
         """Initialize the entity."""
-        super().__init__(coordinator, installation.id, description, (installation.id,))
+        topics: tuple[Topic, ...] = (installation.id,)
+        if description.each_message:
+            topics += (message_topic(installation.id),)
+        super().__init__(coordinator, installation.id, description, topics)
         self.installation_id = installation.id
         self._first_seen = installation
 
@@ -159,15 +185,15 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
 ) -> None:
     """Add the entities of all chargers, now and as chargers are discovered.
 
-    What every Pro and Go tells is there at once. For other devices an entity
-    appears with its first value.
+    What every charger of a family tells is there at once; the rest appears with
+    its first value, and a control with the right to use it.
     """
     coordinator = entry.runtime_data
     added: set[tuple[str, str]] = set()
     waiting: dict[tuple[str, str], CALLBACK_TYPE] = {}
 
     def tells(charger: Charger, description: DescriptionT) -> bool:
-        if charger.family is not Family.OTHER:
+        if charger.family in description.always or not description.state_ids:
             return True
         state = coordinator.states[charger.id]
         return any(state_id in state for state_id in description.state_ids)
@@ -178,10 +204,13 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
         added.difference_update([item for item in added if item[0] not in chargers])
         entities = []
         for charger in chargers.values():
-            may_control = bool(charger.current_user_roles & CONTROL_ROLES)
             for description in descriptions:
                 item = (charger.id, description.key)
-                if item in added or (description.control and not may_control):
+                if (
+                    item in added
+                    or charger.family not in description.families
+                    or (description.control and not may_control(charger))
+                ):
                     continue
                 if not tells(charger, description):
                     if item not in waiting:
@@ -249,42 +278,7 @@ def zaptec_command[EntityT: ZaptecEntity, **P](
     """Tell a person why the cloud did not do what they asked for."""
 
     async def handler(self: EntityT, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
+        with plain_words(self.coordinator):
             await func(self, *args, **kwargs)
-        except ZaptecAuthenticationError as err:
-            self.coordinator.config_entry.async_start_reauth(self.hass)
-            raise HomeAssistantError(
-                translation_domain=DOMAIN, translation_key="authentication_failed"
-            ) from err
-        except ZaptecPermissionError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN, translation_key="not_permitted"
-            ) from err
-        except ZaptecRejectedError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="rejected",
-                translation_placeholders={
-                    "reason": err.details or f"error code {err.code}"
-                },
-            ) from err
-        except ZaptecConnectionError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN, translation_key="cannot_connect"
-            ) from err
-        except ZaptecBusyError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN, translation_key="cloud_busy"
-            ) from err
-        except ZaptecServerError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN, translation_key="uncertain"
-            ) from err
-        except ZaptecError as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="command_failed",
-                translation_placeholders={"error": str(err)},
-            ) from err
 
     return handler

@@ -84,6 +84,7 @@ class Push:
                     connected_at = monotonic()
                     self._report(installation_id, PushStatus.CONNECTED)
                     async for observation in stream:
+                        self._coordinator.message_received(installation_id)
                         self._coordinator.apply([observation])
                 reason = "it ended"
             except (ZaptecPermissionError, ZaptecNotFoundError) as err:

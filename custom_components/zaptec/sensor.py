@@ -2,33 +2,55 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from enum import IntEnum
 from typing import override
 
 from homeassistant.components.sensor import (
-    ATTR_LAST_RESET,
-    RestoreSensor,
     SensorDeviceClass,
     SensorEntity,
     SensorEntityDescription,
     SensorStateClass,
 )
 from homeassistant.const import (
+    PERCENTAGE,
+    SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
     EntityCategory,
     UnitOfElectricCurrent,
     UnitOfElectricPotential,
     UnitOfEnergy,
     UnitOfPower,
+    UnitOfTemperature,
 )
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
-from homeassistant.util import dt as dt_util
 
-from .api import CompletedSession, OperationMode, StateId
+from .api import (
+    AuthenticationType,
+    Charger,
+    CommunicationMode,
+    DeviceType,
+    Family,
+    Installation,
+    InstallationType,
+    NetworkType,
+    OperationMode,
+    PhaseId,
+    StateId,
+    warning_names,
+)
+from .charger_state import ChargerState
 from .const import PushStatus
-from .coordinator import ChargerState, Link, ZaptecConfigEntry
+from .coordinator import Link, ZaptecConfigEntry
+from .energy import (
+    ZaptecCompletedSessionSensor,
+    ZaptecEnergyDescription,
+    ZaptecMeterSensor,
+    ZaptecSessionEnergySensor,
+)
 from .entity import (
+    CHARGERS,
     ZaptecChargerDescription,
     ZaptecChargerEntity,
     ZaptecInstallationDescription,
@@ -40,21 +62,46 @@ from .entity import (
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0
 
+# The longest state that Home Assistant keeps.
+STATE_LENGTH_MAX = 255
 
-# The messages that begin a session belong together if they are this close.
-SAME_START = timedelta(minutes=1)
+NO_WARNINGS = "ok"
 
-# Energy that falls below this share of what it was, and by more than this (kWh),
-# has started anew; what falls less has been corrected.
-RESTART_SHARE = 0.9
-CORRECTION_MAX = 0.1
+# What a person calls the phases, whatever the grid.
+PHASES = {
+    PhaseId.NONE: "none",
+    PhaseId.TN_L1: "l1",
+    PhaseId.TN_L2: "l2",
+    PhaseId.TN_L3: "l3",
+    PhaseId.TN_ALL: "all",
+    PhaseId.IT_L1: "l1",
+    PhaseId.IT_L2: "l2",
+    PhaseId.IT_L3: "l3",
+    PhaseId.IT_ALL: "all",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecSensorDescription(ZaptecChargerDescription, SensorEntityDescription):
-    """Describe a sensor of a charger."""
+    """Describe a sensor of what a charger tells."""
 
     value_fn: Callable[[ChargerState], StateType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecListedSensorDescription(ZaptecChargerDescription, SensorEntityDescription):
+    """Describe a sensor of what the hourly lists tell of a charger."""
+
+    value_fn: Callable[[Charger, Installation | None], StateType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecInstallationSensorDescription(
+    ZaptecInstallationDescription, SensorEntityDescription
+):
+    """Describe a sensor of an installation."""
+
+    value_fn: Callable[[Installation], StateType]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +110,17 @@ class ZaptecLinkSensorDescription(
 ):
     """Describe a sensor of the link to an installation."""
 
-    value_fn: Callable[[Link], StateType]
+    value_fn: Callable[[Link], StateType | datetime]
 
 
-def _has_restarted(before: float, energy: float) -> bool:
-    """Return whether energy has started anew, and was not just corrected."""
-    return energy < min(before * RESTART_SHARE, before - CORRECTION_MAX)
+def _states_of(enum: type[IntEnum]) -> list[str]:
+    """Return the members of an enum as states."""
+    return [member.name.lower() for member in enum]
+
+
+def _state_of(member: object) -> str | None:
+    """Return a member of an enum as a state."""
+    return member.name.lower() if isinstance(member, IntEnum) else None
 
 
 def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
@@ -81,10 +133,40 @@ def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
     return value
 
 
-def _operation_mode(state: ChargerState) -> str | None:
-    """Return the operation mode as a state."""
-    mode = state.value(StateId.CHARGER_OPERATION_MODE)
-    return mode.name.lower() if isinstance(mode, OperationMode) else None
+def _member(state_id: StateId) -> Callable[[ChargerState], StateType]:
+    """Return the value of a StateId that tells a member of an enum."""
+    return lambda state: _state_of(state.value(state_id))
+
+
+def _phases(state: ChargerState) -> str | None:
+    """Return the phases that a charger uses."""
+    phases = state.value(StateId.SET_PHASES)
+    return PHASES[phases] if isinstance(phases, PhaseId) else None
+
+
+def _communication_mode(state: ChargerState) -> str | None:
+    """Return how a charger reaches the cloud."""
+    mode = state.value(StateId.COMMUNICATION_MODE)
+    return mode.value if isinstance(mode, CommunicationMode) else None
+
+
+def _warnings(state: ChargerState) -> str | None:
+    """Return the names of a charger's warnings, as many as a state can hold."""
+    bits = state.value(StateId.WARNINGS)
+    if not isinstance(bits, int):
+        return None
+    names = list(warning_names(bits, state.family)) or [NO_WARNINGS]
+    while len(text := ", ".join(names)) > STATE_LENGTH_MAX:
+        names.pop()
+    return text
+
+
+def _device_type(charger: Charger, _: Installation | None) -> str | None:
+    """Return the device type, None for one that nobody knows."""
+    try:
+        return _state_of(DeviceType(charger.device_type or 0))
+    except ValueError:
+        return None
 
 
 def _current(phase: int, state_id: StateId) -> ZaptecSensorDescription:
@@ -93,6 +175,7 @@ def _current(phase: int, state_id: StateId) -> ZaptecSensorDescription:
         key=f"current_phase{phase}",
         translation_key=f"current_phase{phase}",
         state_ids=(state_id,),
+        always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.CURRENT,
         state_class=SensorStateClass.MEASUREMENT,
@@ -108,6 +191,7 @@ def _voltage(phase: int, state_id: StateId) -> ZaptecSensorDescription:
         key=f"voltage_phase{phase}",
         translation_key=f"voltage_phase{phase}",
         state_ids=(state_id,),
+        always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.VOLTAGE,
         state_class=SensorStateClass.MEASUREMENT,
@@ -117,20 +201,37 @@ def _voltage(phase: int, state_id: StateId) -> ZaptecSensorDescription:
     )
 
 
+def _available_current(
+    phase: int, value_fn: Callable[[Installation], float | None]
+) -> ZaptecInstallationSensorDescription:
+    """Describe the available current of a phase."""
+    return ZaptecInstallationSensorDescription(
+        key=f"available_current_phase{phase}",
+        translation_key=f"available_current_phase{phase}",
+        device_class=SensorDeviceClass.CURRENT,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        value_fn=value_fn,
+    )
+
+
 DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     ZaptecSensorDescription(
         key="charger_operation_mode",
         translation_key="charger_operation_mode",
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
+        always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.ENUM,
-        options=[mode.name.lower() for mode in OperationMode],
-        value_fn=_operation_mode,
+        options=_states_of(OperationMode),
+        value_fn=_member(StateId.CHARGER_OPERATION_MODE),
     ),
     ZaptecSensorDescription(
         key="total_charge_power",
         translation_key="total_charge_power",
         state_ids=(StateId.TOTAL_CHARGE_POWER,),
+        always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.POWER,
         state_class=SensorStateClass.MEASUREMENT,
@@ -142,6 +243,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         key="charge_current_set",
         translation_key="charge_current_set",
         state_ids=(StateId.CHARGE_CURRENT_SET,),
+        always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.CURRENT,
         state_class=SensorStateClass.MEASUREMENT,
@@ -155,12 +257,114 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     _voltage(1, StateId.VOLTAGE_PHASE1),
     _voltage(2, StateId.VOLTAGE_PHASE2),
     _voltage(3, StateId.VOLTAGE_PHASE3),
+    ZaptecSensorDescription(
+        key="temperature_internal5",
+        translation_key="temperature_internal5",
+        state_ids=(StateId.TEMPERATURE_INTERNAL5,),
+        live=True,
+        device_class=SensorDeviceClass.TEMPERATURE,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=UnitOfTemperature.CELSIUS,
+        suggested_display_precision=1,
+        value_fn=_number(StateId.TEMPERATURE_INTERNAL5),
+    ),
+    ZaptecSensorDescription(
+        key="temperature_internal6",
+        translation_key="temperature_internal6",
+        # On a Go this StateId is the temperature of its meter.
+        state_ids=(StateId.TEMPERATURE_INTERNAL6,),
+        families=frozenset({Family.PRO}),
+        live=True,
+        device_class=SensorDeviceClass.TEMPERATURE,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        native_unit_of_measurement=UnitOfTemperature.CELSIUS,
+        suggested_display_precision=1,
+        value_fn=_number(StateId.TEMPERATURE_INTERNAL6),
+    ),
+    ZaptecSensorDescription(
+        key="humidity",
+        translation_key="humidity",
+        state_ids=(StateId.HUMIDITY,),
+        live=True,
+        device_class=SensorDeviceClass.HUMIDITY,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=PERCENTAGE,
+        suggested_display_precision=0,
+        value_fn=_number(StateId.HUMIDITY),
+    ),
+    ZaptecSensorDescription(
+        key="set_phases",
+        translation_key="set_phases",
+        state_ids=(StateId.SET_PHASES,),
+        live=True,
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        options=list(dict.fromkeys(PHASES.values())),
+        value_fn=_phases,
+    ),
+    ZaptecSensorDescription(
+        key="cable_type",
+        translation_key="cable_type",
+        state_ids=(StateId.CABLE_TYPE,),
+        live=True,
+        device_class=SensorDeviceClass.CURRENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=0,
+        value_fn=_number(StateId.CABLE_TYPE),
+    ),
+    ZaptecSensorDescription(
+        key="network_type",
+        translation_key="network_type",
+        state_ids=(StateId.NETWORK_TYPE,),
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        options=_states_of(NetworkType),
+        value_fn=_member(StateId.NETWORK_TYPE),
+    ),
+    ZaptecSensorDescription(
+        key="communication_mode",
+        translation_key="communication_mode",
+        state_ids=(StateId.COMMUNICATION_MODE,),
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        options=[mode.value for mode in CommunicationMode],
+        value_fn=_communication_mode,
+    ),
+    ZaptecSensorDescription(
+        key="warnings",
+        translation_key="warnings",
+        state_ids=(StateId.WARNINGS,),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=_warnings,
+    ),
 )
 
-SESSION_ENERGY = ZaptecSensorDescription(
+SIGNAL_STRENGTH = ZaptecSensorDescription(
+    key="signal_strength",
+    translation_key="signal_strength",
+    state_ids=(StateId.COMMUNICATION_SIGNAL_STRENGTH, StateId.COMMUNICATION_MODE),
+    live=True,
+    state_class=SensorStateClass.MEASUREMENT,
+    entity_category=EntityCategory.DIAGNOSTIC,
+    entity_registry_enabled_default=False,
+    suggested_display_precision=0,
+    value_fn=_number(StateId.COMMUNICATION_SIGNAL_STRENGTH),
+)
+
+SESSION_ENERGY = ZaptecEnergyDescription(
     key="total_charge_power_session",
     translation_key="total_charge_power_session",
     state_ids=(StateId.TOTAL_CHARGE_POWER_SESSION, StateId.SESSION_IDENTIFIER),
+    always=CHARGERS,
     live=True,
     device_class=SensorDeviceClass.ENERGY,
     # The cloud corrects it downward at times, which an increasing total
@@ -168,18 +372,91 @@ SESSION_ENERGY = ZaptecSensorDescription(
     state_class=SensorStateClass.TOTAL,
     native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
     suggested_display_precision=3,
-    value_fn=_number(StateId.TOTAL_CHARGE_POWER_SESSION),
 )
 
-METER = ZaptecSensorDescription(
+COMPLETED_SESSION_ENERGY = ZaptecEnergyDescription(
+    key="completed_session.Energy",
+    translation_key="completed_session_energy",
+    state_ids=(StateId.COMPLETED_SESSION,),
+    device_class=SensorDeviceClass.ENERGY,
+    state_class=SensorStateClass.TOTAL,
+    native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+    suggested_display_precision=3,
+)
+
+METER = ZaptecEnergyDescription(
     key="signed_meter_value_kwh",
     translation_key="signed_meter_value",
     state_ids=(StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION),
+    always=CHARGERS,
     device_class=SensorDeviceClass.ENERGY,
     state_class=SensorStateClass.TOTAL_INCREASING,
     native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
     suggested_display_precision=3,
-    value_fn=_number(StateId.SIGNED_METER_VALUE),
+)
+
+LISTED_DESCRIPTIONS: tuple[ZaptecListedSensorDescription, ...] = (
+    ZaptecListedSensorDescription(
+        key="device_type",
+        translation_key="device_type",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=_states_of(DeviceType),
+        value_fn=_device_type,
+    ),
+    ZaptecListedSensorDescription(
+        # The installation's, for programs that look at one device only.
+        key="available_current",
+        translation_key="available_current",
+        families=CHARGERS,
+        device_class=SensorDeviceClass.CURRENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        value_fn=lambda _, installation: (
+            installation.available_current if installation else None
+        ),
+    ),
+)
+
+INSTALLATION_DESCRIPTIONS: tuple[ZaptecInstallationSensorDescription, ...] = (
+    _available_current(1, lambda x: x.available_current_phase1),
+    _available_current(2, lambda x: x.available_current_phase2),
+    _available_current(3, lambda x: x.available_current_phase3),
+    ZaptecInstallationSensorDescription(
+        key="max_current",
+        translation_key="max_current",
+        device_class=SensorDeviceClass.CURRENT,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        value_fn=lambda x: x.max_current,
+    ),
+    ZaptecInstallationSensorDescription(
+        key="authentication_type",
+        translation_key="authentication_type",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=_states_of(AuthenticationType),
+        value_fn=lambda x: _state_of(x.authentication_type),
+    ),
+    ZaptecInstallationSensorDescription(
+        key="installation_type",
+        translation_key="installation_type",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=_states_of(InstallationType),
+        value_fn=lambda x: _state_of(x.installation_type),
+    ),
+    ZaptecInstallationSensorDescription(
+        key="network_type",
+        translation_key="network_type",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=_states_of(NetworkType),
+        value_fn=lambda x: _state_of(x.network_type),
+    ),
 )
 
 LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
@@ -190,6 +467,15 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[status.value for status in PushStatus],
         value_fn=lambda link: link.status,
+    ),
+    ZaptecLinkSensorDescription(
+        key="last_message",
+        translation_key="last_message",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda link: link.last_message,
+        each_message=True,
     ),
 )
 
@@ -202,10 +488,16 @@ async def async_setup_entry(
     """Set up the sensors of an account."""
     for create, descriptions in (
         (ZaptecSensor, DESCRIPTIONS),
+        (ZaptecSignalStrengthSensor, (SIGNAL_STRENGTH,)),
         (ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
+        (ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
         (ZaptecMeterSensor, (METER,)),
+        (ZaptecListedSensor, LISTED_DESCRIPTIONS),
     ):
         async_add_charger_entities(entry, async_add_entities, create, descriptions)
+    async_add_installation_entities(
+        entry, async_add_entities, ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS
+    )
     async_add_installation_entities(
         entry, async_add_entities, ZaptecLinkSensor, LINK_DESCRIPTIONS
     )
@@ -223,123 +515,57 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
         return self.entity_description.value_fn(self.state_of_charger)
 
 
-class ZaptecSessionEnergySensor(ZaptecChargerEntity, RestoreSensor):
-    """The energy of the present session, which starts anew with each.
+class ZaptecSignalStrengthSensor(ZaptecSensor):
+    """How well a charger hears its network: percent on LTE, dBm on Wi-Fi.
 
-    Statistics count it right only if the energy restarts and the time of the
-    reset moves in one state; the charger tells them in two messages. And that
-    time must be the same to the microsecond after a restart, while the cloud
-    tells it in two precisions.
+    Source: State observation reference, StateId 809.
     """
 
-    entity_description: ZaptecSensorDescription
-    _attr_last_reset: datetime | None = None
-    _session: object = None
-    _energy: float | None = None
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Go on with the session that was shown before the restart."""
-        await super().async_added_to_hass()
-        if (last := await self.async_get_last_state()) is not None:
-            self._attr_last_reset = dt_util.parse_datetime(
-                str(last.attributes.get(ATTR_LAST_RESET))
-            )
-        self._follow_session()
-
-    @callback
-    def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: nothing of ours hangs on the entity id."""
+    @property
+    def _is_wifi(self) -> bool:
+        """Return whether the charger is on Wi-Fi."""
+        mode = self.state_of_charger.value(StateId.COMMUNICATION_MODE)
+        return mode is CommunicationMode.WIFI
 
     @property
     @override
-    def native_value(self) -> float | None:
-        """Return the energy of the session that the reset tells of."""
-        return self._energy
+    def native_unit_of_measurement(self) -> str:
+        """Return the unit, which depends on the network."""
+        return SIGNAL_STRENGTH_DECIBELS_MILLIWATT if self._is_wifi else PERCENTAGE
 
-    @callback
+    @property
     @override
-    def _handle_coordinator_update(self) -> None:
-        """Show the session's energy since its start."""
-        self._follow_session()
-        super()._handle_coordinator_update()
-
-    def _follow_session(self) -> None:
-        """Note the session's start, and whether the energy is its own.
-
-        The identifier is cleared when a session ends while a Go keeps the
-        energy, so the start is kept until the next session.
-        """
-        if (state := self.coordinator.states.get(self.charger_id)) is None:
-            return
-        energy = state.value(StateId.TOTAL_CHARGE_POWER_SESSION)
-        told = state.timestamp(StateId.TOTAL_CHARGE_POWER_SESSION)
-        session = state.value(StateId.SESSION_IDENTIFIER)
-        started = state.timestamp(StateId.SESSION_IDENTIFIER)
-        if not isinstance(energy, float) or told is None:
-            self._energy = None
-        elif energy and session and started and told < started - SAME_START:
-            # Still that of the session before.
-            self._energy = None
-        else:
-            if self._energy is not None and _has_restarted(self._energy, energy):
-                self._attr_last_reset = told
-            self._energy = energy
-        if session and started and session != self._session:
-            self._session = session
-            if (
-                self._attr_last_reset is None
-                or started - self._attr_last_reset > SAME_START
-            ):
-                self._attr_last_reset = started
+    def device_class(self) -> SensorDeviceClass | None:
+        """Return the device class, which there is for dBm only."""
+        return SensorDeviceClass.SIGNAL_STRENGTH if self._is_wifi else None
 
 
-class ZaptecMeterSensor(ZaptecChargerEntity, RestoreSensor):
-    """The lifetime meter of a charger, which never falls.
+class ZaptecListedSensor(ZaptecChargerEntity, SensorEntity):
+    """A value that the hourly lists tell of a charger."""
 
-    Sources: the signed meter value (StateId 554, hourly on Go and each quarter
-    of an hour on Pro), the last reading of a completed session (StateId 723),
-    and SignedMeterValueKwh of the chargers' list.
-    """
+    entity_description: ZaptecListedSensorDescription
 
-    entity_description: ZaptecSensorDescription
-    _attr_native_value: float | None = None
-
+    @property
     @override
-    async def async_added_to_hass(self) -> None:
-        """Begin at what was shown before the restart."""
-        await super().async_added_to_hass()
-        if (last := await self.async_get_last_sensor_data()) is not None:
-            self._raise_to(last.native_value)
-        self._read_sources()
+    def native_value(self) -> StateType:
+        """Return the value."""
+        charger = self.charger
+        return self.entity_description.value_fn(
+            charger,
+            self.coordinator.data.installations.get(charger.installation_id or ""),
+        )
 
-    @callback
-    def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: nothing of ours hangs on the entity id."""
 
-    @callback
+class ZaptecInstallationSensor(ZaptecInstallationEntity, SensorEntity):
+    """A value of an installation."""
+
+    entity_description: ZaptecInstallationSensorDescription
+
+    @property
     @override
-    def _handle_coordinator_update(self) -> None:
-        """Take in a new reading."""
-        self._read_sources()
-        super()._handle_coordinator_update()
-
-    def _read_sources(self) -> None:
-        """Take the highest of all readings."""
-        if charger := self.coordinator.data.chargers.get(self.charger_id):
-            self._raise_to(charger.signed_meter_value_kwh)
-        if state := self.coordinator.states.get(self.charger_id):
-            self._raise_to(self.entity_description.value_fn(state))
-            session = state.value(StateId.COMPLETED_SESSION)
-            if isinstance(session, CompletedSession):
-                self._raise_to(session.meter_value)
-
-    def _raise_to(self, reading: object) -> None:
-        """Take a reading, unless it is none or lower than what is shown."""
-        if isinstance(reading, (int, float)) and reading > (
-            self._attr_native_value or 0
-        ):
-            self._attr_native_value = float(reading)
+    def native_value(self) -> StateType:
+        """Return the value."""
+        return self.entity_description.value_fn(self.installation)
 
 
 class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):

@@ -1,23 +1,27 @@
 """The Charging switch of Zaptec chargers."""
 
 from dataclasses import dataclass
-from typing import Any, override
+from typing import Any, Self, override
 
 from homeassistant.components.switch import (
     SwitchDeviceClass,
     SwitchEntity,
     SwitchEntityDescription,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, OperationMode, StateId
+from .api import Command, StateId
+from .commands import async_send_command, has_car, is_paused
+from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
 from .entity import (
+    CHARGERS,
     ZaptecChargerDescription,
     ZaptecChargerEntity,
     async_add_charger_entities,
-    zaptec_command,
 )
 
 # The cloud takes the commands of a charger one after another.
@@ -29,11 +33,30 @@ class ZaptecSwitchDescription(ZaptecChargerDescription, SwitchEntityDescription)
     """Describe a switch of a charger."""
 
 
+@dataclass(slots=True)
+class HeldCar(ExtraStoredData):
+    """Whether the next car is to wait until it is permitted to charge."""
+
+    held: bool = False
+
+    @override
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return {"held": self.held}
+
+    @classmethod
+    def from_stored(cls, stored: ExtraStoredData | None) -> Self:
+        """Return what was stored before a restart."""
+        return cls(stored is not None and stored.as_dict().get("held") is True)
+
+
 DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
     ZaptecSwitchDescription(
         key="charger_operation_mode",
         translation_key="charger_operation_mode",
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
+        always=CHARGERS,
+        families=CHARGERS,
         live=True,
         control=True,
         device_class=SwitchDeviceClass.SWITCH,
@@ -52,46 +75,86 @@ async def async_setup_entry(
     )
 
 
-class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity):
+class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     """Whether charging is permitted: off means paused by us.
 
-    A final stop (StateId 718) holds until it is resumed or the car leaves.
+    A pause (StateId 718) is one of the connected car, and ends when it leaves.
+    The cloud can pause no charger without a car, so a wish to do that is kept
+    here, and carried out when the next car is connected.
     """
 
     entity_description: ZaptecSwitchDescription
+    _next_car: HeldCar
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Keep on holding the next car."""
+        await super().async_added_to_hass()
+        self._next_car = HeldCar.from_stored(await self.async_get_last_extra_data())
+        self._hold_car()
+
+    @callback
+    def async_entity_id_changed(self, old_entity_id: str) -> None:
+        """Do nothing: nothing of ours hangs on the entity id."""
+
+    @property
+    @override
+    def extra_restore_state_data(self) -> HeldCar:
+        """Return what outlives a restart."""
+        return self._next_car
 
     @property
     @override
     def is_on(self) -> bool | None:
-        """Return whether the charger may charge."""
-        state = self.state_of_charger
-        mode = state.value(StateId.CHARGER_OPERATION_MODE)
-        if not isinstance(mode, OperationMode) or mode is OperationMode.UNKNOWN:
-            return None
-        return mode is OperationMode.DISCONNECTED or not state.value(
-            StateId.FINAL_STOP_ACTIVE
-        )
+        """Return whether a car may charge."""
+        match has_car(self.state_of_charger):
+            case None:
+                return None
+            case False:
+                return not self._next_car.held
+        return not is_paused(self.state_of_charger)
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Resume charging, if it is paused."""
-        await self._async_permit(Command.RESUME_CHARGING, permitted=True)
+        """Permit charging: resume it, or let the next car charge."""
+        await async_send_command(
+            self.coordinator, self.charger_id, Command.RESUME_CHARGING
+        )
+        self._next_car.held = False
+        self.async_write_ha_state()
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Pause charging, if it is not."""
-        await self._async_permit(Command.STOP_CHARGING_FINAL, permitted=False)
-
-    @zaptec_command
-    async def _async_permit(self, command: Command, *, permitted: bool) -> None:
-        """Send a command, unless there is nothing to change.
-
-        The vendor asks not to send these regardless of the state.
-        """
-        if self.is_on is permitted:
-            return
-        await self.coordinator.async_write(
-            self.charger_id,
-            StateId.FINAL_STOP_ACTIVE,
-            self.coordinator.client.send_command(self.charger_id, command),
+        """Forbid charging: pause it, or hold the next car."""
+        await async_send_command(
+            self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
         )
+        self._next_car.held = has_car(self.state_of_charger) is False
+        self.async_write_ha_state()
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Hold the car that has just been connected."""
+        self._hold_car()
+        super()._handle_coordinator_update()
+
+    @callback
+    def _hold_car(self) -> None:
+        """Pause a charger whose car was to wait, once there is one."""
+        state = self.coordinator.states.get(self.charger_id)
+        if not self._next_car.held or state is None or not has_car(state):
+            return
+        self._next_car.held = False
+        self.coordinator.config_entry.async_create_background_task(
+            self.hass, self._async_hold_car(), name=f"{DOMAIN} hold car"
+        )
+
+    async def _async_hold_car(self) -> None:
+        """Pause the charger."""
+        try:
+            await async_send_command(
+                self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
+            )
+        except HomeAssistantError as err:
+            LOGGER.warning("A car at %s could not be held: %s", self.entity_id, err)

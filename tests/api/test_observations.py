@@ -158,9 +158,9 @@ def test_bad_value(
         (1 << 55 | 1, Family.GO, ("humidity", "motor_shorted")),
         (1 << 56, Family.GO, ("mid_storage_error_go_go2",)),
         (1 << 34, Family.PRO, ("illegal_phase",)),
-        (1 << 40 | 1 << 41 | 2, Family.PRO, ("temperature", "unknown")),
-        (4, Family.OTHER, ("unknown",)),
-        (-(1 << 63), Family.GO, ("unknown",)),
+        (1 << 40 | 1 << 41 | 2, Family.PRO, ("temperature", "unknown_warning")),
+        (4, Family.OTHER, ("unknown_warning",)),
+        (-(1 << 63), Family.GO, ("unknown_warning",)),
     ],
 )
 def test_warnings(value: int, family: Family, names: tuple[str, ...]) -> None:

@@ -125,10 +125,12 @@ class ZaptecClient:
         """Return the installations that the account may see."""
         return await self._list("/api/installation", Installation.from_json)
 
-    async def installation(self, installation_id: str) -> Installation:
+    async def installation(
+        self, installation_id: str, *, priority: Priority = Priority.BACKGROUND
+    ) -> Installation:
         """Return an installation."""
         return await self._one(
-            "/api/installation/{id}", installation_id, Installation.from_json
+            "/api/installation/{id}", installation_id, Installation.from_json, priority
         )
 
     async def hierarchy(self, installation_id: str) -> Hierarchy:
@@ -420,10 +422,16 @@ class ZaptecClient:
         return _expect_dict(document)
 
     async def _one[ModelT](
-        self, path: str, object_id: str, parse: Callable[[object], ModelT]
+        self,
+        path: str,
+        object_id: str,
+        parse: Callable[[object], ModelT],
+        priority: Priority = Priority.BACKGROUND,
     ) -> ModelT:
         """Return one object."""
-        document = await self._transport.request("GET", path, object_id=object_id)
+        document = await self._transport.request(
+            "GET", path, object_id=object_id, priority=priority
+        )
         try:
             return parse(document)
         except ValueError as err:

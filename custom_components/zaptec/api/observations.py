@@ -546,7 +546,7 @@ _WARNINGS: dict[Family, dict[int, str]] = {
     Family.OTHER: {},
 }
 
-_UNKNOWN_WARNING = "unknown"
+_UNKNOWN_WARNING = "unknown_warning"
 
 
 def warning_names(value: int, family: Family) -> tuple[str, ...]:
@@ -557,7 +557,7 @@ def warning_names(value: int, family: Family) -> tuple[str, ...]:
         family: The family of the charger, as the bits differ.
 
     Returns:
-        Each name once; "unknown" stands for all the bits that have no name.
+        Each name once; "unknown_warning" stands for all the bits that have no name.
 
     """
     names = _WARNINGS[family]

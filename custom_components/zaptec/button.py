@@ -1,0 +1,93 @@
+"""Buttons of Zaptec chargers."""
+
+from dataclasses import dataclass
+from typing import override
+
+from homeassistant.components.button import (
+    ButtonDeviceClass,
+    ButtonEntity,
+    ButtonEntityDescription,
+)
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .api import Command, Family, StateId
+from .commands import async_send_command
+from .coordinator import ZaptecConfigEntry
+from .entity import (
+    CHARGERS,
+    ZaptecChargerDescription,
+    ZaptecChargerEntity,
+    async_add_charger_entities,
+)
+
+# The cloud takes the commands of a charger one after another.
+PARALLEL_UPDATES = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecButtonDescription(ZaptecChargerDescription, ButtonEntityDescription):
+    """Describe a button of a charger, which a charger that is offline can't hear."""
+
+    command: Command
+    state_ids: tuple[StateId, ...] = (StateId.IS_ONLINE,)
+    always: frozenset[Family] = CHARGERS
+    families: frozenset[Family] = CHARGERS
+    live: bool = True
+    control: bool = True
+
+
+DESCRIPTIONS: tuple[ZaptecButtonDescription, ...] = (
+    ZaptecButtonDescription(
+        key="resume_charging",
+        translation_key="resume_charging",
+        command=Command.RESUME_CHARGING,
+    ),
+    ZaptecButtonDescription(
+        key="stop_charging_final",
+        translation_key="stop_charging",
+        command=Command.STOP_CHARGING_FINAL,
+    ),
+    ZaptecButtonDescription(
+        key="deauthorize_and_stop",
+        translation_key="deauthorize_and_stop",
+        command=Command.DEAUTHORIZE_AND_STOP,
+    ),
+    ZaptecButtonDescription(
+        key="restart_charger",
+        translation_key="restart_charger",
+        device_class=ButtonDeviceClass.RESTART,
+        entity_category=EntityCategory.CONFIG,
+        command=Command.RESTART_CHARGER,
+    ),
+    ZaptecButtonDescription(
+        key="upgrade_firmware",
+        translation_key="upgrade_firmware",
+        device_class=ButtonDeviceClass.UPDATE,
+        entity_category=EntityCategory.CONFIG,
+        command=Command.UPGRADE_FIRMWARE,
+    ),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: ZaptecConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Set up the buttons of an account."""
+    async_add_charger_entities(entry, async_add_entities, ZaptecButton, DESCRIPTIONS)
+
+
+class ZaptecButton(ZaptecChargerEntity, ButtonEntity):
+    """Something to tell a charger; it succeeds quietly if there is nothing to do."""
+
+    entity_description: ZaptecButtonDescription
+
+    @override
+    async def async_press(self) -> None:
+        """Send the command."""
+        await async_send_command(
+            self.coordinator, self.charger_id, self.entity_description.command
+        )

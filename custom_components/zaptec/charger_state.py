@@ -1,0 +1,93 @@
+"""What a charger has told: the newest observation of each StateId."""
+
+from datetime import UTC, datetime, timedelta
+import math
+from time import monotonic
+
+from .api import Charger, Observation, StateId, Value, parse_value
+
+# How long a pushed value outranks the hourly list (seconds): the list may be
+# older than the push that arrived just before it.
+LIST_LAG = 60.0
+
+# The times of one observation from two sources are this close.
+SAME_OBSERVATION = timedelta(milliseconds=50)
+
+
+class ChargerState:
+    """The newest observation of each StateId of a charger."""
+
+    def __init__(self, charger: Charger) -> None:
+        """Initialize the state of a charger that has not told anything yet."""
+        self.family = charger.family
+        # Whether the cloud could be asked, the last time it was tried.
+        self.readable = True
+        # Whether nothing was missed before the link came up, or it was read since.
+        self.complete = True
+        self._observations: dict[int, Observation] = {}
+        self._values: dict[int, Value | None] = {}
+        self._received: dict[int, float] = {}
+
+    def __contains__(self, state_id: int) -> bool:
+        """Return whether this charger has told a value of this StateId."""
+        return self._values.get(state_id) is not None
+
+    def value(self, state_id: StateId) -> Value | None:
+        """Return the value of a StateId, in the type and unit of the table."""
+        return self._values.get(state_id)
+
+    def timestamp(self, state_id: StateId) -> datetime | None:
+        """Return when the value of a StateId came to be."""
+        if observation := self._observations.get(state_id):
+            return observation.timestamp
+        return None
+
+    def received_since(self, state_id: StateId, moment: float) -> bool:
+        """Return whether an observation arrived after a monotonic moment."""
+        return self._received.get(state_id, -math.inf) > moment
+
+    def told_since(self, state_id: StateId, timestamp: datetime | None) -> bool:
+        """Return whether there is a newer observation than one of that time.
+
+        The same one has two times, which differ by a few milliseconds: that of
+        the message, and that of the snapshot, which is rounded.
+        """
+        told = self.timestamp(state_id)
+        return told is not None and (
+            timestamp is None or told > timestamp + SAME_OBSERVATION
+        )
+
+    def apply(self, observation: Observation) -> bool:
+        """Take in an observation; return whether it changed anything.
+
+        One that is older than what is held is dropped, so that snapshots and
+        messages may arrive in any order. One without a value clears.
+        """
+        state_id = observation.state_id
+        held = self._observations.get(state_id)
+        if held and observation.timestamp < held.timestamp:
+            return False
+        self._observations[state_id] = observation
+        self._received[state_id] = monotonic()
+        if held and held.value == observation.value:
+            return False
+        self._values[state_id] = parse_value(observation, self.family)
+        return True
+
+    def apply_listed(self, state_id: StateId, charger_id: str, value: str) -> bool:
+        """Take in what the hourly list says; return whether it changed anything.
+
+        A list tells no time of its own, and our clock need not be the cloud's.
+        So its word counts for no more than what it replaces: any observation
+        that is made afterwards is newer.
+        """
+        held = self._observations.get(state_id)
+        if held is None:
+            timestamp = datetime.min.replace(tzinfo=UTC)
+        elif held.value == value or self.received_since(
+            state_id, monotonic() - LIST_LAG
+        ):
+            return False
+        else:
+            timestamp = held.timestamp
+        return self.apply(Observation(charger_id, state_id, timestamp, value))

@@ -1,0 +1,359 @@
+"""What a person may tell chargers and installations to do, and what they are told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.util import dt as dt_util
+
+from .api import (
+    AuthenticationType,
+    AvailableCurrentMode,
+    Charger,
+    Command,
+    Installation,
+    OperationMode,
+    StateId,
+    UserRole,
+    ZaptecAuthenticationError,
+    ZaptecBusyError,
+    ZaptecClient,
+    ZaptecConnectionError,
+    ZaptecError,
+    ZaptecPermissionError,
+    ZaptecRejectedError,
+    ZaptecServerError,
+)
+from .charger_state import ChargerState
+from .const import DOMAIN
+from .coordinator import ZaptecCoordinator
+
+# The roles that may change anything (Integrating with Zaptec charging systems,
+# API documentation): owner, and service, which the constants call maintainer.
+CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
+
+# The least current a car charges with (A).
+CURRENT_MIN = 6.0
+
+# ErrorCodes of GET /api/constants: the charger's state does not allow it.
+DEVICE_COMMAND_REJECTED = 528
+
+# The StateId that tells of a command's effect.
+_CONFIRMATIONS = {
+    Command.RESTART_CHARGER: StateId.IS_ONLINE,
+    Command.UPGRADE_FIRMWARE: StateId.IS_ONLINE,
+    Command.STOP_CHARGING_FINAL: StateId.FINAL_STOP_ACTIVE,
+    Command.RESUME_CHARGING: StateId.FINAL_STOP_ACTIVE,
+    Command.DEAUTHORIZE_AND_STOP: StateId.SESSION_IDENTIFIER,
+}
+
+# How long a charger takes to stop (seconds), with something to spare.
+STOP_TIME = 10.0
+
+_CHARGING_COMMANDS = {
+    Command.STOP_CHARGING_FINAL,
+    Command.RESUME_CHARGING,
+    Command.DEAUTHORIZE_AND_STOP,
+}
+
+
+def may_control(device: Charger | Installation) -> bool:
+    """Return whether the account may change anything about it."""
+    return bool(device.current_user_roles & CONTROL_ROLES)
+
+
+def is_paused(state: ChargerState) -> bool:
+    """Return whether charging was stopped until it is resumed or the car leaves."""
+    return bool(state.value(StateId.FINAL_STOP_ACTIVE))
+
+
+def has_car(state: ChargerState) -> bool | None:
+    """Return whether a car is connected, None if nobody knows."""
+    match state.value(StateId.CHARGER_OPERATION_MODE):
+        case None | OperationMode.UNKNOWN:
+            return None
+        case OperationMode.DISCONNECTED:
+            return False
+    return True
+
+
+# Whether a command would change nothing; the vendor asks not to send it then
+# (Charger command validation update).
+_IS_DONE: dict[Command, Callable[[ChargerState], bool]] = {
+    Command.STOP_CHARGING_FINAL: lambda state: (
+        has_car(state) is False or is_paused(state)
+    ),
+    Command.RESUME_CHARGING: lambda state: (
+        StateId.CHARGER_OPERATION_MODE in state
+        and not is_paused(state)
+        and StateId.NEXT_SCHEDULE_EVENT not in state
+    ),
+    Command.DEAUTHORIZE_AND_STOP: lambda state: has_car(state) is False,
+}
+
+
+@contextmanager
+def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
+    """Tell a person why the cloud did not do what they asked for."""
+    try:
+        yield
+    except ZaptecAuthenticationError as err:
+        coordinator.config_entry.async_start_reauth(coordinator.hass)
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="authentication_failed"
+        ) from err
+    except ZaptecPermissionError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="not_permitted"
+        ) from err
+    except ZaptecRejectedError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="rejected",
+            translation_placeholders={
+                "reason": err.details or f"error code {err.code}"
+            },
+        ) from err
+    except ZaptecConnectionError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="cannot_connect"
+        ) from err
+    except ZaptecBusyError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="cloud_busy"
+        ) from err
+    except ZaptecServerError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="uncertain"
+        ) from err
+    except ZaptecError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="command_failed",
+            translation_placeholders={"error": str(err)},
+        ) from err
+
+
+def check_current(value: float) -> None:
+    """Refuse a current that no car charges with, but which is not zero either."""
+    if 0 < value < CURRENT_MIN:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="current_too_low",
+            translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
+        )
+
+
+async def async_send_command(
+    coordinator: ZaptecCoordinator, charger_id: str, command: Command
+) -> None:
+    """Send a command, unless there is nothing to change.
+
+    Raises:
+        HomeAssistantError: It was not carried out, or would be in vain.
+
+    """
+    charger = coordinator.data.chargers.get(charger_id)
+    if charger is None:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="charger_gone"
+        )
+    if not may_control(charger):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="not_permitted"
+        )
+    if command in _CHARGING_COMMANDS:
+        await _async_check_obedience(coordinator, charger, command)
+    state = coordinator.states[charger_id]
+    if command in _IS_DONE and _IS_DONE[command](state):
+        return
+    if command is Command.UPGRADE_FIRMWARE and is_up_to_date(coordinator, charger_id):
+        return
+    if command is Command.RESUME_CHARGING:
+        await _async_wait_for_pause(coordinator, charger_id)
+    with plain_words(coordinator):
+        try:
+            await coordinator.async_write(
+                charger_id,
+                _CONFIRMATIONS[command],
+                coordinator.client.send_command(charger_id, command),
+            )
+        except ZaptecRejectedError as err:
+            if err.code != DEVICE_COMMAND_REJECTED:
+                raise
+            # The vendor's cloud says so of this one although it is carried out.
+            if command is Command.DEAUTHORIZE_AND_STOP:
+                return
+            if not await _async_is_done(coordinator, charger_id, command):
+                raise
+
+
+async def _async_check_obedience(
+    coordinator: ZaptecCoordinator, charger: Charger, command: Command
+) -> None:
+    """Refuse what a charger would not do because something else controls it."""
+    check_stand_alone(coordinator, charger.id)
+    installation = coordinator.data.installations.get(charger.installation_id or "")
+    if installation and _is_ocpp(installation.authentication_type, command):
+        with suppress(ZaptecError):
+            installation = await coordinator.async_read_installation(installation.id)
+    decides = installation or charger
+    if _is_ocpp(decides.authentication_type, command):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="ocpp_controls_charging"
+        )
+
+
+def _is_ocpp(authentication_type: AuthenticationType | None, command: Command) -> bool:
+    """Return whether an OCPP system decides on what a command is about."""
+    return authentication_type is AuthenticationType.OCPPNATIVE or (
+        authentication_type is AuthenticationType.OCPP
+        and command is not Command.DEAUTHORIZE_AND_STOP
+    )
+
+
+def check_stand_alone(coordinator: ZaptecCoordinator, charger_id: str) -> None:
+    """Refuse to control a charger that does not listen to the cloud (StateId 712)."""
+    if coordinator.states[charger_id].value(StateId.IS_STAND_ALONE):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="charger_is_stand_alone"
+        )
+
+
+def is_up_to_date(coordinator: ZaptecCoordinator, charger_id: str) -> bool:
+    """Return whether a charger has the newest firmware, as far as is known."""
+    firmware = coordinator.firmware.data.get(charger_id)
+    installed = coordinator.states[charger_id].value(StateId.SOFTWARE_VERSION)
+    return (
+        firmware is not None
+        and installed is not None
+        and installed == firmware.available_version
+    )
+
+
+async def _async_is_done(
+    coordinator: ZaptecCoordinator, charger_id: str, command: Command
+) -> bool:
+    """Return whether a command was refused only because it was so already."""
+    try:
+        state = await coordinator.async_read_charger(charger_id)
+    except ZaptecError:
+        return False
+    return _IS_DONE[command](state)
+
+
+async def _async_wait_for_pause(
+    coordinator: ZaptecCoordinator, charger_id: str
+) -> None:
+    """Wait until a charger that was just told to stop has done so.
+
+    It takes some seconds, and until then the cloud refuses to resume.
+    """
+    stopped = asyncio.Event()
+
+    def look() -> None:
+        state = coordinator.states.get(charger_id)
+        if (
+            state is None
+            or not is_paused(state)
+            or state.value(StateId.CHARGER_OPERATION_MODE)
+            is OperationMode.CONNECTED_FINISHED
+        ):
+            stopped.set()
+
+    topics = (
+        (charger_id, int(StateId.CHARGER_OPERATION_MODE)),
+        (charger_id, int(StateId.FINAL_STOP_ACTIVE)),
+    )
+    remove = coordinator.async_add_listener(look, topics)
+    try:
+        look()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIME):
+                await stopped.wait()
+    finally:
+        remove()
+
+
+async def async_update_installation(
+    coordinator: ZaptecCoordinator,
+    installation_id: str,
+    request: Callable[[ZaptecClient], Awaitable[None]],
+    accepted: Callable[[Installation], Installation],
+) -> None:
+    """Change settings of an installation.
+
+    Args:
+        coordinator: The account.
+        installation_id: The installation.
+        request: What changes it in the cloud.
+        accepted: What changes it here, once the cloud has accepted it.
+
+    Raises:
+        HomeAssistantError: Something else controls its current, or it failed.
+
+    """
+    await async_check_current_is_ours(coordinator, installation_id)
+    with plain_words(coordinator):
+        try:
+            await request(coordinator.client)
+        except ZaptecRejectedError:
+            # It may have come under another control since it was last looked at.
+            with suppress(ZaptecError):
+                await coordinator.async_read_installation(installation_id)
+            _check_current_is_ours(coordinator, installation_id)
+            raise
+    coordinator.installation_changed(
+        replace(
+            accepted(coordinator.data.installations[installation_id]),
+            updated_on=dt_util.utcnow(),
+        )
+    )
+
+
+async def async_check_current_is_ours(
+    coordinator: ZaptecCoordinator, installation_id: str
+) -> None:
+    """Refuse to set what something else controls, after a look at the cloud.
+
+    What is known of an installation can be an hour old.
+    """
+    try:
+        _check_current_is_ours(coordinator, installation_id)
+    except ServiceValidationError:
+        with suppress(ZaptecError):
+            await coordinator.async_read_installation(installation_id)
+        _check_current_is_ours(coordinator, installation_id)
+
+
+def _check_current_is_ours(
+    coordinator: ZaptecCoordinator, installation_id: str
+) -> None:
+    """Refuse to set what something else controls, as far as is known."""
+    installation = coordinator.data.installations.get(installation_id)
+    if installation is None:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="installation_gone"
+        )
+    if not may_control(installation):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="not_permitted"
+        )
+    if installation.available_current_mode is AvailableCurrentMode.SCHEDULE:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="schedule_controls_current"
+        )
+    if installation.available_current_mode is AvailableCurrentMode.AUTOMATIC:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="power_meter_controls_current"
+        )
+    chargers = coordinator.chargers_of(installation_id)
+    if chargers and all(
+        coordinator.states[charger.id].value(StateId.IS_STAND_ALONE)
+        for charger in chargers
+    ):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"
+        )

@@ -1,0 +1,259 @@
+"""Actions of the Zaptec integration, for all its accounts together."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from functools import partial
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    entity_registry as er,
+)
+import probatio
+
+from .api import Command
+from .available_current import Currents
+from .commands import async_check_current_is_ours, async_send_command, check_current
+from .const import CURRENT_MAX, DOMAIN
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+
+ATTR_AVAILABLE_CURRENT = "available_current"
+ATTR_PHASES = tuple(f"available_current_phase{phase}" for phase in (1, 2, 3))
+ATTR_CHARGER_ID = "charger_id"
+ATTR_COMMAND = "command"
+ATTR_INSTALLATION_ID = "installation_id"
+ATTR_OVERRIDE = "override"
+
+SERVICE_LIMIT_CURRENT = "limit_current"
+SERVICE_SEND_COMMAND = "send_command"
+
+# The names that custom-components/zaptec gave them.
+COMMAND_SERVICES = {
+    "stop_charging": Command.STOP_CHARGING_FINAL,
+    "resume_charging": Command.RESUME_CHARGING,
+    "deauthorize_charging": Command.DEAUTHORIZE_AND_STOP,
+    "restart_charger": Command.RESTART_CHARGER,
+    "upgrade_firmware": Command.UPGRADE_FIRMWARE,
+}
+
+
+_IDS = probatio.All(cv.ensure_list, [cv.string])
+_CURRENT = probatio.All(probatio.Coerce(float), probatio.Range(min=0))
+_TARGET = {
+    probatio.Optional(ATTR_DEVICE_ID): _IDS,
+    probatio.Optional(ATTR_ENTITY_ID): cv.entity_ids,
+}
+_CHARGERS = {**_TARGET, probatio.Optional(ATTR_CHARGER_ID): _IDS}
+
+CHARGER_SCHEMA = probatio.Schema(_CHARGERS)
+COMMAND_SCHEMA = probatio.Schema(
+    {**_CHARGERS, probatio.Required(ATTR_COMMAND): probatio.Any(int, cv.string)}
+)
+LIMIT_SCHEMA = probatio.Schema(
+    {
+        **_TARGET,
+        probatio.Optional(ATTR_INSTALLATION_ID): _IDS,
+        probatio.Optional(ATTR_AVAILABLE_CURRENT): _CURRENT,
+        **{probatio.Optional(phase): _CURRENT for phase in ATTR_PHASES},
+        probatio.Optional(ATTR_OVERRIDE, default=False): cv.boolean,
+    }
+)
+
+
+@callback
+def async_setup_services(hass: HomeAssistant) -> None:
+    """Register the actions."""
+
+    async def send(command: Command, call: ServiceCall) -> None:
+        await _async_send(hass, call, command)
+
+    for name, command in COMMAND_SERVICES.items():
+        hass.services.async_register(
+            DOMAIN, name, partial(send, command), schema=CHARGER_SCHEMA
+        )
+
+    async def send_command(call: ServiceCall) -> None:
+        await send(_command(call.data[ATTR_COMMAND]), call)
+
+    hass.services.async_register(
+        DOMAIN, SERVICE_SEND_COMMAND, send_command, schema=COMMAND_SCHEMA
+    )
+
+    async def limit_current(call: ServiceCall) -> ServiceResponse:
+        return await _async_limit_current(hass, call)
+
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_LIMIT_CURRENT,
+        limit_current,
+        schema=LIMIT_SCHEMA,
+        supports_response=SupportsResponse.OPTIONAL,
+    )
+
+
+def _command(value: int | str) -> Command:
+    """Return a command, given by its name or number, however it is written."""
+    text = str(value).strip().lower().replace("_", "").replace(" ", "")
+    for command in Command:
+        if text in (str(command.value), command.name.lower().replace("_", "")):
+            return command
+    raise ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="unknown_command",
+        translation_placeholders={
+            "command": str(value),
+            "known": ", ".join(
+                f"{item.name.lower()} ({item.value})" for item in Command
+            ),
+        },
+    )
+
+
+async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) -> None:
+    """Send a command to all chargers of a call, and then tell what went wrong."""
+    chargers = _devices(hass, call, ATTR_CHARGER_ID)
+    for charger_id, coordinator in chargers.items():
+        if charger_id not in coordinator.data.chargers:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="no_charger"
+            )
+    await _async_all(
+        async_send_command(coordinator, charger_id, command)
+        for charger_id, coordinator in chargers.items()
+    )
+
+
+async def _async_limit_current(
+    hass: HomeAssistant, call: ServiceCall
+) -> ServiceResponse:
+    """Set the available current of all installations of a call."""
+    installations: dict[str, ZaptecCoordinator] = {}
+    for device_id, coordinator in _devices(hass, call, ATTR_INSTALLATION_ID).items():
+        charger = coordinator.data.chargers.get(device_id)
+        installation_id = charger.installation_id if charger else device_id
+        if installation_id not in coordinator.data.installations:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="no_installation"
+            )
+        installations[installation_id] = coordinator
+    currents = _currents(call)
+    for installation_id, coordinator in installations.items():
+        highest = (
+            coordinator.data.installations[installation_id].max_current or CURRENT_MAX
+        )
+        if max(currents) > highest:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="current_too_high",
+                translation_placeholders={"maximum": f"{highest:g}"},
+            )
+        await async_check_current_is_ours(coordinator, installation_id)
+    await _async_all(
+        coordinator.available_currents.of(installation_id).async_set(
+            currents, override=call.data[ATTR_OVERRIDE]
+        )
+        for installation_id, coordinator in installations.items()
+    )
+    return {
+        "installations": [
+            _outcome(coordinator, installation_id)
+            for installation_id, coordinator in installations.items()
+        ]
+    }
+
+
+def _currents(call: ServiceCall) -> Currents:
+    """Return the three currents of a call."""
+    total: Any = call.data.get(ATTR_AVAILABLE_CURRENT)
+    phases: list[float] = [
+        call.data[phase] for phase in ATTR_PHASES if phase in call.data
+    ]
+    if (total is None) is (not phases) or len(phases) not in (0, len(ATTR_PHASES)):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="which_current"
+        )
+    for current in phases or [total]:
+        check_current(current)
+    return (phases[0], phases[1], phases[2]) if phases else (total, total, total)
+
+
+def _outcome(coordinator: ZaptecCoordinator, installation_id: str) -> dict[str, Any]:
+    """Return what has become of a call, for those who ask."""
+    installation = coordinator.data.installations[installation_id]
+    current = coordinator.available_currents.of(installation_id)
+    return {
+        "installation_id": installation_id,
+        "available_current": installation.available_current,
+        "waiting_current": min(current.waiting) if current.waiting else None,
+        "waiting_until": current.due.isoformat() if current.due else None,
+    }
+
+
+async def _async_all(tasks: Iterable[Awaitable[None]]) -> None:
+    """Do all, and then raise what went wrong with the first that failed."""
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _devices(
+    hass: HomeAssistant, call: ServiceCall, id_field: str
+) -> dict[str, ZaptecCoordinator]:
+    """Return the installations and chargers of a call, each with its account."""
+    wanted = [item.strip().lower() for item in call.data.get(id_field, ())]
+    wanted += [
+        _identifier(hass, device_id, device_id)
+        for device_id in call.data.get(ATTR_DEVICE_ID, ())
+    ]
+    entities = er.async_get(hass)
+    for entity_id in call.data.get(ATTR_ENTITY_ID, ()):
+        entity = entities.async_get(entity_id)
+        wanted.append(
+            _identifier(hass, entity.device_id if entity else None, entity_id)
+        )
+    if not wanted:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="no_target"
+        )
+    accounts: list[ZaptecConfigEntry] = hass.config_entries.async_entries(DOMAIN)
+    known = {
+        device_id: entry.runtime_data
+        for entry in accounts
+        if entry.state is ConfigEntryState.LOADED
+        for device_id in (
+            *entry.runtime_data.data.installations,
+            *entry.runtime_data.data.chargers,
+        )
+    }
+    for device_id in wanted:
+        if device_id not in known:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="unknown_target",
+                translation_placeholders={"target": device_id},
+            )
+    return {device_id: known[device_id] for device_id in wanted}
+
+
+def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
+    """Return the Zaptec id of a device in Home Assistant."""
+    device = dr.async_get(hass).async_get(device_id) if device_id else None
+    for domain, identifier in device.identifiers if device else ():
+        if domain == DOMAIN:
+            return identifier
+    raise ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="unknown_target",
+        translation_placeholders={"target": target},
+    )

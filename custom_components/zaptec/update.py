@@ -1,0 +1,179 @@
+"""The firmware of Zaptec chargers."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, override
+
+from homeassistant.components.update import (
+    UpdateDeviceClass,
+    UpdateEntity,
+    UpdateEntityDescription,
+    UpdateEntityFeature,
+)
+from homeassistant.const import EntityCategory
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_call_later
+
+from .api import Charger, ChargerFirmware, Command, StateId
+from .commands import async_send_command, may_control
+from .const import LOGGER
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .entity import ZaptecChargerDescription, ZaptecChargerEntity
+
+# The cloud takes the commands of a charger one after another.
+PARALLEL_UPDATES = 1
+
+# A charger loads and restarts within some minutes. What takes longer than this
+# did not begin, or failed.
+INSTALL_TIME = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecUpdateDescription(ZaptecChargerDescription, UpdateEntityDescription):
+    """Describe the firmware of a charger."""
+
+
+FIRMWARE = ZaptecUpdateDescription(
+    key="firmware_update",
+    translation_key="firmware_update",
+    state_ids=(StateId.SOFTWARE_VERSION,),
+    device_class=UpdateDeviceClass.FIRMWARE,
+    entity_category=EntityCategory.CONFIG,
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: ZaptecConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Set up the firmware of the chargers that the cloud has some for."""
+    coordinator = entry.runtime_data
+    added: set[str] = set()
+
+    @callback
+    def add() -> None:
+        chargers = coordinator.data.chargers
+        added.intersection_update(chargers)
+        new = [
+            chargers[charger_id]
+            for charger_id in coordinator.firmware.data
+            if charger_id in chargers and charger_id not in added
+        ]
+        added.update(charger.id for charger in new)
+        if new:
+            async_add_entities(
+                ZaptecUpdate(coordinator, charger, FIRMWARE) for charger in new
+            )
+
+    add()
+    entry.async_on_unload(coordinator.async_add_listener(add))
+    entry.async_on_unload(coordinator.firmware.async_add_listener(add))
+
+
+class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
+    """The firmware of a charger.
+
+    Which one there could be is told by the firmware list, once a day; which one
+    there is by the charger itself (StateId 911), also after its restart.
+    """
+
+    entity_description: ZaptecUpdateDescription
+
+    def __init__(
+        self,
+        coordinator: ZaptecCoordinator,
+        charger: Charger,
+        description: ZaptecUpdateDescription,
+    ) -> None:
+        """Initialize the entity."""
+        super().__init__(coordinator, charger, description)
+        self._replaced_version: str | None = None
+        self._cancel_timeout: CALLBACK_TYPE | None = None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the firmware list."""
+        await super().async_added_to_hass()
+        self.async_on_remove(
+            self.coordinator.firmware.async_add_listener(self.async_write_ha_state)
+        )
+        self.async_on_remove(self._end_install)
+
+    @callback
+    def async_entity_id_changed(self, old_entity_id: str) -> None:
+        """Do nothing: nothing of ours hangs on the entity id."""
+
+    @property
+    @override
+    def supported_features(self) -> UpdateEntityFeature:
+        """Return what this account may do."""
+        if may_control(self.charger):
+            return UpdateEntityFeature.INSTALL | UpdateEntityFeature.PROGRESS
+        return UpdateEntityFeature(0)
+
+    @property
+    def _firmware(self) -> ChargerFirmware | None:
+        """Return what the firmware list tells."""
+        return self.coordinator.firmware.data.get(self.charger_id)
+
+    @property
+    @override
+    def installed_version(self) -> str | None:
+        """Return the version that the charger has."""
+        told = self.state_of_charger.value(StateId.SOFTWARE_VERSION)
+        if isinstance(told, str):
+            return told
+        return self._firmware.current_version if self._firmware else None
+
+    @property
+    @override
+    def latest_version(self) -> str | None:
+        """Return the version that the charger could have."""
+        return self._firmware.available_version if self._firmware else None
+
+    @property
+    @override
+    def in_progress(self) -> bool:
+        """Return whether a version is being installed; how far is not told."""
+        return self._cancel_timeout is not None
+
+    @override
+    async def async_install(
+        self, version: str | None, backup: bool, **kwargs: Any
+    ) -> None:
+        """Install the version that the cloud has for this charger."""
+        self._replaced_version = self.installed_version
+        await async_send_command(
+            self.coordinator, self.charger_id, Command.UPGRADE_FIRMWARE
+        )
+        self._end_install()
+
+        @callback
+        def give_up(_now: datetime) -> None:
+            self._cancel_timeout = None
+            LOGGER.warning(
+                "%s still has firmware %s, half an hour after it was told to update",
+                self.entity_id,
+                self.installed_version,
+            )
+            self.async_write_ha_state()
+
+        self._cancel_timeout = async_call_later(self.hass, INSTALL_TIME, give_up)
+        self.async_write_ha_state()
+
+    @callback
+    def _end_install(self) -> None:
+        """Wait no longer for the new version."""
+        if self._cancel_timeout:
+            self._cancel_timeout()
+            self._cancel_timeout = None
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """End the installation when the charger tells another version."""
+        if self.installed_version != self._replaced_version:
+            self._end_install()
+        super()._handle_coordinator_update()
