@@ -136,6 +136,9 @@ async def sim(
     ) as simulator:
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
         yield simulator
+        # What was cancelled while it connected has to be accepted before the end.
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert simulator.rest.forbidden == []
         assert "Unexpected error while updating" not in caplog.text
         assert "Unexpected error in the push" not in caplog.text
@@ -156,9 +159,11 @@ def time_machine(
 
 
 @pytest.fixture
-def entry(hass: HomeAssistant, sim: Simulator) -> MockConfigEntry:
+async def entry(hass: HomeAssistant, sim: Simulator) -> AsyncGenerator[MockConfigEntry]:
     """Return the entry of the first account, not set up."""
-    return add_entry(hass, sim)
+    yield add_entry(hass, sim)
+    for item in hass.config_entries.async_loaded_entries(DOMAIN):
+        await hass.config_entries.async_unload(item.entry_id)
 
 
 def add_entry(

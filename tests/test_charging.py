@@ -16,7 +16,7 @@ from homeassistant.const import (
     Platform,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -36,28 +36,49 @@ from .conftest import (
     wait_until_live,
 )
 
+# The contract: what hangs on these is the history of users, and other programs.
 CHARGER_ENTITIES = {
-    (Platform.BINARY_SENSOR, "car_connected"),
-    (Platform.BINARY_SENSOR, "charging"),
-    (Platform.BINARY_SENSOR, "is_online"),
-    (Platform.NUMBER, "charger_max_current"),
-    (Platform.SENSOR, "charge_current_set"),
-    (Platform.SENSOR, "charger_operation_mode"),
-    (Platform.SENSOR, "current_phase1"),
-    (Platform.SENSOR, "current_phase2"),
-    (Platform.SENSOR, "current_phase3"),
-    (Platform.SENSOR, "signed_meter_value_kwh"),
-    (Platform.SENSOR, "total_charge_power"),
-    (Platform.SENSOR, "total_charge_power_session"),
-    (Platform.SENSOR, "voltage_phase1"),
-    (Platform.SENSOR, "voltage_phase2"),
-    (Platform.SENSOR, "voltage_phase3"),
-    (Platform.SWITCH, "charger_operation_mode"),
+    "binary_sensor": (
+        "authentication_required car_connected charging is_enabled is_online "
+        "is_stand_alone permanent_cable_lock problem"
+    ),
+    "button": (
+        "deauthorize_and_stop restart_charger resume_charging stop_charging_final "
+        "upgrade_firmware"
+    ),
+    "number": (
+        "charger_max_current charger_min_current meter_value_interval offline_current"
+    ),
+    "sensor": (
+        "available_current cable_type charge_current_set charger_operation_mode "
+        "communication_mode current_phase1 current_phase2 current_phase3 device_type "
+        "humidity network_type set_phases signal_strength signed_meter_value_kwh "
+        "temperature_internal5 total_charge_power total_charge_power_session "
+        "voltage_phase1 voltage_phase2 voltage_phase3 warnings"
+    ),
+    "switch": "charger_operation_mode",
+    "update": "firmware_update",
 }
 INSTALLATION_ENTITIES = {
-    (Platform.NUMBER, "available_current"),
-    (Platform.SENSOR, "push_status"),
+    "binary_sensor": "is_required_authentication",
+    "number": "available_current three_to_one_phase_switch_current",
+    "sensor": (
+        "authentication_type available_current_phase1 available_current_phase2 "
+        "available_current_phase3 installation_type last_message max_current "
+        "network_type push_status"
+    ),
 }
+
+
+def unique_ids(device_id: str, keys: dict[str, str]) -> set[tuple[str, str]]:
+    """Return what a device's entities are known by."""
+    return {("binary_sensor", device_id)} | {
+        (platform, f"{device_id}_{key}")
+        for platform, names in keys.items()
+        for key in names.split()
+    }
+
+
 LISTS = {("GET", "/api/installation"), ("GET", "/api/chargers")}
 
 
@@ -94,10 +115,9 @@ async def test_devices_and_entities_appear(
         for entity in er.async_entries_for_config_entry(
             entity_registry, live_entry.entry_id
         )
-    } == {(platform, f"{charger.id}_{key}") for platform, key in CHARGER_ENTITIES} | {
-        (platform, f"{charger.installation.id}_{key}")
-        for platform, key in INSTALLATION_ENTITIES
-    }
+    } == unique_ids(charger.id, CHARGER_ENTITIES) | unique_ids(
+        charger.installation.id, INSTALLATION_ENTITIES
+    )
     assert requests(sim) == Counter(
         {
             ("POST", "/oauth/token"): 1,
@@ -107,6 +127,7 @@ async def test_devices_and_entities_appear(
                 "GET",
                 f"/api/installation/{charger.installation.id}/messagingConnectionDetails",
             ): 1,
+            ("GET", f"/api/chargerFirmware/installation/{charger.installation.id}"): 1,
             ("GET", f"/api/chargers/{charger.id}/state"): 1,
         }
     )
@@ -224,27 +245,6 @@ async def test_the_charging_switch_pauses_and_resumes(
     )
 
 
-async def test_a_rejected_command_shows_the_vendors_words(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
-    """Nothing is plugged in, so there is nothing to pause."""
-    switch = entities.id("switch", charger.id, "charger_operation_mode")
-    before = dict(charger.observations)
-    with pytest.raises(HomeAssistantError) as raised:
-        await hass.services.async_call(
-            Platform.SWITCH, SERVICE_TURN_OFF, {ATTR_ENTITY_ID: switch}, blocking=True
-        )
-    assert raised.value.translation_key == "rejected"
-    assert raised.value.translation_placeholders
-    assert "disconnected" in raised.value.translation_placeholders["reason"]
-    assert dict(charger.observations) == before
-    assert entities.state("switch", charger.id, "charger_operation_mode") == STATE_ON
-
-
 async def test_the_max_current_is_set_and_confirmed_by_push(
     hass: HomeAssistant,
     sim: Simulator,
@@ -360,7 +360,7 @@ async def test_all_pages_are_read_within_the_rate_limit(
             == "disconnected"
         )
     assert 0 < sim.rest.peak_per_second <= 10
-    assert sum(requests(sim).values()) == 1 + 1 + 2 + 6 + 130
+    assert sum(requests(sim).values()) == 1 + 1 + 2 + 6 + 6 + 130
 
 
 @pytest.mark.parametrize("scenario", [Scenario.default()], ids=["two accounts"])
