@@ -80,7 +80,7 @@ def installation(item: Installation, account: Account, *, detail: bool) -> Docum
         "CreatedOnDate": rest_time(item.created),
         "UpdatedOn": rest_time(item.updated),
         "CurrentUserRoles": int(account.role(item.id)),
-        "AuthenticationType": 0 if manages else None,
+        "AuthenticationType": item.authentication_type if manages else None,
         "MessagingEnabled": item.messaging_enabled if manages else None,
         "RoutingId": "default",
         "OcppCloudUrlVersion": 0,
@@ -173,7 +173,9 @@ def _charger(item: Charger, account: Account) -> Document:
             "DeviceType": item.family.value,
             "InstallationName": item.installation.name,
             "InstallationId": item.installation.id,
-            "AuthenticationType": 0 if account.manages(item.installation.id) else None,
+            "AuthenticationType": item.installation.authentication_type
+            if account.manages(item.installation.id)
+            else None,
             "IsAuthorizationRequired": item.installation.authentication_required,
         }
     )

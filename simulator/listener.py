@@ -15,7 +15,7 @@ class Listener:
         """Prepare; `port` 0 takes a free one at start."""
         self.host = host
         self.port = port
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         self._server: asyncio.Server | None = None
         # Keeps the port while nothing listens there.
         self._reserved: socket.socket | None = None
@@ -51,6 +51,11 @@ class Listener:
         """Stop listening and reset every connection."""
         if self._server is None:
             return
+        # What was accepted already must find its server open.
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
         self._server.close()
         self._server = None
         self._reserved = self._bind()

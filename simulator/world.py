@@ -74,7 +74,8 @@ class Circuit:
 class Installation:
     """An installation; currents in A per phase.
 
-    `installation_type` is 0 (Pro) or 1 (Smart: Home and Go).
+    `installation_type` is 0 (Pro) or 1 (Smart: Home and Go); `authentication_type` is 0 (Zaptec),
+    1 (web hooks), 2 (OCPP) or 3 (native OCPP).
     """
 
     id: str
@@ -87,6 +88,7 @@ class Installation:
     updated: datetime
     bus_key: str = field(repr=False)
     authentication_required: bool = False
+    authentication_type: int = 0
     messaging_enabled: bool = True
     available_current: tuple[float, float, float] | None = None
     available_current_mode: int = 0

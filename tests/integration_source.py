@@ -5,6 +5,7 @@ matter here, from the installed wheel and the sources alone. Each returns the pr
 """
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 
 from homeassistant import const as ha_const
 from homeassistant.const import Platform
+from homeassistant.util.yaml import load_yaml_dict
 
 _KEY = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _ICON = re.compile(r"mdi:[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -74,17 +76,49 @@ class Integration:
             for file in sorted(self.path.rglob("*.py"))
         }
 
+    @cached_property
+    def services(self) -> dict[str, Any]:
+        """The actions as services.yaml describes them."""
+        file = self.path / "services.yaml"
+        return load_yaml_dict(str(file)) if file.exists() else {}
+
+    @cached_property
+    def quality_scale(self) -> dict[str, str | dict[str, str]]:
+        """What it says of each rule of the quality scale."""
+        rules: dict[str, str | dict[str, str]] = load_yaml_dict(
+            str(self.path / "quality_scale.yaml")
+        )["rules"]
+        return rules
+
+    @property
+    def repository(self) -> Path:
+        """The folder that holds it and all around it."""
+        return self.path.parents[1]
+
     @property
     def platforms(self) -> list[str]:
         """The platforms that it has a module of."""
         return [item.value for item in Platform if f"{item.value}.py" in self.modules]
 
-    def calls(self) -> Iterator[tuple[str, ast.Call]]:
-        """Yield each call, with its module."""
+    @cached_property
+    def _nodes(self) -> dict[type[ast.AST], list[tuple[str, Any]]]:
+        """The nodes of all modules, by kind: a walk for each rule would take long."""
+        found = defaultdict(list)
         for name, module in self.modules.items():
             for node in ast.walk(module):
-                if isinstance(node, ast.Call):
-                    yield name, node
+                found[type(node)].append((name, node))
+        return found
+
+    def nodes[NodeT: ast.AST](self, *kinds: type[NodeT]) -> Iterator[tuple[str, NodeT]]:
+        """Yield each node of some kinds, with its module."""
+        for kind in kinds:
+            yield from self._nodes[kind]
+
+    def calls(self, *names: str) -> Iterator[tuple[str, ast.Call]]:
+        """Yield each call, or those of some names, with its module."""
+        for module, call in self.nodes(ast.Call):
+            if not names or called(call) in names:
+                yield module, call
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
@@ -224,41 +258,55 @@ def entity_keys(integration: Integration) -> list[str]:
     return problems
 
 
-def exceptions_are_translated(integration: Integration) -> list[str]:
-    """Keys and placeholders of exceptions and issues are those of the texts."""
-    problems = []
-    used: dict[str, set[str]] = {"exceptions": set(), "issues": set()}
+def _translated(
+    integration: Integration,
+) -> Iterator[tuple[str, ast.Call, str, str]]:
+    """Yield what names a text of an exception or issue: module, call, category and key."""
     for module, call in integration.calls():
-        if keyword(call, "translation_domain") is None and (
-            called(call) != "async_create_issue"
-        ):
+        if called(call) == "async_create_issue":
+            category = "issues"
+        elif keyword(call, "translation_domain") is not None:
+            category = "exceptions"
+        else:
             continue
-        category = "issues" if called(call) == "async_create_issue" else "exceptions"
-        given = keyword(call, "translation_placeholders")
         for key in texts(keyword(call, "translation_key")):
-            used[category].add(key)
-            text = integration.translations.get(category, {}).get(key)
-            if text is None:
-                if "*" not in key:
-                    problems.append(f"{module}: {category}.{key} has no text")
-                continue
-            wanted = set().union(*(placeholders(part) for _, part in leaves(text)))
-            if given is None or isinstance(given, ast.Dict):
-                keys = given.keys if isinstance(given, ast.Dict) else []
-                names = {name for item in keys for name in texts(item)}
-                if names != wanted:
-                    problems.append(f"{module}: {category}.{key}: {names} / {wanted}")
-    for category, known in used.items():
-        problems += [
-            f"{category}.{key} is not used"
-            for key in integration.translations.get(category, {})
-            if not matches(key, known)
-        ]
+            yield module, call, category, key
+
+
+def exceptions_are_translated(integration: Integration) -> list[str]:
+    """The texts of exceptions and issues exist, and get the placeholders that they have."""
+    problems = []
+    for module, call, category, key in _translated(integration):
+        text = integration.translations.get(category, {}).get(key)
+        if text is None:
+            if "*" not in key:
+                problems.append(f"{module}: {category}.{key} has no text")
+            continue
+        given = keyword(call, "translation_placeholders")
+        wanted = set().union(*(placeholders(part) for _, part in leaves(text)))
+        if given is None or (isinstance(given, ast.Dict) and None not in given.keys):
+            keys = given.keys if isinstance(given, ast.Dict) else []
+            names = {name for item in keys for name in texts(item)}
+            if names != wanted:
+                problems.append(f"{module}: {category}.{key}: {names} / {wanted}")
     return problems
 
 
+def exception_texts_are_used(integration: Integration) -> list[str]:
+    """No text of an exception or issue is left over."""
+    used: dict[str, set[str]] = {"exceptions": set(), "issues": set()}
+    for _, _, category, key in _translated(integration):
+        used[category].add(key)
+    return [
+        f"{category}.{key} is not used"
+        for category, known in used.items()
+        for key in integration.translations.get(category, {})
+        if not matches(key, known)
+    ]
+
+
 def exceptions_have_a_text(integration: Integration) -> list[str]:
-    """What a person sees is raised with a translation."""
+    """What a person sees is raised with a translation, and with no words of its own."""
     shown = {
         "HomeAssistantError",
         "ServiceValidationError",
@@ -269,12 +317,10 @@ def exceptions_have_a_text(integration: Integration) -> list[str]:
     }
     return [
         f"{name}:{node.lineno}"
-        for name, module in integration.modules.items()
-        for node in ast.walk(module)
-        if isinstance(node, ast.Raise)
-        and isinstance(node.exc, ast.Call)
+        for name, node in integration.nodes(ast.Raise)
+        if isinstance(node.exc, ast.Call)
         and called(node.exc) in shown
-        and keyword(node.exc, "translation_key") is None
+        and (keyword(node.exc, "translation_key") is None or node.exc.args)
     ]
 
 
@@ -358,47 +404,14 @@ def icons_fit(integration: Integration) -> list[str]:
     return problems
 
 
-def parallel_updates(integration: Integration) -> list[str]:
-    """Each platform says how many updates run at once."""
-    return [
-        platform
-        for platform in integration.platforms
-        if not any(
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == "PARALLEL_UPDATES"
-            for node in integration.modules[f"{platform}.py"].body
-        )
-    ]
-
-
-def services_are_described(integration: Integration) -> list[str]:
-    """The actions in services.yaml have texts and icons, and no others have."""
-    file = integration.path / "services.yaml"
-    described = set(
-        re.findall(r"^([a-z_0-9]+):", file.read_text("utf-8"), re.MULTILINE)
-        if file.exists()
-        else ()
-    )
-    return [
-        f"{name}: {sorted(described ^ set(document.get('services', ())))}"
-        for name, document in (
-            ("en.json", integration.translations),
-            ("icons.json", integration.icons),
-        )
-        if described != set(document.get("services", ()))
-    ]
-
-
 RULES = (
     manifest_order,
     texts_are_plain,
     fields_are_described,
     entity_keys,
     exceptions_are_translated,
+    exception_texts_are_used,
     exceptions_have_a_text,
     flow_keys,
     icons_fit,
-    parallel_updates,
-    services_are_described,
 )

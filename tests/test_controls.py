@@ -1,27 +1,200 @@
-"""Controls whose request does not succeed: what a person is told."""
+"""Controls: what each sends, and what a person is told when it does not succeed."""
 
-from homeassistant.components.number import (
-    ATTR_VALUE,
-    DOMAIN as NUMBER_DOMAIN,
-    SERVICE_SET_VALUE,
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from homeassistant.components.button import SERVICE_PRESS
+from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
+from homeassistant.components.update import SERVICE_INSTALL
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    SERVICE_TURN_OFF,
+    SERVICE_TURN_ON,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
 )
-from homeassistant.const import ATTR_ENTITY_ID, SERVICE_TURN_OFF, Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
-from simulator.charger import Charger
+from simulator.charger import Charger, CommandRejectedError
 from simulator.faults import Fault
+from simulator.observations import StateId
+from simulator.scenario import (
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
 from simulator.simulator import Simulator
+from simulator.world import UserRole
 
-from .conftest import EntityFinder
+from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until
 
-CONTROLS = ["switch", "charger number", "installation number"]
+RESIDENT = "resident@example.com"
 
 
-@pytest.fixture(autouse=True)
+@dataclass(frozen=True)
+class Control:
+    """Something that a person may use."""
+
+    platform: str
+    key: str
+    service: str
+    path: str
+    data: dict[str, Any] = field(default_factory=dict)
+    of_installation: bool = False
+    # Whether charging is paused before it is used.
+    resumes: bool = False
+    enable: bool = False
+
+
+CONTROLS = {
+    "switch off": Control(
+        "switch", "charger_operation_mode", SERVICE_TURN_OFF, "sendCommand/506"
+    ),
+    "switch on": Control(
+        "switch",
+        "charger_operation_mode",
+        SERVICE_TURN_ON,
+        "sendCommand/507",
+        resumes=True,
+    ),
+    "stop": Control("button", "stop_charging_final", SERVICE_PRESS, "sendCommand/506"),
+    "resume": Control(
+        "button", "resume_charging", SERVICE_PRESS, "sendCommand/507", resumes=True
+    ),
+    "deauthorize": Control(
+        "button", "deauthorize_and_stop", SERVICE_PRESS, "sendCommand/10001"
+    ),
+    "restart": Control("button", "restart_charger", SERVICE_PRESS, "sendCommand/102"),
+    "upgrade": Control("button", "upgrade_firmware", SERVICE_PRESS, "sendCommand/200"),
+    "install": Control("update", "firmware_update", SERVICE_INSTALL, "sendCommand/200"),
+    "max current": Control(
+        "number",
+        "charger_max_current",
+        SERVICE_SET_VALUE,
+        "chargers/.*/update",
+        {ATTR_VALUE: 11.3},
+    ),
+    "min current": Control(
+        "number",
+        "charger_min_current",
+        SERVICE_SET_VALUE,
+        "chargers/.*/update",
+        {ATTR_VALUE: 7.5},
+    ),
+    "offline current": Control(
+        "number",
+        "offline_current",
+        SERVICE_SET_VALUE,
+        "chargers/.*/update",
+        {ATTR_VALUE: -1},
+        enable=True,
+    ),
+    "meter value interval": Control(
+        "number",
+        "meter_value_interval",
+        SERVICE_SET_VALUE,
+        "chargers/.*/update",
+        {ATTR_VALUE: 900},
+        enable=True,
+    ),
+    "available current": Control(
+        "number",
+        "available_current",
+        SERVICE_SET_VALUE,
+        "installation/.*/update",
+        {ATTR_VALUE: 12.5},
+        of_installation=True,
+    ),
+    "phase switch current": Control(
+        "number",
+        "three_to_one_phase_switch_current",
+        SERVICE_SET_VALUE,
+        "installation/.*/update",
+        {ATTR_VALUE: 10},
+        of_installation=True,
+        enable=True,
+    ),
+}
+CHARGING = ["switch off", "switch on", "stop", "resume", "deauthorize"]
+
+
+class Person:
+    """Uses controls."""
+
+    def __init__(
+        self, hass: HomeAssistant, charger: Charger, entities: EntityFinder
+    ) -> None:
+        """Initialize the person."""
+        self._hass = hass
+        self._charger = charger
+        self._entities = entities
+
+    def entity_id(self, control: Control) -> str:
+        """Return the entity of a control."""
+        device = (
+            self._charger.installation if control.of_installation else self._charger
+        )
+        return self._entities.id(control.platform, device.id, control.key)
+
+    def state(self, control: Control) -> str:
+        """Return the state of a control."""
+        state = self._hass.states.get(self.entity_id(control))
+        assert state
+        return state.state
+
+    async def use(self, control: Control) -> None:
+        """Use a control."""
+        await self._hass.services.async_call(
+            control.platform,
+            control.service,
+            {ATTR_ENTITY_ID: self.entity_id(control), **control.data},
+            blocking=True,
+        )
+
+
+@pytest.fixture
+def person(hass: HomeAssistant, charger: Charger, entities: EntityFinder) -> Person:
+    """Return somebody who uses controls."""
+    return Person(hass, charger, entities)
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """Return a home with one Go, whose firmware is old, and somebody who lives there."""
+    return Scenario(
+        installations=(
+            InstallationScenario(
+                name="Home",
+                max_current=25,
+                available_current=25,
+                chargers=(
+                    ChargerScenario(
+                        serial="ZAP000101", name="Carport", firmware="2.4.2.3"
+                    ),
+                ),
+            ),
+        ),
+        accounts=(
+            AccountScenario(
+                user_name="owner@example.com", password="x", roles={"Home": OWNER}
+            ),
+            AccountScenario(
+                user_name=RESIDENT, password="x", roles={"Home": UserRole.USER}
+            ),
+        ),
+    )
+
+
+@pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a command up sooner, and repeat it without a pause."""
     transport = "custom_components.zaptec.api.transport"
@@ -30,112 +203,174 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{transport}.RETRY_AFTER_MAX", 0.0)
 
 
-async def press(
-    hass: HomeAssistant, entities: EntityFinder, charger: Charger, control: str
+@pytest.fixture(autouse=True)
+def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable what is disabled by default."""
+    monkeypatch.setattr(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
+    )
+
+
+def sent(sim: Simulator) -> list[str]:
+    """Return what was written to the cloud."""
+    return [
+        record.path.removeprefix("/api/")
+        for record in sim.rest.requests
+        if record.method == "POST"
+    ]
+
+
+async def prepare(
+    time_machine: TimeMachine, charger: Charger, entities: EntityFinder, name: str
 ) -> None:
-    """Use a control."""
-    if control == "switch":
-        await hass.services.async_call(
-            Platform.SWITCH,
-            SERVICE_TURN_OFF,
-            {
-                ATTR_ENTITY_ID: entities.id(
-                    "switch", charger.id, "charger_operation_mode"
-                )
-            },
-            blocking=True,
-        )
+    """Let a car charge, or be paused, for a control that needs one."""
+    if name not in CHARGING:
         return
-    number = (
-        entities.id("number", charger.id, "charger_max_current")
-        if control == "charger number"
-        else entities.id("number", charger.installation.id, "available_current")
+    paused = CONTROLS[name].resumes
+    charger.plug_in(Car())
+    await time_machine.travel(15)
+    if paused:
+        charger.stop_charging()
+        await time_machine.travel(15)
+    await entities.wait_for(
+        "sensor",
+        charger.id,
+        "charger_operation_mode",
+        "connected_finished" if paused else "connected_charging",
     )
-    await hass.services.async_call(
-        NUMBER_DOMAIN,
-        SERVICE_SET_VALUE,
-        {ATTR_ENTITY_ID: number, ATTR_VALUE: 11},
-        blocking=True,
-    )
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+async def test_a_control_sends_one_request(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    person: Person,
+    name: str,
+) -> None:
+    """No more than one, whatever the cloud answers to a deauthorization."""
+    control = CONTROLS[name]
+    await prepare(time_machine, charger, entities, name)
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    sim.rest.clear()
+    await person.use(control)
+    await time_machine.travel(30)
+    (path,) = sent(sim)
+    assert path.endswith(control.path.rpartition("/")[2])
 
 
 @pytest.mark.parametrize(
-    ("fault", "sentence", "times"),
+    ("name", "observed"),
     [
-        (403, "not_permitted", 1),
-        ("reset", "cannot_connect", 1),
-        ("hang", "cannot_connect", 1),
-        (500, "rejected", 1),
-        (502, "uncertain", 1),
-        (404, "command_failed", 1),
+        ("max current", (StateId.MAX_CURRENT, "11.300")),
+        ("min current", (StateId.MIN_CURRENT, "7.500")),
+        ("offline current", (StateId.OFFLINE_CURRENT, "-1.000")),
+        ("meter value interval", (StateId.SIGNED_METER_VALUE_INTERVAL, "900")),
     ],
 )
-@pytest.mark.parametrize("control", CONTROLS)
-async def test_a_failed_control_tells_why_and_is_sent_once(
-    hass: HomeAssistant,
+async def test_a_number_follows_its_confirmation(
     sim: Simulator,
     charger: Charger,
     live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+    observed: tuple[StateId, str],
+) -> None:
+    """It shows what the charger tells, not what was asked for."""
+    control = CONTROLS[name]
+    before = person.state(control)
+    charger.observe, observe = (lambda *_: None), charger.observe  # type: ignore[method-assign]
+    await person.use(control)
+    assert person.state(control) == before
+
+    charger.observe = observe  # type: ignore[method-assign]
+    observe(observed[0], float(observed[1]))
+    await wait_until(lambda: float(person.state(control)) == float(observed[1]))
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (403, "not_permitted"),
+        ("reset", "cannot_connect"),
+        ("hang", "cannot_connect"),
+        (500, "rejected"),
+        (502, "uncertain"),
+        (404, "command_failed"),
+    ],
+)
+@pytest.mark.parametrize("name", CONTROLS)
+async def test_a_failed_control_tells_why_and_is_sent_once(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
     entities: EntityFinder,
-    control: str,
+    person: Person,
+    name: str,
     fault: Fault,
     sentence: str,
-    times: int,
 ) -> None:
     """Each failure has its sentence, and nothing is changed."""
-    charger.plug_in(Car())
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
-    )
+    control = CONTROLS[name]
+    await prepare(time_machine, charger, entities, name)
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    before = {**charger.observations, StateId.PULSE: None}
     sim.rest.fail("/(update|sendCommand)", fault=fault)
     sim.rest.clear()
     with pytest.raises(HomeAssistantError) as raised:
-        await press(hass, entities, charger, control)
+        await person.use(control)
     assert raised.value.translation_key == sentence
-    assert [record.method for record in sim.rest.requests].count("POST") == times
-    assert charger.max_current == 32
-    assert not charger.final_stop
+    assert len(sent(sim)) == 1
+    assert {**charger.observations, StateId.PULSE: None} == before
 
 
-@pytest.mark.parametrize("control", CONTROLS)
-async def test_a_busy_cloud_is_asked_again_and_then_told_of(
-    hass: HomeAssistant,
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
+async def test_a_busy_cloud_is_told_of(
     sim: Simulator,
+    time_machine: TimeMachine,
     charger: Charger,
     live_entry: MockConfigEntry,
     entities: EntityFinder,
-    control: str,
+    person: Person,
+    name: str,
 ) -> None:
-    """What was certainly not carried out may be repeated."""
-    charger.plug_in(Car())
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
-    )
-    sim.rest.fail("/(update|sendCommand)", fault=429, times=1)
-    await press(hass, entities, charger, control)
-
+    """It is asked again for a while."""
+    await prepare(time_machine, charger, entities, name)
     sim.rest.fail("/(update|sendCommand)", fault=503)
     with pytest.raises(HomeAssistantError) as raised:
-        await hass.services.async_call(
-            NUMBER_DOMAIN,
-            SERVICE_SET_VALUE,
-            {
-                ATTR_ENTITY_ID: entities.id(
-                    "number", charger.id, "charger_max_current"
-                ),
-                ATTR_VALUE: 12,
-            },
-            blocking=True,
-        )
+        await person.use(CONTROLS[name])
     assert raised.value.translation_key in ("cloud_busy", "cannot_connect")
 
 
-async def test_a_control_with_a_password_that_no_longer_counts(
-    hass: HomeAssistant,
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
+async def test_a_cloud_that_is_busy_once(
     sim: Simulator,
+    time_machine: TimeMachine,
     charger: Charger,
     live_entry: MockConfigEntry,
     entities: EntityFinder,
+    person: Person,
+    name: str,
+) -> None:
+    """What was certainly not carried out is repeated."""
+    await prepare(time_machine, charger, entities, name)
+    sim.rest.fail("/(update|sendCommand)", fault=429, times=1)
+    await person.use(CONTROLS[name])
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_control_with_a_password_that_no_longer_counts(
+    hass: HomeAssistant,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    person: Person,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It says so, and the reauthentication starts."""
@@ -143,7 +378,336 @@ async def test_a_control_with_a_password_that_no_longer_counts(
     monkeypatch.setattr("custom_components.zaptec.api.transport.COMMAND_TIMEOUT", 10.0)
     sim.set_password(next(iter(sim.accounts)), "another")
     with pytest.raises(HomeAssistantError) as raised:
-        await press(hass, entities, charger, "charger number")
+        await person.use(CONTROLS["max current"])
     assert raised.value.translation_key == "authentication_failed"
     await hass.async_block_till_done()
     assert len(hass.config_entries.flow.async_progress()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max current", 3, "current_too_low"),
+        ("max current", 0.1, "current_too_low"),
+        ("min current", 5.9, "current_too_low"),
+        ("available current", 5.9, "current_too_low"),
+        ("offline current", -0.5, "offline_current_invalid"),
+        ("offline current", 2, "current_too_low"),
+    ],
+)
+async def test_a_value_that_makes_no_sense_is_refused_unsent(
+    hass: HomeAssistant,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+    value: float,
+    sentence: str,
+) -> None:
+    """No car charges with less than 6 A."""
+    control = CONTROLS[name]
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await hass.services.async_call(
+            "number",
+            SERVICE_SET_VALUE,
+            {ATTR_ENTITY_ID: person.entity_id(control), ATTR_VALUE: value},
+            blocking=True,
+        )
+    assert raised.value.translation_key == sentence
+    assert not sim.rest.requests
+
+
+@pytest.mark.parametrize("value", [0, 6, 6.1, 24.9])
+@pytest.mark.parametrize("name", ["max current", "min current", "available current"])
+async def test_the_currents_that_are_accepted(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+    value: float,
+) -> None:
+    """Zero, and everything that a car can charge with, in tenths."""
+    control = CONTROLS[name]
+    await hass.services.async_call(
+        "number",
+        SERVICE_SET_VALUE,
+        {ATTR_ENTITY_ID: person.entity_id(control), ATTR_VALUE: value},
+        blocking=True,
+    )
+    await wait_until(lambda: float(person.state(control)) == value)
+
+
+async def test_the_limits_of_a_number_are_those_of_the_device(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    person: Person,
+) -> None:
+    """Of the charger (StateId 546) and of the installation."""
+    charger.observe(StateId.INSTALLATION_MAX_LIMIT, 20.0)
+    max_current = person.entity_id(CONTROLS["max current"])
+
+    def highest(entity_id: str) -> float:
+        state = hass.states.get(entity_id)
+        assert state
+        return float(state.attributes["max"])
+
+    await wait_until(
+        lambda: (
+            live_entry.runtime_data.states[charger.id].value(
+                StateId.INSTALLATION_MAX_LIMIT
+            )
+            == 20
+        )
+    )
+    charger.observe(StateId.MAX_CURRENT, 19.0)
+    await wait_until(lambda: highest(max_current) == 20)
+    assert highest(person.entity_id(CONTROLS["available current"])) == 25
+
+
+@pytest.mark.parametrize("name", CHARGING)
+async def test_a_press_that_has_nothing_to_do_succeeds_quietly(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    person: Person,
+    name: str,
+) -> None:
+    """The vendor asks not to send a command that changes nothing."""
+    control = CONTROLS[name]
+    sim.rest.clear()
+    await person.use(control)
+    assert not sent(sim)
+
+
+@pytest.mark.parametrize("name", ["upgrade"])
+async def test_no_upgrade_to_what_is_installed(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+) -> None:
+    """The firmware list says that there is nothing newer."""
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    charger.observe(StateId.COMPUTER_VERSION, charger.available_firmware)
+    await wait_until(
+        lambda: (
+            live_entry.runtime_data.states[charger.id].value(StateId.COMPUTER_VERSION)
+            == charger.available_firmware
+        )
+    )
+    sim.rest.clear()
+    await person.use(CONTROLS[name])
+    assert not sent(sim)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("switch off", "stop_charging"), ("switch on", "resume_charging")],
+)
+async def test_a_refusal_because_it_is_so_already_is_a_success(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    person: Person,
+    name: str,
+    change: str,
+) -> None:
+    """Somebody else was faster, and the message did not reach us yet."""
+    control = CONTROLS[name]
+    await prepare(time_machine, charger, entities, name)
+    # The cloud answers a reading from a cache of 15 s.
+    await time_machine.travel(20)
+    sim.bus.freeze()
+    getattr(charger, change)()
+    sim.clock.advance(20)
+    sim.rest.clear()
+    await person.use(control)
+    assert len(sent(sim)) == 1
+    assert person.state(control) == ("off" if name == "switch off" else "on")
+
+
+@pytest.mark.parametrize("name", ["switch off", "stop"])
+async def test_any_other_refusal_shows_the_vendors_reason(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """A charger that is out of order has not done it."""
+    await prepare(time_machine, charger, entities, name)
+    monkeypatch.setattr(
+        charger, "stop_charging", _refuse("The charger reports a relay error")
+    )
+    with pytest.raises(HomeAssistantError) as raised:
+        await person.use(CONTROLS[name])
+    assert raised.value.translation_placeholders == {
+        "reason": "The charger reports a relay error"
+    }
+
+
+def _refuse(details: str) -> Callable[[], None]:
+    """Return a command that the charger refuses."""
+
+    def refuse() -> None:
+        raise CommandRejectedError(details)
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", [*CHARGING, "max current", "min current"])
+async def test_a_charger_in_stand_alone_mode_is_not_controlled(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+) -> None:
+    """It does not obey the cloud, so a person is told at once."""
+    charger.set_stand_alone(True)
+    await wait_until(
+        lambda: (
+            live_entry.runtime_data.states[charger.id].value(StateId.IS_STAND_ALONE)
+            is True
+        )
+    )
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await person.use(CONTROLS[name])
+    assert raised.value.translation_key == "charger_is_stand_alone"
+    assert not sim.rest.requests
+
+
+@pytest.mark.parametrize("name", ["available current", "phase switch current"])
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [(1, "schedule_controls_current"), (2, "power_meter_controls_current")],
+)
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_installation_whose_current_something_else_controls(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    person: Person,
+    name: str,
+    mode: int,
+    sentence: str,
+    known: bool,
+) -> None:
+    """A person is told what it is, whether it was known before or not."""
+    charger.installation.available_current_mode = mode
+    await time_machine.travel(3700 if known else 0, step=15)
+    with pytest.raises(ServiceValidationError) as raised:
+        await person.use(CONTROLS["available current"])
+    assert raised.value.translation_key == sentence
+    # It is ours again, and an hour need not pass until that is known.
+    charger.installation.available_current_mode = 0
+    await person.use(CONTROLS[name])
+    assert person.state(CONTROLS["available current"]) == (
+        "12.5" if name == "available current" else "25.0"
+    )
+
+
+async def test_an_installation_of_chargers_in_stand_alone_mode(
+    sim: Simulator, charger: Charger, live_entry: MockConfigEntry, person: Person
+) -> None:
+    """Its available current changes nothing."""
+    charger.set_stand_alone(True)
+    await wait_until(
+        lambda: (
+            live_entry.runtime_data.states[charger.id].value(StateId.IS_STAND_ALONE)
+            is True
+        )
+    )
+    with pytest.raises(ServiceValidationError) as raised:
+        await person.use(CONTROLS["available current"])
+    assert raised.value.translation_key == "chargers_are_stand_alone"
+
+
+@pytest.mark.parametrize(
+    ("kind", "futile"), [(2, set(CHARGING) - {"deauthorize"}), (3, set(CHARGING))]
+)
+@pytest.mark.parametrize("name", CHARGING)
+async def test_an_ocpp_system_controls_charging(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    entry: MockConfigEntry,
+    set_up_live: Callable[[MockConfigEntry], Any],
+    entities: EntityFinder,
+    person: Person,
+    name: str,
+    kind: int,
+    futile: set[str],
+) -> None:
+    """Start and stop are its own; the cloud's deauthorization still works with one kind."""
+    charger.installation.authentication_type = kind
+    await set_up_live(entry)
+    control = CONTROLS[name]
+    await prepare(time_machine, charger, entities, name)
+    sim.rest.clear()
+    if name not in futile:
+        await person.use(control)
+        assert len(sent(sim)) == 1
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await person.use(control)
+    assert raised.value.translation_key == "ocpp_controls_charging"
+    assert not sent(sim)
+
+
+async def test_a_user_is_offered_no_controls(
+    hass: HomeAssistant, sim: Simulator, entity_registry: er.EntityRegistry
+) -> None:
+    """Neither owner nor service: what can only fail is not there."""
+    entry = add_entry(hass, sim, RESIDENT)
+    await set_up(hass, entry)
+    await wait_until(lambda: bool(entry.runtime_data.firmware.data))
+    await hass.async_block_till_done()
+    found = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
+    assert {entity.domain for entity in found} == {"binary_sensor", "sensor", "update"}
+    assert {
+        entity.supported_features for entity in found if entity.domain == "update"
+    } == {0}
+
+
+async def test_buttons_of_a_charger_that_is_offline(
+    charger: Charger, live_entry: MockConfigEntry, person: Person
+) -> None:
+    """It can't hear them; its settings stay."""
+    assert person.state(CONTROLS["restart"]) == STATE_UNKNOWN
+    charger.set_offline()
+    await wait_until(lambda: person.state(CONTROLS["restart"]) == STATE_UNAVAILABLE)
+    assert person.state(CONTROLS["switch on"]) == STATE_UNAVAILABLE
+    assert person.state(CONTROLS["max current"]) == "32.0"
+    charger.set_online()
+    await wait_until(lambda: person.state(CONTROLS["restart"]) == STATE_UNKNOWN)
+
+
+async def test_a_charger_that_has_just_left_the_account(
+    hass: HomeAssistant, live_entry: MockConfigEntry, person: Person, charger: Charger
+) -> None:
+    """A control that is still there says so."""
+    coordinator = live_entry.runtime_data
+    entity_id = person.entity_id(CONTROLS["restart"])
+    entity = hass.data["entity_components"]["button"].get_entity(entity_id)
+    del coordinator.data.chargers[charger.id]
+    with pytest.raises(ServiceValidationError) as raised:
+        await entity.async_press()
+    assert raised.value.translation_key == "charger_gone"
+    assert raised.value.translation_domain == DOMAIN

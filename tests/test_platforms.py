@@ -132,4 +132,3 @@ async def test_entities(
             assert not hass.states.async_all()
         else:
             await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
-        await hass.config_entries.async_unload(entry.entry_id)

@@ -53,7 +53,8 @@ class HeldCar(ExtraStoredData):
 DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
     ZaptecSwitchDescription(
         key="charger_operation_mode",
-        translation_key="charger_operation_mode",
+        # Not that of the sensor with this key, which other programs look for.
+        translation_key="charging",
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
         always=CHARGERS,
         families=CHARGERS,

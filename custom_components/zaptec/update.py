@@ -107,6 +107,16 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
 
     @property
     @override
+    def available(self) -> bool:
+        """Return whether the lists tell of the charger, which may be restarting."""
+        return (
+            self.coordinator.last_update_success
+            and self.charger_id in self.coordinator.states
+            and self._firmware is not None
+        )
+
+    @property
+    @override
     def supported_features(self) -> UpdateEntityFeature:
         """Return what this account may do."""
         if may_control(self.charger):
