@@ -12,6 +12,7 @@ from functools import cached_property
 import json
 from pathlib import Path
 import re
+import shutil
 import string
 from typing import Any
 
@@ -102,23 +103,42 @@ class Integration:
 
     @cached_property
     def _nodes(self) -> dict[type[ast.AST], list[tuple[str, Any]]]:
-        """The nodes of all modules, by kind: a walk for each rule would take long."""
+        """The nodes of all modules by kind, as a walk for each rule would take long."""
         found = defaultdict(list)
         for name, module in self.modules.items():
             for node in ast.walk(module):
                 found[type(node)].append((name, node))
         return found
 
-    def nodes[NodeT: ast.AST](self, *kinds: type[NodeT]) -> Iterator[tuple[str, NodeT]]:
-        """Yield each node of some kinds, with its module."""
-        for kind in kinds:
-            yield from self._nodes[kind]
+    def nodes[NodeT: ast.AST](self, kind: type[NodeT]) -> Iterator[tuple[str, NodeT]]:
+        """Yield each node of a kind, with its module."""
+        yield from self._nodes[kind]
 
     def calls(self, *names: str) -> Iterator[tuple[str, ast.Call]]:
         """Yield each call, or those of some names, with its module."""
         for module, call in self.nodes(ast.Call):
             if not names or called(call) in names:
                 yield module, call
+
+
+def altered_copy(
+    integration: Integration, folder: Path, file: str, old: str, new: str
+) -> Integration:
+    """Return a copy in another folder, with another text in one of its files."""
+    copy = Integration(folder / "custom_components" / integration.path.name)
+    shutil.copytree(
+        integration.path, copy.path, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("README.md", "pyproject.toml", "scripts/test"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(integration.repository / name, folder / name)
+    changed = copy.path / file
+    if not changed.exists():
+        changed = folder / file
+    text = changed.read_text(encoding="utf-8")
+    assert old in text, f"{file} has no {old}"
+    changed.write_text(text.replace(old, new), encoding="utf-8")
+    return copy
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
@@ -186,10 +206,10 @@ def manifest_order(integration: Integration) -> list[str]:
     return [] if keys == wanted else [f"manifest.json: {wanted}"]
 
 
-def texts_are_plain(integration: Integration) -> list[str]:
+def plain_texts(document: dict[str, Any]) -> list[str]:
     """No markup, no addresses, clean placeholders and keys."""
     problems = []
-    for path, text in leaves(integration.translations):
+    for path, text in leaves(document):
         where = ".".join(path)
         problems += [f"{where}: key" for key in path if not _KEY.fullmatch(key)]
         if _HTML.search(text):
@@ -206,6 +226,11 @@ def texts_are_plain(integration: Integration) -> list[str]:
             if not name.isidentifier() or "state" in path
         ]
     return problems
+
+
+def texts_are_plain(integration: Integration) -> list[str]:
+    """The English texts are."""
+    return plain_texts(integration.translations)
 
 
 def fields_are_described(integration: Integration) -> list[str]:
@@ -283,12 +308,19 @@ def exceptions_are_translated(integration: Integration) -> list[str]:
                 problems.append(f"{module}: {category}.{key} has no text")
             continue
         given = keyword(call, "translation_placeholders")
-        wanted = set().union(*(placeholders(part) for _, part in leaves(text)))
-        if given is None or (isinstance(given, ast.Dict) and None not in given.keys):
-            keys = given.keys if isinstance(given, ast.Dict) else []
-            names = {name for item in keys for name in texts(item)}
-            if names != wanted:
-                problems.append(f"{module}: {category}.{key}: {names} / {wanted}")
+        if given is not None and not isinstance(given, ast.Dict):
+            continue
+        keys = given.keys if given is not None else []
+        names = {name for item in keys for name in texts(item)}
+        wanted = {name for _, part in leaves(text) for name in placeholders(part)}
+        # The flow of an issue may give its steps more.
+        needed = wanted - {
+            name
+            for _, part in leaves(text.get("fix_flow", {}))
+            for name in placeholders(part)
+        }
+        if all(map(texts, keys)) and not needed <= names <= wanted:
+            problems.append(f"{module}: {category}.{key}: {names} / {wanted}")
     return problems
 
 
@@ -325,62 +357,76 @@ def exceptions_have_a_text(integration: Integration) -> list[str]:
 
 
 def flow_keys(integration: Integration) -> list[str]:
-    """Steps, errors and aborts of the flow have a text, and each text is used."""
-    flow = integration.modules.get("config_flow.py", ast.Module([], []))
-    words: set[str] = set()
-    steps: set[str] = set()
-    errors: set[str] = set()
-    aborts: set[str] = set()
-    given: set[str] = set()
-    for node in ast.walk(flow):
+    """Steps, errors and aborts of the flows have a text, and each text is used."""
+    module = integration.modules.get("config_flow.py", ast.Module([], []))
+    words = {
+        node.value
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    options: list[ast.stmt] = [
+        node
+        for node in module.body
+        if isinstance(node, ast.ClassDef)
+        and any("OptionsFlow" in ast.unparse(base) for base in node.bases)
+    ]
+    rest = [node for node in module.body if node not in options]
+    given = {
+        name
+        for node in ast.walk(module)
+        if isinstance(node, ast.keyword)
+        and node.arg == "description_placeholders"
+        and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        for name in texts(key)
+    }
+    problems = []
+    for flow, nodes in (("config", rest), ("options", options)):
+        texts_of = integration.translations.get(flow, {})
+        for part, keys in _flow_uses(nodes).items():
+            known = set(texts_of.get(part, ()))
+            own = _OWN_ABORTS if part == "abort" else set()
+            problems += [
+                f"{flow}.{part}.{key} has no text" for key in sorted(keys - known)
+            ]
+            problems += [
+                f"{flow}.{part}.{key} is not used"
+                for key in sorted(known - words - own)
+            ]
+        problems += [
+            f"{flow}.step.{name}: {{{missing}}} is not given"
+            for name, step in texts_of.get("step", {}).items()
+            for _, text in leaves(step)
+            for missing in placeholders(text) - given - {"name"}
+        ]
+    return problems
+
+
+def _flow_uses(nodes: list[ast.stmt]) -> dict[str, set[str]]:
+    """Return the steps, errors and aborts that a flow has."""
+    used: dict[str, set[str]] = {"step": set(), "error": set(), "abort": set()}
+    for node in (part for item in nodes for part in ast.walk(item)):
         match node:
-            case ast.Constant(value=str(text)):
-                words.add(text)
             case ast.Dict(keys=keys, values=values):
-                errors.update(
+                used["error"].update(
                     text
                     for key, value in zip(keys, values, strict=True)
                     if texts(key) == ["base"]
                     for text in texts(value)
                 )
-            case ast.Assign(targets=[ast.Subscript(slice=index)], value=value) if texts(
-                index
-            ) == ["base"]:
-                errors.update(texts(value))
+            case ast.Assign(
+                targets=[ast.Subscript(value=ast.Name(id="errors"))], value=value
+            ):
+                used["error"].update(texts(value))
             case ast.Call():
-                steps.update(texts(keyword(node, "step_id")))
+                used["step"].update(texts(keyword(node, "step_id")))
                 if called(node) == "async_abort":
-                    aborts.update(texts(keyword(node, "reason")))
-                shown = keyword(node, "description_placeholders")
-                if isinstance(shown, ast.Dict):
-                    given.update(name for key in shown.keys for name in texts(key))
-    texts_of = integration.translations.get("config", {})
-    problems = [
-        f"config.{part}.{key} has no text"
-        for part, used in (("step", steps), ("error", errors), ("abort", aborts))
-        for key in used - set(texts_of.get(part, ()))
-    ]
-    problems += [
-        f"config.{part}.{key} is not used"
-        for part, known in (
-            ("step", words),
-            ("error", words),
-            ("abort", words | _OWN_ABORTS),
-        )
-        for key in texts_of.get(part, ())
-        if key not in known
-    ]
-    problems += [
-        f"config.step.{name}: {{{missing}}} is not given"
-        for name, step in texts_of.get("step", {}).items()
-        for _, text in leaves(step)
-        for missing in placeholders(text) - given - {"name"}
-    ]
-    return problems
+                    used["abort"].update(texts(keyword(node, "reason")))
+    return used
 
 
 def icons_fit(integration: Integration) -> list[str]:
-    """Icons are of the mdi set, for entities and states that have a text."""
+    """Icons are of the mdi set, for entities and states that have a text, and all needed."""
     problems = [
         f"icons.{'.'.join(path)}: {icon}"
         for path, icon in leaves(integration.icons)
@@ -394,6 +440,11 @@ def icons_fit(integration: Integration) -> list[str]:
                 problems.append(f"{where}: no such entity")
                 continue
             states = icon.get("state", {})
+            problems += [
+                f"{where}: {state} has the usual icon"
+                for state, other in states.items()
+                if other == icon.get("default")
+            ]
             known = named[platform][key].get("state")
             if known is not None:
                 problems += [
@@ -404,14 +455,145 @@ def icons_fit(integration: Integration) -> list[str]:
     return problems
 
 
+def registers_action(node: ast.AST) -> bool:
+    """Return whether this registers an action of Home Assistant."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(
+                attr="async_register" | "register",
+                value=ast.Attribute(attr="services"),
+            )
+        ):
+            return True
+        case ast.Call():
+            return called(node) in (
+                "async_register_admin_service",
+                "async_register_platform_entity_service",
+            )
+    return False
+
+
+def _words(integration: Integration) -> set[str]:
+    """Return all strings of the sources, with those of Home Assistant's constants."""
+    words = {
+        node.value
+        for _, node in integration.nodes(ast.Constant)
+        if isinstance(node.value, str)
+    }
+    return words.union(*(texts(node) for _, node in integration.nodes(ast.Name)))
+
+
+def actions_are_described(integration: Integration) -> list[str]:
+    """Actions and their fields are in the sources, in services.yaml, en.json and icons.json."""
+    described = {
+        name: action
+        for name, action in integration.services.items()
+        if not name.startswith(".")
+    }
+    named = integration.translations.get("services", {})
+    icons = integration.icons.get("services", {})
+    words = _words(integration) if described else set()
+    problems = [
+        f"{name} is not in services.yaml"
+        for name in {*named, *icons, *_registered(integration)} - set(described)
+    ]
+    for name, action in described.items():
+        if name not in words:
+            problems.append(f"{name} is registered by nobody")
+        if "service" not in icons.get(name, {}):
+            problems.append(f"{name} has no icon")
+        problems += [
+            f"{name} {problem}"
+            for problem in _action_texts(action, named.get(name, {}))
+        ]
+    return problems
+
+
+def _registered(integration: Integration) -> set[str]:
+    """Return the names of the actions that are registered by a constant's name."""
+    constants = {
+        target.id: text
+        for _, node in integration.nodes(ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.startswith("SERVICE_")
+        for text in texts(node.value)
+    }
+    return {
+        constants[item.id]
+        for _, call in integration.calls()
+        if registers_action(call)
+        for item in call.args
+        if isinstance(item, ast.Name) and item.id in constants
+    }
+
+
+def _action_texts(
+    action: dict[str, Any] | None, named: dict[str, Any]
+) -> Iterator[str]:
+    """Yield where the texts of an action are not those of its fields."""
+    fields: set[str] = set()
+    sections: set[str] = set()
+    for key, field in ((action or {}).get("fields") or {}).items():
+        if field and "fields" in field:
+            sections.add(key)
+            fields.update(field["fields"])
+        else:
+            fields.add(key)
+    for part, known in (("fields", fields), ("sections", sections)):
+        for key in sorted(known ^ set(named.get(part, {}))):
+            yield f"{part}.{key} is in one of services.yaml and en.json only"
+    for key, text in (("", named), *named.get("fields", {}).items()):
+        if not {"name", "description"} <= set(text):
+            yield f"{key} has no name or description"
+
+
+def choices_are_described(integration: Integration) -> list[str]:
+    """What can be chosen in an action's field has a text, and nothing else has."""
+    choices: dict[str, set[str]] = defaultdict(set)
+    for action in integration.services.values():
+        for field in ((action or {}).get("fields") or {}).values():
+            choice = ((field or {}).get("selector") or {}).get("select") or {}
+            if "translation_key" in choice:
+                choices[choice["translation_key"]].update(
+                    str(option["value"] if isinstance(option, dict) else option)
+                    for option in choice["options"]
+                )
+    named = integration.translations.get("selector", {})
+    return [
+        f"selector.{key}: {sorted(options ^ set(named.get(key, {}).get('options', {})))}"
+        for key, options in choices.items()
+        if options != set(named.get(key, {}).get("options", {}))
+    ]
+
+
+def action_placeholders_are_given(integration: Integration) -> list[str]:
+    """The texts of actions have only placeholders that get a value."""
+    given = {
+        name
+        for _, item in integration.nodes(ast.keyword)
+        if item.arg == "description_placeholders" and isinstance(item.value, ast.Dict)
+        for key in item.value.keys
+        for name in texts(key)
+    }
+    return [
+        f"services.{'.'.join(path)}: {{{name}}}"
+        for path, text in leaves(integration.translations.get("services", {}))
+        for name in placeholders(text)
+        if name not in given
+    ]
+
+
+# What each integration of core's highest quality keeps.
 RULES = (
     manifest_order,
     texts_are_plain,
     fields_are_described,
-    entity_keys,
     exceptions_are_translated,
-    exception_texts_are_used,
     exceptions_have_a_text,
-    flow_keys,
-    icons_fit,
+    actions_are_described,
+    choices_are_described,
+    action_placeholders_are_given,
 )
+# What holds for integrations that are written as ours is: keys are spelled out where
+# they are used, and nothing is left over.
+STRICT_RULES = (entity_keys, exception_texts_are_used, flow_keys, icons_fit)

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import metadata
-import json
+from itertools import chain
 from pathlib import Path
 import re
 import struct
@@ -25,7 +25,7 @@ from .integration_source import (
     fields_are_described,
     keyword,
     leaves,
-    placeholders,
+    registers_action,
     texts,
 )
 
@@ -44,7 +44,7 @@ _TAKES_ENTRY = {
     "async_setup_entry",
     "async_unload_entry",
 }
-_ENTRY_TYPE = re.compile(r"[A-Za-z]+ConfigEntry")
+_ENTRY_TYPE = re.compile(r"\w+ConfigEntry")
 _NOT_READY = {"ConfigEntryAuthFailed", "ConfigEntryError", "ConfigEntryNotReady"}
 _SESSIONS = {
     "OAuth2Session",
@@ -61,6 +61,18 @@ _ACTION_METHODS = re.compile(
 )
 _BLOCKING = {"http.client", "requests", "urllib.request", "urllib3"}
 _LICENCES = re.compile(r"\b(Apache|BSD|ISC|MIT|MPL|LGPL|GPL|PSF|Python Software)")
+# Icons that Home Assistant itself has no use for; test_the_list_of_icons looks for them.
+OTHER_ICONS = frozenset(
+    {
+        "mdi:card-account-details-outline",
+        "mdi:cloud-lock",
+        "mdi:cloud-sync",
+        "mdi:lock-open-variant-outline",
+        "mdi:network-off-outline",
+        "mdi:shield-account",
+        "mdi:webhook",
+    }
+)
 
 
 def _functions(tree: ast.AST) -> Iterator[Function]:
@@ -91,9 +103,7 @@ def _method(
     return next(
         (
             node
-            for node in _functions(
-                integration.modules.get(module, ast.Module([], []))
-            )
+            for node in _functions(integration.modules.get(module, ast.Module([], [])))
             if node.name == name
         ),
         None,
@@ -104,9 +114,7 @@ def _bases(node: ast.ClassDef) -> set[str]:
     """Return the names of the bases of a class."""
     names = set()
     for base in node.bases:
-        if isinstance(base, ast.Subscript):
-            base = base.value
-        match base:
+        match base.value if isinstance(base, ast.Subscript) else base:
             case ast.Attribute(attr=name) | ast.Name(id=name):
                 names.add(name)
     return names
@@ -145,23 +153,26 @@ def _coordinators(integration: Integration) -> list[tuple[str, ast.ClassDef]]:
 
 def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
     """Return what a statement assigns to a name or an attribute of that name."""
+    targets: list[ast.expr] = []
     match node:
-        case ast.Assign(targets=targets, value=value):
-            pass
-        case ast.AnnAssign(target=target, value=value) if value is not None:
-            targets = [target]
+        case ast.Assign():
+            targets = node.targets
+        case ast.AnnAssign():
+            targets = [node.target]
         case _:
             return None
     for target in targets:
         match target:
             case ast.Name(id=known) | ast.Attribute(attr=known) if known == name:
-                return value
+                return node.value
     return None
 
 
 def _assignments(integration: Integration, name: str) -> Iterator[tuple[str, ast.expr]]:
     """Yield what is assigned to a name or an attribute of that name, with the module."""
-    for module, node in integration.nodes(ast.Assign, ast.AnnAssign):
+    for module, node in chain(
+        integration.nodes(ast.Assign), integration.nodes(ast.AnnAssign)
+    ):
         if (value := _assigned(node, name)) is not None:
             yield module, value
 
@@ -176,27 +187,9 @@ def _descriptions(integration: Integration) -> Iterator[tuple[str, ast.Call]]:
             yield module, call
 
 
-def _where(module: str, node: ast.stmt | ast.expr) -> str:
+def _where(module: str, node: ast.stmt | ast.expr | ast.excepthandler) -> str:
     """Return where something is, for a person."""
     return f"{module}:{node.lineno}"
-
-
-def _registers_action(node: ast.AST) -> bool:
-    """Return whether this registers an action."""
-    match node:
-        case ast.Call(
-            func=ast.Attribute(
-                attr="async_register" | "register",
-                value=ast.Attribute(attr="services"),
-            )
-        ):
-            return True
-        case ast.Call():
-            return called(node) in (
-                "async_register_admin_service",
-                "async_register_platform_entity_service",
-            )
-    return False
 
 
 def _reachable(integration: Integration, start: Function) -> list[Function]:
@@ -228,13 +221,15 @@ def actions_outlive_entries(integration: Integration) -> list[str]:
         problems += [
             f"{function.name} registers an action"
             for node in ast.walk(function)
-            if _registers_action(node)
+            if registers_action(node)
         ]
+    if not integration.services:
+        return problems
     setup = _function(integration, "__init__.py", "async_setup")
     if setup is None:
         return [*problems, "no async_setup"]
     if not any(
-        _registers_action(node)
+        registers_action(node)
         for function in _reachable(integration, setup)
         for node in ast.walk(function)
     ):
@@ -248,42 +243,40 @@ def actions_outlive_entries(integration: Integration) -> list[str]:
 
 
 def polls_at_its_own_pace(integration: Integration) -> list[str]:
-    """Each coordinator says how often it polls, and no form asks for that."""
-    problems = []
-    for module, node in _coordinators(integration):
-        for function in _functions(node):
-            if function.name != "__init__":
-                continue
-            problems += [
-                f"{_where(module, call)}: no update_interval"
-                for call in ast.walk(function)
-                if isinstance(call, ast.Call)
-                and ast.unparse(call.func) == "super().__init__"
-                and keyword(call, "update_interval") is None
-            ]
-    problems += [
+    """The coordinators say how often they poll, and no form asks for that."""
+    given = any(
+        item.arg == "update_interval" for _, item in integration.nodes(ast.keyword)
+    ) or any(_assignments(integration, "update_interval"))
+    problems = [
         f"{'.'.join(path)}: a person is asked for it"
         for flow in ("config", "options")
         for path, _ in leaves(integration.translations.get(flow, {}))
         if path[-1] in ("scan_interval", "update_interval") and "data" in path
     ]
+    if _coordinators(integration) and not given:
+        problems.append("no update_interval")
     return problems
 
 
 def common_classes_have_their_module(integration: Integration) -> list[str]:
-    """Coordinators are in coordinator.py, the entities' common base in entity.py."""
+    """Coordinators are in coordinator.py, what entities have in common in entity.py."""
     problems = [
         f"{module}: {node.name}"
         for module, node in _coordinators(integration)
         if not module.startswith("coordinator")
     ]
-    if len(integration.platforms) > 1:
-        problems += [
-            f"{module}: {node.name}"
-            for module, node in integration.nodes(ast.ClassDef)
-            if "CoordinatorEntity" in _bases(node) and not module.startswith("entity")
-        ]
-    return problems
+    entities = _entities(integration)
+    homes = {node.name: module for module, node in entities}
+    return problems + sorted(
+        {
+            f"{homes[base]}: {base}"
+            for module, node in entities
+            for base in _bases(node)
+            if base in homes
+            and homes[base] != module
+            and not homes[base].startswith("entity")
+        }
+    )
 
 
 def entities_subscribe_late(integration: Integration) -> list[str]:
@@ -337,44 +330,57 @@ def runtime_data_is_used(integration: Integration) -> list[str]:
     ]
     if not any(_assignments(integration, "runtime_data")):
         problems.append("runtime_data is not set")
-    for name, module in integration.modules.items():
-        for function in module.body:
-            if (
-                isinstance(function, ast.AsyncFunctionDef)
-                and function.name in _TAKES_ENTRY
-                and (
-                    function.name != "async_setup_entry"
-                    or name.removesuffix(".py")
-                    in ("__init__", *integration.platforms)
-                )
-                and not _ENTRY_TYPE.fullmatch(
-                    ast.unparse(function.args.args[1].annotation or ast.Constant(None))
-                )
-            ):
-                problems.append(f"{_where(name, function)}: ConfigEntry without a type")
-    return problems
+    entry_modules = {"__init__", *integration.platforms}
+    return problems + [
+        f"{_where(name, function)}: ConfigEntry without a type"
+        for name, module in integration.modules.items()
+        for function in module.body
+        if isinstance(function, ast.AsyncFunctionDef)
+        and function.name in _TAKES_ENTRY
+        and (
+            function.name != "async_setup_entry"
+            or name.removesuffix(".py") in entry_modules
+        )
+        and not _ENTRY_TYPE.fullmatch(
+            ast.unparse(function.args.args[1].annotation or ast.Constant(None))
+        )
+    ]
 
 
 def flow_tries_before_it_stores(integration: Integration) -> list[str]:
     """The flow looks whether what was entered works."""
-    module = integration.modules["config_flow.py"]
+    if any(
+        "OAuth2" in base
+        for _, node in integration.nodes(ast.ClassDef)
+        for base in _bases(node)
+    ):
+        return []
     tries = any(
-        isinstance(node, ast.Try)
-        and any(isinstance(part, ast.Await) for item in node.body for part in ast.walk(item))
-        for node in ast.walk(module)
+        isinstance(part, ast.Await)
+        for module, node in integration.nodes(ast.Try)
+        if module == "config_flow.py"
+        for item in node.body
+        for part in ast.walk(item)
     )
     return [] if tries else ["nothing is tried"]
 
 
+def _raised(integration: Integration) -> set[str]:
+    """Return the names of what is raised."""
+    return {
+        name
+        for _, node in integration.nodes(ast.Raise)
+        for part in [node.exc.func if isinstance(node.exc, ast.Call) else node.exc]
+        if isinstance(part, (ast.Name, ast.Attribute))
+        for name in [part.id if isinstance(part, ast.Name) else part.attr]
+    }
+
+
 def setup_fails_early(integration: Integration) -> list[str]:
     """The set-up of an entry tells when it can't work."""
-    refreshes = any(integration.calls("async_config_entry_first_refresh"))
-    raises = any(
-        isinstance(node.exc, ast.Call) and called(node.exc) in _NOT_READY
-        for name, node in integration.nodes(ast.Raise)
-        if name == "__init__.py"
-    )
-    return [] if refreshes or raises else ["nothing is tried"]
+    if any(integration.calls("async_config_entry_first_refresh")):
+        return []
+    return [] if _raised(integration) & _NOT_READY else ["nothing is tried"]
 
 
 def entries_are_unique(integration: Integration) -> list[str]:
@@ -398,18 +404,30 @@ def failed_actions_are_told(integration: Integration) -> list[str]:
         if _ACTION_METHODS.fullmatch(function.name)
     ]
     asked += [
-        (name, function)
-        for name, module in integration.modules.items()
-        if name == "services.py"
-        for function in _functions(module)
+        ("services.py", function)
+        for function in _functions(
+            integration.modules.get("services.py", ast.Module([], []))
+        )
     ]
-    return [
-        _where(module, node)
-        for module, function in asked
-        for node in ast.walk(function)
-        if isinstance(node, ast.ExceptHandler)
-        and not any(isinstance(part, ast.Raise) for part in ast.walk(node))
-    ]
+    return sorted(
+        {
+            _where(module, handler)
+            for module, function in asked
+            for handler in ast.walk(function)
+            if isinstance(handler, ast.ExceptHandler)
+            and all(_tells_nobody(node) for node in handler.body)
+        }
+    )
+
+
+def _tells_nobody(node: ast.stmt) -> bool:
+    """Return whether a statement does nothing, or writes it to the log at most."""
+    match node:
+        case ast.Pass() | ast.Continue():
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+            return name in ("LOGGER", "_LOGGER")
+    return False
 
 
 def entries_can_be_unloaded(integration: Integration) -> list[str]:
@@ -462,11 +480,9 @@ def can_sign_in_again(integration: Integration) -> list[str]:
     problems = []
     if _method(integration, "config_flow.py", "async_step_reauth") is None:
         problems.append("no async_step_reauth")
-    if not any(
-        name == "ConfigEntryAuthFailed"
-        for _, call in integration.calls("ConfigEntryAuthFailed", "async_start_reauth")
-        for name in [called(call)]
-    ) and not any(integration.calls("async_start_reauth")):
+    if "ConfigEntryAuthFailed" not in _raised(integration) and not any(
+        integration.calls("async_start_reauth")
+    ):
         problems.append("nothing starts it")
     return problems
 
@@ -476,24 +492,21 @@ def can_be_reconfigured(integration: Integration) -> list[str]:
     problems = []
     if _method(integration, "config_flow.py", "async_step_reconfigure") is None:
         problems.append("no async_step_reconfigure")
-    if not any(integration.calls("_get_reconfigure_entry")):
+    if not any(
+        integration.calls("_get_reconfigure_entry", "_get_reconfigure_subentry")
+    ):
         problems.append("it does not look at the entry")
     return problems
 
 
 def devices_are_described(integration: Integration) -> list[str]:
-    """Devices have an identifier, a manufacturer and a model."""
+    """There are devices, which can be told apart."""
     given = {
         item.arg
         for _, call in integration.calls("DeviceInfo", "async_get_or_create")
         for item in call.keywords
     }
-    problems = [
-        f"no {name}" for name in ("manufacturer", "model") if name not in given
-    ]
-    return problems + (
-        [] if given & {"identifiers", "connections"} else ["no identifiers"]
-    )
+    return [] if given & {"identifiers", "connections"} else ["no identifiers"]
 
 
 def diagnostics_can_be_downloaded(integration: Integration) -> list[str]:
@@ -506,51 +519,17 @@ def diagnostics_can_be_downloaded(integration: Integration) -> list[str]:
     return []
 
 
-def categories_are_given(integration: Integration) -> list[str]:
-    """Some entities are for diagnosis or configuration."""
-    used = any(
-        ast.unparse(node.value) == "EntityCategory"
-        for _, node in integration.nodes(ast.Attribute)
-    )
-    return [] if used else ["no EntityCategory"]
-
-
-def device_classes_are_given(integration: Integration) -> list[str]:
-    """Some entities have a device class."""
-    used = any(
-        item.arg == "device_class" for _, item in integration.nodes(ast.keyword)
-    ) or any(_assignments(integration, "_attr_device_class"))
-    return [] if used else ["no device class"]
-
-
-def rare_entities_are_disabled(integration: Integration) -> list[str]:
-    """Some entities are there for those who enable them."""
-    given = [
-        item.value
-        for _, item in integration.nodes(ast.keyword)
-        if item.arg == "entity_registry_enabled_default"
-    ]
-    given += [
-        value
-        for _, value in _assignments(
-            integration, "_attr_entity_registry_enabled_default"
-        )
-    ]
-    return [] if given else ["all entities are enabled"]
-
-
 def names_are_translated(integration: Integration) -> list[str]:
     """No entity has a name in the source."""
     problems = [
-        f"{_where(module, call)}: {ast.unparse(name)}"
+        f"{_where(module, call)}: {name}"
         for module, call in _descriptions(integration)
-        for name in [keyword(call, "name")]
-        if texts(name)
+        for name in texts(keyword(call, "name"))
     ]
     return problems + [
-        f"{module}: {ast.unparse(value)}"
+        f"{module}: {name}"
         for module, value in _assignments(integration, "_attr_name")
-        if texts(value)
+        for name in texts(value)
     ]
 
 
@@ -570,8 +549,8 @@ def icons_are_not_in_the_source(integration: Integration) -> list[str]:
 
 @cache
 def known_icons() -> frozenset[str]:
-    """Return the icons that Home Assistant itself uses, which therefore exist."""
-    return frozenset(
+    """Return the icons that are known to exist, as Home Assistant itself uses most of them."""
+    return OTHER_ICONS.union(
         icon
         for file in CORE.glob("*/icons.json")
         for icon in re.findall(r'"(mdi:[^"]*)"', file.read_text(encoding="utf-8"))
@@ -579,134 +558,19 @@ def known_icons() -> frozenset[str]:
 
 
 def icons_exist(integration: Integration) -> list[str]:
-    """All icons are known, and that of a state is another than the usual one."""
-    problems = [
+    """All icons are among those that are known to exist."""
+    return [
         f"icons.{'.'.join(path)}: {icon}"
         for path, icon in leaves(integration.icons)
         if icon not in known_icons()
     ]
-    return problems + [
-        f"icons.entity.{platform}.{key}: {state} has the icon of the others"
-        for platform, icons in integration.icons.get("entity", {}).items()
-        for key, icon in icons.items()
-        for state, other in icon.get("state", {}).items()
-        if other == icon.get("default")
-    ]
-
-
-def _action_names(integration: Integration) -> Iterator[str]:
-    """Yield the names of the actions that are registered, as far as one can see."""
-    constants = {
-        target.id: text
-        for _, node in integration.nodes(ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-        for text in texts(node.value)
-    }
-    for _, call in integration.calls():
-        if _registers_action(call):
-            for item in call.args:
-                match item:
-                    case ast.Name(id=name) if name.startswith("SERVICE_"):
-                        yield from (
-                            [constants[name]] if name in constants else []
-                        )
-
-
-def actions_are_described(integration: Integration) -> list[str]:
-    """Actions, their fields and sections have texts, icons and sources, and the other way round."""
-    problems = []
-    words = {
-        node.value
-        for _, node in integration.nodes(ast.Constant)
-        if isinstance(node.value, str)
-    }
-    named = integration.translations.get("services", {})
-    icons = integration.icons.get("services", {})
-    for name in sorted({*integration.services, *named, *icons}):
-        if name not in integration.services:
-            problems.append(f"{name} is not in services.yaml")
-            continue
-        if name not in words:
-            problems.append(f"{name} is registered by nobody")
-        if "service" not in icons.get(name, {}):
-            problems.append(f"{name} has no icon")
-        problems += [
-            f"{name} {problem}"
-            for problem in _texts_fit(integration.services[name], named.get(name, {}))
-        ]
-    return problems + [
-        f"{name} is registered, but not in services.yaml"
-        for name in _action_names(integration)
-        if name not in integration.services
-    ]
-
-
-def _texts_fit(action: dict[str, Any] | None, named: dict[str, Any]) -> Iterator[str]:
-    """Yield where the texts of an action are not those of its fields."""
-    if not {"name", "description"} <= set(named):
-        yield "has no name or description"
-    fields: dict[str, Any] = {}
-    sections = set()
-    for key, field in ((action or {}).get("fields") or {}).items():
-        if field and "fields" in field:
-            sections.add(key)
-            fields |= field["fields"]
-        else:
-            fields[key] = field
-    for part, known in (("fields", set(fields)), ("sections", sections)):
-        given = named.get(part, {})
-        for key in sorted(known ^ set(given)):
-            yield f"{part}.{key} is only in one of services.yaml and en.json"
-    for key, field in named.get("fields", {}).items():
-        if not {"name", "description"} <= set(field):
-            yield f"{key} has no name or description"
-
-
-def choices_are_described(integration: Integration) -> list[str]:
-    """What can be chosen in an action's field has texts, and nothing else has."""
-    problems = []
-    for name, action in integration.services.items():
-        for field_name, field in ((action or {}).get("fields") or {}).items():
-            choice = ((field or {}).get("selector") or {}).get("select") or {}
-            if "translation_key" not in choice:
-                continue
-            options = set(choice.get("options", ()))
-            named = set(
-                integration.translations.get("selector", {})
-                .get(choice["translation_key"], {})
-                .get("options", {})
-            )
-            if options != named:
-                problems.append(f"{name}.{field_name}: {sorted(options ^ named)}")
-    return problems
-
-
-def action_placeholders_are_given(integration: Integration) -> list[str]:
-    """The texts of actions have only placeholders that get a value."""
-    given = {
-        name
-        for _, item in integration.nodes(ast.keyword)
-        if item.arg == "description_placeholders" and isinstance(item.value, ast.Dict)
-        for key in item.value.keys
-        for name in texts(key)
-    }
-    return [
-        f"services.{'.'.join(path)}: {{{name}}}"
-        for path, text in leaves(integration.translations.get("services", {}))
-        for name in placeholders(text)
-        if name not in given
-    ]
 
 
 def issues_can_be_fixed(integration: Integration) -> list[str]:
-    """There are issues, and the fixable ones have a flow."""
-    issues = [call for _, call in integration.calls("async_create_issue")]
-    if not issues:
-        return ["no issue"]
+    """The issues that Home Assistant shows as fixable have a flow."""
     fixable = any(
         isinstance(value := keyword(call, "is_fixable"), ast.Constant) and value.value
-        for call in issues
+        for _, call in integration.calls("async_create_issue")
     )
     if fixable and not _function(integration, "repairs.py", "async_create_fix_flow"):
         return ["no async_create_fix_flow"]
@@ -715,16 +579,16 @@ def issues_can_be_fixed(integration: Integration) -> list[str]:
 
 def nothing_blocks(integration: Integration) -> list[str]:
     """No library that waits for the network is used."""
-    return [
-        f"{_where(module, node)}: {name}"
-        for module, node in integration.nodes(ast.Import, ast.ImportFrom)
-        for name in (
-            [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else [item.name for item in node.names]
-        )
-        if name in _BLOCKING
+    imported = [
+        (module, name.name)
+        for module, node in integration.nodes(ast.Import)
+        for name in node.names
     ]
+    imported += [
+        (module, node.module or "")
+        for module, node in integration.nodes(ast.ImportFrom)
+    ]
+    return [f"{module}: {name}" for module, name in imported if name in _BLOCKING]
 
 
 def session_is_handed_in(integration: Integration) -> list[str]:
@@ -741,7 +605,10 @@ def session_is_handed_in(integration: Integration) -> list[str]:
 def functions_are_typed(integration: Integration) -> list[str]:
     """Each function says what it takes and returns."""
     problems = []
-    for module, function in integration.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
+    functions: Iterator[tuple[str, Function]] = chain(
+        integration.nodes(ast.FunctionDef), integration.nodes(ast.AsyncFunctionDef)
+    )
+    for module, function in functions:
         arguments = function.args
         taken = [
             *arguments.posonlyargs,
@@ -751,10 +618,149 @@ def functions_are_typed(integration: Integration) -> list[str]:
             *([arguments.kwarg] if arguments.kwarg else []),
         ]
         if (function.returns is None and function.name != "__init__") or any(
-            item.annotation is None and item.arg not in ("self", "cls") for item in taken
+            item.annotation is None and item.arg not in ("self", "cls")
+            for item in taken
         ):
             problems.append(f"{_where(module, function)}: {function.name}")
     return problems
+
+
+def brand_images(integration: Integration) -> list[str]:
+    """The icon is a square PNG of the sizes that Home Assistant shows."""
+    problems = []
+    for name, size in (("icon.png", 256), ("icon@2x.png", 512)):
+        file = integration.path / "brand" / name
+        image = file.read_bytes() if file.exists() else b""
+        if not image.startswith(b"\x89PNG\r\n\x1a\n") or image[16:24] != struct.pack(
+            ">II", size, size
+        ):
+            problems.append(f"brand/{name}")
+    return problems
+
+
+def requirements_are_free(integration: Integration) -> list[str]:
+    """What is installed with it is open source."""
+    problems = []
+    for requirement in integration.manifest.get("requirements", ()):
+        about = metadata(re.split(r"[<>=!~\[]", requirement)[0])
+        licence = " ".join(
+            str(item)
+            for key in ("License", "License-Expression", "Classifier")
+            for item in about.get_all(key, [])
+            if key != "Classifier" or item.startswith("License")
+        )
+        if not _LICENCES.search(licence):
+            problems.append(f"{requirement}: {licence or 'no licence'}")
+    return problems
+
+
+def flow_is_covered(integration: Integration) -> list[str]:
+    """The tests have to run each line of the flow."""
+    script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
+    wanted = re.compile(r"config_flow\.py' --fail-under=100$", re.MULTILINE)
+    return [] if wanted.search(script) else ["scripts/test"]
+
+
+def all_is_covered(integration: Integration) -> list[str]:
+    """The tests have to run nearly each line."""
+    script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
+    least = _project(integration)["coverage"]["report"]["fail_under"]
+    return [] if least >= 95 and " -m pytest --cov " in script else ["fail_under"]
+
+
+def types_are_checked(integration: Integration) -> list[str]:
+    """Mypy looks at all of it, as strictly as it can."""
+    script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
+    settings = _project(integration)["mypy"]
+    strict = settings["strict"] is True and "custom_components" in settings["files"]
+    return [] if strict and " -m mypy\n" in script else ["mypy is not strict"]
+
+
+def _project(integration: Integration) -> dict[str, Any]:
+    """Return the settings of the tools."""
+    text = (integration.repository / "pyproject.toml").read_text(encoding="utf-8")
+    tools: dict[str, Any] = tomllib.loads(text)["tool"]
+    return tools
+
+
+def _readme(integration: Integration) -> str:
+    """Return the README."""
+    return (integration.repository / "README.md").read_text(encoding="utf-8")
+
+
+def _section(integration: Integration, heading: str) -> str:
+    """Return what is under a heading, with the smaller headings in it."""
+    lines = _readme(integration).splitlines()
+    found: list[str] = []
+    level = 0
+    fenced = False
+    for line in lines:
+        fenced ^= line.startswith("```")
+        title = None if fenced else re.fullmatch(r"(#+) +(.*?) *", line)
+        if title and level and len(title[1]) <= level:
+            break
+        if level:
+            found.append(line)
+        elif title and len(title[1]) <= 3 and title[2].lower() == heading.lower():
+            level = len(title[1])
+    return "\n".join(found).strip()
+
+
+def section(heading: str) -> Rule:
+    """Return the check that the README has a section, with something in it."""
+
+    def check(integration: Integration) -> list[str]:
+        text = _section(integration, heading)
+        return [] if text else [f"README.md: no section {heading}"]
+
+    check.__name__ = f"section {heading}"
+    return check
+
+
+def readme_begins_with_what_it_is(integration: Integration) -> list[str]:
+    """Before the first section the README says what this is for."""
+    begin = re.split(r"^##", _readme(integration), maxsplit=1, flags=re.MULTILINE)[0]
+    text = re.sub(r"^#.*$", "", begin, flags=re.MULTILINE)
+    return [] if len(text.split()) >= 20 else ["README.md: no description"]
+
+
+def _fields_in_readme(integration: Integration, flow: str) -> list[str]:
+    """Return the fields of a flow that the README does not name."""
+    readme = _readme(integration)
+    return [
+        f"README.md: {label}"
+        for step in integration.translations.get(flow, {}).get("step", {}).values()
+        for label in step.get("data", {}).values()
+        if label not in readme
+    ]
+
+
+def sign_in_is_documented(integration: Integration) -> list[str]:
+    """The README names each field of the set-up."""
+    return _fields_in_readme(integration, "config")
+
+
+def options_are_documented(integration: Integration) -> list[str]:
+    """The README names each option."""
+    return _fields_in_readme(integration, "options")
+
+
+def actions_are_documented(integration: Integration) -> list[str]:
+    """The README names each action and each of its fields."""
+    text = _section(integration, "Actions")
+    words = set(re.findall(r"[a-z_0-9]+", text))
+    return [
+        f"README.md: {word}"
+        for name, action in integration.services.items()
+        for word in (name, *((action or {}).get("fields") or {}))
+        if word not in words
+    ]
+
+
+def examples_can_be_copied(integration: Integration) -> list[str]:
+    """The README has examples to copy."""
+    text = _section(integration, "Examples")
+    return [] if "```yaml" in text else ["README.md: no example in YAML"]
 
 
 CHECKS: dict[str, tuple[Rule, ...]] = {
@@ -777,9 +783,6 @@ CHECKS: dict[str, tuple[Rule, ...]] = {
     "reauthentication-flow": (can_sign_in_again,),
     "devices": (devices_are_described,),
     "diagnostics": (diagnostics_can_be_downloaded,),
-    "entity-category": (categories_are_given,),
-    "entity-device-class": (device_classes_are_given,),
-    "entity-disabled-by-default": (rare_entities_are_disabled,),
     "entity-translations": (names_are_translated,),
     "exception-translations": (exceptions_have_a_text, exceptions_are_translated),
     "icon-translations": (icons_are_not_in_the_source, icons_exist),
@@ -788,9 +791,39 @@ CHECKS: dict[str, tuple[Rule, ...]] = {
     "async-dependency": (nothing_blocks,),
     "inject-websession": (session_is_handed_in,),
     "strict-typing": (functions_are_typed,),
-    "docs-actions": (
-        actions_are_described,
-        choices_are_described,
-        action_placeholders_are_given,
+}
+
+# Core has its images, its documentation and its CI elsewhere.
+REPOSITORY_CHECKS: dict[str, tuple[Rule, ...]] = {
+    "brands": (brand_images,),
+    "config-flow-test-coverage": (flow_is_covered,),
+    "dependency-transparency": (requirements_are_free,),
+    "docs-actions": (actions_are_documented,),
+    "docs-high-level-description": (readme_begins_with_what_it_is,),
+    "docs-installation-instructions": (section("Installation"),),
+    "docs-removal-instructions": (section("Removal"),),
+    "docs-configuration-parameters": (
+        section("Configuration"),
+        options_are_documented,
     ),
+    "docs-installation-parameters": (sign_in_is_documented,),
+    "test-coverage": (all_is_covered,),
+    "docs-data-update": (section("How the data is updated"),),
+    "docs-examples": (examples_can_be_copied,),
+    "docs-known-limitations": (section("Known limitations"),),
+    "docs-supported-devices": (section("Supported devices"),),
+    "docs-supported-functions": (section("Entities"), section("Actions")),
+    "docs-troubleshooting": (section("Troubleshooting"),),
+    "docs-use-cases": (section("Examples"),),
+    "strict-typing": (types_are_checked,),
+}
+
+# What no program can tell, each with the test that shows it.
+SHOWN_BY_TESTS = {
+    "log-when-unavailable": "test_push.py::test_a_cut_of_20_s_loses_nothing",
+    "entity-category": "test_platforms.py::test_entities",
+    "entity-device-class": "test_platforms.py::test_entities",
+    "entity-disabled-by-default": "test_platforms.py::test_entities",
+    "dynamic-devices": "test_push.py::test_a_new_charger_appears_and_a_removed_one_goes",
+    "stale-devices": "test_push.py::test_a_new_charger_appears_and_a_removed_one_goes",
 }

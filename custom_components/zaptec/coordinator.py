@@ -707,7 +707,7 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
         for installation_id in self._account.data.installation_ids:
             try:
                 found = await self._account.client.firmware(installation_id)
-            except ZaptecPermissionError, ZaptecNotFoundError, ZaptecRejectedError:
+            except ZaptecPermissionError, ZaptecNotFoundError:
                 # A role for a charger alone does not show the list.
                 continue
             except ZaptecError as err:

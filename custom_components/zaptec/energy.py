@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import override
 
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.statistics import get_last_short_term_statistics
 from homeassistant.components.sensor import (
     ATTR_LAST_RESET,
     RestoreSensor,
     SensorEntityDescription,
 )
-from homeassistant.core import callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from .api import CompletedSession, StateId
@@ -23,8 +25,7 @@ SAME_START = timedelta(minutes=1)
 RESTART_SHARE = 0.9
 CORRECTION_MAX = 0.1
 
-# Energies of one session that differ by less are one energy (kWh).
-SAME_ENERGY = 0.0005
+RECORDER = "recorder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,14 @@ class ZaptecEnergyDescription(ZaptecChargerDescription, SensorEntityDescription)
 def _has_restarted(before: float, energy: float) -> bool:
     """Return whether energy has started anew, and was not just corrected."""
     return energy < min(before * RESTART_SHARE, before - CORRECTION_MAX)
+
+
+def _counted_until(hass: HomeAssistant, entity_id: str) -> datetime | None:
+    """Return until when statistics have counted an entity; blocks."""
+    rows = get_last_short_term_statistics(hass, 1, entity_id, False, {"state"})
+    if not (found := rows.get(entity_id)):
+        return None
+    return dt_util.utc_from_timestamp(found[0]["end"])
 
 
 class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
@@ -62,12 +71,13 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
 class ZaptecSessionalEnergySensor(ZaptecEnergySensor):
     """The energy of a charge session, a total with the time of its reset.
 
-    What custom-components/zaptec has recorded has no such time. The session that
-    it saw last must not get one, or statistics would count it a second time.
+    What custom-components/zaptec has recorded has no such time. A session that
+    statistics have counted so must not get one, or they would count it again.
     """
 
     _attr_last_reset: datetime | None = None
-    _inherited: float | None = None
+    # Until when statistics have counted without a reset.
+    _counted_until: datetime | None = None
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -77,12 +87,20 @@ class ZaptecSessionalEnergySensor(ZaptecEnergySensor):
             self._attr_last_reset = dt_util.parse_datetime(
                 str(last.attributes.get(ATTR_LAST_RESET))
             )
-        if self._attr_last_reset is None and (
-            data := await self.async_get_last_sensor_data()
-        ):
-            value = data.native_value
-            self._inherited = float(value) if isinstance(value, (int, float)) else None
+            self._counted_until = last.last_updated
+        elif RECORDER in self.hass.config.components:
+            self._counted_until = await get_instance(self.hass).async_add_executor_job(
+                _counted_until, self.hass, self.entity_id
+            )
         self._follow()
+
+    def _is_counted(self, moment: datetime) -> bool:
+        """Return whether what was at that moment is counted without a reset."""
+        return (
+            self._attr_last_reset is None
+            and self._counted_until is not None
+            and moment <= self._counted_until
+        )
 
 
 class ZaptecSessionEnergySensor(ZaptecSessionalEnergySensor):
@@ -123,22 +141,11 @@ class ZaptecSessionEnergySensor(ZaptecSessionalEnergySensor):
             self._attr_native_value = energy
         if session and started and session != self._session:
             self._session = session
-            if self._is_inherited(energy):
-                return
-            if (
+            if not self._is_counted(started) and (
                 self._attr_last_reset is None
                 or started - self._attr_last_reset > SAME_START
             ):
                 self._attr_last_reset = started
-
-    def _is_inherited(self, energy: object) -> bool:
-        """Return whether the session is the one that was recorded without a reset."""
-        inherited, self._inherited = self._inherited, None
-        return (
-            inherited is not None
-            and isinstance(energy, float)
-            and not _has_restarted(inherited, energy)
-        )
 
 
 class ZaptecCompletedSessionSensor(ZaptecSessionalEnergySensor):
@@ -153,15 +160,10 @@ class ZaptecCompletedSessionSensor(ZaptecSessionalEnergySensor):
         if not isinstance(session, CompletedSession) or session.energy is None:
             return
         self._attr_native_value = session.energy
-        if (
-            self._inherited is not None
-            and abs(session.energy - self._inherited) < SAME_ENERGY
-        ):
-            return
-        self._inherited = None
-        self._attr_last_reset = session.start or state.timestamp(
-            StateId.COMPLETED_SESSION
-        )
+        told = state.timestamp(StateId.COMPLETED_SESSION)
+        reset = session.start or told
+        if reset and told and not self._is_counted(told):
+            self._attr_last_reset = reset
 
 
 class ZaptecMeterSensor(ZaptecEnergySensor):

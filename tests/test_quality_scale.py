@@ -1,0 +1,365 @@
+"""The quality scale: what is claimed is so, and what the checks ask is what core does."""
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+import re
+
+import pytest
+
+from .integration_source import (
+    RULES,
+    Integration,
+    action_placeholders_are_given,
+    actions_are_described,
+    altered_copy,
+    choices_are_described,
+    exceptions_are_translated,
+    exceptions_have_a_text,
+    fields_are_described,
+    texts_are_plain,
+)
+from .quality_scale import (
+    CHECKS,
+    CORE,
+    OTHER_ICONS,
+    REPOSITORY_CHECKS,
+    SHOWN_BY_TESTS,
+    Rule,
+    actions_are_documented,
+    actions_outlive_entries,
+    all_is_covered,
+    brand_images,
+    can_be_reconfigured,
+    can_sign_in_again,
+    common_classes_have_their_module,
+    devices_are_described,
+    diagnostics_can_be_downloaded,
+    entities_become_unavailable,
+    entities_have_a_name_of_their_own,
+    entities_have_a_unique_id,
+    entities_subscribe_late,
+    entries_are_unique,
+    entries_can_be_unloaded,
+    examples_can_be_copied,
+    failed_actions_are_told,
+    flow_is_covered,
+    flow_tries_before_it_stores,
+    functions_are_typed,
+    has_owner,
+    icons_are_not_in_the_source,
+    icons_exist,
+    issues_can_be_fixed,
+    known_icons,
+    names_are_translated,
+    nothing_blocks,
+    options_are_documented,
+    parallel_updates,
+    polls_at_its_own_pace,
+    readme_begins_with_what_it_is,
+    requirements_are_free,
+    runtime_data_is_used,
+    session_is_handed_in,
+    setup_fails_early,
+    sign_in_is_documented,
+    types_are_checked,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+ZAPTEC = Integration(ROOT / "custom_components" / "zaptec")
+MODEL = CORE / "peblar" / "quality_scale.yaml"
+
+PLATINUM = sorted(
+    file.parent.name
+    for file in CORE.glob("*/manifest.json")
+    if json.loads(file.read_text(encoding="utf-8")).get("quality_scale") == "platinum"
+)
+
+# What a few of core's integrations do that no check can follow, or should not.
+BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
+    ("airos", session_is_handed_in): "a session for devices with an old TLS",
+    ("casper_glow", polls_at_its_own_pace): "is pushed, over Bluetooth",
+    ("esphome", exceptions_have_a_text): "has switched pylint's rule off there",
+    ("esphome", icons_are_not_in_the_source): "the device tells its icons",
+    ("google_assistant_sdk", exceptions_are_translated): "lacks a placeholder",
+    ("google_assistant_sdk", setup_fails_early): "the OAuth session raises",
+    ("habitica", actions_are_described): "an icon of a former action",
+    ("habitica", choices_are_described): "fields with fewer choices share texts",
+    ("heos", polls_at_its_own_pace): "is pushed",
+    ("heos", session_is_handed_in): "no HTTP",
+    ("home_connect", failed_actions_are_told): "does without what it could not read",
+    ("home_connect", polls_at_its_own_pace): "is pushed",
+    ("homewizard", entities_have_a_unique_id): "ids of another domain's entities",
+    ("knx", action_placeholders_are_given): "given in another way",
+    ("knx", texts_are_plain): "keys of its own panel",
+    ("led_infrared", entities_become_unavailable): "nothing answers infrared light",
+    ("liebherr", polls_at_its_own_pace): "is pushed",
+    ("miele", can_sign_in_again): "the OAuth session raises",
+    ("miele", icons_are_not_in_the_source): "an icon for each kind of appliance",
+    ("mqtt", common_classes_have_their_module): "climate and water heaters share one",
+    ("mqtt", texts_are_plain): "an address as an example",
+    ("pooldose", flow_tries_before_it_stores): "its library returns what failed",
+    ("reolink", exceptions_have_a_text): "has switched pylint's rule off there",
+    ("reolink", issues_can_be_fixed): "fixable without a flow",
+    ("sensibo", choices_are_described): "a text left over",
+    ("shelly", runtime_data_is_used): "what is not of one entry",
+    ("smlight", icons_are_not_in_the_source): "one icon left over",
+    ("sofar", exceptions_are_translated): "gives a placeholder too many",
+    ("tplink", runtime_data_is_used): "what is not of one entry",
+    ("unifiprotect", icons_are_not_in_the_source): "one icon left over",
+    ("vodafone_station", session_is_handed_in): "a session that takes bad cookies",
+    ("webostv", texts_are_plain): "a key with a dot",
+}
+
+README = """
+# A title
+
+What this is for, in some words more than a title has, so that somebody who finds it
+knows whether it is the right thing for the charger at hand.
+
+## Installation
+How.
+
+## Configuration
+{fields}
+
+## Removal
+How.
+
+## Supported devices
+Some.
+
+## Entities
+Some.
+
+## Actions
+{actions}
+
+## Examples
+
+```yaml
+# Charge at night
+```
+
+## How the data is updated
+Like this.
+
+## Known limitations
+Some.
+
+## Troubleshooting
+Some.
+"""
+
+
+def status(integration: Integration, rule: str) -> str:
+    """Return whether a rule is said to be done, exempt or still to do."""
+    said = integration.quality_scale[rule]
+    return said if isinstance(said, str) else said["status"]
+
+
+def rules_with(wanted: str) -> list[str]:
+    """Return the rules of ours that have a status."""
+    return [rule for rule in ZAPTEC.quality_scale if status(ZAPTEC, rule) == wanted]
+
+
+def checks_of(rule: str) -> tuple[Rule, ...]:
+    """Return all checks of a rule."""
+    return CHECKS.get(rule, ()) + REPOSITORY_CHECKS.get(rule, ())
+
+
+def test_scale_has_the_rules_of_core() -> None:
+    """The same rules in the same order, under the same headings."""
+
+    def outline(file: Path) -> list[str]:
+        return re.findall(
+            r"^  ([a-z-]+|# \w+)(?::.*)?$", file.read_text("utf-8"), re.MULTILINE
+        )
+
+    assert outline(ZAPTEC.path / "quality_scale.yaml") == outline(MODEL)
+    assert len(ZAPTEC.quality_scale) == 54
+
+
+def test_what_is_not_done_has_a_reason() -> None:
+    """Exempt and to do need words."""
+    for rule, said in ZAPTEC.quality_scale.items():
+        if said != "done":
+            assert isinstance(said, dict), rule
+            assert said.keys() == {"status", "comment"}, rule
+            assert said["status"] in ("exempt", "todo"), rule
+            assert len(said["comment"].split()) > 3, rule
+
+
+@pytest.mark.parametrize("rule", rules_with("done"))
+def test_what_is_done_is_checked(rule: str) -> None:
+    """Each rule that is done has a check here, or a test elsewhere that shows it."""
+    assert checks_of(rule) or rule in SHOWN_BY_TESTS
+    for check in checks_of(rule):
+        assert check(ZAPTEC) == []
+
+
+@pytest.mark.parametrize("rule", rules_with("todo"))
+def test_what_is_to_do_is_not_done(rule: str) -> None:
+    """What has been done since is not left as if it had not."""
+    assert any(check(ZAPTEC) for check in checks_of(rule))
+
+
+@pytest.mark.parametrize("shown", sorted(set(SHOWN_BY_TESTS.values())))
+def test_tests_that_show_a_rule_exist(shown: str) -> None:
+    """What no program can tell is not left to a test that is gone."""
+    file, _, name = shown.partition("::")
+
+    assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def test_there_is_something_to_be_measured_by() -> None:
+    """The installed package has the integrations that the checks are tried with."""
+    assert len(PLATINUM) > 100
+    assert {domain for domain, _ in BEYOND_THE_CHECKS} <= set(PLATINUM)
+
+
+@pytest.mark.parametrize("domain", PLATINUM)
+def test_checks_accept_the_best_of_core(domain: str) -> None:
+    """No check is stricter than what integrations of the highest quality do."""
+    integration = Integration(CORE / domain)
+    checks = {
+        check
+        for rule, checks in CHECKS.items()
+        if status(integration, rule) == "done"
+        for check in checks
+    }
+
+    for check in checks.union(RULES):
+        found = check(integration)
+        if (domain, check) in BEYOND_THE_CHECKS:
+            assert found, check.__name__
+        else:
+            assert found == [], check.__name__
+
+
+def test_the_list_of_icons() -> None:
+    """It is long, and what was added to it is in the frontend's set, where installed."""
+    assert len(known_icons()) > 1000
+    frontend = pytest.importorskip("hass_frontend")
+    listed = json.loads(
+        (Path(frontend.where()) / "static" / "mdi" / "iconList.json").read_text("utf-8")
+    )
+    assert known_icons() <= {f"mdi:{icon['name']}" for icon in listed}
+
+
+MISTAKES: list[tuple[Rule, str, str, str]] = [
+    (
+        actions_outlive_entries,
+        "__init__.py",
+        "    client = await",
+        "    async_setup_services(hass)\n    client = await",
+    ),
+    (actions_outlive_entries, "__init__.py", "    async_setup_services(hass)", ""),
+    (actions_outlive_entries, "__init__.py", "CONFIG_SCHEMA", "SCHEMA"),
+    (polls_at_its_own_pace, "coordinator.py", "update_interval=", "interval="),
+    (polls_at_its_own_pace, "translations/en.json", '"password"', '"scan_interval"'),
+    (
+        common_classes_have_their_module,
+        "push.py",
+        "class Push:",
+        "class Push(DataUpdateCoordinator):",
+    ),
+    (
+        common_classes_have_their_module,
+        "button.py",
+        "(ZaptecChargerEntity, ",
+        "(ZaptecChargingSwitch, ",
+    ),
+    (
+        fields_are_described,
+        "translations/en.json",
+        '"data_description"',
+        '"description_of_data"',
+    ),
+    (
+        entities_subscribe_late,
+        "entity.py",
+        "self._first_seen = ",
+        "coordinator.async_add_listener(print)\n        self._first_seen = ",
+    ),
+    (entities_have_a_unique_id, "entity.py", "_attr_unique_id", "_attr_id"),
+    (entities_have_a_unique_id, "entity.py", 'f"{device_id}_', 'f"{DOMAIN}_'),
+    (entities_have_a_name_of_their_own, "entity.py", "has_entity_name = True", "x = 1"),
+    (
+        entities_have_a_name_of_their_own,
+        "entity.py",
+        "has_entity_name = True",
+        "has_entity_name = False",
+    ),
+    (runtime_data_is_used, "__init__.py", "entry.runtime_data", "hass.data[DOMAIN]"),
+    (runtime_data_is_used, "__init__.py", "entry.runtime_data", "entry.held"),
+    (runtime_data_is_used, "sensor.py", ": ZaptecConfigEntry,", ": ConfigEntry,"),
+    (flow_tries_before_it_stores, "config_flow.py", "await client", "client"),
+    (entries_are_unique, "config_flow.py", "_abort_if_unique_id_configured", "_go_on"),
+    (
+        failed_actions_are_told,
+        "switch.py",
+        "        await async_send_command(",
+        "        try:\n            print()\n        except ValueError:\n"
+        "            pass\n        await async_send_command(",
+    ),
+    (
+        failed_actions_are_told,
+        "services.py",
+        "    wanted = [",
+        "    try:\n        print()\n    except ValueError:\n"
+        '        _LOGGER.error("")\n    wanted = [',
+    ),
+    (entries_can_be_unloaded, "__init__.py", "async_unload_entry", "async_unload"),
+    (entries_can_be_unloaded, "__init__.py", "async_unload_platforms", "async_unload"),
+    (entities_become_unavailable, "entity.py", "CoordinatorEntity", "Entity"),
+    (has_owner, "manifest.json", '["@zaptec-home-assistant"]', "[]"),
+    (parallel_updates, "sensor.py", "PARALLEL_UPDATES", "PARALLEL"),
+    (can_sign_in_again, "config_flow.py", "async_step_reauth(", "async_step_again("),
+    (can_sign_in_again, "coordinator.py", "ConfigEntryAuthFailed", "UpdateFailed"),
+    (can_be_reconfigured, "config_flow.py", "step_reconfigure", "step_change"),
+    (can_be_reconfigured, "config_flow.py", "_get_reconfigure_entry", "_get_entry"),
+    (names_are_translated, "button.py", "translation_key=", "name="),
+    (
+        names_are_translated,
+        "switch.py",
+        "    _next_car: HeldCar",
+        '    _attr_name = "Charging"',
+    ),
+    (icons_are_not_in_the_source, "button.py", "key=", 'icon="mdi:ev-station", key='),
+    (
+        icons_are_not_in_the_source,
+        "switch.py",
+        "    _next_car: HeldCar",
+        '    _attr_icon = "mdi:ev-station"',
+    ),
+    (icons_exist, "icons.json", "mdi:speedometer", "mdi:speedometre"),
+    (exceptions_have_a_text, "services.py", "translation_key=", "key="),
+    (
+        exceptions_have_a_text,
+        "services.py",
+        "ServiceValidationError(\n",
+        'ServiceValidationError(\n f"No {total}",\n',
+    ),
+    (exceptions_are_translated, "services.py", '"no_target"', '"none"'),
+    (exceptions_are_translated, "services.py", '"maximum"', '"most"'),
+    (issues_can_be_fixed, "repairs.py", "async_create_fix_flow", "async_create_flow"),
+    (nothing_blocks, "push.py", "import asyncio", "import asyncio\nimport requests"),
+    (session_is_handed_in, "coordinator.py", "async_get_clientsession", "get_session"),
+    (session_is_handed_in, "coordinator.py", "Account()", "ClientSession()"),
+    (functions_are_typed, "push.py", " -> None:", ":"),
+    (functions_are_typed, "entity.py", "device_id: str", "device_id"),
+    (brand_images, "manifest.json", "", ""),
+    (
+        requirements_are_free,
+        "manifest.json",
+        "azure-servicebus",
+        "homeassistant_closed",
+    ),
+    (flow_is_covered, "scripts/test", "--fail-under=100", "--fail-under=10"),
+    (all_is_covered, "pyproject.toml", "fail_under = 95", "fail_under = 9"),
+    (all_is_covered, "scripts/test", "--cov ", ""),
+    (types_are_checked, "pyproject.toml", "strict = true", "strict = false"),
+    (types_are_checked, "pyproject.toml", '["custom_components", ', "["),
+    (types_are_checked, "scripts/test", "-m mypy", "-m my"),
+]

@@ -1,0 +1,248 @@
+"""The Charging switch: whether charging is permitted."""
+
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    SERVICE_TURN_OFF,
+    SERVICE_TURN_ON,
+    STATE_OFF,
+    STATE_ON,
+)
+from homeassistant.core import HomeAssistant, State
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    mock_restore_cache_with_extra_data,
+)
+
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+
+KEY = "charger_operation_mode"
+
+
+class Switch:
+    """The switch of a charger."""
+
+    def __init__(
+        self, hass: HomeAssistant, sim: Simulator, charger: Charger, found: EntityFinder
+    ) -> None:
+        """Initialize the switch."""
+        self._hass = hass
+        self._sim = sim
+        self._charger = charger
+        self._found = found
+
+    @property
+    def state(self) -> str:
+        """Return its state."""
+        return self._found.state("switch", self._charger.id, KEY)
+
+    @property
+    def mode(self) -> str:
+        """Return what the charger is doing."""
+        return self._found.state("sensor", self._charger.id, KEY)
+
+    async def turn(self, service: str) -> list[str]:
+        """Turn it on or off; return the commands that were sent."""
+        self._sim.rest.clear()
+        await self._hass.services.async_call(
+            "switch",
+            service,
+            {ATTR_ENTITY_ID: self._found.id("switch", self._charger.id, KEY)},
+            blocking=True,
+        )
+        return self.sent()
+
+    def sent(self) -> list[str]:
+        """Return the commands that were sent."""
+        return [
+            record.path.rpartition("/")[2]
+            for record in self._sim.rest.requests
+            if record.method == "POST"
+        ]
+
+
+@pytest.fixture
+def switch(
+    hass: HomeAssistant, sim: Simulator, charger: Charger, entities: EntityFinder
+) -> Switch:
+    """Return the switch of the charger."""
+    return Switch(hass, sim, charger, entities)
+
+
+async def test_on_and_off_are_idempotent(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The second time nothing is sent."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    assert await switch.turn(SERVICE_TURN_ON) == []
+    assert await switch.turn(SERVICE_TURN_OFF) == ["506"]
+    await time_machine.travel(10)
+    assert switch.state == STATE_OFF
+    assert await switch.turn(SERVICE_TURN_OFF) == []
+    assert await switch.turn(SERVICE_TURN_ON) == ["507"]
+    await time_machine.travel(10)
+    assert switch.state == STATE_ON
+    assert switch.mode == "connected_charging"
+
+
+async def test_it_stays_on_when_a_car_is_full(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """Charging is permitted, whether or not the car wants it."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    charger.set_car_wants(False)
+    await time_machine.travel(10)
+    assert switch.mode == "connected_finished"
+    assert switch.state == STATE_ON
+
+
+async def test_on_right_after_off_waits_for_the_pause(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """Until the charger has stopped, the cloud would refuse to resume."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    assert await switch.turn(SERVICE_TURN_OFF) == ["506"]
+    await wait_until(lambda: switch.state == STATE_OFF)
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_ON))
+    await wait_until(lambda: not sim.rest.requests)
+    sim.clock.advance(6)
+    assert await turning == ["507"]
+    await time_machine.travel(10)
+    assert switch.mode == "connected_charging"
+
+
+async def test_on_starts_what_a_schedule_holds_back(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The cloud takes a resume for that (StateId 763)."""
+    charger.plug_in(Car())
+    charger.set_schedule(7200)
+    await time_machine.travel(10)
+    assert switch.mode == "connected_requesting"
+    assert await switch.turn(SERVICE_TURN_ON) == ["507"]
+    await time_machine.travel(10)
+    assert switch.mode == "connected_charging"
+
+
+async def test_off_without_a_car_holds_the_next_one(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The cloud can't pause a charger without a car, so it is done as soon as one comes."""
+    assert await switch.turn(SERVICE_TURN_OFF) == []
+    assert switch.state == STATE_OFF
+    assert await switch.turn(SERVICE_TURN_OFF) == []
+
+    charger.plug_in(Car())
+    await time_machine.travel(20)
+    assert switch.sent() == ["506"]
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+    assert charger.session_energy < 0.02
+
+    # The pause was one of this car.
+    charger.unplug()
+    await time_machine.travel(20)
+    assert switch.state == STATE_ON
+    charger.plug_in(Car())
+    await time_machine.travel(20)
+    assert switch.mode == "connected_charging"
+
+
+async def test_on_lets_the_next_car_charge_again(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The wish to hold it is withdrawn."""
+    await switch.turn(SERVICE_TURN_OFF)
+    assert await switch.turn(SERVICE_TURN_ON) == []
+    assert switch.state == STATE_ON
+    charger.plug_in(Car())
+    await time_machine.travel(20)
+    assert switch.mode == "connected_charging"
+
+
+async def test_the_next_car_is_held_after_a_reload(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """Also when it came while nobody looked."""
+    await switch.turn(SERVICE_TURN_OFF)
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    charger.plug_in(Car())
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(20)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+@pytest.mark.parametrize(
+    ("stored", "state"),
+    [({"held": True}, STATE_OFF), ({"held": False}, STATE_ON), ({}, STATE_ON)],
+)
+async def test_the_wish_outlives_a_restart(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    switch: Switch,
+    stored: dict[str, bool],
+    state: str,
+) -> None:
+    """It is not read from the state, which was off for a paused car, too."""
+    mock_restore_cache_with_extra_data(
+        hass, [(State("switch.charger_1_charging", STATE_OFF), stored)]
+    )
+    charger_name = charger.name
+    assert charger_name
+    charger.name = "Charger 1"
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert switch.state == state
+
+
+async def test_a_car_that_could_not_be_held(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log says so, and the switch shows that the car may charge."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand/506", fault=403)
+    charger.plug_in(Car())
+    await time_machine.travel(20)
+    assert switch.state == STATE_ON
+    assert "could not be held" in caplog.text

@@ -1,0 +1,232 @@
+"""The firmware of a charger."""
+
+from homeassistant.components.update import (
+    ATTR_IN_PROGRESS,
+    ATTR_INSTALLED_VERSION,
+    ATTR_LATEST_VERSION,
+    SERVICE_INSTALL,
+)
+from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_ON, STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant, State
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import FIRMWARE_INTERVAL
+from simulator.charger import Charger
+from simulator.faults import Fault
+from simulator.scenario import (
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+
+FIRMWARE_PATH = "/chargerFirmware/"
+DAY = FIRMWARE_INTERVAL.total_seconds()
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """Return a home whose charger has an old firmware."""
+    return Scenario(
+        installations=(
+            InstallationScenario(
+                name="Home",
+                chargers=(
+                    ChargerScenario(
+                        serial="ZAP000101", name="Carport", firmware="2.4.2.3"
+                    ),
+                ),
+            ),
+        ),
+        accounts=(
+            AccountScenario(
+                user_name="owner@example.com", password="x", roles={"Home": OWNER}
+            ),
+        ),
+    )
+
+
+class Firmware:
+    """The update entity of the charger."""
+
+    def __init__(
+        self, hass: HomeAssistant, charger: Charger, found: EntityFinder
+    ) -> None:
+        """Initialize it."""
+        self._hass = hass
+        self._charger = charger
+        self._found = found
+
+    @property
+    def state(self) -> State:
+        """Return its state."""
+        state = self._hass.states.get(
+            self._found.id("update", self._charger.id, "firmware_update")
+        )
+        assert state
+        return state
+
+    @property
+    def installed(self) -> str:
+        """Return the version that is shown as installed."""
+        return str(self.state.attributes[ATTR_INSTALLED_VERSION])
+
+    @property
+    def in_progress(self) -> bool:
+        """Return whether an installation is shown."""
+        return bool(self.state.attributes[ATTR_IN_PROGRESS])
+
+    async def install(self) -> None:
+        """Install what there is."""
+        await self._hass.services.async_call(
+            "update",
+            SERVICE_INSTALL,
+            {ATTR_ENTITY_ID: self.state.entity_id},
+            blocking=True,
+        )
+
+
+@pytest.fixture
+async def firmware(
+    hass: HomeAssistant,
+    live_entry: MockConfigEntry,
+    charger: Charger,
+    entities: EntityFinder,
+) -> Firmware:
+    """Return the update entity, once it is there."""
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    await hass.async_block_till_done()
+    return Firmware(hass, charger, entities)
+
+
+async def test_it_installs_through_the_chargers_restart(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    firmware: Firmware,
+) -> None:
+    """It shows progress until the charger tells its new version."""
+    assert firmware.state.state == STATE_ON
+    assert firmware.installed == "2.4.2.3"
+    assert firmware.state.attributes[ATTR_LATEST_VERSION] == charger.available_firmware
+    assert not firmware.in_progress
+
+    await firmware.install()
+    assert firmware.in_progress
+    await time_machine.travel(30)
+    assert not charger.is_online
+    assert firmware.in_progress
+    assert firmware.state.state == STATE_ON
+    await time_machine.travel(120)
+    assert charger.is_online
+    assert not firmware.in_progress
+    assert firmware.state.state == STATE_OFF
+    assert firmware.installed == charger.available_firmware
+
+
+async def test_an_installation_that_never_ends_is_given_up(
+    time_machine: TimeMachine,
+    charger: Charger,
+    firmware: Firmware,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After half an hour the log says so, and it may be tried again."""
+    monkeypatch.setattr(charger, "upgrade_firmware", lambda: None)
+    await firmware.install()
+    await time_machine.travel(29 * 60, step=15)
+    assert firmware.in_progress
+    await time_machine.travel(90, step=15)
+    assert not firmware.in_progress
+    assert firmware.state.state == STATE_ON
+    assert "still has firmware 2.4.2.3" in caplog.text
+
+
+async def test_an_unload_in_the_middle_leaves_no_timer(
+    hass: HomeAssistant, live_entry: MockConfigEntry, firmware: Firmware
+) -> None:
+    """The fixture of Home Assistant looks for what is left behind."""
+    await firmware.install()
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    assert firmware.state.state == STATE_UNAVAILABLE
+
+
+async def test_the_list_is_asked_for_once_a_day(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    firmware: Firmware,
+) -> None:
+    """A new version appears then."""
+
+    def asked() -> int:
+        count = sum(FIRMWARE_PATH in record.path for record in sim.rest.requests)
+        sim.rest.clear()
+        return count
+
+    charger.available_firmware = "2.5.0.1"
+    assert asked() == 1
+    await time_machine.travel(DAY - 600, step=300)
+    assert asked() == 0
+    await time_machine.travel(700, step=60)
+    assert asked() == 1
+    assert firmware.state.attributes[ATTR_LATEST_VERSION] == "2.5.0.1"
+
+
+@pytest.mark.parametrize("fault", [500, "reset", "html"])
+async def test_a_list_that_fails_at_first(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+) -> None:
+    """All else works, and the entity is there an hour later."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    sim.rest.fail(FIRMWARE_PATH, fault=fault)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    await time_machine.travel(10)
+    assert not hass.states.async_all("update")
+    sim.rest.heal()
+    await time_machine.travel(3700, step=30)
+    assert Firmware(hass, charger, entities).state.state == STATE_ON
+
+
+async def test_a_list_that_is_not_shown_to_this_account(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There is no entity, and no error either."""
+    sim.rest.fail(FIRMWARE_PATH, fault=403)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    await time_machine.travel(10)
+    assert not hass.states.async_all("update")
+    assert entry.runtime_data.firmware.last_update_success
+    assert "Error fetching" not in caplog.text
+
+
+async def test_a_charger_that_comes_later_gets_one_too(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    firmware: Firmware,
+    entities: EntityFinder,
+) -> None:
+    """Its firmware is looked up when it is found."""
+    newcomer = sim.add_charger(charger.installation.id, serial="ZAP000777", name="New")
+    await time_machine.travel(3700, step=15)
+    assert Firmware(hass, newcomer, entities).state.state == STATE_OFF
