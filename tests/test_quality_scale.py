@@ -1,6 +1,5 @@
 """The quality scale: what is claimed is so, and what the checks ask is what core does."""
 
-from collections.abc import Callable
 import json
 from pathlib import Path
 import re
@@ -13,7 +12,6 @@ from .integration_source import (
     action_placeholders_are_given,
     actions_are_described,
     altered_copy,
-    choices_are_described,
     exceptions_are_translated,
     exceptions_have_a_text,
     fields_are_described,
@@ -22,11 +20,9 @@ from .integration_source import (
 from .quality_scale import (
     CHECKS,
     CORE,
-    OTHER_ICONS,
     REPOSITORY_CHECKS,
     SHOWN_BY_TESTS,
     Rule,
-    actions_are_documented,
     actions_outlive_entries,
     all_is_covered,
     brand_images,
@@ -41,7 +37,6 @@ from .quality_scale import (
     entities_subscribe_late,
     entries_are_unique,
     entries_can_be_unloaded,
-    examples_can_be_copied,
     failed_actions_are_told,
     flow_is_covered,
     flow_tries_before_it_stores,
@@ -53,15 +48,12 @@ from .quality_scale import (
     known_icons,
     names_are_translated,
     nothing_blocks,
-    options_are_documented,
     parallel_updates,
     polls_at_its_own_pace,
-    readme_begins_with_what_it_is,
     requirements_are_free,
     runtime_data_is_used,
     session_is_handed_in,
     setup_fails_early,
-    sign_in_is_documented,
     types_are_checked,
 )
 
@@ -84,7 +76,6 @@ BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
     ("google_assistant_sdk", exceptions_are_translated): "lacks a placeholder",
     ("google_assistant_sdk", setup_fails_early): "the OAuth session raises",
     ("habitica", actions_are_described): "an icon of a former action",
-    ("habitica", choices_are_described): "fields with fewer choices share texts",
     ("heos", polls_at_its_own_pace): "is pushed",
     ("heos", session_is_handed_in): "no HTTP",
     ("home_connect", failed_actions_are_told): "does without what it could not read",
@@ -101,7 +92,6 @@ BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
     ("pooldose", flow_tries_before_it_stores): "its library returns what failed",
     ("reolink", exceptions_have_a_text): "has switched pylint's rule off there",
     ("reolink", issues_can_be_fixed): "fixable without a flow",
-    ("sensibo", choices_are_described): "a text left over",
     ("shelly", runtime_data_is_used): "what is not of one entry",
     ("smlight", icons_are_not_in_the_source): "one icon left over",
     ("sofar", exceptions_are_translated): "gives a placeholder too many",
@@ -110,46 +100,6 @@ BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
     ("vodafone_station", session_is_handed_in): "a session that takes bad cookies",
     ("webostv", texts_are_plain): "a key with a dot",
 }
-
-README = """
-# A title
-
-What this is for, in some words more than a title has, so that somebody who finds it
-knows whether it is the right thing for the charger at hand.
-
-## Installation
-How.
-
-## Configuration
-{fields}
-
-## Removal
-How.
-
-## Supported devices
-Some.
-
-## Entities
-Some.
-
-## Actions
-{actions}
-
-## Examples
-
-```yaml
-# Charge at night
-```
-
-## How the data is updated
-Like this.
-
-## Known limitations
-Some.
-
-## Troubleshooting
-Some.
-"""
 
 
 def status(integration: Integration, rule: str) -> str:
@@ -247,6 +197,12 @@ def test_the_list_of_icons() -> None:
     assert known_icons() <= {f"mdi:{icon['name']}" for icon in listed}
 
 
+SWALLOWED = """ -> None:
+        try:
+            print()
+        except ValueError as err:
+            LOGGER.error(err)
+"""
 MISTAKES: list[tuple[Rule, str, str, str]] = [
     (
         actions_outlive_entries,
@@ -295,28 +251,27 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (runtime_data_is_used, "__init__.py", "entry.runtime_data", "entry.held"),
     (runtime_data_is_used, "sensor.py", ": ZaptecConfigEntry,", ": ConfigEntry,"),
     (flow_tries_before_it_stores, "config_flow.py", "await client", "client"),
+    (setup_fails_early, "__init__.py", "_first_refresh", "_refresh"),
     (entries_are_unique, "config_flow.py", "_abort_if_unique_id_configured", "_go_on"),
     (
         failed_actions_are_told,
         "switch.py",
-        "        await async_send_command(",
-        "        try:\n            print()\n        except ValueError:\n"
-        "            pass\n        await async_send_command(",
+        "_turn_on(self, **kwargs: Any) -> None:\n",
+        f"_turn_on(self, **kwargs: Any){SWALLOWED}",
     ),
     (
         failed_actions_are_told,
         "services.py",
-        "    wanted = [",
-        "    try:\n        print()\n    except ValueError:\n"
-        '        _LOGGER.error("")\n    wanted = [',
+        "send_command(call: ServiceCall) -> None:\n",
+        f"send_command(call: ServiceCall){SWALLOWED}",
     ),
     (entries_can_be_unloaded, "__init__.py", "async_unload_entry", "async_unload"),
     (entries_can_be_unloaded, "__init__.py", "async_unload_platforms", "async_unload"),
-    (entities_become_unavailable, "entity.py", "CoordinatorEntity", "Entity"),
     (has_owner, "manifest.json", '["@zaptec-home-assistant"]', "[]"),
     (parallel_updates, "sensor.py", "PARALLEL_UPDATES", "PARALLEL"),
+    (devices_are_described, "entity.py", "identifiers=", "name="),
+    (devices_are_described, "entity.py", "DeviceInfo(", "dict("),
     (can_sign_in_again, "config_flow.py", "async_step_reauth(", "async_step_again("),
-    (can_sign_in_again, "coordinator.py", "ConfigEntryAuthFailed", "UpdateFailed"),
     (can_be_reconfigured, "config_flow.py", "step_reconfigure", "step_change"),
     (can_be_reconfigured, "config_flow.py", "_get_reconfigure_entry", "_get_entry"),
     (names_are_translated, "button.py", "translation_key=", "name="),
@@ -326,7 +281,7 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
         "    _next_car: HeldCar",
         '    _attr_name = "Charging"',
     ),
-    (icons_are_not_in_the_source, "button.py", "key=", 'icon="mdi:ev-station", key='),
+    (icons_are_not_in_the_source, "button.py", "translation_key=", "icon="),
     (
         icons_are_not_in_the_source,
         "switch.py",
@@ -349,7 +304,6 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (session_is_handed_in, "coordinator.py", "Account()", "ClientSession()"),
     (functions_are_typed, "push.py", " -> None:", ":"),
     (functions_are_typed, "entity.py", "device_id: str", "device_id"),
-    (brand_images, "manifest.json", "", ""),
     (
         requirements_are_free,
         "manifest.json",
@@ -363,3 +317,132 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (types_are_checked, "pyproject.toml", '["custom_components", ', "["),
     (types_are_checked, "scripts/test", "-m mypy", "-m my"),
 ]
+
+
+@pytest.mark.parametrize(("check", "file", "old", "new"), MISTAKES)
+def test_checks_notice(
+    tmp_path: Path, check: Rule, file: str, old: str, new: str
+) -> None:
+    """Each check finds the mistake that it is there for."""
+    assert check(altered_copy(ZAPTEC, tmp_path, file, old, new)) != []
+
+
+@pytest.mark.parametrize(
+    ("check", "file"),
+    [
+        (brand_images, "brand/icon.png"),
+        (brand_images, "brand/icon@2x.png"),
+        (diagnostics_can_be_downloaded, "diagnostics.py"),
+        (issues_can_be_fixed, "repairs.py"),
+    ],
+)
+def test_checks_notice_what_is_missing(tmp_path: Path, check: Rule, file: str) -> None:
+    """A file that has to be there is missed."""
+    copy = altered_copy(ZAPTEC, tmp_path, "manifest.json", "zaptec", "zaptec")
+    (copy.path / file).unlink(missing_ok=True)
+
+    assert check(copy) != []
+
+
+def test_entities_that_are_always_available_are_noticed(tmp_path: Path) -> None:
+    """Nothing tells when what they show is of the past."""
+    (tmp_path / "sensor.py").write_text("class Power(SensorEntity): pass")
+
+    assert entities_become_unavailable(Integration(tmp_path)) != []
+
+
+README = """
+# A title
+
+What this is for, in some words more than a title has, so that somebody who finds it
+knows whether it is the right thing for the charger at hand.
+
+## Installation
+How.
+
+## Configuration
+Email address, Password, All chargers, Chargers
+
+## Removal
+How.
+
+## Supported devices
+Some.
+
+## Entities
+Some.
+
+## Actions
+`limit_current`, `send_command`, `stop_charging`, `resume_charging`,
+`deauthorize_charging`, `restart_charger` and `upgrade_firmware`.
+
+## Examples
+
+```yaml
+# Charge at night
+```
+
+## How the data is updated
+Like this.
+
+## Known limitations
+Some.
+
+## Troubleshooting
+Some.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "rules"),
+    [
+        (
+            "What this is for, in some words more than a title has, so that",
+            {"docs-high-level-description"},
+        ),
+        ("## Installation", {"docs-installation-instructions"}),
+        ("## Configuration", {"docs-configuration-parameters"}),
+        ("All chargers", {"docs-configuration-parameters"}),
+        ("Email address", {"docs-installation-parameters"}),
+        ("## Removal", {"docs-removal-instructions"}),
+        ("## Supported devices", {"docs-supported-devices"}),
+        ("## Entities", {"docs-supported-functions"}),
+        ("## Actions", {"docs-actions", "docs-supported-functions"}),
+        ("send_command", {"docs-actions"}),
+        ("## Examples", {"docs-examples", "docs-use-cases"}),
+        ("```yaml\n# Charge at night\n```", {"docs-examples"}),
+        ("## How the data is updated", {"docs-data-update"}),
+        ("## Known limitations", {"docs-known-limitations"}),
+        ("## Troubleshooting", {"docs-troubleshooting"}),
+        ("How the door is opened", set()),
+    ],
+)
+def test_readme_checks_notice(tmp_path: Path, old: str, rules: set[str]) -> None:
+    """A section, or what has to be in it, is missed by the checks of its rules alone."""
+    copy = altered_copy(ZAPTEC, tmp_path, "manifest.json", "zaptec", "zaptec")
+    (tmp_path / "README.md").write_text(README.replace(old, "-"), encoding="utf-8")
+
+    assert {
+        rule
+        for rule, checks in REPOSITORY_CHECKS.items()
+        if rule.startswith("docs-") and any(check(copy) for check in checks)
+    } == rules
+
+
+def test_each_check_has_been_seen_to_fail() -> None:
+    """No check is without a mistake that it finds."""
+    tried = {check for check, *_ in MISTAKES}
+    tried |= {
+        brand_images,
+        diagnostics_can_be_downloaded,
+        entities_become_unavailable,
+    }
+    tried |= {
+        check
+        for rule, checks in REPOSITORY_CHECKS.items()
+        if rule.startswith("docs-")
+        for check in checks
+    }
+
+    for checks in (*CHECKS.values(), *REPOSITORY_CHECKS.values()):
+        assert tried.issuperset(checks)
