@@ -1,0 +1,188 @@
+"""What holds for all entities: when they appear, and what they are called."""
+
+from typing import Any
+
+from homeassistant.const import STATE_OFF, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.api import tolerant
+from custom_components.zaptec.const import DOMAIN
+from simulator.charger import Charger
+from simulator.observations import StateId
+from simulator.simulator import Simulator
+from simulator.world import UserRole
+
+from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+
+LATE = {
+    "humidity": (StateId.HUMIDITY, 40.0, "40.0"),
+    "temperature_internal5": (StateId.TEMPERATURE_INTERNAL5, 21.5, "21.5"),
+    "warnings": (StateId.WARNINGS, 0, "ok"),
+    "completed_session.Energy": (
+        StateId.COMPLETED_SESSION,
+        '{"Energy": 3.5, "EndDateTime": "2026-11-01T10:00:00Z"}',
+        "3.5",
+    ),
+}
+
+
+def exists(hass: HomeAssistant, platform: str, unique_id: str) -> bool:
+    """Return whether there is an entity."""
+    return (
+        er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id) is not None
+    )
+
+
+@pytest.mark.parametrize("key", LATE)
+async def test_an_entity_whose_value_comes_late_appears_late(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    key: str,
+) -> None:
+    """Without a reload, and nothing unknown is shown before."""
+    state_id, value, shown = LATE[key]
+    charger.observations.pop(state_id, None)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    unique_id = f"{charger.id}_{key}"
+    charger.observations.pop(state_id, None)
+    before = exists(hass, "sensor", unique_id)
+    charger.observe(state_id, value)
+    await wait_until(lambda: exists(hass, "sensor", unique_id))
+    await entities.wait_for("sensor", charger.id, key, shown)
+    assert not before
+
+
+async def test_unknown_members_of_enums_are_unknown_and_logged_once(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cloud that learns new words breaks nothing."""
+    monkeypatch.setattr(tolerant, "_reported", set())
+    for _ in range(3):
+        charger.observe(StateId.OPERATION_MODE, 9)
+        charger.observe(StateId.OPERATION_MODE, 8)
+        await entities.wait_for(
+            "sensor", charger.id, "charger_operation_mode", STATE_UNKNOWN
+        )
+    await hass.async_block_till_done()
+    charger.observe(StateId.OPERATION_MODE, 1)
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "disconnected"
+    )
+    assert caplog.text.count("OperationMode 9 is not known") == 1
+
+
+async def test_warnings_longer_than_a_state(
+    charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder
+) -> None:
+    """As many names as fit are shown, whole ones."""
+    charger.observe(StateId.WARNINGS, (1 << 57) - 1)
+    await entities.wait_for("binary_sensor", charger.id, "problem", "on")
+    state = entities.state("sensor", charger.id, "warnings")
+    assert state.startswith("humidity, temperature, temperature_error")
+    assert 230 < len(state) <= 255
+    assert not state.endswith(",")
+    charger.observe(StateId.WARNINGS, 0)
+    await entities.wait_for("sensor", charger.id, "warnings", "ok")
+    assert entities.state("binary_sensor", charger.id, "problem") == STATE_OFF
+
+
+@pytest.mark.parametrize(
+    ("communication", "unit", "device_class"),
+    [("LTE", "%", None), ("Wifi", "dBm", "signal_strength")],
+)
+async def test_the_unit_of_the_signal_strength(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+    communication: str,
+    unit: str,
+    device_class: str | None,
+) -> None:
+    """Percent on LTE, dBm on Wi-Fi."""
+    monkeypatch.setattr(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
+    )
+    charger.observe(StateId.COMMUNICATION_MODE, communication)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    state = hass.states.get(entities.id("sensor", charger.id, "signal_strength"))
+    assert state
+    assert state.attributes["unit_of_measurement"] == unit
+    assert state.attributes.get("device_class") == device_class
+
+
+async def test_controls_come_with_the_right_to_use_them(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    entry: MockConfigEntry,
+) -> None:
+    """The owner has given it; no reload is needed."""
+    account = next(iter(sim.accounts.values()))
+    roles: dict[str, Any] = account.roles
+    roles[charger.installation.id] = UserRole.USER
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert not hass.states.async_all(("switch", "button", "number"))
+    roles[charger.installation.id] = UserRole.OWNER
+    await time_machine.travel(3700, step=15)
+    assert exists(hass, "switch", f"{charger.id}_charger_operation_mode")
+    assert exists(hass, "number", f"{charger.installation.id}_available_current")
+
+
+async def test_the_last_message_is_a_time(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each message moves it, also one that changes nothing."""
+    monkeypatch.setattr(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
+    )
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+
+    def last() -> str:
+        return entities.state("sensor", charger.installation.id, "last_message")
+
+    before = last()
+    charger.observe(StateId.PULSE, None)
+    await wait_until(lambda: last() != before)
+
+
+@pytest.mark.parametrize("language", ["nb", "de", "fr", "pl", "is"])
+async def test_entity_ids_are_english(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    language: str,
+) -> None:
+    """Names are of the person's language; ids are what other programs look for."""
+    hass.config.language = language
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert hass.states.get("sensor.space_1_charger_mode")
+    mode = entity_registry.async_get("sensor.space_1_charger_mode")
+    assert mode
+    assert mode.original_name != "Charger mode"
+    assert hass.states.get("sensor.space_1_humidity")
+    assert hass.states.get("binary_sensor.space_1_car_connected")
