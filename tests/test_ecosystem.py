@@ -36,6 +36,7 @@ from homeassistant.const import (
     STATE_UNKNOWN,
 )
 from homeassistant.core import HomeAssistant, State
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
@@ -76,6 +77,7 @@ A_FEW_SECONDS = 0.02
 
 # What is named in the page and comes from elsewhere.
 ELSEWHERE = {
+    "sensor.meter_current",
     "binary_sensor.predbat_car_charging_slot",
     "input_boolean.turn_off",
     "input_boolean.turn_on",
@@ -542,22 +544,31 @@ async def test_the_evse_load_balancer_sets_and_reads_its_limits(
 
 
 @pytest.mark.parametrize("current", [5, 3, 1])
-async def test_the_evse_load_balancer_cuts_to_less_than_a_car_can_use(
+async def test_the_evse_load_balancer_asks_for_less_than_a_car_can_use(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     charger: Charger,
     find: Callable[[str], er.RegistryEntry],
     current: int,
 ) -> None:
-    """It takes off what is too much, down to 0 A: the main fuse hangs on it."""
+    """It is told that this is refused; the automation of the page pauses the car."""
     charger.plug_in(Car())
     await time_machine.travel(90)
     await wait_for(hass, find("charger_operation_mode").entity_id, "connected_charging")
-    assert charger.power > 0
+    with pytest.raises(ServiceValidationError) as raised:
+        await call(
+            hass,
+            f"{NUMBER_DOMAIN}.{SERVICE_SET_VALUE}",
+            {
+                ATTR_ENTITY_ID: find("charger_max_current").entity_id,
+                ATTR_VALUE: current,
+            },
+        )
+    assert raised.value.translation_key == "current_too_low"
     await call(
         hass,
         f"{NUMBER_DOMAIN}.{SERVICE_SET_VALUE}",
-        {ATTR_ENTITY_ID: find("charger_max_current").entity_id, ATTR_VALUE: current},
+        {ATTR_ENTITY_ID: find("charger_max_current").entity_id, ATTR_VALUE: 0},
     )
     await time_machine.travel(30)
     assert charger.power == 0
