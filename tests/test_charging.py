@@ -359,6 +359,7 @@ async def test_all_pages_are_read_within_the_rate_limit(
             entities.state("sensor", charger.id, "charger_operation_mode")
             == "disconnected"
         )
+    await wait_until(lambda: len(entry.runtime_data.firmware.data) == 130)
     assert 0 < sim.rest.peak_per_second <= 10
     assert sum(requests(sim).values()) == 1 + 1 + 2 + 6 + 6 + 130
 

@@ -46,6 +46,12 @@ async def test_some_chargers_are_chosen_and_all_again(
     assert result["errors"] == {"chargers": "no_chargers"}
     result = dict(
         await hass.config_entries.options.async_configure(
+            result["flow_id"], {"all_chargers": True, "chargers": chosen}
+        )
+    )
+    assert result["errors"] == {"base": "all_or_some"}
+    result = dict(
+        await hass.config_entries.options.async_configure(
             result["flow_id"], {"all_chargers": False, "chargers": chosen}
         )
     )

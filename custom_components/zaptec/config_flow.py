@@ -169,17 +169,29 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         """Ask for the chargers."""
         if self.config_entry.state is not ConfigEntryState.LOADED:
             return self.async_abort(reason="not_loaded")
+        account = self.config_entry.runtime_data.visible
+        chosen = self.config_entry.options.get(CONF_CHARGERS)
+        shown = [
+            charger_id
+            for charger_id in account.chargers
+            if chosen is None or charger_id in chosen
+        ]
         errors: dict[str, str] = {}
         if user_input is not None:
             if user_input[CONF_ALL_CHARGERS]:
-                return self.async_create_entry(data={})
-            if user_input[CONF_CHARGERS]:
+                if set(user_input[CONF_CHARGERS]) in (
+                    set(shown),
+                    set(account.chargers),
+                ):
+                    return self.async_create_entry(data={})
+                # Somebody has left one out, and expects that it goes.
+                errors["base"] = "all_or_some"
+            elif user_input[CONF_CHARGERS]:
                 return self.async_create_entry(
                     data={CONF_CHARGERS: sorted(user_input[CONF_CHARGERS])}
                 )
-            errors[CONF_CHARGERS] = "no_chargers"
-        account = self.config_entry.runtime_data.visible
-        chosen = self.config_entry.options.get(CONF_CHARGERS)
+            else:
+                errors[CONF_CHARGERS] = "no_chargers"
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
@@ -187,11 +199,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                 user_input
                 or {
                     CONF_ALL_CHARGERS: chosen is None,
-                    CONF_CHARGERS: [
-                        charger_id
-                        for charger_id in account.chargers
-                        if chosen is None or charger_id in chosen
-                    ],
+                    CONF_CHARGERS: shown,
                 },
             ),
             errors=errors,

@@ -1,5 +1,6 @@
 """Energy sensors whose statistics take some care."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import override
@@ -63,9 +64,9 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         self._follow()
         super()._handle_coordinator_update()
 
+    @abstractmethod
     def _follow(self) -> None:
         """Take in what has been told."""
-        raise NotImplementedError
 
 
 class ZaptecSessionalEnergySensor(ZaptecEnergySensor):

@@ -9,6 +9,7 @@ from homeassistant.components.number import (
     NumberDeviceClass,
     NumberEntity,
     NumberEntityDescription,
+    NumberMode,
 )
 from homeassistant.const import EntityCategory, UnitOfElectricCurrent, UnitOfTime
 from homeassistant.core import HomeAssistant
@@ -212,6 +213,7 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
     """A setting of a charger, which confirms it by push."""
 
     entity_description: ZaptecNumberDescription
+    _attr_mode = NumberMode.BOX
 
     @property
     @override
@@ -250,6 +252,7 @@ class ZaptecInstallationNumber(ZaptecInstallationEntity, NumberEntity):
     """A current that is set at an installation."""
 
     entity_description: ZaptecInstallationNumberDescription
+    _attr_mode = NumberMode.BOX
 
     @property
     @override
