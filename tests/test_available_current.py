@@ -321,3 +321,21 @@ async def test_the_cloud_has_no_available_current_yet(
     await current.limit(available_current=20)
     await current.limit(available_current=15)
     assert current.cloud == (15, 15, 15)
+
+
+async def test_a_list_that_is_older_than_a_change(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """It was asked for before the change, and answered after it."""
+    await current.set(20)
+    installation.available_current = (16.0, 16.0, 16.0)
+    await live_entry.runtime_data.async_refresh()
+    assert current.state.state == "20.0"
+    await time_machine.travel(61, step=15)
+    await live_entry.runtime_data.async_refresh()
+    assert current.state.state == "16.0"

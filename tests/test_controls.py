@@ -616,6 +616,11 @@ async def test_an_installation_whose_current_something_else_controls(
     assert raised.value.translation_key == sentence
     # It is ours again, and an hour need not pass until that is known.
     charger.installation.available_current_mode = 0
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError):
+        await person.use(CONTROLS[name])
+    assert not sim.rest.requests
+    await time_machine.travel(60, step=15)
     await person.use(CONTROLS[name])
     assert person.state(CONTROLS["available current"]) == (
         "12.5" if name == "available current" else "25.0"

@@ -197,8 +197,8 @@ async def _async_check_obedience(
     check_stand_alone(coordinator, charger.id)
     installation = coordinator.data.installations.get(charger.installation_id or "")
     if installation and _is_ocpp(installation.authentication_type, command):
-        with suppress(ZaptecError):
-            installation = await coordinator.async_read_installation(installation.id)
+        await coordinator.async_look_at_installation(installation.id)
+        installation = coordinator.data.installations.get(installation.id)
     decides = installation or charger
     if _is_ocpp(decides.authentication_type, command):
         raise ServiceValidationError(
@@ -301,16 +301,13 @@ async def async_update_installation(
             await request(coordinator.client)
         except ZaptecRejectedError:
             # It may have come under another control since it was last looked at.
-            with suppress(ZaptecError):
-                await coordinator.async_read_installation(installation_id)
+            await coordinator.async_look_at_installation(installation_id)
             _check_current_is_ours(coordinator, installation_id)
             raise
-    coordinator.installation_changed(
-        replace(
-            accepted(coordinator.data.installations[installation_id]),
-            updated_on=dt_util.utcnow(),
+    if installation := coordinator.data.installations.get(installation_id):
+        coordinator.installation_changed(
+            replace(accepted(installation), updated_on=dt_util.utcnow())
         )
-    )
 
 
 async def async_check_current_is_ours(
@@ -323,8 +320,7 @@ async def async_check_current_is_ours(
     try:
         _check_current_is_ours(coordinator, installation_id)
     except ServiceValidationError:
-        with suppress(ZaptecError):
-            await coordinator.async_read_installation(installation_id)
+        await coordinator.async_look_at_installation(installation_id)
         _check_current_is_ours(coordinator, installation_id)
 
 

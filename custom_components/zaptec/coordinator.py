@@ -1,8 +1,10 @@
 """The account: what it holds, and the state of its chargers."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+import math
 import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any, override
@@ -39,7 +41,7 @@ from .api import (
     ZaptecRejectedError,
     ZaptecServerError,
 )
-from .charger_state import ChargerState
+from .charger_state import LIST_LAG, ChargerState
 from .const import (
     CONF_CHARGERS,
     CONF_PREFIX,
@@ -78,6 +80,10 @@ FUTURE_MAX = timedelta(minutes=5)
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
 MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
+
+# How often an installation is looked at for people (or automations) whose request
+# it does not allow (seconds).
+LOOK_INTERVAL = 60.0
 
 # A firmware list that failed is not asked for again at once (seconds).
 FIRMWARE_RETRY = 3600.0
@@ -177,6 +183,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # All that the account may see, and the ids of what was not chosen of it.
         self.visible = Account()
         self._unchosen: set[str] = set()
+        # When an installation was told or changed by itself (monotonic seconds).
+        self._changed_at: dict[str, float] = {}
+        self._looked_at: dict[str, float] = {}
         self.available_currents: AvailableCurrents
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
         self.states: dict[str, ChargerState] = {}
@@ -194,6 +203,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @override
     async def _async_update_data(self) -> Account:
         """Look at the two lists."""
+        asked_at = monotonic()
         try:
             installations = await self.client.installations()
             chargers = await self.client.chargers()
@@ -212,7 +222,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 retry_after=retry_after,
             ) from err
         self.visible = Account(
-            {installation.id: installation for installation in installations},
+            {
+                installation.id: self._newest(installation, asked_at)
+                for installation in installations
+            },
             {charger.id: charger for charger in chargers},
         )
         chosen = self._chosen(self.visible)
@@ -221,6 +234,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             *(self.visible.chargers.keys() - chosen.chargers.keys()),
         }
         return self._keep_missed(self._without_claimed(chosen))
+
+    def _newest(self, listed: Installation, asked_at: float) -> Installation:
+        """Return an installation as listed, unless it was changed about then.
+
+        The list may be older than what the cloud has accepted meanwhile.
+        """
+        changed_at = self._changed_at.get(listed.id, -math.inf)
+        if changed_at > asked_at - LIST_LAG and listed.id in self.data.installations:
+            return self.data.installations[listed.id]
+        return listed
 
     def _chosen(self, found: Account) -> Account:
         """Return what was found of the chargers that a person has chosen."""
@@ -630,18 +653,21 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         return self.states[charger_id]
 
-    async def async_read_installation(self, installation_id: str) -> Installation:
-        """Read an installation now, because a person waits for it.
+    async def async_look_at_installation(self, installation_id: str) -> None:
+        """Read an installation because a person waits for it, but not too often.
 
-        Raises:
-            ZaptecError: The cloud does not tell.
-
+        A failure changes nothing: what is known of it stays.
         """
-        installation = await self.client.installation(
-            installation_id, priority=Priority.COMMAND
-        )
-        self.installation_changed(installation)
-        return installation
+        looked_at = self._looked_at.get(installation_id, -math.inf)
+        if monotonic() - looked_at < LOOK_INTERVAL:
+            return
+        self._looked_at[installation_id] = monotonic()
+        with suppress(ZaptecError):
+            self.installation_changed(
+                await self.client.installation(
+                    installation_id, priority=Priority.COMMAND
+                )
+            )
 
     @callback
     def installation_changed(self, installation: Installation) -> None:
@@ -650,6 +676,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         No message tells of an installation's own settings; the next discovery
         does.
         """
+        self._changed_at[installation.id] = monotonic()
         self.data = replace(
             self.data,
             installations={**self.data.installations, installation.id: installation},

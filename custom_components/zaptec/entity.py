@@ -1,8 +1,8 @@
 """Base entities for the Zaptec integration."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Concatenate, override
+from typing import override
 
 from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers.device_registry import DeviceInfo
@@ -12,7 +12,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .api import Charger, Family, Installation, StateId
 from .charger_state import ChargerState
-from .commands import may_control, plain_words
+from .commands import may_control
 from .const import DOMAIN, PushStatus
 from .coordinator import Topic, ZaptecConfigEntry, ZaptecCoordinator, message_topic
 
@@ -270,15 +270,3 @@ def async_add_installation_entities[DescriptionT: ZaptecInstallationDescription]
 
     add()
     entry.async_on_unload(coordinator.async_add_listener(add))
-
-
-def zaptec_command[EntityT: ZaptecEntity, **P](
-    func: Callable[Concatenate[EntityT, P], Coroutine[Any, Any, None]],
-) -> Callable[Concatenate[EntityT, P], Coroutine[Any, Any, None]]:
-    """Tell a person why the cloud did not do what they asked for."""
-
-    async def handler(self: EntityT, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        with plain_words(self.coordinator):
-            await func(self, *args, **kwargs)
-
-    return handler

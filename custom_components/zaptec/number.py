@@ -22,6 +22,7 @@ from .commands import (
     check_current,
     check_stand_alone,
     may_control,
+    plain_words,
 )
 from .const import CURRENT_MAX, DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
@@ -33,7 +34,6 @@ from .entity import (
     ZaptecInstallationEntity,
     async_add_charger_entities,
     async_add_installation_entities,
-    zaptec_command,
 )
 
 # The cloud takes the changes of a charger one after another.
@@ -234,18 +234,18 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
             return value
         return self.entity_description.default_fn(self.charger)
 
-    @zaptec_command
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
         self.entity_description.check_fn(self.coordinator, self.charger_id, value)
-        await self.coordinator.async_write(
-            self.charger_id,
-            self.entity_description.state_ids[0],
-            self.entity_description.set_fn(
-                self.coordinator.client, self.charger_id, value
-            ),
-        )
+        with plain_words(self.coordinator):
+            await self.coordinator.async_write(
+                self.charger_id,
+                self.entity_description.state_ids[0],
+                self.entity_description.set_fn(
+                    self.coordinator.client, self.charger_id, value
+                ),
+            )
 
 
 class ZaptecInstallationNumber(ZaptecInstallationEntity, NumberEntity):

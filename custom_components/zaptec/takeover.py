@@ -38,10 +38,9 @@ CONTROLS = {
 def async_take_over_options(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
     """Turn the chargers that were chosen at set-up into an option."""
     options = dict(entry.options)
-    if entry.data.get(CONF_MANUAL_SELECT) and entry.data.get(CONF_CHARGERS):
-        options[CONF_CHARGERS] = sorted(
-            charger_id.lower() for charger_id in entry.data[CONF_CHARGERS]
-        )
+    chargers = entry.data.get(CONF_CHARGERS)
+    if entry.data.get(CONF_MANUAL_SELECT) and chargers and isinstance(chargers, list):
+        options[CONF_CHARGERS] = sorted({str(item).lower() for item in chargers})
     hass.config_entries.async_update_entry(entry, options=options, minor_version=2)
 
 
