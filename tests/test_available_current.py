@@ -265,7 +265,7 @@ async def test_a_wish_waits_for_a_cloud_that_is_away(
     assert current.cloud == (20, 20, 20)
     assert current.waiting == 25
     sim.rest.heal()
-    await time_machine.travel(2 * MINUTE, step=15)
+    await time_machine.travel(5 * MINUTE, step=15)
     assert current.cloud == (25, 25, 25)
 
 

@@ -9,7 +9,12 @@ from homeassistant.util.ssl import get_default_context
 from .api import prepare
 from .available_current import AvailableCurrents, wish_store
 from .const import DOMAIN
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator, async_create_client
+from .coordinator import (
+    ZaptecConfigEntry,
+    ZaptecCoordinator,
+    async_create_client,
+    async_offer_devices,
+)
 from .push import Push
 from .services import async_setup_services
 from .takeover import (
@@ -69,6 +74,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> b
 
 async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
     """Leave nothing of an account behind."""
+    async_offer_devices(hass, entry)
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     await wish_store(hass, entry).async_remove()
 

@@ -22,8 +22,9 @@ from .entity import (
     async_add_charger_entities,
 )
 
-# The cloud takes the commands of a charger one after another.
-PARALLEL_UPDATES = 1
+# What is sent to one charger goes out in its turn; one that does not answer must
+# not keep the others waiting.
+PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)

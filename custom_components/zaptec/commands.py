@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+import math
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.util import dt as dt_util
@@ -36,6 +37,9 @@ CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
 
 # The least current a car charges with (A).
 CURRENT_MIN = 6.0
+
+# The sentences of failures that may pass by themselves.
+PASSING_FAILURES = ("cannot_connect", "cloud_busy", "uncertain")
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
@@ -109,12 +113,16 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_domain=DOMAIN, translation_key="not_permitted"
         ) from err
     except ZaptecRejectedError as err:
+        if err.details is None:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN,
+                translation_key="rejected_without_reason",
+                translation_placeholders={"code": str(err.code)},
+            ) from err
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="rejected",
-            translation_placeholders={
-                "reason": err.details or f"error code {err.code}"
-            },
+            translation_placeholders={"reason": err.details},
         ) from err
     except ZaptecConnectionError as err:
         raise HomeAssistantError(
@@ -136,8 +144,17 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
         ) from err
 
 
+def check_number(value: float) -> None:
+    """Refuse what is no number."""
+    if not math.isfinite(value):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="not_a_number"
+        )
+
+
 def check_current(value: float) -> None:
     """Refuse a current that no car charges with, but which is not zero either."""
+    check_number(value)
     if 0 < value < CURRENT_MIN:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
@@ -155,8 +172,17 @@ async def async_send_command(
         HomeAssistantError: It was not carried out, or would be in vain.
 
     """
+    async with coordinator.turns[charger_id]:
+        await _async_send_command(coordinator, charger_id, command)
+
+
+async def _async_send_command(
+    coordinator: ZaptecCoordinator, charger_id: str, command: Command
+) -> None:
+    """Send a command in its turn."""
     charger = coordinator.data.chargers.get(charger_id)
-    if charger is None:
+    state = coordinator.states.get(charger_id)
+    if charger is None or state is None:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="charger_gone"
         )
@@ -166,8 +192,11 @@ async def async_send_command(
         )
     if command in _CHARGING_COMMANDS:
         await _async_check_obedience(coordinator, charger, command)
-    state = coordinator.states[charger_id]
-    if command in _IS_DONE and _IS_DONE[command](state):
+    if (
+        command in _IS_DONE
+        and coordinator.is_certain(charger_id, StateId.FINAL_STOP_ACTIVE)
+        and _IS_DONE[command](state)
+    ):
         return
     if command is Command.UPGRADE_FIRMWARE and is_up_to_date(coordinator, charger_id):
         return
@@ -178,7 +207,7 @@ async def async_send_command(
             await coordinator.async_write(
                 charger_id,
                 _CONFIRMATIONS[command],
-                coordinator.client.send_command(charger_id, command),
+                lambda client: client.send_command(charger_id, command),
             )
         except ZaptecRejectedError as err:
             if err.code != DEVICE_COMMAND_REJECTED:
@@ -216,7 +245,8 @@ def _is_ocpp(authentication_type: AuthenticationType | None, command: Command) -
 
 def check_stand_alone(coordinator: ZaptecCoordinator, charger_id: str) -> None:
     """Refuse to control a charger that does not listen to the cloud (StateId 712)."""
-    if coordinator.states[charger_id].value(StateId.IS_STAND_ALONE):
+    state = coordinator.states.get(charger_id)
+    if state and state.value(StateId.IS_STAND_ALONE):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="charger_is_stand_alone"
         )
@@ -225,7 +255,8 @@ def check_stand_alone(coordinator: ZaptecCoordinator, charger_id: str) -> None:
 def is_up_to_date(coordinator: ZaptecCoordinator, charger_id: str) -> bool:
     """Return whether a charger has the newest firmware, as far as is known."""
     firmware = coordinator.firmware.data.get(charger_id)
-    installed = coordinator.states[charger_id].value(StateId.SOFTWARE_VERSION)
+    state = coordinator.states.get(charger_id)
+    installed = state.value(StateId.SOFTWARE_VERSION) if state else None
     return (
         firmware is not None
         and installed is not None
@@ -241,7 +272,7 @@ async def _async_is_done(
         state = await coordinator.async_read_charger(charger_id)
     except ZaptecError:
         return False
-    return _IS_DONE[command](state)
+    return state is not None and _IS_DONE[command](state)
 
 
 async def _async_wait_for_pause(
@@ -255,12 +286,13 @@ async def _async_wait_for_pause(
 
     def look() -> None:
         state = coordinator.states.get(charger_id)
-        if (
-            state is None
-            or not is_paused(state)
-            or state.value(StateId.CHARGER_OPERATION_MODE)
-            is OperationMode.CONNECTED_FINISHED
-        ):
+        if state is None:
+            stopped.set()
+        elif is_paused(state):
+            mode = state.value(StateId.CHARGER_OPERATION_MODE)
+            if mode is OperationMode.CONNECTED_FINISHED:
+                stopped.set()
+        elif not coordinator.is_awaited(charger_id, StateId.FINAL_STOP_ACTIVE):
             stopped.set()
 
     topics = (
@@ -282,6 +314,7 @@ async def async_update_installation(
     installation_id: str,
     request: Callable[[ZaptecClient], Awaitable[None]],
     accepted: Callable[[Installation], Installation],
+    looked: Callable[[Installation], None] = lambda _: None,
 ) -> None:
     """Change settings of an installation.
 
@@ -290,6 +323,7 @@ async def async_update_installation(
         installation_id: The installation.
         request: What changes it in the cloud.
         accepted: What changes it here, once the cloud has accepted it.
+        looked: Told what the cloud holds, after nobody knew what became of it.
 
     Raises:
         HomeAssistantError: Something else controls its current, or it failed.
@@ -299,6 +333,9 @@ async def async_update_installation(
     with plain_words(coordinator):
         try:
             await request(coordinator.client)
+        except ZaptecConnectionError, ZaptecServerError:
+            coordinator.expect_installation(installation_id, looked)
+            raise
         except ZaptecRejectedError:
             # It may have come under another control since it was last looked at.
             await coordinator.async_look_at_installation(installation_id)
@@ -347,8 +384,9 @@ def _check_current_is_ours(
         )
     chargers = coordinator.chargers_of(installation_id)
     if chargers and all(
-        coordinator.states[charger.id].value(StateId.IS_STAND_ALONE)
+        state.value(StateId.IS_STAND_ALONE)
         for charger in chargers
+        if (state := coordinator.states.get(charger.id))
     ):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"

@@ -187,8 +187,12 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                 # Somebody has left one out, and expects that it goes.
                 errors["base"] = "all_or_some"
             elif user_input[CONF_CHARGERS]:
+                # One that is not visible just now was not shown, and stays chosen.
+                hidden = set(chosen or ()) - account.chargers.keys()
                 return self.async_create_entry(
-                    data={CONF_CHARGERS: sorted(user_input[CONF_CHARGERS])}
+                    data={
+                        CONF_CHARGERS: sorted(hidden | set(user_input[CONF_CHARGERS]))
+                    }
                 )
             else:
                 errors[CONF_CHARGERS] = "no_chargers"

@@ -1,5 +1,7 @@
 """The account: what it holds, and the state of its chargers."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,12 +36,10 @@ from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
-    ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
     ZaptecRejectedError,
-    ZaptecServerError,
 )
 from .charger_state import LIST_LAG, ChargerState
 from .const import (
@@ -199,6 +199,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._missed: dict[str, float] = {}
         self._told_of_claims = False
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
+        # What writes of ours are to be confirmed by, and when that was told last.
+        self._awaited: dict[tuple[str, StateId], datetime | None] = {}
+        # Commands and settings of one charger go out one after another.
+        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @override
     async def _async_update_data(self) -> Account:
@@ -256,15 +260,22 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         Two accounts may see the same installation, but it has one subscription,
         and each of its devices one set of entities.
         """
-        claimed = {
-            device_id
-            for entry in self.hass.config_entries.async_entries(DOMAIN)
-            if entry is not self.config_entry
-            and isinstance(
-                other := getattr(entry, "runtime_data", None), ZaptecCoordinator
+        claimed: set[str] = set()
+        registry = dr.async_get(self.hass)
+        for entry in self.hass.config_entries.async_entries(DOMAIN):
+            if entry is self.config_entry or entry.disabled_by:
+                continue
+            # Its devices are its own also while it is being reloaded.
+            claimed.update(
+                identifier
+                for device in dr.async_entries_for_config_entry(
+                    registry, entry.entry_id
+                )
+                for _, identifier in device.identifiers
             )
-            for device_id in (*other.data.installation_ids, *other.data.chargers)
-        }
+            other = getattr(entry, "runtime_data", None)
+            if isinstance(other, ZaptecCoordinator):
+                claimed.update(other.data.installation_ids, other.data.chargers)
         left = Account(
             {
                 installation.id: installation
@@ -599,8 +610,37 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if (state.readable, state.complete) != before:
             self.announce([charger_id])
 
+    def is_certain(self, charger_id: str, state_id: StateId) -> bool:
+        """Return whether what a StateId tells is what the cloud holds just now.
+
+        It is not while the push is down, nor until a write of ours is confirmed.
+        """
+        charger = self.data.chargers.get(charger_id)
+        state = self.states.get(charger_id)
+        if (
+            charger is None
+            or state is None
+            or not state.complete
+            or self.link(charger).status is not PushStatus.CONNECTED
+        ):
+            return False
+        return not self.is_awaited(charger_id, state_id)
+
+    def is_awaited(self, charger_id: str, state_id: StateId) -> bool:
+        """Return whether a write of ours has not been confirmed yet."""
+        key = (charger_id, state_id)
+        state = self.states.get(charger_id)
+        return (
+            key in self._awaited
+            and state is not None
+            and not state.told_since(state_id, self._awaited[key])
+        )
+
     async def async_write(
-        self, charger_id: str, state_id: StateId, request: Awaitable[None]
+        self,
+        charger_id: str,
+        state_id: StateId,
+        request: Callable[[ZaptecClient], Awaitable[None]],
     ) -> None:
         """Send a command or a setting whose effect a StateId tells.
 
@@ -612,14 +652,29 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ZaptecError: The cloud did not carry it out, as far as we know.
 
         """
-        told = self.states[charger_id].timestamp(state_id)
+        state = self.states.get(charger_id)
+        told = state.timestamp(state_id) if state else None
+        self._awaited[charger_id, state_id] = told
+        refused = (
+            ZaptecAuthenticationError,
+            ZaptecBusyError,
+            ZaptecNotFoundError,
+            ZaptecPermissionError,
+        )
+        expected = True
         try:
-            await request
-        except ZaptecConnectionError, ZaptecServerError, ZaptecRejectedError:
-            # The last one tells that what is held here may be outdated.
-            self._expect_confirmation(charger_id, state_id, told)
+            await request(self.client)
+        except refused:
+            expected = False
+            self._awaited.pop((charger_id, state_id), None)
             raise
-        self._expect_confirmation(charger_id, state_id, told)
+        except ZaptecRejectedError:
+            # It tells that what is held here may be outdated.
+            self._awaited.pop((charger_id, state_id), None)
+            raise
+        finally:
+            if expected:
+                self._expect_confirmation(charger_id, state_id, told)
 
     @callback
     def _expect_confirmation(
@@ -628,10 +683,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Read a charger if nothing newer is told of a StateId in time."""
         if self._shutdown_requested:
             return
+        key = (charger_id, state_id)
 
         @callback
         def check(_now: datetime) -> None:
             self._pending_confirmations.discard(cancel)
+            if self._awaited.get(key) == told:
+                self._awaited.pop(key, None)
             state = self.states.get(charger_id)
             if state and not state.told_since(state_id, told):
                 self.reader.read(charger_id)
@@ -641,8 +699,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         self._pending_confirmations.add(cancel)
 
-    async def async_read_charger(self, charger_id: str) -> ChargerState:
-        """Read a charger now, because a person waits for it.
+    async def async_read_charger(self, charger_id: str) -> ChargerState | None:
+        """Read a charger now, because a person waits for it; None if it is gone.
 
         Raises:
             ZaptecError: The cloud does not tell.
@@ -651,7 +709,20 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.apply(
             await self.client.charger_state(charger_id, priority=Priority.COMMAND)
         )
-        return self.states[charger_id]
+        return self.states.get(charger_id)
+
+    async def async_read_installation(self, installation_id: str) -> Installation:
+        """Read an installation now.
+
+        Raises:
+            ZaptecError: The cloud does not tell.
+
+        """
+        installation = await self.client.installation(
+            installation_id, priority=Priority.COMMAND
+        )
+        self.installation_changed(installation)
+        return installation
 
     async def async_look_at_installation(self, installation_id: str) -> None:
         """Read an installation because a person waits for it, but not too often.
@@ -663,11 +734,31 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             return
         self._looked_at[installation_id] = monotonic()
         with suppress(ZaptecError):
-            self.installation_changed(
-                await self.client.installation(
-                    installation_id, priority=Priority.COMMAND
-                )
+            await self.async_read_installation(installation_id)
+
+    @callback
+    def expect_installation(
+        self, installation_id: str, then: Callable[[Installation], None]
+    ) -> None:
+        """Read an installation soon, as nobody knows whether a write arrived."""
+        if self._shutdown_requested:
+            return
+
+        async def read() -> None:
+            with suppress(ZaptecError):
+                then(await self.async_read_installation(installation_id))
+
+        @callback
+        def start(_now: datetime) -> None:
+            self._pending_confirmations.discard(cancel)
+            self.config_entry.async_create_background_task(
+                self.hass, read(), name=f"{DOMAIN} installation"
             )
+
+        cancel = async_call_later(
+            self.hass, timedelta(seconds=CONFIRMATION_TIME), start
+        )
+        self._pending_confirmations.add(cancel)
 
     @callback
     def installation_changed(self, installation: Installation) -> None:
@@ -676,6 +767,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         No message tells of an installation's own settings; the next discovery
         does.
         """
+        if installation.id not in self.data.installations:
+            return
         self._changed_at[installation.id] = monotonic()
         self.data = replace(
             self.data,
@@ -690,15 +783,20 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         while self._pending_confirmations:
             self._pending_confirmations.pop()()
         self.data = Account()
-        if self.hass.is_stopping:
-            return
-        for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
-            if entry is not self.config_entry:
-                entry.async_create_background_task(
-                    self.hass,
-                    entry.runtime_data.async_request_refresh(),
-                    name=f"{DOMAIN} discovery",
-                )
+        if self.config_entry.disabled_by:
+            async_offer_devices(self.hass, self.config_entry)
+
+
+@callback
+def async_offer_devices(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
+    """Let the other accounts look for what an account leaves to them."""
+    for other in hass.config_entries.async_loaded_entries(DOMAIN):
+        if other is not entry:
+            other.async_create_background_task(
+                hass,
+                other.runtime_data.async_request_refresh(),
+                name=f"{DOMAIN} discovery",
+            )
 
 
 class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]]):

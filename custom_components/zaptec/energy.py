@@ -79,6 +79,8 @@ class ZaptecSessionalEnergySensor(ZaptecEnergySensor):
     _attr_last_reset: datetime | None = None
     # Until when statistics have counted without a reset.
     _counted_until: datetime | None = None
+    # The energy that was shown last, also when it is unknown now.
+    _energy: float | None = None
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -89,6 +91,9 @@ class ZaptecSessionalEnergySensor(ZaptecEnergySensor):
                 str(last.attributes.get(ATTR_LAST_RESET))
             )
             self._counted_until = last.last_updated
+            if (data := await self.async_get_last_sensor_data()) is not None:
+                energy = data.native_value
+                self._energy = energy if isinstance(energy, (int, float)) else None
         elif RECORDER in self.hass.config.components:
             self._counted_until = await get_instance(self.hass).async_add_executor_job(
                 _counted_until, self.hass, self.entity_id
@@ -130,16 +135,15 @@ class ZaptecSessionEnergySensor(ZaptecSessionalEnergySensor):
         told = state.timestamp(StateId.TOTAL_CHARGE_POWER_SESSION)
         session = state.value(StateId.SESSION_IDENTIFIER)
         started = state.timestamp(StateId.SESSION_IDENTIFIER)
-        before = self._attr_native_value
         if not isinstance(energy, float) or told is None:
             self._attr_native_value = None
         elif energy and session and started and told < started - SAME_START:
             # Still that of the session before.
             self._attr_native_value = None
         else:
-            if before is not None and _has_restarted(before, energy):
+            if self._energy is not None and _has_restarted(self._energy, energy):
                 self._attr_last_reset = told
-            self._attr_native_value = energy
+            self._attr_native_value = self._energy = energy
         if session and started and session != self._session:
             self._session = session
             if not self._is_counted(started) and (

@@ -18,8 +18,10 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Family, Installation, StateId, ZaptecClient
 from .commands import (
+    CURRENT_MIN,
     async_update_installation,
     check_current,
+    check_number,
     check_stand_alone,
     may_control,
     plain_words,
@@ -36,8 +38,9 @@ from .entity import (
     async_add_installation_entities,
 )
 
-# The cloud takes the changes of a charger one after another.
-PARALLEL_UPDATES = 1
+# What is sent to one charger goes out in its turn; one that does not answer must
+# not keep the others waiting.
+PARALLEL_UPDATES = 0
 
 # The offline current that leaves it to the charger.
 AUTOMATIC = -1
@@ -237,15 +240,17 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
+        check_number(value)
         self.entity_description.check_fn(self.coordinator, self.charger_id, value)
-        with plain_words(self.coordinator):
-            await self.coordinator.async_write(
-                self.charger_id,
-                self.entity_description.state_ids[0],
-                self.entity_description.set_fn(
-                    self.coordinator.client, self.charger_id, value
-                ),
-            )
+        async with self.coordinator.turns[self.charger_id]:
+            with plain_words(self.coordinator):
+                await self.coordinator.async_write(
+                    self.charger_id,
+                    self.entity_description.state_ids[0],
+                    lambda client: self.entity_description.set_fn(
+                        client, self.charger_id, value
+                    ),
+                )
 
 
 class ZaptecInstallationNumber(ZaptecInstallationEntity, NumberEntity):
@@ -307,6 +312,13 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the current."""
+        check_number(value)
+        if 0 < value < CURRENT_MIN:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="phase_switch_current_too_low",
+                translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
+            )
         await async_update_installation(
             self.coordinator,
             self.installation_id,

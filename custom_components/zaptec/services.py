@@ -190,11 +190,11 @@ def _currents(call: ServiceCall) -> Currents:
 
 def _outcome(coordinator: ZaptecCoordinator, installation_id: str) -> dict[str, Any]:
     """Return what has become of a call, for those who ask."""
-    installation = coordinator.data.installations[installation_id]
+    installation = coordinator.data.installations.get(installation_id)
     current = coordinator.available_currents.of(installation_id)
     return {
         "installation_id": installation_id,
-        "available_current": installation.available_current,
+        "available_current": installation and installation.available_current,
         "waiting_current": min(current.waiting) if current.waiting else None,
         "waiting_until": current.due.isoformat() if current.due else None,
     }
@@ -249,9 +249,9 @@ def _devices(
 def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
     """Return the Zaptec id of a device in Home Assistant."""
     device = dr.async_get(hass).async_get(device_id) if device_id else None
-    for domain, identifier in device.identifiers if device else ():
-        if domain == DOMAIN:
-            return identifier
+    for identifier in device.identifiers if device else ():
+        if identifier[0] == DOMAIN:
+            return identifier[1]
     raise ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="unknown_target",

@@ -1,5 +1,6 @@
 """The Charging switch of Zaptec chargers."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Self, override
 
@@ -14,7 +15,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
 from .api import Command, StateId
-from .commands import async_send_command, has_car, is_paused
+from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
 from .entity import (
@@ -24,8 +25,12 @@ from .entity import (
     async_add_charger_entities,
 )
 
-# The cloud takes the commands of a charger one after another.
-PARALLEL_UPDATES = 1
+# What is sent to one charger goes out in its turn; one that does not answer must
+# not keep the others waiting.
+PARALLEL_UPDATES = 0
+
+# When a car that could not be paused yet is tried again (seconds).
+HOLD_RETRY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +90,16 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     """
 
     entity_description: ZaptecSwitchDescription
-    _next_car: HeldCar
+    _next_car: HeldCar | None = None
+    _holding: asyncio.Task[None] | None = None
 
     @override
     async def async_added_to_hass(self) -> None:
         """Keep on holding the next car."""
         await super().async_added_to_hass()
-        self._next_car = HeldCar.from_stored(await self.async_get_last_extra_data())
+        # Where a new entity id is a new beginning, the wish is still there.
+        if self._next_car is None:
+            self._next_car = HeldCar.from_stored(await self.async_get_last_extra_data())
         self._hold_car()
 
     @callback
@@ -100,9 +108,14 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @property
     @override
-    def extra_restore_state_data(self) -> HeldCar:
+    def extra_restore_state_data(self) -> HeldCar | None:
         """Return what outlives a restart."""
         return self._next_car
+
+    @property
+    def _is_held(self) -> bool:
+        """Return whether the next car is to wait."""
+        return self._next_car is not None and self._next_car.held
 
     @property
     @override
@@ -112,26 +125,40 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             case None:
                 return None
             case False:
-                return not self._next_car.held
+                return not self._is_held
         return not is_paused(self.state_of_charger)
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Permit charging: resume it, or let the next car charge."""
+        self._stop_holding()
         await async_send_command(
             self.coordinator, self.charger_id, Command.RESUME_CHARGING
         )
-        self._next_car.held = False
-        self.async_write_ha_state()
+        self._hold_next(held=False)
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Forbid charging: pause it, or hold the next car."""
+        self._stop_holding()
         await async_send_command(
             self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
         )
-        self._next_car.held = has_car(self.state_of_charger) is False
+        state = self.coordinator.states.get(self.charger_id)
+        self._hold_next(held=state is not None and has_car(state) is False)
+
+    @callback
+    def _hold_next(self, *, held: bool) -> None:
+        """Note whether the next car is to wait."""
+        self._next_car = HeldCar(held)
         self.async_write_ha_state()
+
+    @callback
+    def _stop_holding(self) -> None:
+        """Leave the connected car to what a person wants now."""
+        if self._holding:
+            self._holding.cancel()
+            self._holding = None
 
     @callback
     @override
@@ -140,22 +167,32 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         self._hold_car()
         super()._handle_coordinator_update()
 
+    @property
+    def _has_car_to_hold(self) -> bool:
+        """Return whether a car that was to wait is connected."""
+        state = self.coordinator.states.get(self.charger_id)
+        return self._is_held and state is not None and has_car(state) is True
+
     @callback
     def _hold_car(self) -> None:
         """Pause a charger whose car was to wait, once there is one."""
-        state = self.coordinator.states.get(self.charger_id)
-        if not self._next_car.held or state is None or not has_car(state):
-            return
-        self._next_car.held = False
-        self.coordinator.config_entry.async_create_background_task(
-            self.hass, self._async_hold_car(), name=f"{DOMAIN} hold car"
-        )
+        if self._has_car_to_hold and self._holding is None:
+            self._holding = self.coordinator.config_entry.async_create_background_task(
+                self.hass, self._async_hold_car(), name=f"{DOMAIN} hold car"
+            )
 
     async def _async_hold_car(self) -> None:
-        """Pause the charger."""
-        try:
-            await async_send_command(
-                self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
-            )
-        except HomeAssistantError as err:
-            LOGGER.warning("A car at %s could not be held: %s", self.entity_id, err)
+        """Pause the charger, as soon as the cloud can be reached."""
+        while self._has_car_to_hold:
+            try:
+                await async_send_command(
+                    self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
+                )
+            except HomeAssistantError as err:
+                if err.translation_key in PASSING_FAILURES:
+                    await asyncio.sleep(HOLD_RETRY)
+                    continue
+                LOGGER.warning("A car at %s could not be held: %s", self.entity_id, err)
+            # Not before it is done: what is under way may be cut off.
+            self._hold_next(held=False)
+        self._holding = None

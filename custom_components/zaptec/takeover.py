@@ -40,7 +40,13 @@ def async_take_over_options(hass: HomeAssistant, entry: ZaptecConfigEntry) -> No
     options = dict(entry.options)
     chargers = entry.data.get(CONF_CHARGERS)
     if entry.data.get(CONF_MANUAL_SELECT) and chargers and isinstance(chargers, list):
-        options[CONF_CHARGERS] = sorted({str(item).lower() for item in chargers})
+        chosen = {
+            item.strip().lower()
+            for item in chargers
+            if isinstance(item, str) and item.strip()
+        }
+        if chosen:
+            options[CONF_CHARGERS] = sorted(chosen)
     hass.config_entries.async_update_entry(entry, options=options, minor_version=2)
 
 
@@ -58,6 +64,10 @@ def async_remove_not_offered(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
         return
     for entity in removed:
         registry.async_remove(entity.entity_id)
+    # Names that nobody has taken note of yet stay.
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, removed_issue_id(entry))
+    told = ((issue and issue.translation_placeholders) or {}).get("entities", "")
+    names = [*told.splitlines(), *(f"- `{entity.entity_id}`" for entity in removed)]
     ir.async_create_issue(
         hass,
         DOMAIN,
@@ -66,9 +76,7 @@ def async_remove_not_offered(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
         is_persistent=True,
         severity=ir.IssueSeverity.WARNING,
         translation_key="entities_removed",
-        translation_placeholders={
-            "entities": "\n".join(f"- `{entity.entity_id}`" for entity in removed)
-        },
+        translation_placeholders={"entities": "\n".join(dict.fromkeys(names))},
     )
 
 

@@ -12,6 +12,7 @@ from homeassistant.components.update import (
 )
 from homeassistant.const import EntityCategory
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
@@ -21,8 +22,9 @@ from .const import LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 
-# The cloud takes the commands of a charger one after another.
-PARALLEL_UPDATES = 1
+# What is sent to one charger goes out in its turn; one that does not answer must
+# not keep the others waiting.
+PARALLEL_UPDATES = 0
 
 # A charger loads and restarts within some minutes. What takes longer than this
 # did not begin, or failed.
@@ -154,11 +156,8 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         self, version: str | None, backup: bool, **kwargs: Any
     ) -> None:
         """Install the version that the cloud has for this charger."""
-        self._replaced_version = self.installed_version
-        await async_send_command(
-            self.coordinator, self.charger_id, Command.UPGRADE_FIRMWARE
-        )
         self._end_install()
+        self._replaced_version = self.installed_version
 
         @callback
         def give_up(_now: datetime) -> None:
@@ -172,6 +171,15 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
 
         self._cancel_timeout = async_call_later(self.hass, INSTALL_TIME, give_up)
         self.async_write_ha_state()
+        try:
+            await async_send_command(
+                self.coordinator, self.charger_id, Command.UPGRADE_FIRMWARE
+            )
+        except HomeAssistantError:
+            self._end_install()
+            raise
+        finally:
+            self.async_write_ha_state()
 
     @callback
     def _end_install(self) -> None:
