@@ -1,5 +1,6 @@
 """The vendor's rule: the available current changes at most once in 15 minutes."""
 
+from datetime import timedelta
 from typing import Any
 
 from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
@@ -10,13 +11,14 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import ZaptecClient, ZaptecServerError
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.faults import Fault
 from simulator.simulator import Simulator
 from simulator.world import Installation
 
-from .conftest import EntityFinder, TimeMachine, wait_until_live
+from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 
 MINUTE = 60
 
@@ -339,3 +341,199 @@ async def test_a_list_that_is_older_than_a_change(
     await time_machine.travel(61, step=15)
     await live_entry.runtime_data.async_refresh()
     assert current.state.state == "16.0"
+
+
+async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Somebody has lowered it in the portal since; it may protect a fuse."""
+    await current.set(20)
+    await current.set(25)
+    installation.available_current = (8.0, 8.0, 8.0)
+    await time_machine.travel(2 * MINUTE, step=15)
+    await live_entry.runtime_data.async_refresh()
+    assert current.state.state == "8.0"
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == (8, 8, 8)
+    assert current.waiting is None
+    assert "changed elsewhere" in caplog.text
+
+
+async def test_a_wish_of_last_week_is_none(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Home Assistant was down for long."""
+    await current.set(20)
+    await current.set(25)
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    await time_machine.travel(7 * 24 * 60 * MINUTE, step=12 * 60 * MINUTE)
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(30)
+    assert current.cloud == (20, 20, 20)
+    assert current.waiting is None
+    assert "its time has passed" in caplog.text
+
+
+async def test_a_clock_that_was_ahead(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """It does not make anything wait for longer than 15 minutes."""
+    await current.set(20)
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    stored = hass_storage[f"{DOMAIN}.{live_entry.entry_id}"]["data"][installation.id]
+    stored["changed_at"] = (dt_util.utcnow() + timedelta(days=30)).isoformat()
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await current.set(25)
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+@pytest.fixture
+def answers_get_lost(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the cloud carry out every change, and fail to say so."""
+    update = ZaptecClient.update_installation
+
+    async def carried_out(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
+        await update(self, *args, **kwargs)
+        raise ZaptecServerError("Bad gateway", 502)
+
+    monkeypatch.setattr(ZaptecClient, "update_installation", carried_out)
+
+
+@pytest.mark.usefixtures("answers_get_lost")
+async def test_a_change_whose_answer_is_lost(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """The cloud is looked at, as the sentence says, and the change counts."""
+    with pytest.raises(HomeAssistantError) as raised:
+        await current.set(20)
+    assert raised.value.translation_key == "uncertain"
+    await time_machine.travel(25)
+    assert current.state.state == "20.0"
+    writes(sim)
+    await current.set(25)
+    assert writes(sim) == 0
+    assert current.waiting == 25
+
+
+async def test_a_change_that_did_not_arrive_does_not_count(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """After the look at the cloud it may be made again at once."""
+    sim.rest.fail("/update$", fault="reset")
+    with pytest.raises(HomeAssistantError):
+        await current.set(20)
+    sim.rest.heal()
+    await time_machine.travel(25)
+    await current.set(20)
+    assert current.cloud == (20, 20, 20)
+
+
+async def test_a_wish_whose_answer_is_lost_is_sent_once(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    request: pytest.FixtureRequest,
+) -> None:
+    """It is looked for before it would be sent again, also after a restart."""
+    await current.set(20)
+    await current.set(25)
+    request.getfixturevalue("answers_get_lost")
+    writes(sim)
+    await time_machine.travel(15 * MINUTE + 5, step=15)
+    assert current.cloud == (25, 25, 25)
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(30 * MINUTE, step=15)
+    assert [
+        record.path for record in sim.rest.requests if record.path.endswith("/update")
+    ] == [f"/api/installation/{installation.id}/update"]
+    assert current.waiting is None
+    assert current.state.state == "25.0"
+
+
+async def test_an_unload_in_the_middle_of_a_change(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    sim: Simulator,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is carried out, and nothing is written for an account that is gone."""
+    update = ZaptecClient.update_installation
+
+    async def removed_meanwhile(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
+        await update(self, *args, **kwargs)
+        await hass.config_entries.async_remove(live_entry.entry_id)
+
+    monkeypatch.setattr(ZaptecClient, "update_installation", removed_meanwhile)
+    await current.limit(available_current=20)
+    assert current.cloud == (20, 20, 20)
+    assert f"{DOMAIN}.{live_entry.entry_id}" not in hass_storage
+
+
+async def test_a_reduction_does_not_wait_for_a_charger_that_does_not_answer(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    entities: EntityFinder,
+) -> None:
+    """A fuse can't wait."""
+    sim.rest.fail("/chargers/.*/update$", fault="hang")
+    stuck = hass.async_create_task(
+        hass.services.async_call(
+            "number",
+            SERVICE_SET_VALUE,
+            {
+                ATTR_ENTITY_ID: entities.id(
+                    "number", charger.id, "charger_max_current"
+                ),
+                ATTR_VALUE: 10,
+            },
+            blocking=True,
+        )
+    )
+    await wait_until(
+        lambda: any(record.path.endswith("/update") for record in sim.rest.requests)
+    )
+    await current.set(6)
+    assert not stuck.done()
+    assert current.cloud == (6, 6, 6)
+    sim.rest.heal()
+    with pytest.raises(HomeAssistantError):
+        await stuck

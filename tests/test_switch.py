@@ -8,6 +8,7 @@ from homeassistant.const import (
     STATE_ON,
 )
 from homeassistant.core import HomeAssistant, State
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
@@ -120,7 +121,6 @@ async def test_on_right_after_off_waits_for_the_pause(
     charger.plug_in(Car())
     await time_machine.travel(30)
     assert await switch.turn(SERVICE_TURN_OFF) == ["506"]
-    await wait_until(lambda: switch.state == STATE_OFF)
     turning = hass.async_create_task(switch.turn(SERVICE_TURN_ON))
     await wait_until(lambda: not sim.rest.requests)
     sim.clock.advance(6)
@@ -246,3 +246,142 @@ async def test_a_car_that_could_not_be_held(
     await time_machine.travel(20)
     assert switch.state == STATE_ON
     assert "could not be held" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sent"),
+    [
+        (SERVICE_TURN_OFF, SERVICE_TURN_ON, ["507"]),
+        (SERVICE_TURN_ON, SERVICE_TURN_OFF, ["506"]),
+    ],
+)
+async def test_the_last_wish_counts_before_the_first_is_confirmed(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    first: str,
+    second: str,
+    sent: list[str],
+) -> None:
+    """The message that tells of the first is still on its way."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    if first == SERVICE_TURN_ON:
+        await switch.turn(SERVICE_TURN_OFF)
+        await time_machine.travel(20)
+    sim.bus.freeze()
+    await switch.turn(first)
+    turning = hass.async_create_task(switch.turn(second))
+    await wait_until(lambda: not sim.rest.requests)
+    sim.clock.advance(6)
+    await time_machine.travel(12)
+    assert await turning == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "service", "command"),
+    [
+        ("stop_charging", SERVICE_TURN_ON, "507"),
+        ("resume_charging", SERVICE_TURN_OFF, "506"),
+    ],
+)
+async def test_nothing_is_left_out_while_push_is_down(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    change: str,
+    service: str,
+    command: str,
+) -> None:
+    """What is shown may be ten minutes old then; somebody has used the app."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    if service == SERVICE_TURN_OFF:
+        await switch.turn(SERVICE_TURN_OFF)
+        await time_machine.travel(20)
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    getattr(charger, change)()
+    sim.clock.advance(20)
+    assert command in await switch.turn(service)
+
+
+async def test_a_car_is_held_when_the_cloud_is_back(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """One connection that breaks is no reason to let it charge."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand/506", fault="reset", times=2)
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+async def test_a_car_is_held_after_an_unload_that_cut_it_off(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The wish is kept until it is carried out."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand/506", fault="hang")
+    charger.plug_in(Car())
+    await wait_until(lambda: bool(switch.sent()))
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    sim.rest.heal()
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(20)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+async def test_on_while_a_car_is_being_held(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """A person has changed their mind, and that counts."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand/506", fault="hang")
+    charger.plug_in(Car())
+    await wait_until(lambda: bool(switch.sent()))
+    sim.rest.heal()
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_ON))
+    await time_machine.travel(12)
+    await turning
+    await time_machine.travel(20)
+    assert switch.state == STATE_ON
+    assert switch.mode == "connected_charging"
+
+
+async def test_the_next_car_is_held_under_a_new_entity_id(
+    hass: HomeAssistant,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    entities: EntityFinder,
+) -> None:
+    """A rename is no new wish."""
+    await switch.turn(SERVICE_TURN_OFF)
+    er.async_get(hass).async_update_entity(
+        entities.id("switch", charger.id, KEY), new_entity_id="switch.another"
+    )
+    await hass.async_block_till_done()
+    assert switch.state == STATE_OFF

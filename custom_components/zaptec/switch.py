@@ -131,34 +131,33 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Permit charging: resume it, or let the next car charge."""
-        self._stop_holding()
-        await async_send_command(
-            self.coordinator, self.charger_id, Command.RESUME_CHARGING
-        )
+        await self._async_send(Command.RESUME_CHARGING)
         self._hold_next(held=False)
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Forbid charging: pause it, or hold the next car."""
-        self._stop_holding()
-        await async_send_command(
-            self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
-        )
+        await self._async_send(Command.STOP_CHARGING_FINAL)
         state = self.coordinator.states.get(self.charger_id)
         self._hold_next(held=state is not None and has_car(state) is False)
+
+    async def _async_send(self, command: Command) -> None:
+        """Send what a person wants now, in place of holding a car."""
+        before, self._next_car = self._next_car, HeldCar()
+        if self._holding:
+            self._holding.cancel()
+            self._holding = None
+        try:
+            await async_send_command(self.coordinator, self.charger_id, command)
+        except HomeAssistantError:
+            self._next_car = before
+            raise
 
     @callback
     def _hold_next(self, *, held: bool) -> None:
         """Note whether the next car is to wait."""
         self._next_car = HeldCar(held)
         self.async_write_ha_state()
-
-    @callback
-    def _stop_holding(self) -> None:
-        """Leave the connected car to what a person wants now."""
-        if self._holding:
-            self._holding.cancel()
-            self._holding = None
 
     @callback
     @override
