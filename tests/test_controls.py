@@ -393,6 +393,11 @@ async def test_a_control_with_a_password_that_no_longer_counts(
         ("available current", 5.9, "current_too_low"),
         ("offline current", -0.5, "offline_current_invalid"),
         ("offline current", 2, "current_too_low"),
+        ("phase switch current", 3, "phase_switch_current_too_low"),
+        ("max current", float("nan"), "not_a_number"),
+        ("meter value interval", float("nan"), "not_a_number"),
+        ("available current", float("nan"), "not_a_number"),
+        ("phase switch current", float("nan"), "not_a_number"),
     ],
 )
 async def test_a_value_that_makes_no_sense_is_refused_unsent(
@@ -620,7 +625,7 @@ async def test_an_installation_whose_current_something_else_controls(
     with pytest.raises(ServiceValidationError):
         await person.use(CONTROLS[name])
     assert not sim.rest.requests
-    await time_machine.travel(60, step=15)
+    await time_machine.travel(75, step=15)
     await person.use(CONTROLS[name])
     assert person.state(CONTROLS["available current"]) == (
         "12.5" if name == "available current" else "25.0"

@@ -1,10 +1,11 @@
 """Set-up, unload, reload and removal, over real sockets."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 import gc
 
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -264,7 +265,9 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
         await release.wait()
 
     task = hass.async_create_task(
-        coordinator.async_write(charger_id, StateId.CHARGER_MAX_CURRENT, write())
+        coordinator.async_write(
+            charger_id, StateId.CHARGER_MAX_CURRENT, lambda _: write()
+        )
     )
     await asyncio.sleep(0)
     assert await hass.config_entries.async_unload(live_entry.entry_id)
@@ -272,6 +275,17 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
     await task
 
 
+async def remove(hass: HomeAssistant, entry_id: str) -> None:
+    """Remove an entry."""
+    await hass.config_entries.async_remove(entry_id)
+
+
+async def disable(hass: HomeAssistant, entry_id: str) -> None:
+    """Disable an entry."""
+    await hass.config_entries.async_set_disabled_by(entry_id, ConfigEntryDisabler.USER)
+
+
+@pytest.mark.parametrize("leave", [remove, disable])
 @pytest.mark.parametrize("scenario", [Scenario.of(2)], ids=["shared installation"])
 async def test_two_accounts_that_see_the_same_installation(
     hass: HomeAssistant,
@@ -279,6 +293,7 @@ async def test_two_accounts_that_see_the_same_installation(
     sim: Simulator,
     live_entry: MockConfigEntry,
     entities: EntityFinder,
+    leave: Callable[[HomeAssistant, str], Awaitable[None]],
 ) -> None:
     """One of them has it, with its only subscription; the other takes it over."""
     first = sim.accounts[DEMO_USER]
@@ -293,7 +308,19 @@ async def test_two_accounts_that_see_the_same_installation(
     topic = next(iter(sim.installations.values())).topic
     assert sim.bus.consumers(topic) == 1
 
-    await hass.config_entries.async_remove(live_entry.entry_id)
+    # A reload, as after other options, gives nothing away.
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await second.runtime_data.async_refresh()
+    await wait_until_live(hass, live_entry)
+    assert len(live_entry.runtime_data.data.chargers) == 2
+    assert not second.runtime_data.data.chargers
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    await second.runtime_data.async_refresh()
+    assert not second.runtime_data.data.chargers
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+
+    await leave(hass, live_entry.entry_id)
     await wait_until(lambda: len(second.runtime_data.data.chargers) == 2)
     await wait_until_live(hass, second)
     assert sim.bus.consumers(topic) == 1

@@ -104,6 +104,25 @@ def devices(registry: dr.DeviceRegistry, entry: MockConfigEntry) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("scenario", [Scenario.of(2)])
+async def test_a_chosen_charger_that_is_not_visible_stays_chosen(
+    hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
+) -> None:
+    """The list that the form was made of may have been incomplete."""
+    first, second = sim.chargers
+    hass.config_entries.async_update_entry(
+        live_entry, options={"chargers": [first, second]}
+    )
+    del live_entry.runtime_data.visible.chargers[second]
+    result = await open_options(hass, live_entry)
+    await hass.config_entries.options.async_configure(
+        result["flow_id"], {"all_chargers": False, "chargers": [first]}
+    )
+    await hass.async_block_till_done()
+    await wait_until_live(hass, live_entry)
+    assert live_entry.options == {"chargers": sorted([first, second])}
+
+
 async def test_the_options_of_an_account_that_is_not_running(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
 ) -> None:

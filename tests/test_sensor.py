@@ -259,3 +259,30 @@ async def test_a_device_of_another_kind_gets_what_it_tells(
         if entity.unique_id.startswith(newcomer.id)
     )
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_a_session_that_ended_while_nobody_looked(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Its energy restarts, so its reset moves, or statistics would take it back."""
+    reset = "2026-11-20T10:00:00+00:00"
+    mock_restore_cache_with_extra_data(
+        hass,
+        [
+            (
+                State(
+                    "sensor.space_1_session_total_charge", "10.0", {"last_reset": reset}
+                ),
+                {"native_value": 10.0, "native_unit_of_measurement": "kWh"},
+            )
+        ],
+    )
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    state = hass.states.get(entities.id("sensor", charger.id, SESSION_ENERGY))
+    assert state
+    assert float(state.state) == 0
+    assert state.attributes[ATTR_LAST_RESET] > reset

@@ -419,7 +419,15 @@ async def test_only_the_chosen_chargers_are_included(
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"manual_select": False, "chargers": ["1"]}, {"manual_select": True}]
+    "data",
+    [
+        {},
+        {"manual_select": False, "chargers": ["1"]},
+        {"manual_select": True},
+        {"manual_select": True, "chargers": None},
+        {"manual_select": True, "chargers": [None, 5, " "]},
+        {"manual_select": True, "chargers": "abc", "prefix": None},
+    ],
 )
 async def test_an_entry_without_a_choice(
     hass: HomeAssistant, sim: Simulator, data: dict[str, Any]
@@ -480,6 +488,23 @@ async def test_a_note_names_what_was_removed(
     response = await client.post(f"/api/repairs/issues/fix/{flow['flow_id']}", json={})
     assert (await response.json())["type"] == FlowResultType.CREATE_ENTRY
     assert not ir.async_get(hass).issues
+
+
+async def test_a_later_note_keeps_the_names_of_the_first(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """Nobody has taken note of them yet."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    account = next(iter(sim.accounts.values()))
+    account.roles.update(dict.fromkeys(account.roles, UserRole.USER))
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    (issue,) = ir.async_get(hass).issues.values()
+    assert issue.translation_placeholders
+    named = issue.translation_placeholders["entities"]
+    assert "switch.zap_garage_permanent_cable_lock" in named
+    assert "switch.zap_garage_charging" in named
 
 
 async def test_the_note_goes_with_the_account(

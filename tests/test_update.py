@@ -8,6 +8,7 @@ from homeassistant.components.update import (
 )
 from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_ON, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant, State
+from homeassistant.exceptions import HomeAssistantError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -154,6 +155,34 @@ async def test_an_unload_in_the_middle_leaves_no_timer(
     await firmware.install()
     await hass.config_entries.async_unload(live_entry.entry_id)
     assert firmware.state.state == STATE_UNAVAILABLE
+
+
+async def test_an_unload_before_the_cloud_has_answered(
+    hass: HomeAssistant,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    firmware: Firmware,
+) -> None:
+    """It leaves no timer either."""
+    sim.rest.fail("/sendCommand/200", fault="hang")
+    sim.rest.clear()
+    installing = hass.async_create_task(firmware.install())
+    await wait_until(lambda: bool(sim.rest.requests))
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    sim.rest.heal()
+    installing.cancel()
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("fault", [500, 403])
+async def test_an_installation_that_is_refused(
+    sim: Simulator, live_entry: MockConfigEntry, firmware: Firmware, fault: Fault
+) -> None:
+    """No progress is shown of what did not begin."""
+    sim.rest.fail("/sendCommand/200", fault=fault)
+    with pytest.raises(HomeAssistantError):
+        await firmware.install()
+    assert not firmware.in_progress
 
 
 async def test_the_list_is_asked_for_once_a_day(
