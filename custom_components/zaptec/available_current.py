@@ -134,7 +134,8 @@ class AvailableCurrent:
         if self._changed_at is None:
             return now
         # A clock that was ahead must not make it wait for longer.
-        return min(self._changed_at, now) + AVAILABLE_CURRENT_INTERVAL
+        self._changed_at = min(self._changed_at, now)
+        return self._changed_at + AVAILABLE_CURRENT_INTERVAL
 
     async def _async_send(self, currents: Currents) -> None:
         """Set the currents now."""
