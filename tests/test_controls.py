@@ -298,7 +298,7 @@ async def test_a_number_follows_its_confirmation(
         (403, "not_permitted"),
         ("reset", "cannot_connect"),
         ("hang", "cannot_connect"),
-        (500, "rejected"),
+        (500, "rejected_without_reason"),
         (502, "uncertain"),
         (404, "command_failed"),
     ],
