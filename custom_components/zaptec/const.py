@@ -34,3 +34,12 @@ class PushStatus(StrEnum):
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
     NOT_PERMITTED = "not_permitted"
+
+
+class PushRefusal(StrEnum):
+    """Why an installation's messages are not permitted."""
+
+    ROLE = "role"
+    """The account's role does not show where they are."""
+    UNAVAILABLE = "unavailable"
+    """The cloud has no subscription for the installation."""

@@ -50,6 +50,7 @@ from .const import (
     FIRMWARE_INTERVAL,
     LOGGER,
     PORTAL_URL,
+    PushRefusal,
     PushStatus,
 )
 from .reader import StateReader
@@ -150,6 +151,19 @@ class Link:
     """How the state of an installation's chargers reaches us."""
 
     status: PushStatus = PushStatus.CONNECTING
+    since: datetime = field(default_factory=dt_util.utcnow)
+    """Since when the status is what it is."""
+    refusal: PushRefusal | None = None
+    """Why the status is `not_permitted`."""
+    fault: str | None = None
+    """What ended the last attempt, in words fit for a log."""
+    shared_since: datetime | None = None
+    """Since when another program takes some of the messages, as far as is known."""
+    connects: int = 0
+    messages: int = 0
+    bad_messages: int = 0
+    losses: int = 0
+    """How often a change was found that no message had told."""
     last_message: datetime | None = None
 
 
