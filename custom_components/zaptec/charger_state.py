@@ -57,6 +57,16 @@ class ChargerState:
             timestamp is None or told > timestamp + SAME_OBSERVATION
         )
 
+    def would_change(self, observation: Observation) -> bool:
+        """Return whether an observation is newer than the one held, and differs."""
+        held = self._observations.get(observation.state_id)
+        return (
+            held is not None
+            and observation.timestamp > held.timestamp + SAME_OBSERVATION
+            and parse_value(observation, self.family)
+            != self._values[observation.state_id]
+        )
+
     def apply(self, observation: Observation) -> bool:
         """Take in an observation; return whether it changed anything.
 
@@ -74,6 +84,17 @@ class ChargerState:
         self._values[state_id] = parse_value(observation, self.family)
         return True
 
+    def contradicts(self, state_id: StateId, value: str) -> bool:
+        """Return whether the hourly list says otherwise, and may be right.
+
+        It may be older than a message that came shortly before it.
+        """
+        held = self._observations.get(state_id)
+        return held is None or (
+            held.value != value
+            and not self.received_since(state_id, monotonic() - LIST_LAG)
+        )
+
     def apply_listed(self, state_id: StateId, charger_id: str, value: str) -> bool:
         """Take in what the hourly list says; return whether it changed anything.
 
@@ -81,13 +102,8 @@ class ChargerState:
         So its word counts for no more than what it replaces: any observation
         that is made afterwards is newer.
         """
-        held = self._observations.get(state_id)
-        if held is None:
-            timestamp = datetime.min.replace(tzinfo=UTC)
-        elif held.value == value or self.received_since(
-            state_id, monotonic() - LIST_LAG
-        ):
+        if not self.contradicts(state_id, value):
             return False
-        else:
-            timestamp = held.timestamp
+        held = self._observations.get(state_id)
+        timestamp = held.timestamp if held else datetime.min.replace(tzinfo=UTC)
         return self.apply(Observation(charger_id, state_id, timestamp, value))

@@ -54,6 +54,7 @@ from .const import (
     PushStatus,
 )
 from .reader import StateReader
+from .watch import StreamWatch
 
 if TYPE_CHECKING:
     from .available_current import AvailableCurrents
@@ -85,6 +86,9 @@ MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
 # How often an installation is looked at for people (or automations) whose request
 # it does not allow (seconds).
 LOOK_INTERVAL = 60.0
+
+# A link that tells nothing is opened anew no more often than this (seconds).
+GIVE_UP_INTERVAL = 3600.0
 
 # A firmware list that failed is not asked for again at once (seconds).
 FIRMWARE_RETRY = 3600.0
@@ -165,6 +169,26 @@ class Link:
     losses: int = 0
     """How often a change was found that no message had told."""
     last_message: datetime | None = None
+    is_silent: bool = False
+    """Whether the last link told nothing; the next one counts once it tells something."""
+    loses_messages: bool = False
+    """Whether some of the messages do not reach us, although it is up."""
+    opened_at: float | None = None
+    """When the present link was opened, or the last one (monotonic seconds)."""
+    give_up: Callable[[], None] | None = None
+    """Ends the link, so that another one is opened; None while there is none."""
+    given_up_at: float = -math.inf
+    """When a link that told nothing was given up (monotonic seconds)."""
+
+    @property
+    def age(self) -> float:
+        """Return how long the present link is open, or the last one was (seconds)."""
+        return 0.0 if self.opened_at is None else monotonic() - self.opened_at
+
+    @property
+    def is_reliable(self) -> bool:
+        """Return whether what happens is told by messages."""
+        return self.status is PushStatus.CONNECTED and not self.loses_messages
 
 
 def message_topic(installation_id: str) -> Topic:
@@ -206,6 +230,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.links: dict[str, Link] = {}
         self.reader = StateReader(
             client, on_state=self._state_read, on_failure=self._state_unread
+        )
+        self.watch = StreamWatch(
+            read=self.reader.read,
+            on_silence=self._stream_silent,
+            on_loss=self._message_lost,
+            on_complete=self._stream_complete,
         )
         self._watchers: dict[Topic, list[CALLBACK_TYPE]] = {}
         self._unknown_chargers: set[str] = set()
@@ -363,6 +393,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.links[installation_id] = Link()
         for installation_id in self.links.keys() - self.data.installation_ids:
             del self.links[installation_id]
+            self.watch.forget(installation_id)
         for charger_id in self.states.keys() - chargers.keys():
             del self.states[charger_id]
             self.reader.forget(charger_id)
@@ -397,9 +428,19 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if charger.operating_mode:
             listed[StateId.CHARGER_OPERATION_MODE] = str(int(charger.operating_mode))
         state = self.states[charger.id]
+        contradicted = {
+            state_id: value
+            for state_id, value in listed.items()
+            if state.contradicts(state_id, value)
+        }
+        if contradicted and state.complete and self.link(charger).is_reliable:
+            # One of them is wrong, and the list may be the older one: the charger
+            # knows, and if it was the messages, that is a loss of one.
+            self.reader.read(charger.id)
+            return
         self.announce(
             (charger.id, int(state_id))
-            for state_id, value in listed.items()
+            for state_id, value in contradicted.items()
             if state.apply_listed(state_id, charger.id, value)
         )
 
@@ -456,9 +497,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             return False
         link = self.link(charger)
         state = self.states[charger_id]
-        if link.status is PushStatus.CONNECTED:
-            return state.complete
-        return state.readable
+        return state.complete if link.is_reliable else state.readable
 
     @callback
     @override
@@ -538,20 +577,113 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             registry.async_update_device(device.id, sw_version=str(version))
 
     @callback
-    def message_received(self, installation_id: str) -> None:
-        """Note that an installation's messages reach us."""
+    def message_received(self, installation_id: str, observation: Observation) -> None:
+        """Take in a message of an installation."""
         if link := self.links.get(installation_id):
             link.last_message = dt_util.utcnow()
+            self.watch.heard(installation_id, observation)
             self.announce([message_topic(installation_id)])
+        self.apply([observation])
 
     @callback
-    def set_link_status(self, installation_id: str, status: PushStatus) -> None:
-        """Note how a link is; read all chargers when it is up, else poll them."""
-        link = self.links.get(installation_id)
-        if link is None or status is link.status:
+    def messages_missed(self, installation_id: str) -> None:
+        """Note that some messages of an installation seem to have gone elsewhere."""
+        self.watch.missed(
+            installation_id,
+            [charger.id for charger in self.chargers_of(installation_id)],
+        )
+
+    @callback
+    def check_streams(self, _now: datetime) -> None:
+        """Look whether the streams that are open tell all that happens."""
+        for installation_id, link in self.links.items():
+            if link.give_up:
+                self.watch.check(
+                    installation_id,
+                    {
+                        charger.id: self.states[charger.id]
+                        for charger in self.chargers_of(installation_id)
+                    },
+                )
+
+    @callback
+    def _stream_silent(self, installation_id: str) -> None:
+        """Poll instead, and have the link opened anew, but not all the time."""
+        link = self.links[installation_id]
+        link.losses += 1
+        link.is_silent = True
+        self.set_link_status(
+            installation_id,
+            PushStatus.DISCONNECTED,
+            fault="it does not tell what the chargers do",
+        )
+        if link.give_up and monotonic() - link.given_up_at >= GIVE_UP_INTERVAL:
+            link.given_up_at = monotonic()
+            link.give_up()
+
+    @callback
+    def _message_lost(self, installation_id: str, again: bool) -> None:
+        """Poll what is not told by messages; somebody else may be reading them."""
+        link = self.links[installation_id]
+        link.losses += 1
+        if not link.loses_messages:
+            link.loses_messages = True
+            for charger in self.chargers_of(installation_id):
+                self.reader.poll(charger.id, 0)
+        if again and link.shared_since is None:
+            link.shared_since = dt_util.utcnow()
+            LOGGER.warning(
+                "Some messages of installation %s do not reach us: another program"
+                " seems to read them too. Its chargers are polled",
+                installation_id,
+            )
+        self.announce([installation_id])
+
+    @callback
+    def _stream_complete(self, installation_id: str) -> None:
+        """Note that all messages of an installation reach us again."""
+        link = self.links[installation_id]
+        if link.shared_since is not None:
+            LOGGER.info(
+                "All messages of installation %s reach us again", installation_id
+            )
+        link.loses_messages = False
+        link.shared_since = None
+        for charger in self.chargers_of(installation_id):
+            self.reader.read(charger.id)
+        self.announce([installation_id])
+
+    @callback
+    def set_link_status(
+        self,
+        installation_id: str,
+        status: PushStatus,
+        *,
+        fault: str | None = None,
+        refusal: PushRefusal | None = None,
+    ) -> None:
+        """Note how a link is; read all chargers when it is up, else poll them.
+
+        Args:
+            installation_id: Whose link it is.
+            status: How it is.
+            fault: Why it is not up, in words fit for a log.
+            refusal: Why it is not permitted.
+
+        """
+        if (link := self.links.get(installation_id)) is None:
             return
+        if fault:
+            link.fault = fault
+            LOGGER.debug("Push of installation %s: %s", installation_id, fault)
+        if (status, refusal) == (link.status, link.refusal):
+            return
+        _log_transition(installation_id, link.status, status, fault)
+        link.refusal = refusal
         chargers = self.chargers_of(installation_id)
         fresh = {charger.id for charger in chargers if self.is_fresh(charger.id)}
+        if status is not link.status:
+            link.since = dt_util.utcnow()
         link.status = status
         for charger in chargers:
             self.states[charger.id].complete = charger.id in fresh
@@ -594,9 +726,22 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if (charger := self.data.chargers.get(charger_id)) is None:
             return
         self._set_readable(charger_id, readable=True)
+        self._compare(charger, observations)
         self.apply(observations)
-        if self.link(charger).status is not PushStatus.CONNECTED:
+        if not self.link(charger).is_reliable:
             self._poll(charger_id)
+
+    @callback
+    def _compare(self, charger: Charger, observations: list[Observation]) -> None:
+        """Compare what was read of a charger with what its messages told."""
+        link = self.link(charger)
+        if link.give_up and charger.installation_id:
+            self.watch.compare(
+                charger.installation_id,
+                charger.id,
+                self.states[charger.id],
+                observations,
+            )
 
     @callback
     def _state_unread(self, charger_id: str, error: ZaptecError) -> None:
@@ -635,7 +780,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             charger is None
             or state is None
             or not state.complete
-            or self.link(charger).status is not PushStatus.CONNECTED
+            or not self.link(charger).is_reliable
         ):
             return False
         return not self.is_awaited(charger_id, state_id)
@@ -799,6 +944,21 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.data = Account()
         if self.config_entry.disabled_by:
             async_offer_devices(self.hass, self.config_entry)
+
+
+def _log_transition(
+    installation_id: str, before: PushStatus, now: PushStatus, fault: str | None
+) -> None:
+    """Log when the push is lost and when it is back, once each."""
+    if now is PushStatus.CONNECTED and before is not PushStatus.CONNECTING:
+        LOGGER.info("Push is back for installation %s", installation_id)
+    elif now is PushStatus.NOT_PERMITTED:
+        LOGGER.info(
+            "Push is not permitted for installation %s: polling its chargers",
+            installation_id,
+        )
+    elif now is PushStatus.DISCONNECTED:
+        LOGGER.info("Push is lost for installation %s: %s", installation_id, fault)
 
 
 @callback

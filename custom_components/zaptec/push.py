@@ -1,11 +1,15 @@
 """Keeps the message subscription of each installation alive."""
 
 import asyncio
+from datetime import timedelta
+from functools import partial
+import math
 import random
 import ssl
 from time import monotonic
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.event import async_track_time_interval
 
 from .api import (
     Subscription,
@@ -16,8 +20,9 @@ from .api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
-from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushStatus
-from .coordinator import ZaptecCoordinator
+from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
+from .coordinator import Link, ZaptecCoordinator
+from .watch import CHECK_INTERVAL
 
 # A pause grows with the outage: by a fifth of it, so that a link is back
 # within a fifth of the time it was away, and a long outage costs few requests.
@@ -54,8 +59,17 @@ class Push:
     def start(self) -> None:
         """Keep one link per installation, as long as the entry is loaded."""
         self._follow_discovery()
-        self._coordinator.config_entry.async_on_unload(
+        entry = self._coordinator.config_entry
+        entry.async_on_unload(
             self._coordinator.async_add_listener(self._follow_discovery)
+        )
+        entry.async_on_unload(
+            async_track_time_interval(
+                self._hass,
+                self._coordinator.check_streams,
+                timedelta(seconds=CHECK_INTERVAL),
+                name=f"{DOMAIN} streams",
+            )
         )
 
     @callback
@@ -74,25 +88,26 @@ class Push:
 
     async def _keep(self, installation_id: str) -> None:
         """Listen to an installation for ever, whatever happens to the link."""
+        link = self._coordinator.links[installation_id]
         down_since: float | None = None
         while True:
-            connected_at: float | None = None
+            link.opened_at = None
             status = PushStatus.DISCONNECTED
+            refusal: PushRefusal | None = None
             patient = False
             try:
-                async with await self._subscription(installation_id) as stream:
-                    connected_at = monotonic()
-                    self._report(installation_id, PushStatus.CONNECTED)
-                    async for observation in stream:
-                        self._coordinator.message_received(installation_id)
-                        self._coordinator.apply([observation])
+                await self._listen(installation_id, link)
                 reason = "it ended"
-            except (ZaptecPermissionError, ZaptecNotFoundError) as err:
-                status, reason = PushStatus.NOT_PERMITTED, str(err)
+            except TimeoutError:
+                reason = "it told nothing of what the chargers did"
+            except ZaptecPermissionError as err:
+                refusal, reason = PushRefusal.ROLE, str(err)
+            except ZaptecNotFoundError as err:
+                refusal, reason = PushRefusal.UNAVAILABLE, str(err)
             except ZaptecRejectedError as err:
                 reason = str(err)
                 if err.code in NOT_PROVISIONED_CODES:
-                    status = PushStatus.NOT_PERMITTED
+                    refusal = PushRefusal.UNAVAILABLE
             except ZaptecAuthenticationError as err:
                 reason, patient = str(err), True
                 self._coordinator.config_entry.async_start_reauth(self._hass)
@@ -105,10 +120,13 @@ class Push:
                 if reason not in self._reported:
                     self._reported.add(reason)
                     LOGGER.exception("Unexpected error in the push of an installation")
-            self._report(installation_id, status, reason)
-
+            if refusal:
+                status = PushStatus.NOT_PERMITTED
+            self._coordinator.set_link_status(
+                installation_id, status, fault=reason, refusal=refusal
+            )
             now = monotonic()
-            if connected_at is not None and now - connected_at >= HEALTHY_TIME:
+            if link.age >= HEALTHY_TIME:
                 down_since = None
             if down_since is None:
                 down_since = now
@@ -116,6 +134,39 @@ class Push:
                 await asyncio.sleep(DISCOVERY_INTERVAL.total_seconds())
             else:
                 await asyncio.sleep(self._pause(now - down_since))
+
+    async def _listen(self, installation_id: str, link: Link) -> None:
+        """Listen to one link until it ends.
+
+        Raises:
+            ZaptecError: It could not be opened, or has ended.
+            TimeoutError: It was given up, because it does not tell what happens.
+
+        """
+        coordinator = self._coordinator
+        messages, bad_messages, missed = link.messages, link.bad_messages, 0
+        async with (
+            await self._subscription(installation_id) as stream,
+            asyncio.timeout(None) as patience,
+        ):
+            link.opened_at = monotonic()
+            link.connects += 1
+            link.give_up = partial(patience.reschedule, -math.inf)
+            coordinator.watch.opened(installation_id)
+            try:
+                if not link.is_silent:
+                    coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
+                async for observation in stream:
+                    link.messages = messages + stream.messages
+                    link.bad_messages = bad_messages + stream.bad_messages
+                    if stream.missed > missed:
+                        missed = stream.missed
+                        coordinator.messages_missed(installation_id)
+                    link.is_silent = False
+                    coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
+                    coordinator.message_received(installation_id, observation)
+            finally:
+                link.give_up = None
 
     async def _subscription(self, installation_id: str) -> Subscription:
         """Return a new subscription.
@@ -143,25 +194,3 @@ class Push:
         """Return the seconds to wait before the next attempt."""
         longest = min(max(outage * PAUSE_SHARE, PAUSE_MIN), PAUSE_MAX)
         return random.uniform(longest / 2, longest)
-
-    @callback
-    def _report(
-        self, installation_id: str, status: PushStatus, reason: str | None = None
-    ) -> None:
-        """Note a link's status; log when it was lost and when it is back."""
-        if (link := self._coordinator.links.get(installation_id)) is None:
-            return
-        if reason:
-            LOGGER.debug("Push of installation %s: %s", installation_id, reason)
-        if status is link.status:
-            return
-        if status is PushStatus.CONNECTED and link.status is not PushStatus.CONNECTING:
-            LOGGER.info("Push is back for installation %s", installation_id)
-        elif status is PushStatus.NOT_PERMITTED:
-            LOGGER.info(
-                "Push is not permitted for installation %s: polling its chargers",
-                installation_id,
-            )
-        elif status is PushStatus.DISCONNECTED:
-            LOGGER.info("Push is lost for installation %s: %s", installation_id, reason)
-        self._coordinator.set_link_status(installation_id, status)

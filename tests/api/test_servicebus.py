@@ -430,7 +430,9 @@ class Script:
         """Yield messages until the next end."""
         while next(self._ends):
             yield SimpleNamespace(
-                body_type=AmqpMessageBodyType.DATA, body=[message(710)]
+                body_type=AmqpMessageBodyType.DATA,
+                body=[message(710)],
+                sequence_number=None,
             )
 
     async def peek_messages(self, max_message_count: int) -> None:

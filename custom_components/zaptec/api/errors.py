@@ -10,6 +10,7 @@ type SubscriptionFault = Literal[
     "busy",
     "timeout",
     "closed",
+    "stalled",
     "error",
 ]
 

@@ -51,6 +51,9 @@ QUIET_PERIOD = 240.0
 
 PREFETCH = 20
 
+# A partitioned entity has 16 of them.
+PARTITIONS_MAX = 64
+
 # A message is a few hundred bytes; a signed session is some kilobytes.
 BODY_SIZE_MAX = 256 * 1024
 
@@ -83,6 +86,7 @@ _FAULT_TEXTS: dict[SubscriptionFault, str] = {
     "busy": "The message service is busy",
     "timeout": "The message service does not answer",
     "closed": "The message service has closed the connection",
+    "stalled": "The message service does not deliver the messages it holds",
     "error": "The message service failed",
 }
 
@@ -105,6 +109,8 @@ class Subscription:
     Attributes:
         messages: How many messages came.
         bad_messages: How many of them could not be understood.
+        missed: How many seem to have gone elsewhere: the numbers that the Service Bus
+            gives to the messages of a subscription follow one another.
         last_message: When the latest came.
 
     """
@@ -141,6 +147,8 @@ class Subscription:
         self._quiet_since = 0.0
         self.messages = 0
         self.bad_messages = 0
+        self.missed = 0
+        self._numbers: dict[int, int] = {}
         self.last_message: datetime | None = None
 
     async def __aenter__(self) -> Self:
@@ -202,16 +210,33 @@ class Subscription:
             message = await self._next_message()
             self.messages += 1
             self.last_message = datetime.now(UTC)
+            self._count(message.sequence_number)
             observation = self._read(message)
             if observation and observation.charger_id != NO_CHARGER:
                 return observation
+
+    def _count(self, number: int | None) -> None:
+        """Count the messages that lie between this one and the one before it.
+
+        The upper 16 bits tell the partition, each of which counts for itself (Azure
+        Service Bus, Message sequencing and timestamps).
+        """
+        if not isinstance(number, int):
+            return
+        partition = number >> 48
+        before = self._numbers.get(partition)
+        if before is None and len(self._numbers) >= PARTITIONS_MAX:
+            return
+        if before is not None and number > before:
+            self.missed += number - before - 1
+        self._numbers[partition] = max(number, before or number)
 
     async def _next_message(self) -> Any:
         """Return the next message, however long it takes."""
         if self._receiver is None:
             raise SubscriptionError("closed", "The subscription is not open")
         loop = asyncio.get_running_loop()
-        ended_early = False
+        ended_early = held_back = False
         while True:
             if self._iterator is None:
                 self._iterator = aiter(self._receiver)
@@ -220,13 +245,19 @@ class Subscription:
                 try:
                     # The library measures silence by the wall clock, which may
                     # be set back meanwhile.
-                    async with asyncio.timeout(self._quiet_period + PROBE_TIMEOUT):
+                    async with asyncio.timeout(
+                        PROBE_TIMEOUT
+                        if held_back
+                        else self._quiet_period + PROBE_TIMEOUT
+                    ):
                         message = await anext(self._iterator)
                 except StopAsyncIteration, TimeoutError:
                     self._iterator = None
                 else:
                     self._quiet_since = loop.time()
                     return message
+            if held_back:
+                raise SubscriptionError("stalled", _FAULT_TEXTS["stalled"])
             if loop.time() - self._quiet_since < self._quiet_period / 2:
                 # The wall clock was set forward, or the library has ended without
                 # a word; the latter would go on for ever.
@@ -234,7 +265,10 @@ class Subscription:
                     raise SubscriptionError("closed", _FAULT_TEXTS["closed"])
                 ended_early = True
             async with _library_errors(), asyncio.timeout(PROBE_TIMEOUT):
-                await self._receiver.peek_messages(max_message_count=1)
+                # What waits there is to be delivered now, or never.
+                held_back = bool(
+                    await self._receiver.peek_messages(max_message_count=1)
+                )
 
     def _read(self, message: Any) -> Observation | None:
         """Return the observation of a message, None for one that is damaged."""
