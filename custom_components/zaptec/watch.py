@@ -78,7 +78,7 @@ class _Change:
         After a gap only the very message counts: the ones after it are not missing.
         """
         delay = observation.timestamp - self.timestamp
-        return -SAME_OBSERVATION <= delay and (
+        return delay >= -SAME_OBSERVATION and (
             not self.after_gap or delay <= SAME_OBSERVATION
         )
 
