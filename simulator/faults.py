@@ -1,6 +1,7 @@
 """Faults of the REST service, on demand."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 import re
 import socket
@@ -11,10 +12,40 @@ from aiohttp import web
 
 # A status is answered with the vendor's body. "reset": the connection is reset. "hang": no answer.
 # "html": 200 with a page. "truncated": the connection ends in the middle of the body.
-# "malformed": 200 with half a JSON text. "empty": 204.
-type Fault = int | Literal["reset", "hang", "html", "truncated", "malformed", "empty"]
-FAULT_NAMES = ("reset", "hang", "html", "truncated", "malformed", "empty")
+# "malformed": 200 with half a JSON text. "empty": 204. "redirect": 302 to another server.
+# "giant": a body without an end. "drip": a body that takes for ever.
+type Fault = (
+    int
+    | Literal[
+        "reset",
+        "hang",
+        "html",
+        "truncated",
+        "malformed",
+        "empty",
+        "redirect",
+        "giant",
+        "drip",
+    ]
+)
+FAULT_NAMES = (
+    "reset",
+    "hang",
+    "html",
+    "truncated",
+    "malformed",
+    "empty",
+    "redirect",
+    "giant",
+    "drip",
+)
 STATUSES = (400, 401, 403, 404, 429, 500, 502, 503, 504, 524)
+
+# Where a redirect leads to: a server that nobody may ask.
+REDIRECT_TARGET = "https://example.invalid/"
+_GIANT_CHUNK = b" " * (1 << 20)
+# Seconds between two octets of a body that drips.
+_DRIP_INTERVAL = 1.0
 
 _NGINX = {
     502: "502 Bad Gateway",
@@ -111,8 +142,31 @@ class Faults:
                 )
             case "empty":
                 return web.Response(status=204)
+            case "redirect":
+                return web.Response(status=302, headers={"Location": REDIRECT_TARGET})
+            case "giant":
+                return await self._endless(request, _GIANT_CHUNK, 0.0)
+            case "drip":
+                return await self._endless(request, b" ", _DRIP_INTERVAL)
             case _:
                 return failure(int(fault), token=request.path == "/oauth/token")
+
+    async def _endless(
+        self, request: web.Request, chunk: bytes, interval: float
+    ) -> web.StreamResponse:
+        """Send white space until the peer goes, or the fault is healed."""
+        healed = self._healed
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while not healed.is_set():
+                await response.write(chunk)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(interval):
+                        await healed.wait()
+        reset(request)
+        return response
 
 
 def failure(status: int, *, token: bool = False) -> web.Response:

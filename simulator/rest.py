@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 STATE_CACHE_SECONDS = 15.0
 NO_ANSWER = -1
+_UNANSWERED = ("hang", "reset", "giant", "drip")
 _PAGE_SIZE, _LARGEST_PAGE = 50, 100
 _LARGEST_ARCHIVE_PAGE = 200
 _ID = r"([0-9a-f-]{36})"
@@ -222,7 +223,7 @@ class Rest:
             self.peak_per_second = max(self.peak_per_second, seen)
         fault = self._faults.take(request.method, request.path)
         if fault is not None:
-            record.status = NO_ANSWER if fault in ("hang", "reset") else 0
+            record.status = NO_ANSWER if fault in _UNANSWERED else 0
             response = await self._faults.apply(request, fault)
             record.status = record.status or response.status
             return response

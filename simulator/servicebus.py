@@ -20,7 +20,7 @@ from socket import (
     socket,
 )
 import ssl
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from .amqp.cbs import ADDRESS as CBS, CbsNode, Policy, TokenError, path_of, verify
@@ -36,6 +36,14 @@ from .clock import Clock, Handle
 # dropped after 5 minutes.
 TIME_TO_LIVE = timedelta(minutes=5)
 SUBSCRIPTION = "default"
+
+# What may happen to the messages of a topic. "duplicated": each comes twice. "late": they come
+# when it is over, the newest first. "reordered": three by three, the newest first. "lost": every
+# other one is gone on its way. "undelivered": they stay in the queue. "elsewhere": they are
+# published to another topic.
+type Interference = Literal[
+    "duplicated", "late", "reordered", "lost", "undelivered", "elsewhere"
+]
 
 _NOT_FOUND = "amqp:not-found"
 _MANAGEMENT = "$management"
@@ -97,6 +105,8 @@ class Topic(Node):
         self._sequence_number = 0
         self._receivers: deque[SendingLink] = deque()
         self._expiry: Handle | None = None
+        self._interference: Interference | None = None
+        self._held_back: list[bytes] = []
 
     @property
     def key_name(self) -> str:
@@ -116,6 +126,30 @@ class Topic(Node):
 
     def publish(self, body: bytes) -> None:
         """Queue a message, and send it if a receiver will take it."""
+        match self._interference:
+            case "elsewhere":
+                return
+            case "duplicated":
+                self._enqueue(body)
+            case "late" | "reordered":
+                self._held_back.append(body)
+                if self._interference == "reordered" and len(self._held_back) > 2:
+                    self._release()
+                return
+        self._enqueue(body)
+
+    def interfere(self, interference: Interference | None) -> None:
+        """Let messages come to harm from now on; what was held back comes now."""
+        self._interference = interference
+        self._release()
+        self.pump()
+
+    def _release(self) -> None:
+        """Queue what was held back, the newest first."""
+        while self._held_back:
+            self._enqueue(self._held_back.pop())
+
+    def _enqueue(self, body: bytes) -> None:
         self._sequence_number += 1
         self._queue.append(
             _QueuedMessage(self._sequence_number, body, self._clock.now(), uuid4().hex)
@@ -172,8 +206,14 @@ class Topic(Node):
     def pump(self) -> None:
         """Send what is queued to receivers in turn."""
         self._drop_expired()
-        while self._queue and (link := self._next_receiver()):
+        while (
+            self._queue
+            and self._interference != "undelivered"
+            and (link := self._next_receiver())
+        ):
             message = self._queue.pop(0)
+            if self._interference == "lost" and message.sequence_number % 2:
+                continue
             self.delivered += 1
             # The tag is the lock's token, a .NET GUID.
             link.send(message.encode(), uuid4().bytes_le, message)
@@ -241,6 +281,7 @@ class ServiceBus:
         stall_attach: While set, attaching to a subscription gets no answer.
         stall_management: While set, management requests (peek) get no answer.
         frozen: Whether `freeze` holds every connection.
+        dribbles: While set, what is sent goes out an octet at a time.
     """
 
     def __init__(
@@ -264,6 +305,7 @@ class ServiceBus:
         self.port = port
         self.idle_timeout = idle_timeout
         self.frozen = False
+        self.dribbles = False
         self.stall_sasl = False
         self.stall_cbs = False
         self.stall_attach = False
@@ -324,6 +366,15 @@ class ServiceBus:
             reserved, self._reserved = self._reserved, None
             await self._listen(reserved)
 
+    def use_certificate(self, context: ssl.SSLContext) -> None:
+        """Show another certificate to those who connect after the next `restore`."""
+        self._ssl_context = context
+
+    def forget_connections(self) -> None:
+        """Leave the present connections half open: nothing passes, nothing ends."""
+        for connection in self._connections:
+            connection.forget()
+
     def drop_connections(self, *, reset: bool = True) -> None:
         """End the present connections without a word: by RST, or by FIN."""
         for connection in list(self._connections):
@@ -339,6 +390,10 @@ class ServiceBus:
             self.frozen = False
             for connection in list(self._connections):
                 connection.thaw()
+
+    def interfere(self, topic: str, interference: Interference | None) -> None:
+        """Let a topic's messages come to harm, until that is None."""
+        self._topics[topic].interfere(interference)
 
     def detach(
         self,

@@ -22,6 +22,8 @@ class ChargerState:
         self.family = charger.family
         # Whether the cloud could be asked, the last time it was tried.
         self.readable = True
+        # Since when it could not (monotonic seconds).
+        self.unreadable_since = 0.0
         # Whether nothing was missed before the link came up, or it was read since.
         self.complete = True
         self._observations: dict[int, Observation] = {}

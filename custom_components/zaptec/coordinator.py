@@ -191,6 +191,15 @@ class Link:
         return self.status is PushStatus.CONNECTED and not self.loses_messages
 
 
+def refusal_pause(outage: float) -> float:
+    """Return the seconds until something refused is tried again.
+
+    It may have been a fault of the cloud's, but is likely to last: the pause is as
+    long as it has lasted, from a minute to the time of a discovery.
+    """
+    return min(max(outage, READ_RETRY), DISCOVERY_INTERVAL.total_seconds())
+
+
 def message_topic(installation_id: str) -> Topic:
     """Return the topic that tells of each message of an installation."""
     return (installation_id, 0)
@@ -561,6 +570,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             return
         self._unknown_chargers.add(charger_id)
         LOGGER.debug("Charger %s is unknown: looking at the lists", charger_id)
+        self._refresh_soon()
+
+    @callback
+    def _refresh_soon(self) -> None:
+        """Look at the lists, but not twice in a minute."""
         self.config_entry.async_create_background_task(
             self.hass, self.async_request_refresh(), name=f"{DOMAIN} discovery"
         )
@@ -755,9 +769,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             error,
             (ZaptecAuthenticationError, ZaptecPermissionError, ZaptecNotFoundError),
         )
-        self.reader.poll(
-            charger_id, DISCOVERY_INTERVAL.total_seconds() if refused else READ_RETRY
-        )
+        outage = monotonic() - self.states[charger_id].unreadable_since
+        self.reader.poll(charger_id, refusal_pause(outage) if refused else READ_RETRY)
 
     @callback
     def _set_readable(self, charger_id: str, *, readable: bool) -> None:
@@ -766,8 +779,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         before = (state.readable, state.complete)
         state.readable = readable
         state.complete = state.complete or readable
-        if (state.readable, state.complete) != before:
-            self.announce([charger_id])
+        if (state.readable, state.complete) == before:
+            return
+        if not readable:
+            state.unreadable_since = monotonic()
+        elif not self.last_update_success:
+            # The cloud is back, so the lists need not wait.
+            self._refresh_soon()
+        self.announce([charger_id])
 
     def is_certain(self, charger_id: str, state_id: StateId) -> bool:
         """Return whether what a StateId tells is what the cloud holds just now.

@@ -21,7 +21,7 @@ from .api import (
     ZaptecRejectedError,
 )
 from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
-from .coordinator import Link, ZaptecCoordinator
+from .coordinator import Link, ZaptecCoordinator, refusal_pause
 from .watch import CHECK_INTERVAL
 
 # A pause grows with the outage: by a fifth of it, so that a link is back
@@ -130,8 +130,10 @@ class Push:
                 down_since = None
             if down_since is None:
                 down_since = now
-            if patient or status is PushStatus.NOT_PERMITTED:
+            if patient:
                 await asyncio.sleep(DISCOVERY_INTERVAL.total_seconds())
+            elif refusal:
+                await asyncio.sleep(refusal_pause(now - down_since))
             else:
                 await asyncio.sleep(self._pause(now - down_since))
 

@@ -42,6 +42,8 @@ _MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
 
 _SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 _AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
+# Seconds between two octets of a connection that dribbles.
+_DRIBBLE_INTERVAL = 0.002
 # A frame of a type that no one knows.
 _GARBAGE = b"\x00\x00\x00\x10\x02\x7f\x00\x00" + b"\xde\xad\xbe\xef" * 2
 
@@ -50,6 +52,7 @@ class Container(Protocol):
     """Who serves the connections."""
 
     frozen: bool
+    dribbles: bool
     idle_timeout: float
     stall_sasl: bool
 
@@ -93,7 +96,9 @@ class Connection(asyncio.Protocol):
         self._authenticated = False
         self._opened = False
         self._full = False
+        self._forgotten = False
         self._held = bytearray()
+        self._dribbling: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         self._heartbeat: asyncio.TimerHandle | None = None
         self._idle_check: asyncio.TimerHandle | None = None
@@ -103,6 +108,7 @@ class Connection(asyncio.Protocol):
         """Whether what is sent now leaves at once."""
         return not (
             self._full
+            or self._forgotten
             or self.container.frozen
             or self._transport is None
             or self._transport.is_closing()
@@ -138,7 +144,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear of the peer's end."""
         self._transport = None
-        for timer in (self._heartbeat, self._idle_check):
+        for timer in (self._heartbeat, self._idle_check, self._dribbling):
             if timer:
                 timer.cancel()
         self._end_sessions()
@@ -158,8 +164,13 @@ class Connection(asyncio.Protocol):
         """Take octets; those that are no AMQP end the connection."""
         self._heard_at = asyncio.get_running_loop().time()
         self._buffer.feed(data)
-        if not self.container.frozen:
+        if not (self.container.frozen or self._forgotten):
             self._read()
+
+    def forget(self) -> None:
+        """Be half open: the peer's end stays as it is, and nothing passes any more."""
+        self._forgotten = True
+        self._buffer.clear()
 
     def thaw(self) -> None:
         """Go on where the container's frost has stopped it."""
@@ -198,10 +209,29 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _write(self, octets: bytes) -> None:
+        if self._forgotten:
+            return
         if self.container.frozen:
             self._held += octets
+        elif self.container.dribbles or self._dribbling:
+            self._held += octets
+            if not self._dribbling:
+                self._dribble()
         elif octets and self._transport and not self._transport.is_closing():
             self._transport.write(octets)
+
+    def _dribble(self) -> None:
+        """Send one octet of what is held, and the next one soon; all when it is over."""
+        self._dribbling = None
+        if self.container.frozen or self._transport is None:
+            return
+        count = 1 if self.container.dribbles else len(self._held)
+        octets, self._held = bytes(self._held[:count]), self._held[count:]
+        if octets and not self._transport.is_closing():
+            self._transport.write(octets)
+        if self._held:
+            loop = asyncio.get_running_loop()
+            self._dribbling = loop.call_later(_DRIBBLE_INTERVAL, self._dribble)
 
     def _pump(self) -> None:
         for session in list(self._sessions.values()):
