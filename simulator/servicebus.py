@@ -426,6 +426,11 @@ class ServiceBus:
         """Connections that are open now."""
         return len(self._connections)
 
+    @property
+    def all_consumers(self) -> int:
+        """Receivers of all topics that have credit."""
+        return sum(topic.consumers for topic in self._topics.values())
+
     def consumers(self, topic: str) -> int:
         """Return how many receivers have credit."""
         return self._topics[topic].consumers

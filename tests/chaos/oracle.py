@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import json
+import re
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
@@ -11,7 +12,7 @@ from simulator.charger import Charger
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
 
-type Expected = float | str | None
+type Expected = float | str | tuple[str, ...] | None
 
 _MODES = {
     Mode.UNKNOWN: "unknown",
@@ -38,16 +39,33 @@ def _flag(condition: Callable[[Charger], bool]) -> Callable[[Charger], Expected]
     return lambda charger: "on" if condition(charger) else "off"
 
 
+def _charging(charger: Charger) -> Expected:
+    """Return whether charging is permitted; without a car a hold of ours may be shown."""
+    if _mode(charger) is Mode.DISCONNECTED:
+        return ("on", "off")
+    return "off" if charger.value(StateId.FINAL_STOP_ACTIVE) == "1" else "on"
+
+
 def _completed_energy(charger: Charger) -> Expected:
     completed = charger.value(StateId.COMPLETED_SESSION)
     return float(json.loads(completed)["Energy"]) if completed else None
+
+
+def _meter(charger: Charger) -> Expected:
+    """Return the highest reading of the meter (kWh) that the cloud has heard of."""
+    signed = " ".join(
+        charger.value(state_id) or ""
+        for state_id in (StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION)
+    )
+    readings = re.findall(r'"RV\\?": *([0-9.]+)', signed)
+    return max([charger.reported_meter, *map(float, readings)])
 
 
 OBSERVED: dict[tuple[str, str], Callable[[Charger], Expected]] = {
     ("sensor", "charger_operation_mode"): lambda charger: _MODES[_mode(charger)],
     ("sensor", "total_charge_power"): _number(StateId.TOTAL_CHARGE_POWER),
     ("sensor", "total_charge_power_session"): _number(StateId.SESSION_ENERGY),
-    ("sensor", "signed_meter_value_kwh"): lambda charger: charger.reported_meter,
+    ("sensor", "signed_meter_value_kwh"): _meter,
     ("sensor", "completed_session.Energy"): _completed_energy,
     ("sensor", "current_phase1"): _number(StateId.CURRENT_PHASE1),
     ("sensor", "current_phase2"): _number(StateId.CURRENT_PHASE2),
@@ -67,9 +85,7 @@ OBSERVED: dict[tuple[str, str], Callable[[Charger], Expected]] = {
     ("binary_sensor", "charging"): _flag(
         lambda charger: _mode(charger) is Mode.CHARGING
     ),
-    ("switch", "charger_operation_mode"): _flag(
-        lambda charger: charger.value(StateId.FINAL_STOP_ACTIVE) != "1"
-    ),
+    ("switch", "charger_operation_mode"): _charging,
     ("number", "charger_max_current"): _number(StateId.MAX_CURRENT),
     ("number", "charger_min_current"): _number(StateId.MIN_CURRENT),
 }
@@ -150,6 +166,8 @@ class Oracle:
                 return shown == STATE_UNKNOWN
             if isinstance(expected, str):
                 return shown == expected
+            if isinstance(expected, tuple):
+                return shown in expected
             try:
                 return abs(float(shown) - expected) < 0.0051
             except ValueError:
@@ -158,7 +176,9 @@ class Oracle:
             return shown == self._constants.get(entity_id)
         return shown not in (STATE_UNAVAILABLE, "missing")
 
-    def _entities(self) -> list[tuple[er.RegistryEntry, tuple[str, str], Charger | None]]:
+    def _entities(
+        self,
+    ) -> list[tuple[er.RegistryEntry, tuple[str, str], Charger | None]]:
         """Return the enabled entities, what they are, and whose."""
         registry = er.async_get(self._hass)
         found = []

@@ -1,0 +1,374 @@
+"""The faults of a walk: how each comes, how long it stays, and what may follow it."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+import socket
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from homeassistant.config_entries import ConfigEntryState
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.api import (
+    ConnectionDetails,
+    Subscription,
+    SubscriptionError,
+)
+
+if TYPE_CHECKING:
+    from .walk import Walk
+
+SHORT = (1.0, 20.0, 90.0)
+LONG = (20.0, 300.0, 3600.0)
+
+API = "^/api/"
+DETAILS = "messagingConnectionDetails$"
+STATE = "/state$"
+LISTS = "^/api/(installation|chargers)$"
+
+type During = Callable[[Walk, MockConfigEntry], AbstractAsyncContextManager[None]]
+
+
+def promptly(outage: float) -> float:
+    """Return the bound of what is tried again after a fifth of the outage.
+
+    Beside the pause: opening a link may have to be given up (30 s), and what could not
+    be read is read again after a minute.
+    """
+    return min(max(outage / 5, 1.0), 300.0) + 120.0
+
+
+def after_refusals(outage: float) -> float:
+    """Return the bound of what was refused: it is tried again after as long."""
+    return min(max(outage, 60.0), 3600.0) + 120.0
+
+
+def after_silence(_outage: float) -> float:
+    """Return the bound of what nothing but silence, a gap or a look at the list shows."""
+    return 3600.0 + 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault."""
+
+    name: str
+    during: During
+    durations: tuple[float, ...] = LONG
+    bound: Callable[[float], float] = promptly
+    log_lines: int = 4
+    """Lines in the log, for the account and for each installation."""
+
+
+def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
+    """Return a fault of the REST service."""
+
+    @asynccontextmanager
+    async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+        walk.sim.rest.fail(path, fault=fault)
+        # A link that is up does not ask: only a new one does.
+        if walk.rng.random() < 0.5:
+            walk.sim.bus.drop_connections()
+        yield
+        walk.sim.rest.heal()
+
+    return Fault(f"REST {name}", during, **more)
+
+
+def bus(
+    name: str,
+    begin: Callable[[Walk], None],
+    end: Callable[[Walk], None] = lambda walk: None,
+    **more: Any,
+) -> Fault:
+    """Return a fault of the Service Bus."""
+
+    @asynccontextmanager
+    async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+        begin(walk)
+        yield
+        end(walk)
+
+    return Fault(f"bus {name}", during, **more)
+
+
+def stall(stage: str) -> Fault:
+    """Return the silence of the Service Bus at a stage of the protocol."""
+
+    def begin(walk: Walk) -> None:
+        setattr(walk.sim.bus, f"stall_{stage}", True)
+        walk.sim.bus.drop_connections(reset=walk.rng.random() < 0.5)
+
+    def end(walk: Walk) -> None:
+        setattr(walk.sim.bus, f"stall_{stage}", False)
+
+    return bus(f"silent at {stage}", begin, end)
+
+
+def refusal(condition: str) -> Fault:
+    """Return the detachment and refusal of receivers with a condition."""
+
+    def begin(walk: Walk) -> None:
+        for topic in walk.topics:
+            walk.sim.bus.refuse_attach(topic, condition)
+            walk.sim.bus.detach(topic, condition)
+
+    def end(walk: Walk) -> None:
+        for topic in walk.topics:
+            walk.sim.bus.refuse_attach(topic, None)
+
+    return bus(f"refuses: {condition}", begin, end)
+
+
+def messages(interference: str, **more: Any) -> Fault:
+    """Return harm to messages."""
+
+    def begin(walk: Walk) -> None:
+        for topic in walk.topics:
+            walk.sim.bus.interfere(topic, interference)  # type: ignore[arg-type]
+
+    def end(walk: Walk) -> None:
+        for topic in walk.topics:
+            walk.sim.bus.interfere(topic, None)
+
+    return bus(f"messages {interference}", begin, end, **more)
+
+
+def each_topic(act: Callable[[Walk, str], None]) -> Callable[[Walk], None]:
+    """Return what acts on every topic."""
+
+    def act_on_all(walk: Walk) -> None:
+        for topic in walk.topics:
+            act(walk, topic)
+
+    return act_on_all
+
+
+@asynccontextmanager
+async def network_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Cut both services."""
+    await walk.sim.bus.cut()
+    await walk.sim.rest.cut()
+    yield
+    await walk.sim.rest.restore()
+    await walk.sim.bus.restore()
+
+
+@asynccontextmanager
+async def bus_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Cut the Service Bus."""
+    await walk.sim.bus.cut()
+    yield
+    await walk.sim.bus.restore()
+
+
+@asynccontextmanager
+async def rest_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Cut the REST service."""
+    await walk.sim.rest.cut()
+    yield
+    await walk.sim.rest.restore()
+
+
+@asynccontextmanager
+async def names_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Resolve no names: new connections fail as they do without DNS."""
+    error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    walk.sim.bus.drop_connections()
+    await walk.sim.rest.cut()
+    await walk.sim.rest.restore()
+    with (
+        patch("aiohttp.connector.TCPConnector._resolve_host", side_effect=error),
+        patch(
+            "azure.servicebus._pyamqp.aio._transport_async.asyncio.open_connection",
+            side_effect=error,
+        ),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def keys_rotated(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Rotate the keys; those who are connected find out when they are dropped."""
+    for installation in walk.sim.installations.values():
+        key = bytes(walk.rng.randrange(97, 123) for _ in range(32)).decode()
+        walk.sim.set_bus_key(installation.id, key)
+    walk.sim.bus.drop_connections()
+    yield
+
+
+@asynccontextmanager
+async def subscription_made_anew(
+    walk: Walk, entry: MockConfigEntry
+) -> AsyncGenerator[None]:
+    """Remove the topics, and make them again with other keys."""
+    for topic in walk.topics:
+        walk.sim.bus.remove_topic(topic)
+    for installation in walk.sim.installations.values():
+        installation.messaging_enabled = False
+    # What chargers publish meanwhile goes nowhere.
+    with patch.object(walk.sim.bus, "publish", lambda topic, body: None):
+        yield
+    for installation in walk.sim.installations.values():
+        installation.messaging_enabled = True
+        installation.bus_key = bytes(
+            walk.rng.randrange(97, 123) for _ in range(32)
+        ).decode()
+        walk.sim.bus.add_topic(
+            installation.topic, installation.topic, installation.bus_key
+        )
+
+
+@asynccontextmanager
+async def stopped(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Stop at any moment, and start again; the network may be gone then."""
+    gone = walk.rng.random() < 0.5
+    if gone:
+        await walk.sim.bus.cut()
+        await walk.sim.rest.cut()
+        await walk.travel(walk.rng.choice((0.0, 5.0)), step=1.0)
+    if entry.state is ConfigEntryState.LOADED:
+        assert await walk.see_through(
+            walk.hass.config_entries.async_unload(entry.entry_id)
+        )
+    if gone and walk.rng.random() < 0.5:
+        await walk.see_through(walk.hass.config_entries.async_setup(entry.entry_id))
+    yield
+    if gone:
+        await walk.sim.rest.restore()
+        await walk.sim.bus.restore()
+    if entry.state is ConfigEntryState.NOT_LOADED:
+        await walk.see_through(walk.hass.config_entries.async_setup(entry.entry_id))
+
+
+@asynccontextmanager
+async def tokens_revoked(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Make every bearer token invalid."""
+    for account in walk.sim.accounts:
+        walk.sim.rest.tokens.revoke(account)
+    walk.sim.bus.drop_connections()
+    yield
+
+
+@asynccontextmanager
+async def clock_jumps(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Set the cloud's clock two minutes ahead of ours."""
+    walk.sim.clock.advance(120.0)
+    yield
+
+
+@asynccontextmanager
+async def shared(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Let another program read the same subscription for a while."""
+    installation = walk.rng.choice(list(walk.sim.installations.values()))
+    details = ConnectionDetails.from_json(walk.sim.connection_details(installation))
+
+    async def read() -> None:
+        try:
+            async with Subscription(details, allow_plain=True) as stream:
+                async for _ in stream:
+                    pass
+        except SubscriptionError:
+            pass
+
+    reading = walk.hass.loop.create_task(read())
+    yield
+    reading.cancel()
+    for _ in range(20):
+        if reading.done():
+            break
+        await walk.travel(0.5, step=0.5)
+
+
+# One name each, with all that the issue of them lists.
+FAULTS: tuple[Fault, ...] = (
+    Fault("network gone", network_gone),
+    Fault("bus gone", bus_gone),
+    Fault("REST gone", rest_gone),
+    Fault("names gone", names_gone, durations=SHORT),
+    Fault("keys rotated", keys_rotated, durations=SHORT),
+    Fault("subscription made anew", subscription_made_anew, bound=after_refusals),
+    Fault("stopped and started", stopped, bound=after_refusals),
+    Fault("tokens revoked", tokens_revoked, durations=SHORT),
+    Fault(
+        "clock of the cloud ahead", clock_jumps, durations=SHORT, bound=after_silence
+    ),
+    bus("reset", lambda walk: walk.sim.bus.drop_connections(), durations=SHORT),
+    bus(
+        "closed",
+        lambda walk: walk.sim.bus.drop_connections(reset=False),
+        durations=SHORT,
+    ),
+    bus(
+        "half open",
+        lambda walk: walk.sim.bus.forget_connections(),
+        bound=lambda _: 400.0,
+    ),
+    bus(
+        "frozen",
+        lambda walk: walk.sim.bus.freeze(),
+        lambda walk: walk.sim.bus.thaw(),
+        bound=lambda _: 400.0,
+    ),
+    bus(
+        "dribbles",
+        lambda walk: (
+            setattr(walk.sim.bus, "dribbles", True),
+            walk.sim.bus.drop_connections(),
+        )[1],
+        lambda walk: setattr(walk.sim.bus, "dribbles", False),
+        durations=SHORT,
+    ),
+    bus("garbage", lambda walk: walk.sim.bus.send_garbage(), durations=SHORT),
+    stall("sasl"),
+    stall("cbs"),
+    stall("attach"),
+    stall("management"),
+    bus(
+        "token refused",
+        lambda walk: (
+            walk.sim.bus.reject_tokens(401),
+            walk.sim.bus.drop_connections(),
+        )[1],
+        lambda walk: walk.sim.bus.reject_tokens(None),
+    ),
+    refusal("com.microsoft:entity-disabled"),
+    refusal("amqp:not-found"),
+    refusal("amqp:unauthorized-access"),
+    refusal("com.microsoft:server-busy"),
+    bus(
+        "token expired",
+        each_topic(
+            lambda walk, topic: walk.sim.bus.detach(topic, "amqp:unauthorized-access")
+        ),
+        durations=SHORT,
+    ),
+    messages("duplicated"),
+    messages("reordered"),
+    messages("late", durations=SHORT, bound=after_silence),
+    messages("lost", bound=after_silence),
+    messages("undelivered", durations=(600.0,)),
+    messages("elsewhere", bound=after_silence),
+    Fault("another program reads along", shared, bound=after_silence),
+    *(
+        rest(f"{status}", API, status, bound=after_refusals)
+        for status in (400, 401, 403, 404)
+    ),
+    *(rest(f"{status}", API, status) for status in (500, 502, 503, 504, 520, 524)),
+    rest("429 storm", API, 429),
+    rest("reset", API, "reset"),
+    rest("silent", API, "hang"),
+    rest("HTML", API, "html"),
+    rest("truncated", API, "truncated"),
+    rest("malformed", API, "malformed"),
+    rest("empty", API, "empty", bound=after_refusals),
+    rest("redirect", API, "redirect"),
+    rest("giant", STATE, "giant", durations=SHORT),
+    rest("drips", API, "drip", durations=SHORT),
+    rest("details 403", DETAILS, 403, bound=after_refusals),
+    rest("details 500", DETAILS, 500),
+    rest("states 404", STATE, 404, bound=after_refusals),
+    rest("lists 500", LISTS, 500),
+    rest("sign-in 503", "^/oauth/token$", 503),
+)

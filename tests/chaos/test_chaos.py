@@ -1,0 +1,56 @@
+"""Faults at random: after each of them, everything is as the cloud says.
+
+A failure names its seed; `scripts/chaos SEED` walks that way again.
+"""
+
+import asyncio
+from collections.abc import Callable
+import logging
+import os
+from pathlib import Path
+
+from freezegun.api import TickingDateTimeFactory
+from homeassistant.core import HomeAssistant
+import pytest
+
+from .walk import Report, run
+
+# So many walks share a Home Assistant.
+SHARE = 10
+
+
+def chosen_seeds() -> range:
+    """Return the seeds to walk: 200 of them, or those that scripts/chaos asks for."""
+    first, _, last = os.environ.get("CHAOS_SEEDS", "0..199").partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+@pytest.fixture
+def set_url(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what leads the integration to a cloud."""
+    return lambda url: monkeypatch.setenv("ZAPTEC_API_URL", url)
+
+
+@pytest.mark.parametrize("first", chosen_seeds()[::SHARE])
+async def test_walk(
+    hass: HomeAssistant,
+    clocks: TickingDateTimeFactory,
+    socket_enabled: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    set_url: Callable[[str], None],
+    first: int,
+) -> None:
+    """All is right after every fault, in time, and nothing is left behind."""
+    # Both would take most of the time.
+    asyncio.get_running_loop().set_debug(False)
+    caplog.set_level(logging.WARNING, "azure")
+    servicebus = "custom_components.zaptec.api.servicebus"
+    monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 30.0)
+    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", 20.0)
+    report = Report()
+    seeds = chosen_seeds()
+    for seed in range(first, min(first + SHARE, seeds.stop)):
+        await run(hass, clocks, seed, set_url, report)
+    if path := os.environ.get("CHAOS_REPORT"):
+        report.save(Path(path, f"{first}.json"))

@@ -1,0 +1,381 @@
+"""A walk: one Home Assistant, one simulated cloud, and faults drawn by a seed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+import json
+import logging
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+from unittest.mock import patch
+
+from freezegun.api import TickingDateTimeFactory
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er, restore_state
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.clock import Clock
+from simulator.scenario import Scenario
+from simulator.simulator import Simulator
+from tests.conftest import add_entry
+
+from .faults import FAULTS, Fault
+from .oracle import Oracle
+
+# Turns of the loop without anything to do, after which nothing is under way.
+CALM_TURNS = 6
+
+# Seconds of a step: while nobody waits for anything, while a link is being opened,
+# and while a recovery is measured.
+LONG_STEP = 180.0
+OPENING_STEP = 0.5
+RECOVERY_STEP = 1.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of walks."""
+
+    walks: int = 0
+    simulated_seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """By fault: the slowest recovery (simulated seconds), and the seed."""
+
+    def recovered(self, fault: str, seconds: float, seed: int) -> None:
+        """Note a recovery."""
+        self.faults[fault] += 1
+        if seconds >= self.slowest.get(fault, (-1.0, 0))[0]:
+            self.slowest[fault] = (seconds, seed)
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> Self:
+        """Add up what was saved."""
+        total = cls()
+        for path in paths:
+            part = json.loads(path.read_text(encoding="utf-8"))
+            total.walks += part["walks"]
+            total.simulated_seconds += part["simulated_seconds"]
+            total.faults.update(part["faults"])
+            for name, (seconds, seed) in part["slowest"].items():
+                if seconds >= total.slowest.get(name, (-1.0, 0))[0]:
+                    total.slowest[name] = (seconds, seed)
+        return total
+
+    def lines(self) -> list[str]:
+        """Return a table."""
+        return [
+            (
+                f"{self.walks} walks, {self.simulated_seconds / 86400:.0f} simulated days,"
+                f" {self.faults.total()} faults"
+            ),
+            *(
+                f"{name:36} {self.faults[name]:5}, slowest {seconds:5.0f} s (seed {seed})"
+                for name, (seconds, seed) in sorted(self.slowest.items())
+            ),
+        ]
+
+
+class LogLines(logging.Handler):
+    """Counts what an owner reads, and keeps what he should never read."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        super().__init__(logging.INFO)
+        self.lines = 0
+        self.bad: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        text = record.getMessage()
+        ours = record.name.startswith("custom_components.zaptec")
+        if ours:
+            self.lines += 1
+        # The coordinator's own line of a discovery that failed, once an outage.
+        expected = text.startswith(("Error fetching zaptec", "Error requesting zaptec"))
+        if record.levelno >= logging.ERROR and not expected:
+            self.bad.append(f"{record.name}: {text}")
+
+
+class Walk:
+    """The world of one seed."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        sim: Simulator,
+        frozen: TickingDateTimeFactory,
+        rng: Random,
+    ) -> None:
+        """Initialize the walk."""
+        self.hass = hass
+        self.sim = sim
+        self.rng = rng
+        self.passed = 0.0
+        self._frozen = frozen
+
+    @property
+    def chargers(self) -> list[Charger]:
+        """Return the chargers."""
+        return list(self.sim.chargers.values())
+
+    @property
+    def topics(self) -> list[str]:
+        """Return the topics of all installations."""
+        return [item.topic for item in self.sim.installations.values()]
+
+    @property
+    def _opens(self) -> bool:
+        """Return whether a link is being opened."""
+        return self.sim.bus.connections > self.sim.bus.all_consumers
+
+    async def see_through[ResultT](
+        self, action: Coroutine[Any, Any, ResultT], step: float = 0.25
+    ) -> ResultT:
+        """Let time pass until something is done, for at most two minutes."""
+        task = self.hass.loop.create_task(action)
+        end = self.passed + 120.0
+        while not task.done():
+            assert self.passed < end, f"{action.__qualname__} hangs"
+            await self.travel(step, step=step)
+            # What runs in a thread knows of no time machine.
+            await asyncio.sleep(0.001)
+        return task.result()
+
+    async def travel(self, seconds: float, step: float = LONG_STEP) -> None:
+        """Let time pass."""
+        while seconds > 1e-6:
+            stride = min(OPENING_STEP if self._opens else step, seconds)
+            seconds -= stride
+            self.passed += stride
+            self._frozen.tick(stride)
+            self.sim.clock.advance(stride)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way."""
+        loop = asyncio.get_running_loop()
+        calm = 0
+        while calm < CALM_TURNS:
+            await asyncio.sleep(0)
+            calm = 0 if loop._ready else calm + 1  # type: ignore[attr-defined]
+
+    async def live(self, faulty: bool) -> None:
+        """Let a car come or go, a button be pressed, or time pass."""
+        charger = self.rng.choice(self.chargers)
+        match self.rng.randrange(6):
+            case 0 | 1 if charger.car is None:
+                charger.plug_in(
+                    Car(
+                        capacity_kwh=self.rng.uniform(1, 40),
+                        phases=self.rng.choice((1, 3)),
+                        wants=self.rng.random() < 0.9,
+                    )
+                )
+            case 0 | 1:
+                charger.unplug()
+            case 2:
+                await self._press(
+                    charger,
+                    "number",
+                    "charger_max_current",
+                    "set_value",
+                    {"value": self.rng.choice((6, 10, 16, 32))},
+                )
+            case 3:
+                await self._press(
+                    charger,
+                    "switch",
+                    "charger_operation_mode",
+                    self.rng.choice(("turn_on", "turn_off")),
+                    {},
+                )
+            case 4 if not faulty:
+                charger.set_offline()
+                await self.travel(self.rng.choice((5.0, 300.0)))
+                charger.set_online()
+
+    async def _press(
+        self,
+        charger: Charger,
+        platform: str,
+        key: str,
+        action: str,
+        fields: dict[str, Any],
+    ) -> None:
+        """Use a control; in a fault it may fail, but only with words."""
+        entity_id = entity_id_of(self.hass, platform, f"{charger.id}_{key}")
+        # A rejection has its own words also when nothing is wrong.
+        with suppress(HomeAssistantError):
+            await self.see_through(
+                self.hass.services.async_call(
+                    platform,
+                    action,
+                    {ATTR_ENTITY_ID: entity_id, **fields},
+                    blocking=True,
+                ),
+                step=1.0,
+            )
+
+
+def entity_id_of(hass: HomeAssistant, platform: str, unique_id: str) -> str:
+    """Return the id of an entity of ours."""
+    entity_id = er.async_get(hass).async_get_entity_id(platform, "zaptec", unique_id)
+    assert entity_id
+    return entity_id
+
+
+def sockets() -> int:
+    """Return how many sockets this process has open."""
+    count = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            count += str(link.readlink()).startswith("socket:")
+    return count
+
+
+@asynccontextmanager
+async def _world(
+    hass: HomeAssistant,
+    frozen: TickingDateTimeFactory,
+    rng: Random,
+    set_url: Callable[[str], None],
+) -> AsyncGenerator[tuple[Walk, MockConfigEntry, Oracle]]:
+    """Provide a cloud and an entry that is live, and see that nothing is left of them."""
+    # What an earlier walk has left to be restored is another charger's.
+    restore_state.async_get(hass).last_states.clear()
+    before = asyncio.all_tasks()
+    sockets_before = sockets()
+    scenario = Scenario.of(rng.choice((1, 1, 2, 3)))
+    async with Simulator(scenario, clock=Clock(datetime.now(UTC), speed=0)) as sim:
+        set_url(sim.api_url)
+        walk = Walk(hass, sim, frozen, rng)
+        entry = add_entry(hass, sim)
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        await recover(walk, entry, 120.0)
+        oracle = Oracle(hass, sim, entry.entry_id)
+        yield walk, entry, oracle
+        await walk.see_through(hass.config_entries.async_remove(entry.entry_id))
+        await walk.travel(60.0, step=5.0)
+        assert sim.bus.connections == 0, "A link is left"
+        assert sim.rest.forbidden == []
+    # The session's connections are Home Assistant's own, and idle ones time out.
+    await walk_until(walk, lambda: not asyncio.all_tasks() - before)
+    left = [task.get_name() for task in asyncio.all_tasks() - before]
+    assert not left, f"Tasks are left: {left}"
+    assert sockets() <= sockets_before + 2, "Sockets are left"
+
+
+async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
+    """Let a little time pass until a condition holds, or not."""
+    for _ in range(50):
+        if condition():
+            return
+        walk._frozen.tick(1.0)
+        await walk.settle()
+
+
+async def recover(
+    walk: Walk,
+    entry: MockConfigEntry,
+    bound: float,
+    oracle: Oracle | None = None,
+) -> float:
+    """Let time pass until all is right, and return the seconds it took."""
+
+    def is_right() -> bool:
+        coordinator = entry.runtime_data
+        return all(
+            link.status == "connected" for link in coordinator.links.values()
+        ) and all(map(coordinator.is_fresh, coordinator.data.chargers))
+
+    start = walk.passed
+    while True:
+        wrong = ["Not everything is live"]
+        if entry.state is ConfigEntryState.LOADED and is_right():
+            wrong = oracle.differences() if oracle else []
+        if not wrong:
+            return walk.passed - start
+        elapsed = walk.passed - start
+        assert elapsed < bound, f"Not right after {elapsed:.0f} s: {wrong}"
+        await walk.travel(RECOVERY_STEP if elapsed < 60 else 5.0, step=RECOVERY_STEP)
+
+
+async def run(
+    hass: HomeAssistant,
+    frozen: TickingDateTimeFactory,
+    seed: int,
+    set_url: Callable[[str], None],
+    report: Report,
+) -> None:
+    """Walk, and see that all is right after every fault."""
+    # Each walk begins at midnight, so that its seed alone tells what happens.
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    frozen.tick((midnight + timedelta(days=1) - datetime.now(UTC)).total_seconds())
+    rng = Random(seed)
+    log = LogLines()
+    logging.getLogger().addHandler(log)
+    trail: list[str] = []
+    try:
+        with patch("custom_components.zaptec.push.random", rng):
+            async with _world(hass, frozen, rng, set_url) as (walk, entry, oracle):
+                for _ in range(rng.randint(2, 4)):
+                    for _ in range(rng.randint(0, 4)):
+                        await walk.live(faulty=False)
+                        await walk.travel(rng.choice((10.0, 600.0, 7200.0)))
+                    fault = rng.choice(FAULTS)
+                    trail.append(fault.name)
+                    await _endure(walk, entry, oracle, fault, log, report, seed)
+                assert walk.sim.rest.peak_per_second <= 10
+                report.simulated_seconds += walk.passed
+        assert not log.bad, log.bad[:3]
+        report.walks += 1
+    except BaseException as err:
+        err.add_note(f"Chaos seed {seed}: {' -> '.join(trail)}")
+        raise
+    finally:
+        logging.getLogger().removeHandler(log)
+
+
+async def _endure(
+    walk: Walk,
+    entry: MockConfigEntry,
+    oracle: Oracle,
+    fault: Fault,
+    log: LogLines,
+    report: Report,
+    seed: int,
+) -> None:
+    """Go through one fault."""
+    log.lines = 0
+    duration = walk.rng.choice(fault.durations)
+    start = walk.passed
+    async with fault.during(walk, entry):
+        for _ in range(walk.rng.randint(0, 3)):
+            if entry.state is ConfigEntryState.LOADED:
+                await walk.live(faulty=True)
+            await walk.travel(duration / 4)
+        await walk.travel(max(0.0, duration - (walk.passed - start)), step=60.0)
+    await walk.settle()
+    outage = walk.passed - start
+    # What the chargers themselves have yet to say is not part of the recovery.
+    taken = await recover(walk, entry, fault.bound(outage), oracle)
+    report.recovered(fault.name, taken, seed)
+    lines = log.lines
+    assert lines <= fault.log_lines * (1 + len(walk.topics)), (
+        f"{lines} lines in the log"
+    )
