@@ -64,8 +64,12 @@ if TYPE_CHECKING:
 UNKNOWN_CHARGER_COOLDOWN = 60
 UNKNOWN_CHARGERS_MAX = 100
 
-# After a failed discovery the next one is not an hour away.
-DISCOVERY_RETRY = 300.0
+# A pause grows with the outage: by a fifth of it, so that all is back within a fifth
+# of the time it was away, and a long outage costs few requests.
+PAUSE_SHARE = 0.2
+
+# After a failed discovery the next one is not an hour away (seconds).
+DISCOVERY_RETRY_MAX = 300.0
 
 # How often a charger is read while its installation's push is down (seconds).
 POLL_CHARGING = 60.0
@@ -250,6 +254,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._unknown_chargers: set[str] = set()
         # When a device was first missing, by id (monotonic seconds).
         self._missed: dict[str, float] = {}
+        # Since when the lists could not be read (monotonic seconds).
+        self._undiscovered_since: float | None = None
         self._told_of_claims = False
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
         # What writes of ours are to be confirmed by, and when that was told last.
@@ -271,13 +277,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         except ZaptecError as err:
             retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
             if self.states:
-                retry_after = max(retry_after or 0.0, DISCOVERY_RETRY)
+                retry_after = max(retry_after or 0.0, self._discovery_retry())
             raise UpdateFailed(
                 translation_domain=DOMAIN,
                 translation_key="update_failed",
                 translation_placeholders={"error": str(err)},
                 retry_after=retry_after,
             ) from err
+        self._undiscovered_since = None
         self.visible = Account(
             {
                 installation.id: self._newest(installation, asked_at)
@@ -291,6 +298,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             *(self.visible.chargers.keys() - chosen.chargers.keys()),
         }
         return self._keep_missed(self._without_claimed(chosen))
+
+    def _discovery_retry(self) -> float:
+        """Return the seconds until a failed discovery is tried again."""
+        now = monotonic()
+        if self._undiscovered_since is None:
+            self._undiscovered_since = now
+        outage = now - self._undiscovered_since
+        return min(max(outage * PAUSE_SHARE, READ_RETRY), DISCOVERY_RETRY_MAX)
 
     def _newest(self, listed: Installation, asked_at: float) -> Installation:
         """Return an installation as listed, unless it was changed about then.

@@ -21,12 +21,10 @@ from .api import (
     ZaptecRejectedError,
 )
 from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
-from .coordinator import Link, ZaptecCoordinator, refusal_pause
+from .coordinator import PAUSE_SHARE, Link, ZaptecCoordinator, refusal_pause
 from .watch import CHECK_INTERVAL
 
-# A pause grows with the outage: by a fifth of it, so that a link is back
-# within a fifth of the time it was away, and a long outage costs few requests.
-PAUSE_SHARE = 0.2
+# How long the pause before another attempt is at least and at most (seconds).
 PAUSE_MIN = 1.0
 PAUSE_MAX = 300.0
 

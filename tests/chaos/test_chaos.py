@@ -13,7 +13,8 @@ from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
-from .walk import Report, run
+from .report import Report
+from .walk import LONG_STEP, run
 
 # So many walks share a Home Assistant.
 SHARE = 10
@@ -47,7 +48,8 @@ async def test_walk(
     caplog.set_level(logging.WARNING, "azure")
     servicebus = "custom_components.zaptec.api.servicebus"
     monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 30.0)
-    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", 20.0)
+    # The longest step must not look like an answer that does not come.
+    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", LONG_STEP + 10.0)
     report = Report()
     seeds = chosen_seeds()
     for seed in range(first, min(first + SHARE, seeds.stop)):

@@ -10,6 +10,7 @@ first fault, and its silence is probed.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 import json
 import logging
@@ -17,7 +18,7 @@ import platform
 import re
 import ssl
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, override
 
 from azure.servicebus import ServiceBusReceiveMode, TransportType
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
@@ -91,12 +92,40 @@ _FAULT_TEXTS: dict[SubscriptionFault, str] = {
 }
 
 
+# Whether what runs is a subscription of ours.
+_IS_OURS: ContextVar[bool] = ContextVar("zaptec_subscription", default=False)
+
+
+class _LibraryLog(logging.Filter):
+    """Keeps the library's words on a link of ours for those who debug it.
+
+    It tells of each broken link as of an error of its own, with a traceback. What
+    there is to tell of it we tell, once.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line of the library's is to be logged."""
+        if _IS_OURS.get() and record.levelno > logging.DEBUG:
+            record.levelno = logging.DEBUG
+            record.levelname = logging.getLevelName(logging.DEBUG)
+            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        return True
+
+
+_LIBRARY_LOG = _LibraryLog()
+
+
 def prepare() -> None:
     """Do what would block the event loop later; to be run in an executor.
 
     The library asks for the platform, which starts a process the first time.
     """
     platform.platform()
+    # Filters do not reach what is below a logger, so each gets it.
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("azure.servicebus"):
+            logging.getLogger(name).addFilter(_LIBRARY_LOG)
 
 
 class Subscription:
@@ -159,6 +188,7 @@ class Subscription:
 
         """
         options = self._options()
+        _IS_OURS.set(True)
         socket: Any = None
         try:
             async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
