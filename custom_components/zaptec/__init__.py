@@ -15,6 +15,7 @@ from .coordinator import (
     async_create_client,
     async_offer_devices,
 )
+from .issues import Issues, async_delete_issues
 from .push import Push
 from .services import async_setup_services
 from .takeover import (
@@ -62,6 +63,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
         hass, coordinator.reader.run(), name=f"{DOMAIN} state reader"
     )
     Push(hass, coordinator, get_default_context()).start()
+    Issues(hass, coordinator).start()
 
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
@@ -76,6 +78,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     """Leave nothing of an account behind."""
     async_offer_devices(hass, entry)
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
+    async_delete_issues(hass, entry)
     await wish_store(hass, entry).async_remove()
 
 
