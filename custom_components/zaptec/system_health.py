@@ -33,10 +33,9 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
     messages = [link.last_message for link in links if link.last_message]
     return {
         "version": str((await async_get_integration(hass, DOMAIN)).version),
-        # Any answer of the host counts. Its root is no endpoint of the API, so it
-        # costs none of an account's requests.
+        # The one documented endpoint that takes no account, nor any of its budget.
         "can_reach_server": system_health.async_check_can_reach_url(
-            hass, os.environ.get("ZAPTEC_API_URL", DEFAULT_URL)
+            hass, f"{_base_url()}/api/constants"
         ),
         "accounts": len(entries),
         "installations": sum(len(item.data.installation_ids) for item in coordinators),
@@ -47,3 +46,8 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
             item.client.statistics.requests_last_hour().total() for item in coordinators
         ),
     }
+
+
+def _base_url() -> str:
+    """Return where the cloud is, as the accounts have it."""
+    return os.environ.get("ZAPTEC_API_URL", DEFAULT_URL).rstrip("/")
