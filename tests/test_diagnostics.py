@@ -120,7 +120,7 @@ async def test_never_set_up(
 
 @pytest.mark.parametrize("fault", [500, 401, "html", "malformed"])
 async def test_cloud_is_down(
-    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry, fault: int | str
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry, fault: Any
 ) -> None:
     """A setup that is being retried has diagnostics, and asks nothing more."""
     sim.rest.fail("/api/(installation|chargers)$", fault=fault)
