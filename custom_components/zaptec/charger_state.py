@@ -1,5 +1,6 @@
 """What a charger has told: the newest observation of each StateId."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 import math
 from time import monotonic
@@ -43,6 +44,11 @@ class ChargerState:
         if observation := self._observations.get(state_id):
             return observation.timestamp
         return None
+
+    def observations(self) -> Iterator[tuple[Observation, Value | None, float]]:
+        """Yield each newest observation, its value, and when it came (monotonic)."""
+        for state_id, observation in sorted(self._observations.items()):
+            yield observation, self._values.get(state_id), self._received[state_id]
 
     def received_since(self, state_id: StateId, moment: float) -> bool:
         """Return whether an observation arrived after a monotonic moment."""

@@ -509,6 +509,24 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ):
                 registry.async_remove_device(device.id)
 
+    @property
+    def missed_ids(self) -> set[str]:
+        """Return the ids of the devices that the lists do not show any more."""
+        return set(self._missed)
+
+    @property
+    def unknown_chargers(self) -> int:
+        """Return how many chargers told something that no list shows."""
+        return len(self._unknown_chargers)
+
+    def awaited(self, charger_id: str) -> set[StateId]:
+        """Return what writes to a charger are still to be confirmed by."""
+        return {
+            state_id
+            for awaited_id, state_id in self._awaited
+            if awaited_id == charger_id
+        }
+
     def link(self, charger: Charger) -> Link:
         """Return how the state of this charger reaches us."""
         return self.links.get(charger.installation_id or "") or Link(

@@ -63,6 +63,15 @@ class StateReader:
         """Return whether this charger was ever read."""
         return charger_id in self._last_read
 
+    def last_read(self, charger_id: str) -> float | None:
+        """Return when a charger was last read (monotonic seconds)."""
+        return self._last_read.get(charger_id)
+
+    def due(self, charger_id: str) -> float | None:
+        """Return when a charger is to be read next (monotonic seconds)."""
+        reading = self._readings.get(charger_id)
+        return reading.due if reading else None
+
     def read(self, charger_id: str, *, first: bool = False) -> None:
         """Read a charger as soon as the cloud has something newer to say.
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from itertools import count
 import json
 import random
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -197,12 +198,98 @@ def limiter_for(
 
 
 @dataclass(slots=True)
+class Waits:
+    """How long requests waited for their turn (seconds)."""
+
+    count: int = 0
+    total: float = 0.0
+    longest: float = 0.0
+
+    def add(self, count: int, total: float, longest: float) -> None:
+        """Add other waits to these."""
+        self.count += count
+        self.total += total
+        self.longest = max(self.longest, longest)
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What was requested within a minute."""
+
+    requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    waits: dict[Priority, Waits] = field(default_factory=dict)
+    retries: int = 0
+
+
+@dataclass(slots=True)
 class Statistics:
-    """What was requested, for diagnostics."""
+    """What was requested, for diagnostics; never with an id, only with templates.
+
+    The last hour is kept by the minute, so that it takes little memory however
+    many requests there are.
+    """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     """By method, endpoint, and status; 0 where there was no answer."""
+    retries: int = 0
+    """How often a request was sent again after a fault."""
     last_error: str | None = None
+    last_error_at: datetime | None = None
+    _minutes: dict[int, _Minute] = field(default_factory=dict)
+
+    def count(self, method: str, endpoint: str, status: int) -> None:
+        """Count a request; the status is 0 where there was no answer."""
+        self.requests[method, endpoint, status] += 1
+        self._minute().requests[method, endpoint, status] += 1
+
+    def count_retry(self) -> None:
+        """Count that a request is sent again."""
+        self.retries += 1
+        self._minute().retries += 1
+
+    def count_wait(self, priority: Priority, seconds: float) -> None:
+        """Count the wait of a request for its turn."""
+        self._minute().waits.setdefault(priority, Waits()).add(1, seconds, seconds)
+
+    def failed(self, error: str) -> None:
+        """Keep the last error, in words fit for a log."""
+        self.last_error = error
+        self.last_error_at = datetime.now(UTC)
+
+    def requests_last_hour(self) -> Counter[tuple[str, str, int]]:
+        """Return the requests of the last hour, as `requests`."""
+        requests: Counter[tuple[str, str, int]] = Counter()
+        for minute in self._last_hour():
+            requests.update(minute.requests)
+        return requests
+
+    def retries_last_hour(self) -> int:
+        """Return how often a request was sent again in the last hour."""
+        return sum(minute.retries for minute in self._last_hour())
+
+    def waits_last_hour(self) -> dict[Priority, Waits]:
+        """Return the waits of the last hour, those that took no time too."""
+        waits: dict[Priority, Waits] = {}
+        for minute in self._last_hour():
+            for priority, item in minute.waits.items():
+                waits.setdefault(priority, Waits()).add(
+                    item.count, item.total, item.longest
+                )
+        return waits
+
+    def _minute(self) -> _Minute:
+        """Return the present minute, and drop those that are over an hour old."""
+        now = int(monotonic() // 60)
+        if now not in self._minutes:
+            for minute in [key for key in self._minutes if key <= now - 60]:
+                del self._minutes[minute]
+            self._minutes[now] = _Minute()
+        return self._minutes[now]
+
+    def _last_hour(self) -> list[_Minute]:
+        """Return the minutes of the last hour in which anything happened."""
+        now = int(monotonic() // 60)
+        return [item for key, item in self._minutes.items() if key > now - 60]
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +446,9 @@ class Door:
         headers = self._headers
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
+        asked_at = monotonic()
         async with self._limiter.turn(priority):
+            self.statistics.count_wait(priority, monotonic() - asked_at)
             return await self._send(
                 method,
                 endpoint,
@@ -411,9 +500,9 @@ class Door:
             fault = "too large"
             raise
         finally:
-            self.statistics.requests[method, endpoint, status] += 1
+            self.statistics.count(method, endpoint, status)
             if fault:
-                self.statistics.last_error = f"{method} {endpoint}: {fault}"
+                self.statistics.failed(f"{method} {endpoint}: {fault}")
 
 
 class Transport:
@@ -513,6 +602,7 @@ class Transport:
                 elif loop.time() + delay >= deadline:
                     raise
             await asyncio.sleep(delay)
+            self.statistics.count_retry()
         raise AssertionError  # pragma: no cover
 
     async def _attempt(

@@ -1,0 +1,312 @@
+"""Diagnostics: what it takes to find a fault from afar, and nothing private.
+
+Nothing in here asks the cloud. What is shown is shown because it is known to be
+harmless; devices have stable pseudonyms within one download.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+import platform
+import re
+from time import monotonic
+from typing import Any
+
+from homeassistant.components.diagnostics import REDACTED
+from homeassistant.const import __version__
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.device_registry import DeviceEntry
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.loader import async_get_integration
+from homeassistant.util import dt as dt_util
+
+from .api import (
+    Charger,
+    Installation,
+    Kind,
+    Statistics,
+    observation_type,
+    warning_names,
+)
+from .api.observations import StateId
+from .const import CONF_CHARGERS, DOMAIN
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+
+# Values of these kinds are numbers or words of a fixed list.
+_HARMLESS_KINDS = {
+    Kind.BOOLEAN,
+    Kind.INTEGER,
+    Kind.NUMBER,
+    Kind.TIMESTAMP,
+    Kind.COMMUNICATION_MODE,
+    Kind.NETWORK_TYPE,
+    Kind.OPERATION_MODE,
+    Kind.PHASE_ID,
+}
+
+# The texts that tell of software alone, if they look like a version.
+_VERSIONS = {
+    StateId.SMART_MAINBOARD_SOFTWARE_APPLICATION_VERSION,
+    StateId.SMART_MAINBOARD_SOFTWARE_BOOTLOADER_VERSION,
+    StateId.SMART_COMPUTER_SOFTWARE_APPLICATION_VERSION,
+    StateId.SMART_COMPUTER_SOFTWARE_BOOTLOADER_VERSION,
+}
+_VERSION = re.compile(r"\d{1,5}(\.\d{1,5}){1,4}")
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: ZaptecConfigEntry
+) -> dict[str, Any]:
+    """Return the diagnostics of an account, whatever its state."""
+    return await _async_diagnostics(hass, entry)
+
+
+async def async_get_device_diagnostics(
+    hass: HomeAssistant, entry: ZaptecConfigEntry, device: DeviceEntry
+) -> dict[str, Any]:
+    """Return the diagnostics of an account, with one device alone."""
+    return await _async_diagnostics(
+        hass, entry, {key for domain, key in device.identifiers if domain == DOMAIN}
+    )
+
+
+async def _async_diagnostics(
+    hass: HomeAssistant, entry: ZaptecConfigEntry, only: set[str] | None = None
+) -> dict[str, Any]:
+    """Return what is known of an account, and of all or some of its devices."""
+    integration = await async_get_integration(hass, DOMAIN)
+    result: dict[str, Any] = {
+        "versions": {
+            "integration": str(integration.version),
+            "home_assistant": __version__,
+            "python": platform.python_version(),
+            "azure_servicebus": await hass.async_add_executor_job(_bus_version),
+        },
+        "entry": {
+            "state": entry.state.value,
+            "version": f"{entry.version}.{entry.minor_version}",
+            "title": REDACTED,
+            "data": dict.fromkeys(sorted(entry.data), REDACTED),
+        },
+    }
+    # An entry that was never set up has none.
+    coordinator = getattr(entry, "runtime_data", None)
+    if not isinstance(coordinator, ZaptecCoordinator):
+        return result
+    names = _pseudonyms(coordinator)
+    chosen = entry.options.get(CONF_CHARGERS)
+    result["entry"]["chosen_chargers"] = (
+        None if chosen is None else [names.get(key, "unseen") for key in chosen]
+    )
+    result["discovery"] = _coordinator(coordinator) | {
+        "missed": sorted(names.get(key, "unseen") for key in coordinator.missed_ids),
+        "unknown_chargers": coordinator.unknown_chargers,
+    }
+    result["firmware"] = _coordinator(coordinator.firmware)
+    result["requests"] = _requests(coordinator.client.statistics)
+    account = coordinator.data
+    result["installations"] = {
+        names[key]: _installation(coordinator, key, account.installations.get(key))
+        for key in sorted(account.installation_ids)
+        if only is None or key in only
+    }
+    result["chargers"] = {
+        names[charger.id]: _charger(coordinator, charger, names)
+        for charger in account.chargers.values()
+        if only is None or charger.id in only
+    }
+    return result
+
+
+def _bus_version() -> str | None:
+    """Return the version of the bus library; reads the disk."""
+    try:
+        return version("azure-servicebus")
+    except PackageNotFoundError:
+        return None
+
+
+def _pseudonyms(coordinator: ZaptecCoordinator) -> dict[str, str]:
+    """Return what the devices are called in a download, by id."""
+    visible = coordinator.visible
+    installations = coordinator.data.installation_ids | visible.installation_ids
+    chargers = coordinator.data.chargers.keys() | visible.chargers.keys()
+    return {
+        key: f"{kind} {number}"
+        for kind, ids in (("installation", installations), ("charger", chargers))
+        for number, key in enumerate(sorted(ids), start=1)
+    }
+
+
+def _coordinator(coordinator: DataUpdateCoordinator[Any]) -> dict[str, Any]:
+    """Return how the last update of a coordinator went.
+
+    The text of an error may repeat the cloud's words, its type does not.
+    """
+    error = coordinator.last_exception
+    cause = error.__cause__ if error else None
+    return {
+        "last_update_success": coordinator.last_update_success,
+        "last_exception": type(error).__name__ if error else None,
+        "last_exception_cause": type(cause).__name__ if cause else None,
+    }
+
+
+def _counts(requests: Counter[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
+    """Return numbers of requests by endpoint and status."""
+    counts: dict[str, dict[str, int]] = {}
+    for (method, endpoint, status), number in sorted(requests.items()):
+        by_status = counts.setdefault(f"{method} {endpoint}", {})
+        by_status[str(status) if status else "no answer"] = number
+    return counts
+
+
+def _requests(statistics: Statistics) -> dict[str, Any]:
+    """Return what was requested; waits are in seconds."""
+    return {
+        "total": _counts(statistics.requests),
+        "last_hour": _counts(statistics.requests_last_hour()),
+        "retries": statistics.retries,
+        "retries_last_hour": statistics.retries_last_hour(),
+        "last_error": statistics.last_error,
+        "last_error_at": _moment(statistics.last_error_at),
+        "waits_last_hour": {
+            priority.name.lower(): {
+                "count": waits.count,
+                "total": round(waits.total, 3),
+                "longest": round(waits.longest, 3),
+            }
+            for priority, waits in sorted(statistics.waits_last_hour().items())
+        },
+    }
+
+
+def _installation(
+    coordinator: ZaptecCoordinator, key: str, item: Installation | None
+) -> dict[str, Any]:
+    """Return what is known of an installation; None is one seen by its id only."""
+    shown: dict[str, Any] = {"visible": item is not None}
+    if item:
+        shown |= {
+            "active": item.active,
+            "roles": _word(item.current_user_roles),
+            "messaging_enabled": item.messaging_enabled,
+            "authentication_type": _word(item.authentication_type),
+            "authentication_required": item.is_required_authentication,
+            "installation_type": _word(item.installation_type),
+            "network_type": _word(item.network_type),
+            "available_current_mode": _word(item.available_current_mode),
+            "available_current": item.available_current,
+            "max_current": item.max_current,
+        }
+    # Not there before the first discovery has succeeded.
+    currents = getattr(coordinator, "available_currents", None)
+    if currents and item:
+        wish = currents.of(key)
+        shown["pending_wish"] = wish.waiting
+        shown["pending_wish_due"] = _moment(wish.due)
+    if link := coordinator.links.get(key):
+        shown["link"] = {
+            "status": link.status.value,
+            "since": _moment(link.since),
+            "refusal": link.refusal.value if link.refusal else None,
+            # It may repeat the cloud's words; the log has them.
+            "fault": REDACTED if link.fault else None,
+            "shared_since": _moment(link.shared_since),
+            "connects": link.connects,
+            "messages": link.messages,
+            "bad_messages": link.bad_messages,
+            "losses": link.losses,
+            "last_message": _moment(link.last_message),
+            "last_message_age": _age(link.last_message),
+        }
+    return shown
+
+
+def _charger(
+    coordinator: ZaptecCoordinator, charger: Charger, names: dict[str, str]
+) -> dict[str, Any]:
+    """Return what is known of a charger; ages are in seconds."""
+    firmware = coordinator.firmware.data.get(charger.id)
+    reader = coordinator.reader
+    last_read = reader.last_read(charger.id)
+    due = reader.due(charger.id)
+    shown: dict[str, Any] = {
+        "installation": names.get(charger.installation_id or ""),
+        "model": charger.model,
+        "family": charger.family.name.lower(),
+        "device_type": charger.device_type,
+        "roles": _word(charger.current_user_roles),
+        "active": charger.active,
+        "online": charger.is_online,
+        "firmware": {
+            "current": _version(firmware.current_version),
+            "available": _version(firmware.available_version),
+        }
+        if firmware
+        else None,
+        "last_read_age": None if last_read is None else round(monotonic() - last_read),
+        "next_read_in": None if due is None else round(due - monotonic()),
+        "awaited": sorted(
+            state_id.name.lower() for state_id in coordinator.awaited(charger.id)
+        ),
+    }
+    if (state := coordinator.states.get(charger.id)) is None:
+        return shown
+    observations: dict[str, Any] = {}
+    for observation, parsed, received in state.observations():
+        state_id = observation.state_id
+        kind = observation_type(state_id, charger.family)
+        value: Any = None
+        if observation.value:
+            value = REDACTED
+            if kind and kind.kind in _HARMLESS_KINDS:
+                value = _word(parsed)
+            elif state_id in _VERSIONS:
+                value = _version(observation.value)
+            if state_id == StateId.WARNINGS and isinstance(parsed, int):
+                value = list(warning_names(parsed, charger.family))
+        # What the hourly list told first has no time of its own.
+        told = observation.timestamp
+        moment = None if told == datetime.min.replace(tzinfo=UTC) else told
+        observations[str(state_id)] = {
+            "name": kind.name if kind else None,
+            "value": value,
+            "unit": kind.unit if kind else None,
+            "timestamp": _moment(moment),
+            "age": _age(moment),
+            "received_age": round(monotonic() - received),
+        }
+    shown |= {
+        "readable": state.readable,
+        "complete": state.complete,
+        "observations": observations,
+    }
+    return shown
+
+
+def _version(text: str | None) -> str | None:
+    """Return a version, if it looks like one."""
+    if text is None or _VERSION.fullmatch(text):
+        return text
+    return REDACTED
+
+
+def _word(value: object) -> Any:
+    """Return a harmless value as JSON has it."""
+    if isinstance(value, Enum):
+        return value.name.lower() if value.name else str(int(value.value))
+    if isinstance(value, datetime):
+        return _moment(value)
+    return value
+
+
+def _moment(moment: datetime | None) -> str | None:
+    """Return a time as text."""
+    return moment.isoformat() if moment else None
+
+
+def _age(moment: datetime | None) -> int | None:
+    """Return the seconds since a time."""
+    return round((dt_util.utcnow() - moment).total_seconds()) if moment else None
