@@ -54,7 +54,6 @@ async def test_download(
             state.apply(
                 Observation(charger.id, state_id, datetime.now(UTC), f"{SECRET} 1.2")
             )
-    next(iter(coordinator.links.values())).fault = SECRET
     before = len(sim.rest.requests)
     document = await _download(hass, live_entry)
     assert len(sim.rest.requests) == before

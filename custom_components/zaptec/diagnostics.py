@@ -211,13 +211,14 @@ def _installation(
             "status": link.status.value,
             "since": _moment(link.since),
             "refusal": link.refusal.value if link.refusal else None,
-            # It may repeat the cloud's words; the log has them.
-            "fault": REDACTED if link.fault else None,
+            "fault": link.fault,
             "shared_since": _moment(link.shared_since),
             "connects": link.connects,
             "messages": link.messages,
             "bad_messages": link.bad_messages,
             "losses": link.losses,
+            "loses_messages": link.loses_messages,
+            "silent": link.is_silent,
             "last_message": _moment(link.last_message),
             "last_message_age": _age(link.last_message),
         }

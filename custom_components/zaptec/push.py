@@ -98,12 +98,13 @@ class Push:
                 reason = "it ended"
             except TimeoutError:
                 reason = "it told nothing of what the chargers did"
-            except ZaptecPermissionError as err:
-                refusal, reason = PushRefusal.ROLE, str(err)
-            except ZaptecNotFoundError as err:
-                refusal, reason = PushRefusal.UNAVAILABLE, str(err)
+            # In our words: the cloud's own may tell of what is private.
+            except ZaptecPermissionError:
+                refusal, reason = PushRefusal.ROLE, "the account may not read it"
+            except ZaptecNotFoundError:
+                refusal, reason = PushRefusal.UNAVAILABLE, "there is no subscription"
             except ZaptecRejectedError as err:
-                reason = str(err)
+                reason = f"the cloud refuses it ({err.code})"
                 if err.code in NOT_PROVISIONED_CODES:
                     refusal = PushRefusal.UNAVAILABLE
             except ZaptecAuthenticationError as err:
