@@ -329,6 +329,18 @@ def exception_texts_are_used(integration: Integration) -> list[str]:
     used: dict[str, set[str]] = {"exceptions": set(), "issues": set()}
     for _, _, category, key in _translated(integration):
         used[category].add(key)
+    # Where an issue's key comes from a table, the table is in the same module.
+    tables = {
+        module
+        for module, call in integration.calls()
+        if called(call) == "async_create_issue"
+        and not list(texts(keyword(call, "translation_key")))
+    }
+    used["issues"].update(
+        node.value
+        for module, node in integration.nodes(ast.Constant)
+        if module in tables and isinstance(node.value, str)
+    )
     return [
         f"{category}.{key} is not used"
         for category, known in used.items()

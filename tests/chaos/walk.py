@@ -52,7 +52,8 @@ class LogLines(logging.Handler):
         """Take a line."""
         text = record.getMessage()
         ours = record.name.startswith("custom_components.zaptec")
-        if ours:
+        # Home Assistant itself tells of each attempt to set up an entry.
+        if ours and not text.startswith("Config entry"):
             self.lines.append(text)
         # The coordinator's own line of a discovery that failed, once an outage.
         expected = text.startswith(("Error fetching zaptec", "Error requesting zaptec"))
