@@ -118,10 +118,14 @@ def test_text_in_parts() -> None:
 
 
 def test_nested_elements() -> None:
-    """Text of inner elements counts, and depth costs nothing."""
-    depth = 50_000
-    body = b"\x42\x02" * depth + b"\x98\x01x" + END * depth
-    assert decode(body) == "x"
+    """Text of inner elements counts, as deep as a message may be."""
+
+    def nested(depth: int) -> bytes:
+        return b"\x42\x02" * depth + b"\x98\x01x" + END * depth
+
+    assert decode(nested(30)) == "x"
+    with pytest.raises(ValueError, match="too many records"):
+        decode(nested(50_000))
 
 
 @pytest.mark.parametrize("prefix", [b"", b" \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf "])

@@ -50,3 +50,10 @@ ROW = {"RV": 179.715, "RI": "1-0:1.8.0", "RU": "kWh", "ST": "G"}
 def test_reading(text: str, expected: float | None) -> None:
     """The highest reading of the lifetime meter counts; without one there is none."""
     assert read_meter(text) == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_long_session() -> None:
+    """The last readings tell the meter, in the unit of the first."""
+    rows = [{"RV": 1000, "RU": "Wh"}, *({"RV": 1000 + count} for count in range(1000))]
+    document = json.dumps({"RD": rows})
+    assert read_meter(f"OCMF|{document}") == pytest.approx(1.999)

@@ -19,6 +19,10 @@ _FIRST_TEXT = 0x80
 # Each text record exists twice, and the odd one also ends the element.
 _WITH_END_ELEMENT = 0x01
 
+# A body of the vendor's has four records. More of them than this are no message, but
+# would take long to read.
+_RECORDS_MAX = 64
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -163,8 +167,10 @@ def decode(body: bytes) -> str:
 
     reader = _Reader(body)
     parts: list[str] = []
-    depth = 0
+    depth = records = 0
     while not reader.at_end:
+        if (records := records + 1) > _RECORDS_MAX:
+            raise ValueError("The body has too many records")
         record = reader.unsigned(1)
         if 0x40 <= record <= 0x77:
             _skip_element(reader, record)

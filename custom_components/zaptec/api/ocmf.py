@@ -16,6 +16,10 @@ _IMPORTED_ENERGY = re.compile(r"(\d+-\d+:)?1\.8\.0([*.]\w+)?", re.ASCII)
 
 _KWH_PER_UNIT = {"kwh": 1.0, "wh": 0.001}
 
+# A session of a day has a hundred readings. Of a longer one the last ones will do, as
+# the meter never falls.
+_ROWS_MAX = 128
+
 _DECODER = json.JSONDecoder()
 
 
@@ -35,6 +39,9 @@ def read_meter(text: str) -> float | None:
     if not isinstance(rows, list):
         return None
 
+    if len(rows) > _ROWS_MAX:
+        # The first tells the unit, which may be left out later.
+        rows = [rows[0], *rows[-_ROWS_MAX:]]
     readings: list[float] = []
     unit, register = "kWh", "1-0:1.8.0"
     for row in rows:

@@ -55,8 +55,13 @@ PREFETCH = 20
 # A partitioned entity has 16 of them.
 PARTITIONS_MAX = 64
 
-# A message is a few hundred bytes; a signed session is some kilobytes.
-BODY_SIZE_MAX = 256 * 1024
+# A message is a few hundred bytes; a signed session of a day, some ten kilobytes. What
+# is larger would hold up the event loop, and the charger's state has it too.
+BODY_SIZE_MAX = 64 * 1024
+
+# So many parts a document may have: objects and lists, and commas between their items.
+BRACKETS_MAX = 1024
+COMMAS_MAX = 4096
 
 # Messages of the cloud itself are about no charger.
 NO_CHARGER = "00000000-0000-0000-0000-000000000000"
@@ -308,6 +313,7 @@ class Subscription:
             step = "binary XML"
             text = decode(body)
             step = "JSON"
+            _check_parts(text)
             document = json.loads(text)
             step = "observation"
             return Observation.from_json(document)
@@ -404,6 +410,17 @@ def _body(message: Any) -> bytes:
     if len(body) > BODY_SIZE_MAX:
         raise ValueError("The body is too large")
     return body
+
+
+def _check_parts(text: str) -> None:
+    """Refuse a document that would take long to read.
+
+    Raises:
+        ValueError: It has too many parts.
+
+    """
+    if text.count("{") + text.count("[") > BRACKETS_MAX or text.count(",") > COMMAS_MAX:
+        raise ValueError("The document has too many parts")
 
 
 @asynccontextmanager

@@ -68,13 +68,12 @@ def parse_int(value: object) -> int | None:
     """Return a whole number, given as such, as 32.0, or as text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if (
-        isinstance(value, str)
-        and len(value) <= _TEXT_MAX
-        and _INTEGER.fullmatch(value.strip())
-    ):
-        # Not by way of a float, which is too narrow for the warnings' 64 bit.
-        return int(value)
+    if isinstance(value, str):
+        # What `strip` takes for white space, `int` does not always.
+        value = value.strip()
+        if len(value) <= _TEXT_MAX and _INTEGER.fullmatch(value):
+            # Not by way of a float, which is too narrow for the warnings' 64 bit.
+            return int(value)
     number = parse_float(value)
     return int(number) if number is not None and number.is_integer() else None
 

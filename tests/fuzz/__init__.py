@@ -1,0 +1,1 @@
+"""Inputs that nobody should send, and what must hold for every one of them."""

@@ -1,0 +1,197 @@
+"""What is fed with fuzzed inputs: each target takes bytes, and asserts what must hold.
+
+Used by the tests (hypothesis, and the corpus of what was found) and by scripts/fuzz.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+import json
+import math
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+from azure.servicebus.amqp import AmqpMessageBodyType
+
+from custom_components.zaptec.api import (
+    Charger,
+    ChargerFirmware,
+    CompletedSession,
+    ConnectionDetails,
+    Family,
+    Hierarchy,
+    Installation,
+    Kind,
+    Observation,
+    OperationMode,
+    PhaseId,
+    Session,
+    StateId,
+    Subscription,
+    ZaptecError,
+    observation_type,
+    parse_value,
+    warning_names,
+)
+from custom_components.zaptec.api.models import NetworkType
+from custom_components.zaptec.api.nbfx import decode
+from custom_components.zaptec.api.observations import CommunicationMode
+from custom_components.zaptec.api.ocmf import read_meter
+from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Answer
+from custom_components.zaptec.charger_state import ChargerState
+
+# What a message may cost (seconds), by the best of some repetitions: that of which
+# nothing else on the machine has taken a part.
+COST_MAX = 0.001
+REPETITIONS = 7
+
+CHARGER_ID = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
+MOMENT = datetime(2026, 5, 20, 12, 41, 41, tzinfo=UTC)
+STATE_IDS = [*map(int, StateId), 4711, 1 << 70, -(1 << 70)]
+
+MODELS: tuple[Callable[[object], object], ...] = (
+    Charger.from_json,
+    ChargerFirmware.from_json,
+    CompletedSession.from_json,
+    ConnectionDetails.from_json,
+    Hierarchy.from_json,
+    Installation.from_json,
+    Observation.from_json,
+    Session.from_json,
+)
+
+_TYPES: dict[Kind, type | tuple[type, ...]] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.NUMBER: float,
+    Kind.TIMESTAMP: datetime,
+    Kind.COMMUNICATION_MODE: CommunicationMode,
+    Kind.NETWORK_TYPE: NetworkType,
+    Kind.OPERATION_MODE: OperationMode,
+    Kind.PHASE_ID: PhaseId,
+}
+
+
+def is_sound(number: float) -> bool:
+    """Return whether a number can be shown and counted with."""
+    return math.isfinite(number)
+
+
+def nbfx(data: bytes) -> None:
+    """Decode a body: to a text, or to a ValueError."""
+    try:
+        text = decode(data)
+    except ValueError:
+        return
+    assert isinstance(text, str)
+
+
+def ocmf(data: bytes) -> None:
+    """Read a meter document: a finite number that is not negative, or nothing."""
+    text = data.decode("utf-8", "replace")
+    for document in (text, f"OCMF|{text}", f'OCMF|{{"RD":[{text}]}}'):
+        reading = read_meter(document)
+        assert reading is None or (is_sound(reading) and reading >= 0)
+
+
+def models(data: bytes) -> None:
+    """Read JSON as each of the models: to a model, or to a ValueError."""
+    try:
+        document = json.loads(data)
+    except ValueError, RecursionError:
+        return
+    for read in MODELS:
+        try:
+            model = read(document)
+        except ValueError:
+            continue
+        # A model with a lone surrogate in it could not be stored.
+        repr(model).encode("utf-8")
+
+
+def value(data: bytes) -> None:
+    """Read a text as the value of a StateId, and hold it."""
+    if len(data) < 3:
+        return
+    state_id = STATE_IDS[data[0] % len(STATE_IDS)]
+    family = list(Family)[data[1] % len(Family)]
+    moment = MOMENT + timedelta(seconds=data[2] - 128)
+    text = data[3:].decode("utf-8", "replace")
+    observation = Observation(CHARGER_ID, state_id, moment, text)
+    parsed = parse_value(observation, family)
+    meaning = observation_type(state_id, family)
+    if parsed is not None and meaning and meaning.kind in _TYPES:
+        assert isinstance(parsed, _TYPES[meaning.kind])
+    if isinstance(parsed, float):
+        assert is_sound(parsed)
+    if isinstance(parsed, int):
+        warning_names(parsed, family)
+    if isinstance(parsed, CompletedSession):
+        for number in (parsed.energy, parsed.meter_value):
+            assert number is None or is_sound(number)
+
+    device_type = {Family.PRO: 1, Family.GO: 4, Family.OTHER: None}[family]
+    state = ChargerState(Charger(id=CHARGER_ID, device_type=device_type))
+    state.apply(Observation(CHARGER_ID, state_id, MOMENT, "1"))
+    held = state.timestamp(state_id)  # type: ignore[arg-type]
+    state.apply(observation)
+    now = state.timestamp(state_id)  # type: ignore[arg-type]
+    assert held
+    assert now
+    assert now >= held, "An older observation has undone a newer one"
+    state.apply(Observation(CHARGER_ID, state_id, now, None))
+    assert state_id not in state
+
+
+def message(data: bytes) -> None:
+    """Read a message's body: to an observation or to a bad message, within its time."""
+    stream = Subscription(_DETAILS)
+    body = SimpleNamespace(body_type=AmqpMessageBodyType.DATA, body=[data])
+
+    def read() -> Observation | None:
+        observation = stream._read(body)
+        if observation:
+            parse_value(observation, Family.GO)
+        return observation
+
+    observation = read()
+    assert stream.bad_messages == (observation is None)
+    if observation:
+        assert observation.timestamp.tzinfo is UTC
+        repr(observation).encode("utf-8")
+    within_its_time(read)
+
+
+def answer(data: bytes) -> None:
+    """Read an answer that is an error: words that are fit for a log."""
+    status = 400 + data[0] if data else 400
+    error = Answer(status, data[1:]).error()
+    assert isinstance(error, ZaptecError)
+    assert str(error).isprintable()
+    assert len(str(error)) <= DETAILS_LENGTH_MAX + 40
+
+
+def within_its_time(read: Callable[[], Any]) -> None:
+    """See that something takes no longer than it may."""
+    for _ in range(REPETITIONS):
+        start = perf_counter()
+        read()
+        taken = perf_counter() - start
+        if taken <= COST_MAX:
+            return
+    raise AssertionError(f"It took {taken * 1000:.1f} ms")
+
+
+_DETAILS = ConnectionDetails(
+    host="h",
+    port=1,
+    use_ssl=True,
+    user_name="u",
+    password="p",
+    topic="t",
+    subscription="s",
+)
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (nbfx, ocmf, models, value, message, answer)
+}

@@ -1,0 +1,207 @@
+"""Whatever comes in, nothing but what is documented comes out, and soon."""
+
+import json
+from pathlib import Path
+import struct
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+import pytest
+
+from custom_components.zaptec.api.servicebus import (
+    BODY_SIZE_MAX,
+    BRACKETS_MAX,
+    COMMAS_MAX,
+)
+from simulator.nbfx import encode
+
+from .targets import CHARGER_ID, TARGETS, answer, message, models, nbfx, ocmf, value
+
+CORPUS = Path(__file__).with_name("corpus")
+
+SOME = settings(
+    max_examples=300,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["1e999", "9" * 5000, "-0", "\ud800", "0x1", "٣", "NaN"])
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda children: (
+        st.lists(children, max_size=5)
+        | st.dictionaries(st.text(max_size=8), children, max_size=5)
+    ),
+    max_leaves=20,
+)
+KEYS = [
+    "Id",
+    "ChargerId",
+    "DeviceId",
+    "DeviceType",
+    "StateId",
+    "Timestamp",
+    "ValueAsString",
+    "Value",
+    "Circuits",
+    "Chargers",
+    "CurrentUserRoles",
+    "AuthenticationType",
+    "OperatingMode",
+    "Warnings",
+    "Host",
+    "Port",
+    "Username",
+    "Password",
+    "Topic",
+    "Subscription",
+    "SignedSession",
+    "EnergyDetails",
+    "CommitMetadata",
+    "StartDateTime",
+]
+OBJECTS = st.dictionaries(
+    st.sampled_from(KEYS),
+    DOCUMENTS | st.sampled_from([CHARGER_ID, "2026-05-20T12:41:41.5Z"]),
+    max_size=12,
+)
+# Records of MC-NBFX with lengths that may be right.
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [*range(0x01, 0x0C), *range(0x40, 0x45), *range(0x80, 0xBC), 0x98, 0x9A]
+        ),
+        st.binary(max_size=12),
+    ),
+    max_size=12,
+)
+
+
+def as_json(document: Any) -> bytes:
+    """Return JSON, with NaN and lone surrogates if need be."""
+    return json.dumps(document).encode()
+
+
+@SOME
+@given(
+    st.binary()
+    | RECORDS.map(lambda records: b"".join(bytes([a]) + b for a, b in records))
+)
+def test_nbfx(data: bytes) -> None:
+    """Any bytes are a text or a ValueError."""
+    nbfx(data)
+
+
+@SOME
+@given(st.text())
+def test_nbfx_round_trip(text: str) -> None:
+    """What was encoded is what is decoded."""
+    text = text.encode("utf-8", "replace").decode()
+    nbfx(encode(text))
+
+
+@SOME
+@given(st.binary() | DOCUMENTS.map(as_json))
+def test_ocmf(data: bytes) -> None:
+    """Any text is a reading or none."""
+    ocmf(data)
+
+
+@SOME
+@given(OBJECTS.map(as_json) | DOCUMENTS.map(as_json) | st.binary())
+def test_models(data: bytes) -> None:
+    """Any JSON is a model or a ValueError."""
+    models(data)
+
+
+@SOME
+@given(st.binary(min_size=3), SCALARS)
+def test_value(data: bytes, scalar: Any) -> None:
+    """Any text is a value of the StateId's type, or none."""
+    value(data)
+    value(data[:3] + str(scalar).encode("utf-8", "replace"))
+
+
+@SOME
+@given(OBJECTS, st.binary())
+def test_message(document: dict[str, Any], data: bytes) -> None:
+    """Any body is an observation or a bad message."""
+    message(data)
+    message(encode(json.dumps(document)))
+    message(as_json(document | {"ChargerId": CHARGER_ID, "StateId": 710}))
+
+
+@SOME
+@given(st.binary() | OBJECTS.map(as_json))
+@example(b"\x00" + as_json({"Code": 528, "Details": "a\nb" * 500}))
+def test_answer(data: bytes) -> None:
+    """Any error of the cloud has words that are fit for a log."""
+    answer(data)
+
+
+def _worst_bodies() -> dict[str, bytes]:
+    """Return bodies of the greatest size that are made to cost as much as they can."""
+    size = BODY_SIZE_MAX
+
+    def wrapped(text: str) -> bytes:
+        octets = text.encode()
+        return b"\x40\x01s\x9d" + struct.pack("<I", len(octets)) + octets
+
+    def filled(head: str, part: str, tail: str) -> str:
+        return head + part * ((size - 64 - len(head) - len(tail)) // len(part)) + tail
+
+    def observation(text: str) -> str:
+        head = f'{{"ChargerId":"{CHARGER_ID}","StateId":723,'
+        return head + f'"Timestamp":"2026-05-20T12:41:41Z","ValueAsString":"{text}"}}'
+
+    reading = {"TM": "2026-05-20T12:41:41,000+00:00 R", "RV": 1.5, "RU": "kWh"}
+    readings = [reading] * 300
+    session = json.dumps(
+        {"SignedSession": "OCMF|" + json.dumps({"RD": readings}, separators=(",", ":"))}
+    )
+    return {
+        "empty records": b"\x40\x01s" + b"\x80" * (size - 4) + b"\x01",
+        "elements": b"\x40\x01s" * (size // 3),
+        "attributes": b"\x40\x01s" + b"\x04\x00\xa8" * ((size - 4) // 3),
+        "nothing but bytes": b"\xff" * size,
+        "brackets": wrapped("[" * (size - 16)),
+        "lists": wrapped(filled("[", "[],", "1]")),
+        "objects": wrapped(filled("[", '{"":0},', "1]")),
+        "numbers": wrapped(filled("[", "1,", "1]")),
+        "digits": wrapped("9" * (size - 16)),
+        "a long value": wrapped(observation("x" * (size - 300))),
+        "escapes": wrapped(observation("\\u00e9" * ((size - 300) // 6))),
+        "many readings": wrapped(observation(json.dumps(session)[1:-1])),
+        "as many objects as may be": wrapped(
+            json.dumps([{str(number): 0} for number in range(BRACKETS_MAX - 1)])
+        ),
+        "as many numbers as may be": wrapped(json.dumps([1.5] * COMMAS_MAX)),
+        "surrogates": wrapped(observation("\\ud800" * ((size - 300) // 6))),
+    }
+
+
+@pytest.mark.parametrize("name", _worst_bodies())
+def test_no_message_costs_more_than_a_millisecond(name: str) -> None:
+    """However it is made; the loop has others to serve."""
+    body = _worst_bodies()[name]
+    assert len(body) <= BODY_SIZE_MAX
+    message(body)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CORPUS.iterdir()), ids=lambda path: str(path.name)
+)
+def test_corpus(path: Path) -> None:
+    """What was found once, or is like what the cloud sends, holds for every target."""
+    data = path.read_bytes()
+    for target in TARGETS.values():
+        target(data)
