@@ -11,34 +11,50 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_LIFETIME = timedelta(days=30)
+
 
 class Certificate:
-    """A self-signed certificate of 127.0.0.1 and localhost.
+    """A self-signed certificate.
 
     Attributes:
         pem: What a client has to trust.
     """
 
-    def __init__(self) -> None:
-        """Make the key and the certificate."""
+    def __init__(
+        self,
+        name: str = "localhost",
+        address: str | None = "127.0.0.1",
+        *,
+        expired: bool = False,
+    ) -> None:
+        """Make the key and the certificate.
+
+        Args:
+            name: The DNS name that it is of.
+            address: The IP address that it is of, None for none.
+            expired: Whether it was valid until yesterday.
+        """
         self._key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Zaptec simulator")])
-        now = datetime.now(UTC)
+        subject = x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, "Zaptec simulator")]
+        )
+        names: list[x509.GeneralName] = [x509.DNSName(name)]
+        if address:
+            names.append(x509.IPAddress(ipaddress.ip_address(address)))
+        begin = datetime.now(UTC) - timedelta(days=1)
+        if expired:
+            begin -= _LIFETIME
         self._certificate = (
             x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
+            .subject_name(subject)
+            .issuer_name(subject)
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=30))
+            .not_valid_before(begin)
+            .not_valid_after(begin + _LIFETIME)
             .add_extension(
-                x509.SubjectAlternativeName(
-                    [
-                        x509.DNSName("localhost"),
-                        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-                    ]
-                ),
+                x509.SubjectAlternativeName(names),
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from .amqp.cbs import ADDRESS as CBS, CbsNode, Policy, TokenError, path_of, verify
 from .amqp.codec import AmqpError, Int, Symbol, Timestamp
-from .amqp.connection import Connection
+from .amqp.connection import Connection, Stage
 from .amqp.message import Message
 from .amqp.performatives import Attach, Header, Modified, Properties, Released
 from .amqp.request import RequestNode
@@ -44,6 +44,9 @@ SUBSCRIPTION = "default"
 type Interference = Literal[
     "duplicated", "late", "reordered", "lost", "undelivered", "elsewhere"
 ]
+
+# How a connection breaks: by RST, by FIN, or half open.
+type Break = Literal["reset", "closed", "half open"]
 
 _NOT_FOUND = "amqp:not-found"
 _MANAGEMENT = "$management"
@@ -320,6 +323,7 @@ class ServiceBus:
         self._topics: dict[str, Topic] = {}
         self._token_status: int | None = None
         self._waiters: set[asyncio.Future[None]] = set()
+        self._breaks: tuple[Stage, Break] | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -374,6 +378,10 @@ class ServiceBus:
         """Leave the present connections half open: nothing passes, nothing ends."""
         for connection in self._connections:
             connection.forget()
+
+    def break_at(self, stage: Stage | None, how: Break = "reset") -> None:
+        """Break each connection as it reaches a stage, until that is None."""
+        self._breaks = (stage, how) if stage else None
 
     def drop_connections(self, *, reset: bool = True) -> None:
         """End the present connections without a word: by RST, or by FIN."""
@@ -487,6 +495,16 @@ class ServiceBus:
     def drained(self) -> None:
         """Hear that a socket has taken all."""
         self._changed()
+
+    def reached(self, connection: Connection, stage: Stage) -> bool:
+        """Break a connection that has come to where it is to break."""
+        if self._breaks is None or self._breaks[0] != stage:
+            return False
+        if self._breaks[1] == "half open":
+            connection.forget()
+        else:
+            connection.drop(reset=self._breaks[1] == "reset")
+        return True
 
     def resolve(self, session: Session, attach: Attach) -> Node | None:
         """Return what a peer attaches to: $cbs, a subscription or its $management."""

@@ -9,7 +9,7 @@ the node supplies or takes the messages.
 import asyncio
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
-from typing import Protocol
+from typing import Literal, Protocol
 
 from .codec import AmqpError, Array, Symbol
 from .performatives import (
@@ -47,6 +47,20 @@ _DRIBBLE_INTERVAL = 0.002
 # A frame of a type that no one knows.
 _GARBAGE = b"\x00\x00\x00\x10\x02\x7f\x00\x00" + b"\xde\xad\xbe\xef" * 2
 
+# How far a connection has come: SASL has begun, it is to be opened, a session is to begin, a link
+# to $cbs or to another node is to be attached, a peer has given credit, a message has been sent.
+# (Receive-and-delete settles a message with its transfer.)
+type Stage = Literal["sasl", "open", "begin", "cbs", "attach", "flow", "transfer"]
+STAGES: tuple[Stage, ...] = (
+    "sasl",
+    "open",
+    "begin",
+    "cbs",
+    "attach",
+    "flow",
+    "transfer",
+)
+
 
 class Container(Protocol):
     """Who serves the connections."""
@@ -64,6 +78,9 @@ class Container(Protocol):
 
     def drained(self) -> None:
         """Hear that a connection can be written to again."""
+
+    def reached(self, connection: Connection, stage: Stage) -> bool:
+        """Hear how far a connection has come; return whether it breaks there."""
 
     def resolve(self, session: Session, attach: Attach) -> Node | None:
         """Return the node that a peer attaches to; None to never answer.
@@ -276,6 +293,9 @@ class Connection(asyncio.Protocol):
             return
         if self._authenticated != (frame.kind == FRAME_AMQP):
             raise AmqpError("amqp:connection:framing-error", "Frame out of turn")
+        stage = _stage(frame.performative)
+        if stage and self.container.reached(self, stage):
+            return
         match frame.performative:
             case SaslInit(mechanism):
                 self._authenticate(mechanism)
@@ -379,3 +399,19 @@ class Connection(asyncio.Protocol):
             )
         else:
             self._idle_check = loop.call_at(deadline, self._watch, idle_timeout)
+
+
+def _stage(performative: Composite) -> Stage | None:
+    """Return the stage that a peer's frame begins."""
+    match performative:
+        case SaslInit():
+            return "sasl"
+        case Open():
+            return "open"
+        case Begin():
+            return "begin"
+        case Attach() as attach:
+            return "cbs" if attach.address.endswith("$cbs") else "attach"
+        case Flow() as flow if flow.handle is not None:
+            return "flow"
+    return None

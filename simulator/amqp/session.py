@@ -263,6 +263,9 @@ class Session:
             transfer = Transfer(link.handle, settled=link.settled, more=True)
         self._waiting[-1][1].more = False
         self._send_waiting()
+        # $cbs and $management answer requests; theirs are no messages of a topic.
+        if not link.address.rpartition("/")[2].startswith("$"):
+            self.connection.container.reached(self.connection, "transfer")
 
     def flow(self, flow: Flow) -> None:
         """Take the peer's window and credit."""

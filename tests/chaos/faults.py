@@ -15,6 +15,8 @@ from custom_components.zaptec.api import (
     Subscription,
     SubscriptionError,
 )
+from simulator.amqp.connection import STAGES, Stage
+from simulator.servicebus import Break
 
 if TYPE_CHECKING:
     from .walk import Walk
@@ -104,6 +106,22 @@ def stall(stage: str) -> Fault:
         setattr(walk.sim.bus, f"stall_{stage}", False)
 
     return bus(f"silent at {stage}", begin, end)
+
+
+def breaks(stage: Stage, how: Break) -> Fault:
+    """Return the end of each connection as it comes to a stage of the protocol."""
+
+    def begin(walk: Walk) -> None:
+        walk.sim.bus.break_at(stage, how)
+        walk.sim.bus.drop_connections()
+
+    return bus(
+        f"{how} at {stage}",
+        begin,
+        lambda walk: walk.sim.bus.break_at(None),
+        # A half open one is found by its silence only.
+        bound=(lambda _: 400.0) if how == "half open" else promptly,
+    )
 
 
 def refusal(condition: str) -> Fault:
@@ -325,6 +343,8 @@ FAULTS: tuple[Fault, ...] = (
     stall("cbs"),
     stall("attach"),
     stall("management"),
+    *(breaks(stage, "reset") for stage in STAGES),
+    *(breaks(stage, "half open") for stage in STAGES),
     bus(
         "token refused",
         lambda walk: (

@@ -1,0 +1,169 @@
+"""Tests of the faults that a walk through chaos draws from, with real clients."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+from azure.servicebus.exceptions import ServiceBusError
+import pytest
+
+from simulator.amqp.connection import STAGES, Stage
+from simulator.clock import Clock
+from simulator.faults import REDIRECT_TARGET
+from simulator.servicebus import Break, Interference, ServiceBus
+from simulator.simulator import Simulator
+
+from .conftest import START
+from .test_servicebus import KEY, TOPIC, receiver, take, taking
+
+pytestmark = [pytest.mark.usefixtures("socket_enabled"), pytest.mark.timeout(20)]
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[ServiceBus]:
+    """Serve one topic, at a time that stands still."""
+    bus = ServiceBus(Clock(START, speed=0))
+    bus.add_topic(TOPIC, TOPIC, KEY)
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+async def receive(bus: ServiceBus, *, patience: float = 5.0) -> bytes:
+    """Open a receiver and return the body of the first message."""
+    async with asyncio.timeout(patience), receiver(bus) as opened:
+        (message,) = await take(opened, 1)
+    return b"".join(message.body)
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "transfer"])
+async def test_a_connection_breaks_at_a_stage(
+    bus: ServiceBus, stage: Stage, how: Break
+) -> None:
+    """Nobody gets further than told, and everybody does when it is over."""
+    bus.publish(TOPIC, b"body")
+    bus.break_at(stage, how)
+    with pytest.raises((ServiceBusError, OSError, TimeoutError, ValueError)):
+        await receive(bus, patience=1.0)
+    assert bus.pending(TOPIC) == 1
+    bus.drop_connections()
+    await bus.wait_until(lambda: bus.connections == 0)
+    bus.break_at(None)
+    assert await receive(bus) == b"body"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_connection_is_half_open_from_a_stage_on(
+    bus: ServiceBus, stage: Stage
+) -> None:
+    """It says nothing, and TCP stands."""
+    bus.publish(TOPIC, b"body")
+    bus.break_at(stage, "half open")
+    with pytest.raises((ServiceBusError, TimeoutError)):
+        await receive(bus, patience=0.5)
+    bus.break_at(None)
+    bus.publish(TOPIC, b"body")
+    assert await receive(bus) == b"body"
+
+
+async def test_a_message_may_be_lost_with_its_connection(bus: ServiceBus) -> None:
+    """Receive-and-delete settles it when it is sent; a reset takes it away."""
+    bus.break_at("transfer")
+    async with receiver(bus) as opened:
+        taken = asyncio.create_task(take(opened, 1))
+        await bus.wait_for_consumer(TOPIC)
+        bus.publish(TOPIC, b"lost")
+        await bus.wait_until(lambda: bus.connections == 0)
+        taken.cancel()
+        await asyncio.gather(taken, return_exceptions=True)
+    assert bus.pending(TOPIC) == 0
+    assert bus.delivered(TOPIC) == 1
+
+
+@pytest.mark.parametrize(
+    ("interference", "meanwhile", "afterwards"),
+    [
+        ("duplicated", [b"1", b"1", b"2", b"2", b"3", b"3"], []),
+        ("reordered", [b"3", b"2", b"1"], []),
+        ("late", [], [b"3", b"2", b"1"]),
+        ("lost", [b"2"], []),
+        ("undelivered", [], [b"1", b"2", b"3"]),
+        ("elsewhere", [], []),
+    ],
+)
+async def test_messages_come_to_harm(
+    bus: ServiceBus,
+    interference: Interference,
+    meanwhile: list[bytes],
+    afterwards: list[bytes],
+) -> None:
+    """What is meant by each kind, and that it ends."""
+    bus.interfere(TOPIC, interference)
+    async with receiver(bus) as opened:
+        expected = [*meanwhile, *afterwards, b"4"]
+        async with taking(bus, opened, len(expected)) as taken:
+            for body in (b"1", b"2", b"3"):
+                bus.publish(TOPIC, body)
+            assert bus.delivered(TOPIC) == len(meanwhile)
+            bus.interfere(TOPIC, None)
+            bus.publish(TOPIC, b"4")
+            received = [b"".join(message.body) for message in await taken]
+    assert received == expected
+
+
+async def test_octets_dribble(bus: ServiceBus) -> None:
+    """One after another, they still make frames."""
+    bus.dribbles = True
+    bus.publish(TOPIC, b"body")
+    assert await receive(bus, patience=15.0) == b"body"
+
+
+async def test_what_dribbles_comes_at_once_when_it_is_over(bus: ServiceBus) -> None:
+    """Nothing of it is lost or out of order."""
+    async with receiver(bus) as opened, taking(bus, opened, 2) as taken:
+        bus.dribbles = True
+        bus.publish(TOPIC, b"x" * 5000)
+        bus.dribbles = False
+        bus.publish(TOPIC, b"after")
+        bodies = [b"".join(message.body) for message in await taken]
+    assert bodies == [b"x" * 5000, b"after"]
+
+
+async def test_a_redirect_leads_elsewhere(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """To a server that nobody may ask."""
+    sim.rest.fail("^/api/", fault="redirect")
+    async with session.get(
+        f"{sim.api_url}/api/chargers", allow_redirects=False
+    ) as answer:
+        assert answer.status == 302
+        assert answer.headers["Location"] == REDIRECT_TARGET
+
+
+async def test_a_giant_has_no_end(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """More comes than anybody should keep."""
+    sim.rest.fail("^/api/", fault="giant")
+    async with session.get(f"{sim.api_url}/api/chargers") as answer:
+        read = 0
+        async for chunk in answer.content.iter_any():
+            read += len(chunk)
+            if read > 16 << 20:
+                break
+        assert read > 16 << 20
+
+
+async def test_a_body_drips(sim: Simulator, session: aiohttp.ClientSession) -> None:
+    """An octet comes, and then nothing for a while; healing resets the connection."""
+    sim.rest.fail("^/api/", fault="drip")
+    async with session.get(f"{sim.api_url}/api/chargers") as answer:
+        assert await answer.content.read(1) == b" "
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await answer.content.read(1)
+        sim.rest.heal()
+        with pytest.raises(aiohttp.ClientError):
+            await answer.content.read()
