@@ -8,6 +8,7 @@ from collections.abc import Callable
 import logging
 import os
 from pathlib import Path
+import traceback
 
 from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
@@ -50,9 +51,18 @@ async def test_walk(
     monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 30.0)
     # The longest step must not look like an answer that does not come.
     monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", LONG_STEP + 10.0)
+    folder = os.environ.get("CHAOS_REPORT")
     report = Report()
     seeds = chosen_seeds()
     for seed in range(first, min(first + SHARE, seeds.stop)):
-        await run(hass, clocks, seed, set_url, report)
-    if path := os.environ.get("CHAOS_REPORT"):
-        report.save(Path(path, f"{first}.json"))
+        try:
+            await run(hass, clocks, seed, set_url, report)
+        except AssertionError as err:
+            if folder:
+                # Where thousands are walked, one need not wait for the last.
+                Path(folder, f"{seed}.failed").write_text(
+                    "".join(traceback.format_exception(err)), encoding="utf-8"
+                )
+            raise
+    if folder:
+        report.save(Path(folder, f"{first}.json"))
