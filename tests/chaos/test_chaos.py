@@ -27,6 +27,11 @@ def chosen_seeds() -> range:
     return range(int(first), int(last or first) + 1)
 
 
+def tell_of(error: AssertionError, path: Path) -> None:
+    """Write down what went wrong."""
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+
+
 @pytest.fixture
 def set_url(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return what leads the integration to a cloud."""
@@ -60,9 +65,7 @@ async def test_walk(
         except AssertionError as err:
             if folder:
                 # Where thousands are walked, one need not wait for the last.
-                Path(folder, f"{seed}.failed").write_text(
-                    "".join(traceback.format_exception(err)), encoding="utf-8"
-                )
+                tell_of(err, Path(folder, f"{seed}.failed"))
             raise
     if folder:
         report.save(Path(folder, f"{first}.json"))
