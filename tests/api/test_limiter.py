@@ -182,3 +182,16 @@ def test_one_limiter_per_account() -> None:
     del limiter
     gc.collect()
     assert len(transport._limiters) < before
+
+
+async def test_a_reload_forgets_nothing() -> None:
+    """A limiter outlives its last client until its window has passed."""
+    limiter = limiter_for("http://127.0.0.1:1", "reloaded@example.com")
+    async with limiter.turn(Priority.COMMAND):
+        pass
+    identity = id(limiter)
+    del limiter
+    gc.collect()
+    again = limiter_for("http://127.0.0.1:1", "reloaded@example.com")
+    assert id(again) == identity
+    assert len(again._answered) == 1

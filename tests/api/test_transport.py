@@ -503,3 +503,17 @@ async def test_a_long_pause_is_left_to_the_caller(
         await read(zaptec)
     assert raised.value.retry_after == 60
     assert cloud.counts[READ] == 1
+
+
+async def test_every_attempt_is_counted(cloud: Cloud, zaptec: ZaptecClient) -> None:
+    """The HTTP library repeats nothing by itself, or the limit would be none."""
+    cloud.answer("GET", "/api/installation", {"Pages": 1, "Data": []})
+    await zaptec.installations()
+    cloud.requests.clear()
+    before = zaptec.statistics.requests.total()
+    cloud.handle("GET", "/api/installation", reset)
+    with pytest.raises(ZaptecConnectionError):
+        await zaptec.installations()
+    attempts = 1 + transport.READ_RETRIES
+    assert cloud.counts["/api/installation"] == attempts
+    assert zaptec.statistics.requests.total() - before == attempts

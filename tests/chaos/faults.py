@@ -60,7 +60,7 @@ class Fault:
     durations: tuple[float, ...] = LONG
     bound: Callable[[float], float] = promptly
     log_lines: int = 4
-    """Lines in the log, for the account and for each installation."""
+    """Lines in the log, for the account and each installation, beside the links' own."""
 
 
 def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
@@ -95,7 +95,7 @@ def bus(
     return Fault(f"bus {name}", during, **more)
 
 
-def stall(stage: str, **more: Any) -> Fault:
+def stall(stage: str) -> Fault:
     """Return the silence of the Service Bus at a stage of the protocol."""
 
     def begin(walk: Walk) -> None:
@@ -105,7 +105,7 @@ def stall(stage: str, **more: Any) -> Fault:
     def end(walk: Walk) -> None:
         setattr(walk.sim.bus, f"stall_{stage}", False)
 
-    return bus(f"silent at {stage}", begin, end, **more)
+    return bus(f"silent at {stage}", begin, end)
 
 
 def breaks(stage: Stage, how: Break) -> Fault:
@@ -342,8 +342,7 @@ FAULTS: tuple[Fault, ...] = (
     stall("sasl"),
     stall("cbs"),
     stall("attach"),
-    # The link opens, and is found dead by the probe after each silence.
-    stall("management", log_lines=20),
+    stall("management"),
     *(breaks(stage, "reset") for stage in STAGES),
     *(breaks(stage, "half open") for stage in STAGES),
     bus(

@@ -216,6 +216,9 @@ class Subscription:
                     socket = _socket(self._receiver)
                     opening.cancel()
                     await asyncio.wait([opening], timeout=CLOSE_TIMEOUT)
+                    if opening.done() and not opening.cancelled():
+                        # Seen, also where the interruption is what is told.
+                        opening.exception()
         except BaseException:
             await self._close(socket)
             raise

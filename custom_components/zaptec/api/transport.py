@@ -118,8 +118,10 @@ class RateLimiter:
         try:
             yield
         finally:
+            now = asyncio.get_running_loop().time()
             self._under_way -= 1
-            self._answered.append(asyncio.get_running_loop().time())
+            self._answered.append(now)
+            _keep_for_a_while(self, now)
             self._serve()
 
     async def _acquire(self, priority: Priority) -> None:
@@ -179,6 +181,19 @@ class RateLimiter:
 _limiters: WeakValueDictionary[tuple[str, str, int, float], RateLimiter] = (
     WeakValueDictionary()
 )
+
+
+# Those that were in use a moment ago. An account that is reloaded must not forget what
+# it has just requested, although for that moment nobody holds its limiter.
+_recent: dict[RateLimiter, float] = {}
+
+
+def _keep_for_a_while(limiter: RateLimiter, now: float) -> None:
+    """Hold a limiter until its window has passed, and let go the others."""
+    _recent[limiter] = now
+    for other, used_at in list(_recent.items()):
+        if other is not limiter and not 0 <= now - used_at <= REQUEST_WINDOW:
+            del _recent[other]
 
 
 def limiter_for(
@@ -395,6 +410,26 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+class _ConnectionLostError(aiohttp.ClientConnectionError):
+    """A connection has ended; its text is aiohttp's name for that."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request once, as a middleware of aiohttp's.
+
+    By itself aiohttp sends a GET again whose connection was reset: beyond the limit,
+    and uncounted.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
+        raise _ConnectionLostError(type(err).__name__) from None
+
+
 class Door:
     """The way to the cloud: each request in its turn, and counted."""
 
@@ -467,6 +502,7 @@ class Door:
             async with self._session.request(
                 method,
                 **request,
+                middlewares=(_send_once,),
                 # A redirect must not carry the token elsewhere.
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
@@ -481,7 +517,11 @@ class Door:
                     status, body, _retry_after(response.headers.get("Retry-After"))
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as err:
-            fault = type(err).__name__
+            fault = (
+                str(err)
+                if isinstance(err, _ConnectionLostError)
+                else type(err).__name__
+            )
             # The texts of these errors hold hosts and addresses.
             if isinstance(
                 err, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
