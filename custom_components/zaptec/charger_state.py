@@ -11,6 +11,9 @@ from .api import Charger, Observation, StateId, Value, parse_value
 # older than the push that arrived just before it.
 LIST_LAG = 60.0
 
+# The families have some 120 of them; a cloud that makes up others is not followed.
+STATE_IDS_MAX = 500
+
 # The times of one observation from two sources are this close.
 SAME_OBSERVATION = timedelta(milliseconds=50)
 
@@ -84,6 +87,8 @@ class ChargerState:
         state_id = observation.state_id
         held = self._observations.get(state_id)
         if held and observation.timestamp < held.timestamp:
+            return False
+        if held is None and len(self._observations) >= STATE_IDS_MAX:
             return False
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()

@@ -40,6 +40,7 @@ from .api import (
     ZaptecNotFoundError,
     ZaptecPermissionError,
     ZaptecRejectedError,
+    parse_words,
 )
 from .charger_state import LIST_LAG, ChargerState
 from .const import (
@@ -621,7 +622,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         version = self.states[charger_id].value(StateId.SOFTWARE_VERSION)
         if device and version is not None:
-            registry.async_update_device(device.id, sw_version=str(version))
+            registry.async_update_device(
+                device.id, sw_version=parse_words(str(version))
+            )
 
     @callback
     def message_received(self, installation_id: str, observation: Observation) -> None:

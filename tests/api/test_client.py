@@ -377,10 +377,6 @@ async def test_report(zaptec: ZaptecClient, cloud: Cloud) -> None:
         ("http://localhost:8000", True),
         ("https://127.0.0.1:8000", False),
         ("https://api.zaptec.com", False),
-        ("http://api.zaptec.com", False),
-        ("http://127.0.0.1.example.com", False),
-        ("http://192.168.1.5", False),
-        ("http:", False),
     ],
 )
 async def test_plain_messages(
@@ -391,6 +387,26 @@ async def test_plain_messages(
     assert zaptec.allows_plain_bus is allowed
     assert zaptec.base_url == url.rstrip("/")
     assert "secret" not in repr(zaptec)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.zaptec.com",
+        "http://127.0.0.1.example.com",
+        "http://192.168.1.5",
+        "http:",
+        "ftp://127.0.0.1",
+        "api.zaptec.com",
+        "",
+    ],
+)
+async def test_a_password_is_sent_encrypted(
+    session: aiohttp.ClientSession, url: str
+) -> None:
+    """Whoever sets another address can't turn encryption off."""
+    with pytest.raises(ValueError, match="TLS"):
+        ZaptecClient(session, "anna", "secret", base_url=url)
 
 
 async def test_another_source_of_tokens(

@@ -315,13 +315,13 @@ async def test_encryption(socket_enabled: None) -> None:
     trusting = ssl.create_default_context(cadata=certificate.pem)
     distrusting = ssl.create_default_context()
     async with Subscription(
-        details(bus.port, use_ssl=True), ssl_context=trusting
+        details(bus.port, use_ssl=True), ssl_context=trusting, allow_plain=True
     ) as stream:
         bus.publish(TOPIC, message(710))
         assert (await anext(stream)).state_id == 710
     with pytest.raises(SubscriptionError) as raised:
         async with Subscription(
-            details(bus.port, use_ssl=True), ssl_context=distrusting
+            details(bus.port, use_ssl=True), ssl_context=distrusting, allow_plain=True
         ):
             pass
     assert raised.value.reason == "connection"
@@ -346,11 +346,22 @@ def test_addresses() -> None:
         "custom_endpoint_address": "sb://bus.example.com:5672",
         "transport_type": TransportType.Amqp,
     }
-    assert options(use_ssl=False, allow_plain=True) == common | {
-        "conn_str": (
-            f"Endpoint=sb://bus.example.com:5671;{key};UseDevelopmentEmulator=true"
-        )
+    assert options(host="127.0.0.1", use_ssl=False, allow_plain=True) == common | {
+        "conn_str": f"Endpoint=sb://127.0.0.1:5671;{key};UseDevelopmentEmulator=true"
     }
+    with pytest.raises(SubscriptionError):
+        options(use_ssl=False, allow_plain=True)
+
+
+def test_every_peer_is_verified() -> None:
+    """A context that trusts anybody is not taken."""
+    trustful = ssl.create_default_context()
+    trustful.check_hostname = False
+    with pytest.raises(ValueError, match="verify"):
+        Subscription(details(5671), ssl_context=trustful)
+    trustful.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ValueError, match="verify"):
+        Subscription(details(5671), ssl_context=trustful)
 
 
 @pytest.mark.parametrize(
@@ -360,6 +371,16 @@ def test_addresses() -> None:
         {"host": "bus.example.com/;x"},
         {"host": "bus.example.com@evil"},
         {"host": "-bus"},
+        {"host": "127.0.0.1"},
+        {"host": "192.168.1.1"},
+        {"host": "10.1"},
+        {"host": "0x7f000001"},
+        {"host": "2130706433"},
+        {"host": "localhost"},
+        {"host": "router.local"},
+        {"host": "nas.LAN"},
+        {"host": "printer"},
+        {"host": "127.0.0.1", "use_ssl": False},
         {"host": "bus\n"},
         {"host": "x" * 300},
         {"port": 0},

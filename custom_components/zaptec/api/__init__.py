@@ -68,6 +68,7 @@ from .observations import (
     warning_names,
 )
 from .servicebus import Subscription, prepare
+from .tolerant import parse_words
 from .transport import Priority, RateLimiter, Statistics, limiter_for
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "observation_type",
     "parse_timestamp",
     "parse_value",
+    "parse_words",
     "prepare",
     "warning_names",
 ]

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from ipaddress import ip_address
 import math
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ from .models import (
     Session,
     parse_items,
 )
-from .tolerant import parse_bool, parse_int, parse_text, parse_uuid
+from .tolerant import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
 from .transport import Door, Priority, Statistics, Transport, limiter_for
 
 DEFAULT_URL = "https://api.zaptec.com"
@@ -66,7 +65,15 @@ class ZaptecClient:
                 (API fair use policy).
             token_source: Where tokens come from, instead of the password.
 
+        Raises:
+            ValueError: A password must not go to that URL in the clear.
+
         """
+        url = urlsplit(base_url)
+        if url.scheme != "https" and not (
+            url.scheme == "http" and is_loopback(url.hostname or "")
+        ):
+            raise ValueError("Only a cloud on this machine may do without TLS")
         self._base_url = base_url.rstrip("/")
         statistics = Statistics()
         self._token_source = token_source or PasswordTokenSource(
@@ -104,13 +111,7 @@ class ZaptecClient:
 
         Only from a cloud that is plain itself and does not leave this machine.
         """
-        url = urlsplit(self._base_url)
-        if url.scheme != "http" or url.hostname is None:
-            return False
-        try:
-            return ip_address(url.hostname).is_loopback
-        except ValueError:
-            return url.hostname == "localhost"
+        return urlsplit(self._base_url).scheme == "http"
 
     async def authenticate(self) -> None:
         """Sign in, unless that was done before.

@@ -25,6 +25,7 @@ from .tolerant import (
     parse_text,
     parse_timestamp,
     parse_uuid,
+    parse_words,
 )
 
 __all__ = [
@@ -245,7 +246,7 @@ class Installation:
         data = parse_object(data)
         return cls(
             id=parse_id(data, "Id"),
-            name=parse_text(data.get("Name")),
+            name=parse_words(data.get("Name")),
             active=parse_bool(data.get("Active")),
             available_current=parse_float(data.get("AvailableCurrent")),
             available_current_phase1=parse_float(data.get("AvailableCurrentPhase1")),
@@ -269,7 +270,7 @@ class Installation:
             is_required_authentication=parse_bool(data.get("IsRequiredAuthentication")),
             messaging_enabled=parse_bool(data.get("MessagingEnabled")),
             updated_on=parse_moment(data.get("UpdatedOn")),
-            time_zone=parse_text(data.get("TimeZoneIanaName")),
+            time_zone=parse_words(data.get("TimeZoneIanaName")),
         )
 
 
@@ -321,11 +322,11 @@ class Charger:
         data = parse_object(data)
         return cls(
             id=parse_id(data, "Id"),
-            device_id=parse_text(data.get("DeviceId")),
-            name=parse_text(data.get("Name")),
+            device_id=parse_words(data.get("DeviceId")),
+            name=parse_words(data.get("Name")),
             device_type=parse_int(data.get("DeviceType")),
             installation_id=parse_uuid(data.get("InstallationId")),
-            installation_name=parse_text(data.get("InstallationName")),
+            installation_name=parse_words(data.get("InstallationName")),
             circuit_id=parse_uuid(data.get("CircuitId")),
             active=parse_bool(data.get("Active")),
             is_online=parse_bool(data.get("IsOnline")),
@@ -365,7 +366,7 @@ class Circuit:
         active = parse_bool(data.get("IsActive"))
         return cls(
             id=circuit_id,
-            name=parse_text(data.get("Name")),
+            name=parse_words(data.get("Name")),
             max_current=parse_float(data.get("MaxCurrent")),
             active=parse_bool(data.get("Active")) if active is None else active,
             chargers=tuple(
@@ -400,7 +401,7 @@ class Hierarchy:
         )
         return cls(
             id=installation_id,
-            name=parse_text(data.get("Name")),
+            name=parse_words(data.get("Name")),
             network_type=parse_enum(NetworkType, data.get("NetworkType")),
             circuits=tuple(circuits),
         )
@@ -430,8 +431,8 @@ class ChargerFirmware:
         data = parse_object(data)
         return cls(
             charger_id=parse_id(data, "ChargerId"),
-            current_version=parse_text(data.get("CurrentVersion")),
-            available_version=parse_text(data.get("AvailableVersion")),
+            current_version=parse_words(data.get("CurrentVersion")),
+            available_version=parse_words(data.get("AvailableVersion")),
             is_up_to_date=parse_bool(data.get("IsUpToDate")),
             is_online=parse_bool(data.get("IsOnline")),
         )

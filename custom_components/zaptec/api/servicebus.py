@@ -39,6 +39,7 @@ from azure.servicebus.exceptions import (
 from .errors import SubscriptionError, SubscriptionFault
 from .models import AMQPS_PORT, ConnectionDetails, Observation
 from .nbfx import decode
+from .tolerant import is_loopback
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -67,6 +68,13 @@ COMMAS_MAX = 4096
 NO_CHARGER = "00000000-0000-0000-0000-000000000000"
 
 _HOST_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+
+# A name of the internet: of two labels at least, the last of which is no number and
+# none of those that mean the own network (RFC 6761, RFC 6762, RFC 8375).
+_NAME_PATTERN = re.compile(
+    r"([A-Za-z0-9-]+\.)+(?!(?:local|localhost|lan|home|internal|arpa)$)[A-Za-z][A-Za-z0-9-]+",
+    re.ASCII | re.IGNORECASE,
+)
 
 # What may stand in a connection string without changing its meaning.
 _VALUE_PATTERN = re.compile(r"[!-:<-~]+", re.ASCII)
@@ -169,7 +177,14 @@ class Subscription:
             reported: Kinds of bad messages that were logged before; shared by
                 the successive links of an installation.
 
+        Raises:
+            ValueError: The context would trust anybody.
+
         """
+        if ssl_context and not (
+            ssl_context.check_hostname and ssl_context.verify_mode is ssl.CERT_REQUIRED
+        ):
+            raise ValueError("The context has to verify the service and its name")
         self._details = details
         self._ssl_context = ssl_context
         self._allow_plain = allow_plain
@@ -371,10 +386,16 @@ class Subscription:
         ):
             if not _VALUE_PATTERN.fullmatch(value):
                 raise SubscriptionError("error", "The connection details are invalid")
-        if not details.use_ssl and not self._allow_plain:
+        is_local = is_loopback(details.host)
+        if not details.use_ssl and not (self._allow_plain and is_local):
             raise SubscriptionError(
                 "error", "The cloud offers its messages without encryption only"
             )
+        if not (self._allow_plain and is_local) and not _NAME_PATTERN.fullmatch(
+            details.host
+        ):
+            # An address, or a name of the network at home, is not the vendor's.
+            raise SubscriptionError("error", "The messages are said to be at home")
 
         key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
         options: dict[str, Any] = {"retry_total": 0, "ssl_context": self._ssl_context}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
+from ipaddress import ip_address
 import logging
 import math
 import re
@@ -18,6 +19,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 # No number or time is longer than this; a longer text is no number.
 _TEXT_MAX = 64
+
+# A name is not longer than this.
+WORDS_MAX = 100
 
 # A cloud that sends odd values in each message must not fill the memory.
 _REPORTED_MAX = 500
@@ -40,6 +44,18 @@ def clean(text: str) -> str:
 def parse_text(value: object) -> str | None:
     """Return a text, None for an empty one or anything else."""
     return clean(value) if isinstance(value, str) and value else None
+
+
+def parse_words(value: object, longest: int = WORDS_MAX) -> str | None:
+    """Return words fit for a log or a screen, on one line; None for anything else.
+
+    Whoever names a charger decides on them, so there are no control characters, none
+    that turn the direction of writing, and not too many.
+    """
+    if (words := parse_text(value)) is None:
+        return None
+    printable = "".join(char if char.isprintable() else " " for char in words)
+    return " ".join(printable.split())[:longest] or None
 
 
 def parse_bool(value: object) -> bool | None:
@@ -147,3 +163,11 @@ def parse_id(data: Mapping[str, Any], key: str) -> str:
     if (identifier := parse_uuid(data.get(key))) is None:
         raise ValueError(f"{key} is no UUID")
     return identifier
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by address or by its usual name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

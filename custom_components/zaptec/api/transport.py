@@ -29,7 +29,7 @@ from .errors import (
     ZaptecResponseError,
     ZaptecServerError,
 )
-from .tolerant import parse_float, parse_int, parse_text, parse_uuid
+from .tolerant import parse_float, parse_int, parse_uuid, parse_words
 
 if TYPE_CHECKING:
     from .auth import TokenSource
@@ -345,7 +345,7 @@ class Answer:
         code = parse_int(document.get("Code"))
         if code is None:
             code = parse_int(document.get("errorCode"))
-        details = sanitize(document.get("Details")) or sanitize(document.get("message"))
+        details = _words(document.get("Details")) or _words(document.get("message"))
 
         match self.status:
             case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
@@ -365,7 +365,7 @@ class Answer:
                     return ZaptecRejectedError(code, details)
                 if self.status == HTTPStatus.BAD_REQUEST:
                     return ZaptecRejectedError(
-                        self.status, details or sanitize(document.get("title"))
+                        self.status, details or _words(document.get("title"))
                     )
         return ZaptecServerError(
             f"The cloud answered with status {self.status}", self.status
@@ -376,12 +376,9 @@ class _NotDeliveredError(ZaptecConnectionError):
     """There was no connection, so the request can't have been delivered."""
 
 
-def sanitize(text: object) -> str | None:
-    """Return words of the cloud fit for a log or a screen."""
-    if (words := parse_text(text)) is None:
-        return None
-    printable = "".join(char if char.isprintable() else " " for char in words)
-    return " ".join(printable.split())[:DETAILS_LENGTH_MAX] or None
+def _words(value: object) -> str | None:
+    """Return what the cloud says, fit for a log or a screen."""
+    return parse_words(value, DETAILS_LENGTH_MAX)
 
 
 def _retry_after(value: str | None) -> float | None:
