@@ -12,6 +12,12 @@ from .world import Account, Installation, UserRole
 
 type Document = dict[str, object]
 
+# What is nobody's business but the owner's.
+ADDRESS = "Ladeveien 117"
+CITY = "Stavanger"
+PIN = "73915"
+POSITION = "58.970133"
+
 _CATEGORIES = {
     0: ("5c624162-e595-4167-a8bb-8b33a1487b62", "Community_Installation_Category"),
     1: ("d72d6374-7f73-4df5-8056-60635b177421", "Private_Installation_Category"),
@@ -52,9 +58,9 @@ def installation(item: Installation, account: Account, *, detail: bool) -> Docum
     document: Document = {
         "Id": item.id,
         "Name": item.name,
-        "Address": "Ladeveien 1" if detail else None,
+        "Address": ADDRESS if detail else None,
         "ZipCode": "4020" if detail else None,
-        "City": "Stavanger" if detail else None,
+        "City": CITY if detail else None,
         "CountryId": "83bffdb1-0a92-4574-bb7b-bd0d17387c17",
         "InstallationType": item.installation_type,
         "MaxCurrent": float(item.max_current),
@@ -71,8 +77,8 @@ def installation(item: Installation, account: Account, *, detail: bool) -> Docum
         "InstallationCategory": category,
         "UseLoadBalancing": True,
         "IsRequiredAuthentication": item.authentication_required,
-        "Latitude": 0.0,
-        "Longitude": 0.0,
+        "Latitude": float(POSITION),
+        "Longitude": 5.7331,
         "Active": True,
         "NetworkType": int(item.network_type),
         "AvailableInternetAccessPLC": False,
@@ -169,7 +175,7 @@ def _charger(item: Charger, account: Account) -> Document:
             "CircuitId": item.circuit.id,
             "Active": True,
             "CurrentUserRoles": int(role),
-            "Pin": "0000" if role & UserRole.OWNER else None,
+            "Pin": PIN if role & UserRole.OWNER else None,
             "DeviceType": item.family.value,
             "InstallationName": item.installation.name,
             "InstallationId": item.installation.id,

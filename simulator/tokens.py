@@ -79,6 +79,11 @@ class Tokens:
             self._refresh_tokens[str(answer["refresh_token"])] = account
         return answer
 
+    @property
+    def issued(self) -> set[str]:
+        """The bearer tokens that are valid, or were until they expired."""
+        return set(self._tokens)
+
     def account(self, authorization: str) -> Account | None:
         """Return whose valid token an Authorization header carries."""
         scheme, _, value = authorization.partition(" ")

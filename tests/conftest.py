@@ -1,9 +1,11 @@
 """Fixtures of all tests: a Zaptec cloud on loopback, and a time machine."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
+import logging
 import time
+from typing import override
 
 from freezegun import freeze_time
 from freezegun.api import TickingDateTimeFactory
@@ -16,11 +18,19 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.clock import Clock
+from simulator.documents import ADDRESS, CITY, PIN, POSITION
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
 # As long as anything may take on a busy machine (real seconds).
 PATIENCE = 30.0
+
+
+# That of every account of the tests: no word that stands anywhere else.
+PASSWORD = "Passw0rd-of-the-tests"
+
+# A charging card, as a test may present it.
+CARD = "nfc-04A2B3C4D5E6F7"
 
 
 def real_seconds() -> float:
@@ -116,6 +126,46 @@ class TimeMachine:
             calm = 0 if loop._ready else calm + 1
 
 
+class SecretsInLogs(logging.Handler):
+    """Notes each line of any log that holds what must not be told."""
+
+    def __init__(self) -> None:
+        """Know nothing that is secret yet."""
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.simulators: list[Simulator] = []
+
+    def secrets(self) -> set[str]:
+        """Return what the simulated clouds hold that is nobody else's business."""
+        found = {ADDRESS, CITY, PIN, POSITION, CARD, "&sig="}
+        for sim in self.simulators:
+            found.update(sim.rest.tokens.issued)
+            found.update(account.password for account in sim.accounts.values())
+            found.update(item.bus_key for item in sim.installations.values())
+        return found
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at a line, and at the traceback below it."""
+        # Home Assistant tells of each action with its data, the tests' own too.
+        if record.name in ("homeassistant.core", "asyncio"):
+            return
+        text = self.format(record)
+        if any(secret in text for secret in self.secrets()):
+            self.lines.append(text)
+
+
+@pytest.fixture(autouse=True)
+def secrets_in_logs() -> Generator[SecretsInLogs]:
+    """See that no log of any level, of ours or a library's, holds a secret."""
+    handler = SecretsInLogs()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield handler
+    root.removeHandler(handler)
+    assert handler.lines == []
+
+
 @pytest.fixture
 def scenario() -> Scenario:
     """Return what the cloud holds: a home with one Go."""
@@ -128,12 +178,16 @@ async def sim(
     socket_enabled: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    secrets_in_logs: SecretsInLogs,
     scenario: Scenario,
 ) -> AsyncGenerator[Simulator]:
     """Return a Zaptec cloud whose time stands still until it is moved."""
     async with Simulator(
         scenario, clock=Clock(datetime.now(UTC), speed=0)
     ) as simulator:
+        for account in simulator.accounts.values():
+            account.password = PASSWORD
+        secrets_in_logs.simulators.append(simulator)
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
         yield simulator
         assert simulator.rest.forbidden == []

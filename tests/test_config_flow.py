@@ -13,10 +13,12 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import ZaptecClient, ZaptecResponseError
 from custom_components.zaptec.const import DOMAIN
 from simulator.faults import Fault
-from simulator.scenario import DEMO_PASSWORD, DEMO_USER
+from simulator.scenario import DEMO_USER
 from simulator.simulator import Simulator
 
-ACCOUNT = {CONF_USERNAME: DEMO_USER, CONF_PASSWORD: DEMO_PASSWORD}
+from .conftest import PASSWORD
+
+ACCOUNT = {CONF_USERNAME: DEMO_USER, CONF_PASSWORD: PASSWORD}
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ async def test_sign_in(
 
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"],
-        {CONF_USERNAME: f" {DEMO_USER.title()} ", CONF_PASSWORD: DEMO_PASSWORD},
+        {CONF_USERNAME: f" {DEMO_USER.title()} ", CONF_PASSWORD: PASSWORD},
     )
     assert result["type"] is FlowResultType.FORM
     assert result["errors"] == {"base": "invalid_auth"}
@@ -128,7 +130,7 @@ async def test_a_forgotten_dialog_is_in_nobodys_way(
         result = await hass.config_entries.flow.async_init(
             DOMAIN, context={"source": SOURCE_USER}
         )
-        password = "wrong" if expected is FlowResultType.FORM else DEMO_PASSWORD
+        password = "wrong" if expected is FlowResultType.FORM else PASSWORD
         result = await hass.config_entries.flow.async_configure(
             result["flow_id"], {**ACCOUNT, CONF_PASSWORD: password}
         )

@@ -1,0 +1,170 @@
+"""What is secret stays so, whatever is logged, shown or printed."""
+
+import json
+import logging
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.api import ConnectionDetails, Subscription
+from custom_components.zaptec.const import DOMAIN
+from simulator.charger import Charger
+from simulator.nbfx import encode
+from simulator.observations import StateId
+from simulator.simulator import Simulator
+
+from .conftest import (
+    CARD,
+    PASSWORD,
+    EntityFinder,
+    SecretsInLogs,
+    TimeMachine,
+    set_up,
+    wait_until,
+)
+
+
+def test_the_watch_over_logs_sees(
+    secrets_in_logs: SecretsInLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret in a line, or in a traceback, is found; else nothing here would be."""
+    logger = logging.getLogger("custom_components.zaptec")
+    logger.setLevel(logging.DEBUG)
+    logger.debug("card %s", CARD)
+    try:
+        int(CARD)
+    except ValueError:
+        logger.exception("fault")
+    logger.debug("nothing")
+    assert len(secrets_in_logs.lines) == 2
+    secrets_in_logs.lines.clear()
+
+
+async def test_faults_tell_no_secrets(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Neither what is damaged nor what is refused is quoted, at any level."""
+    topic = charger.installation.topic
+    session = {"SessionId": "x", "AuthenticationCode": CARD, "Energy": "much"}
+    document = {
+        "ChargerId": charger.id,
+        "StateId": StateId.COMPLETED_SESSION,
+        "Timestamp": "2099-05-20T12:41:41.5Z",
+        "ValueAsString": json.dumps(session),
+    }
+    for body in (
+        encode(json.dumps(document)),
+        encode(json.dumps(document))[:-30],
+        encode(CARD),
+        CARD.encode(),
+        encode(json.dumps(document | {"ChargerId": CARD})),
+        encode(json.dumps(document | {"Timestamp": CARD})),
+        encode(json.dumps(document | {"StateId": CARD})),
+        encode(json.dumps(document | {"StateId": 722, "ValueAsString": CARD})),
+        encode(json.dumps(document | {"StateId": 710, "ValueAsString": CARD})),
+    ):
+        sim.bus.publish(topic, body)
+    await sim.bus.wait_idle()
+    sim.set_bus_key(charger.installation.id, "bm90LXRoZS1vbGQta2V5")
+    sim.rest.tokens.revoke()
+    sim.bus.drop_connections()
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "disconnected"
+    )
+    await time_machine.travel(20, step=1)
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "connected"
+    )
+
+
+async def test_a_refused_password_is_not_told(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """The entry asks for another one, and says no more."""
+    sim.set_password(next(iter(sim.accounts)), "another")
+    await set_up(hass, entry)
+    assert PASSWORD not in str(entry.reason)
+    assert [*entry.async_get_active_flows(hass, {"reauth"})]
+
+
+async def test_repr_tells_no_secrets(
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    secrets_in_logs: SecretsInLogs,
+) -> None:
+    """Whatever a debugger or a log shows of our objects."""
+    coordinator = live_entry.runtime_data
+    details = ConnectionDetails.from_json(sim.connection_details(charger.installation))
+    shown = repr(
+        [
+            coordinator,
+            coordinator.client,
+            coordinator.client._token_source,
+            coordinator.client._transport,
+            coordinator.data,
+            coordinator.links,
+            details,
+            Subscription(details),
+            coordinator.states,
+        ]
+    )
+    assert [secret for secret in secrets_in_logs.secrets() if secret in shown] == []
+
+
+async def test_names_are_words(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """Names and versions become one short line, however they were given."""
+    charger.name = "Garage\r\n\x1b[31mERROR \u202egnp.exe" + "!" * 500
+    sim.bus.publish(
+        charger.installation.topic,
+        encode(
+            json.dumps(
+                {
+                    "ChargerId": charger.id,
+                    "StateId": int(StateId.COMPUTER_VERSION),
+                    "Timestamp": "2099-05-20T12:41:41.5Z",
+                    "ValueAsString": "9.9\n\u202e" + "9" * 5000,
+                }
+            )
+        ),
+    )
+    await live_entry.runtime_data.async_refresh()
+
+    def device() -> dr.DeviceEntry:
+        found = device_registry.async_get_device_by_identifier(
+            (DOMAIN, charger.id), live_entry.entry_id
+        )
+        assert found
+        return found
+
+    await wait_until(lambda: (device().sw_version or "").startswith("9.9"))
+    for text in (device().name, device().sw_version):
+        assert text
+        assert text.isprintable()
+        assert len(text) <= 100
+
+
+async def test_what_a_charger_makes_up_does_not_fill_the_memory(
+    sim: Simulator, charger: Charger, live_entry: MockConfigEntry
+) -> None:
+    """The StateIds that are held of a charger are bounded."""
+    for state_id in range(10_000, 10_700):
+        charger.observe(state_id, value=1)  # type: ignore[arg-type]
+    charger.observe(StateId.TOTAL_CHARGE_POWER, value=7.0)
+    await sim.bus.wait_idle()
+    state = live_entry.runtime_data.states[charger.id]
+    await wait_until(lambda: state.value(513) == 7.0)
+    assert sum(1 for _ in state.observations()) == 500
