@@ -127,6 +127,11 @@ class Topic(Node):
         """Receivers that will take a message."""
         return sum(link.credit > 0 for link in self._receivers)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether a message would reach a receiver now."""
+        return any(link.ready for link in self._receivers)
+
     def publish(self, body: bytes) -> None:
         """Queue a message, and send it if a receiver will take it."""
         match self._interference:
@@ -438,6 +443,10 @@ class ServiceBus:
     def all_consumers(self) -> int:
         """Receivers of all topics that have credit."""
         return sum(topic.consumers for topic in self._topics.values())
+
+    def is_read(self, topic: str) -> bool:
+        """Return whether a message of a topic would reach a receiver now."""
+        return self._topics[topic].is_read
 
     def consumers(self, topic: str) -> int:
         """Return how many receivers have credit."""

@@ -266,9 +266,12 @@ async def recover(
 
     def is_right() -> bool:
         coordinator = entry.runtime_data
-        return all(
-            link.status == "connected" for link in coordinator.links.values()
-        ) and all(map(coordinator.is_fresh, coordinator.data.chargers))
+        # A link may be dead without its knowing it, and all may look right.
+        return (
+            all(link.status == "connected" for link in coordinator.links.values())
+            and all(map(walk.sim.bus.is_read, walk.topics))
+            and all(map(coordinator.is_fresh, coordinator.data.chargers))
+        )
 
     start = walk.passed
     while True:
