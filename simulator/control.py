@@ -17,6 +17,7 @@ from .charger import Charger
 from .faults import FAULT_NAMES, STATUSES
 from .listener import Listener
 from .observations import StateId
+from .servicebus import INTERFERENCES
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _PAGE = Path(__file__).with_name("control.html")
 # Faults which the page offers; the API takes any status.
 FAULTS: tuple[int | str, ...] = (*STATUSES, *FAULT_NAMES)
+
+# What an installation's modes can be: see `Installation`, and AvailableCurrentMode in
+# GET /api/constants.
+_MODES = {"authentication_type": (0, 1, 2, 3), "available_current_mode": (0, 1, 2)}
 
 type Action = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -44,6 +49,7 @@ class Control:
             "bus/cut": self._cut_bus,
             "bus/restore": self._restore_bus,
             "bus/drop": self._drop_bus,
+            "bus/interfere": self._interfere_with_bus,
             "rest/cut": self._cut_rest,
             "rest/restore": self._restore_rest,
             "rest/fail": self._fail_rest,
@@ -57,6 +63,7 @@ class Control:
         for path, action in actions.items():
             app.router.add_post(f"/api/{path}", self._handler(action))
         app.router.add_post("/api/chargers/{id}/{action}", self._act_on_charger)
+        app.router.add_post("/api/installations/{id}", self._set_installation)
         self._listener = Listener(app, host, port)
 
     @property
@@ -176,11 +183,32 @@ class Control:
                         charger.set_offline()
                 case "authorize":
                     charger.authorize()
+                case "stand_alone":
+                    charger.set_stand_alone(_flag(body, "on"))
                 case _:
                     return _error(404, "No such action")
         except (KeyError, TypeError, ValueError) as err:
             return _error(400, _reason(err))
         return web.json_response(_charger(charger))
+
+    async def _set_installation(self, request: web.Request) -> web.Response:
+        """Change what the portal can, and no message tells of."""
+        installation = self._simulator.installations.get(request.match_info["id"])
+        if installation is None:
+            return _error(404, "No such installation")
+        try:
+            body = await _body(request)
+            if unknown := body.keys() - {*_MODES, "messaging_enabled"}:
+                raise KeyError(", ".join(sorted(unknown)))
+            if "messaging_enabled" in body:
+                installation.messaging_enabled = _flag(body, "messaging_enabled")
+            for key in _MODES.keys() & body.keys():
+                if body[key] not in _MODES[key]:
+                    raise ValueError(f"{key} is one of {_MODES[key]}")
+                setattr(installation, key, body[key])
+        except (KeyError, TypeError, ValueError) as err:
+            return _error(400, _reason(err))
+        return web.json_response(self.state())
 
     async def _cut_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.cut()
@@ -192,6 +220,13 @@ class Control:
 
     async def _drop_bus(self, body: dict[str, Any]) -> None:
         self._simulator.bus.drop_connections()
+
+    async def _interfere_with_bus(self, body: dict[str, Any]) -> None:
+        how = body["how"]
+        if how not in (None, *INTERFERENCES):
+            raise ValueError(f"how is null or one of {', '.join(INTERFERENCES)}")
+        for installation in self._simulator.installations.values():
+            self._simulator.bus.interfere(installation.topic, how)
 
     async def _cut_rest(self, body: dict[str, Any]) -> None:
         await self._simulator.rest.cut()

@@ -44,6 +44,7 @@ SUBSCRIPTION = "default"
 type Interference = Literal[
     "duplicated", "late", "reordered", "lost", "undelivered", "elsewhere"
 ]
+INTERFERENCES = ("duplicated", "late", "reordered", "lost", "undelivered", "elsewhere")
 
 # How a connection breaks: by RST, by FIN, or half open.
 type Break = Literal["reset", "closed", "half open"]

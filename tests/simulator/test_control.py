@@ -218,3 +218,48 @@ async def test_its_own_origin_is_welcome(sim: Simulator, page: Page) -> None:
     for name in ("127.0.0.1", "localhost"):
         headers = {"Origin": f"http://{name}:{port}", "Host": f"{name}:{port}"}
         assert (await page.call("GET", "state", headers=headers))[0] == 200
+
+
+async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
+    """Modes of an installation, and what happens to its messages."""
+    charger = by_serial(sim, "ZPR000001")
+    installation = charger.installation
+    status, _ = await page.post(
+        f"installations/{installation.id}",
+        authentication_type=2,
+        available_current_mode=1,
+        messaging_enabled=False,
+    )
+    assert status == 200
+    assert installation.authentication_type == 2
+    assert installation.available_current_mode == 1
+    assert not installation.messaging_enabled
+    await page.post(f"chargers/{charger.id}/stand_alone", on=True)
+    assert charger.is_stand_alone
+
+    delivered = sim.bus.pending(installation.topic)
+    assert (await page.post("bus/interfere", how="elsewhere"))[0] == 200
+    charger.observe(513, 1.0)
+    assert sim.bus.pending(installation.topic) == delivered
+    assert (await page.post("bus/interfere", how=None))[0] == 200
+    charger.observe(513, 2.0)
+    assert sim.bus.pending(installation.topic) == delivered + 1
+
+
+async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:
+    """A clear word, and nothing changes."""
+    installation = by_serial(sim, "ZPR000001").installation
+    path = f"installations/{installation.id}"
+    for body in (
+        {"authentication_type": 9},
+        {"available_current_mode": "x"},
+        {"messaging_enabled": 1},
+        {"colour": 1},
+    ):
+        status, document = await page.post(path, **body)
+        assert status == 400
+        assert document["error"]
+    assert (await page.post("installations/nowhere"))[0] == 404
+    assert (await page.post("bus/interfere", how="badly"))[0] == 400
+    assert installation.authentication_type == 0
+    assert installation.messaging_enabled
