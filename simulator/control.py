@@ -197,17 +197,11 @@ class Control:
         if installation is None:
             return _error(404, "No such installation")
         try:
-            body = await _body(request)
-            if unknown := body.keys() - {*_MODES, "messaging_enabled"}:
-                raise KeyError(", ".join(sorted(unknown)))
-            if "messaging_enabled" in body:
-                installation.messaging_enabled = _flag(body, "messaging_enabled")
-            for key in _MODES.keys() & body.keys():
-                if body[key] not in _MODES[key]:
-                    raise ValueError(f"{key} is one of {_MODES[key]}")
-                setattr(installation, key, body[key])
+            settings = _portal_settings(await _body(request))
         except (KeyError, TypeError, ValueError) as err:
             return _error(400, _reason(err))
+        for key, value in settings.items():
+            setattr(installation, key, value)
         return web.json_response(self.state())
 
     async def _cut_bus(self, body: dict[str, Any]) -> None:
@@ -270,6 +264,19 @@ class Control:
             self._simulator.autoplay.start()
         else:
             self._simulator.autoplay.stop()
+
+
+def _portal_settings(body: dict[str, Any]) -> dict[str, int | bool]:
+    """Return an installation's settings, if all of them are such."""
+    settings: dict[str, int | bool] = {}
+    for key, value in body.items():
+        if key == "messaging_enabled":
+            settings[key] = _flag(body, key)
+        elif value in _MODES[key]:
+            settings[key] = value
+        else:
+            raise ValueError(f"{key} is one of {_MODES[key]}")
+    return settings
 
 
 def _charger(charger: Charger) -> dict[str, object]:
