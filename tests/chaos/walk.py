@@ -256,6 +256,16 @@ async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
         await walk.settle()
 
 
+def _liveliness(entry: MockConfigEntry) -> object:
+    """Return how an entry is, for people."""
+    if entry.state is not ConfigEntryState.LOADED:
+        return entry.state
+    return [
+        (link.status, link.fault, link.losses, link.loses_messages, link.is_silent)
+        for link in entry.runtime_data.links.values()
+    ]
+
+
 async def recover(
     walk: Walk,
     entry: MockConfigEntry,
@@ -275,7 +285,7 @@ async def recover(
 
     start = walk.passed
     while True:
-        wrong = ["Not everything is live"]
+        wrong = [f"Not everything is live: {_liveliness(entry)}"]
         if entry.state is ConfigEntryState.LOADED and is_right():
             wrong = oracle.differences() if oracle else []
         if not wrong:

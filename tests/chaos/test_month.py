@@ -1,0 +1,126 @@
+"""A month with 30 chargers: what is kept stays as much as it was."""
+
+import asyncio
+from datetime import UTC, datetime
+import gc
+import logging
+import os
+from random import Random
+import tracemalloc
+
+from freezegun.api import TickingDateTimeFactory
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.zaptec.coordinator import ZaptecCoordinator
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.clock import Clock
+from simulator.scenario import Scenario
+from simulator.simulator import Simulator
+from tests.conftest import add_entry
+
+from .oracle import Oracle
+from .walk import Walk, recover, sockets
+
+CHARGERS = 30
+# Days, of which a run by hand may take more.
+DAYS = float(os.environ.get("CHAOS_DAYS", "0.5"))
+# Days until every charger has told all that it ever tells.
+START = 0.25
+STEP = 240.0
+# What the memory may differ by from one day to another (octets).
+SLACK = 400_000
+
+
+def _come_and_go(charger: Charger, rng: Random) -> None:
+    """Let a car come or go."""
+    if charger.car:
+        charger.unplug()
+    else:
+        charger.plug_in(Car(capacity_kwh=rng.uniform(5, 40)))
+
+
+def _our_memory() -> int:
+    """Return what the integration and its bus library have allocated (octets)."""
+    gc.collect()
+    snapshot = tracemalloc.take_snapshot().filter_traces(
+        [
+            tracemalloc.Filter(True, "*/custom_components/zaptec/*"),
+            tracemalloc.Filter(True, "*/azure/servicebus/*"),
+        ]
+    )
+    return sum(trace.size for trace in snapshot.traces)
+
+
+def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
+    """Return how many there are of what could leak."""
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "sockets": sockets(),
+        "awaited": len(coordinator._awaited),
+    }
+
+
+@pytest.mark.timeout(3600)
+async def test_a_long_time(
+    hass: HomeAssistant,
+    clocks: TickingDateTimeFactory,
+    socket_enabled: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Tasks, sockets, watchers and memory are as many at the end as they were soon."""
+    asyncio.get_running_loop().set_debug(False)
+    caplog.set_level(logging.WARNING)
+    # A step must not look like an answer that does not come.
+    servicebus = "custom_components.zaptec.api.servicebus"
+    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", STEP + 60.0)
+    rng = Random(30)
+    async with Simulator(
+        Scenario.of(CHARGERS), clock=Clock(datetime.now(UTC), speed=0)
+    ) as sim:
+        monkeypatch.setenv("ZAPTEC_API_URL", sim.api_url)
+        entry = add_entry(hass, sim)
+        walk = Walk(hass, sim, clocks, rng)
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        await recover(walk, entry, 120.0)
+        # Eight at a time are read, and a link tells only what is new.
+        await walk.travel(30.0, step=1.0)
+        assert all(map(entry.runtime_data.reader.has_read, sim.chargers))
+        oracle = Oracle(hass, sim, entry.entry_id)
+
+        async def live_for(days: float) -> None:
+            for hour in range(round(days * 24)):
+                _come_and_go(rng.choice(walk.chargers), rng)
+                if hour % 8 == 5:
+                    sim.bus.drop_connections()
+                await walk.travel(3600.0, step=STEP)
+            await recover(walk, entry, 200.0, oracle)
+            # What the log keeps is the test's own.
+            caplog.clear()
+            sim.rest.requests.clear()
+
+        await live_for(START)
+        tracemalloc.start(1)
+        await live_for(START / 2)
+        counts = _counts(entry.runtime_data)
+        watchers = sum(map(len, entry.runtime_data._watchers.values()))
+        memory = _our_memory()
+        await live_for(DAYS - START * 1.5)
+        later = _counts(entry.runtime_data)
+        grown = _our_memory() - memory
+        tracemalloc.stop()
+        assert later["tasks"] <= counts["tasks"] + 1
+        assert later["awaited"] == counts["awaited"]
+        # Idle connections of the HTTP pool come and go.
+        assert later["sockets"] <= counts["sockets"] + 5
+        # An entity whose first value comes late appears late.
+        assert sum(map(len, entry.runtime_data._watchers.values())) <= watchers * 1.05
+        logging.getLogger(__name__).warning(
+            "%d days, %d chargers: %s, %+d octets", DAYS, CHARGERS, counts, grown
+        )
+        assert abs(grown) < SLACK
+        await walk.see_through(hass.config_entries.async_remove(entry.entry_id))
+        assert sim.bus.connections == 0
