@@ -16,6 +16,7 @@ from custom_components.zaptec.api import (
     SubscriptionError,
 )
 from simulator.amqp.connection import STAGES, Stage
+from simulator.observations import StateId
 from simulator.servicebus import Break
 
 if TYPE_CHECKING:
@@ -149,6 +150,11 @@ def messages(interference: str, **more: Any) -> Fault:
     def end(walk: Walk) -> None:
         for topic in walk.topics:
             walk.sim.bus.interfere(topic, None)
+        if interference == "elsewhere":
+            # What was lost without a sign is right again when it is told again.
+            for charger in walk.chargers:
+                for state_id, told in list(charger.observations.items()):
+                    charger.observe(StateId(state_id), told.value)
 
     return bus(f"messages {interference}", begin, end, **more)
 
