@@ -1,11 +1,13 @@
 """Links that are up and do not tell all that happens, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+import logging
 
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -14,6 +16,7 @@ from custom_components.zaptec.api import (
     Subscription,
     SubscriptionError,
 )
+from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.scenario import Scenario
@@ -42,6 +45,18 @@ async def another_program(sim: Simulator, charger: Charger) -> AsyncGenerator[No
         reading.cancel()
         await asyncio.wait([reading])
     await sim.bus.wait_until(lambda: sim.bus.consumers(charger.installation.topic) == 1)
+
+
+async def seconds_until(
+    time_machine: TimeMachine, condition: Callable[[], bool], at_most: float
+) -> float:
+    """Let time pass until something is found; return how long it took."""
+    passed = 0.0
+    while not condition():
+        assert passed < at_most, f"Not found within {at_most:.0f} s"
+        await time_machine.travel(5)
+        passed += 5
+    return passed
 
 
 def readings(sim: Simulator) -> int:
@@ -146,6 +161,10 @@ async def test_another_program_is_found_and_its_going_too(
         assert link.loses_messages
         assert link.shared_since is not None
         assert "another program seems to read them" in caplog.text
+        issues = ir.async_get(hass)
+        issue_id = f"push_shared_{installation_id}"
+        await time_machine.travel(60)
+        assert issues.async_get_issue(DOMAIN, issue_id)
         charger.unplug()
         await time_machine.travel(75)
         await entities.wait_for(
@@ -154,10 +173,12 @@ async def test_another_program_is_found_and_its_going_too(
         assert entities.state("sensor", installation_id, "push_status") == "connected"
         charger.plug_in(Car())
         await time_machine.travel(60)
-    await time_machine.travel(900, step=15)
+    await time_machine.travel(1500, step=15)
     assert not link.loses_messages
     assert link.shared_since is None
     assert caplog.text.count("All messages of installation") == 1
+    await time_machine.travel(60)
+    assert not issues.async_get_issue(DOMAIN, issue_id)
     sim.rest.clear()
     await time_machine.travel(1200, step=15)
     assert readings(sim) == 0
@@ -215,3 +236,48 @@ async def test_the_list_is_compared_with_what_was_pushed(
         != STATE_UNAVAILABLE
     )
     await wait_until(lambda: link.connects == 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_charging", "bound"),
+    [
+        ("frozen", False, 260 + 20),
+        ("half open", False, 260 + 20),
+        ("undelivered", True, 280 + 20),
+        ("elsewhere", True, 480),
+        ("lost", True, 180),
+        ("elsewhere", False, 33 * 60),
+    ],
+)
+async def test_the_time_to_detection(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    is_charging: bool,
+    bound: float,
+) -> None:
+    """Each kind of silence is found within what the README says."""
+    monkeypatch.setattr("custom_components.zaptec.api.servicebus.PROBE_TIMEOUT", 20.0)
+    link = live_entry.runtime_data.links[charger.installation.id]
+    if is_charging:
+        charger.plug_in(Car())
+        await time_machine.travel(60)
+    match fault:
+        case "frozen":
+            sim.bus.freeze()
+        case "half open":
+            sim.bus.forget_connections()
+        case _:
+            sim.bus.interfere(charger.installation.topic, fault)  # type: ignore[arg-type]
+    if not is_charging:
+        charger.plug_in(Car(wants=False))
+    taken = await seconds_until(
+        time_machine,
+        lambda: link.status != "connected" or link.loses_messages,
+        bound,
+    )
+    logging.getLogger(__name__).info("Found after %.0f s: %s", taken, fault)
+    sim.bus.thaw()

@@ -501,3 +501,45 @@ def test_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "platform", lambda: asked.append(None))
     prepare()
     assert asked
+
+
+async def test_gaps_are_counted(bus: ServiceBus) -> None:
+    """The numbers of what went elsewhere are missing."""
+    bus.interfere(TOPIC, "lost")
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        for number in range(6):
+            bus.publish(TOPIC, message(700 + number))
+        for _ in range(3):
+            await anext(stream)
+        assert stream.missed == 2
+        bus.interfere(TOPIC, None)
+        bus.publish(TOPIC, message(710))
+        await anext(stream)
+        assert stream.missed == 2
+
+
+def test_each_partition_counts_for_itself() -> None:
+    """And what comes late is no gap, nor is what has no number."""
+    stream = Subscription(details(5671))
+    for number in (1, 2, (1 << 48) + 7, 3, (1 << 48) + 8, None, 2, 4):
+        stream._count(number)
+    assert stream.missed == 0
+    for partition in range(2, 200):
+        stream._count((partition << 48) + 1)
+    assert len(stream._numbers) == servicebus.PARTITIONS_MAX
+
+
+async def test_what_is_held_back_ends_the_link(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that sees a message waiting is followed by it, or by another link."""
+    monkeypatch.setattr(servicebus, "PROBE_TIMEOUT", 0.5)
+    bus.interfere(TOPIC, "undelivered")
+    async with Subscription(
+        details(bus.port), allow_plain=True, quiet_period=0.3
+    ) as stream:
+        bus.publish(TOPIC, message(710))
+        async with asyncio.timeout(10):
+            with pytest.raises(SubscriptionError) as raised:
+                await anext(stream)
+    assert raised.value.reason == "stalled"
