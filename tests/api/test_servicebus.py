@@ -339,7 +339,7 @@ def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
 def test_addresses() -> None:
     """The library needs another way for each combination of TLS and port."""
     key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={KEY}"
-    common = {"retry_total": 0, "ssl_context": None}
+    common = {"retry_total": 0, "ssl_context": None, "keep_alive": 0}
     assert options() == common | {"conn_str": f"Endpoint=sb://bus.example.com/;{key}"}
     assert options(port=5672) == common | {
         "conn_str": f"Endpoint=sb://bus.example.com/;{key}",
@@ -543,3 +543,11 @@ async def test_what_is_held_back_ends_the_link(
             with pytest.raises(SubscriptionError) as raised:
                 await anext(stream)
     assert raised.value.reason == "stalled"
+
+
+async def test_a_link_is_nobody_elses_task(bus: ServiceBus) -> None:
+    """The library does nothing of its own beside the one who waits for messages."""
+    before = asyncio.all_tasks()
+    async with Subscription(details(bus.port), allow_plain=True):
+        assert asyncio.all_tasks() == before
+    assert asyncio.all_tasks() == before

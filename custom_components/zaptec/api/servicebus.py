@@ -398,7 +398,13 @@ class Subscription:
             raise SubscriptionError("error", "The messages are said to be at home")
 
         key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
-        options: dict[str, Any] = {"retry_total": 0, "ssl_context": self._ssl_context}
+        options: dict[str, Any] = {
+            "retry_total": 0,
+            "ssl_context": self._ssl_context,
+            # Whoever waits for a message keeps the link alive. The library's task for
+            # that reads beside it, and leaves its errors to nobody.
+            "keep_alive": 0,
+        }
         if not details.use_ssl:
             # The library's only way to do without TLS, and to keep the port.
             options["conn_str"] = (
