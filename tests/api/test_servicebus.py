@@ -339,7 +339,7 @@ def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
 def test_addresses() -> None:
     """The library needs another way for each combination of TLS and port."""
     key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={KEY}"
-    common = {"retry_total": 0, "ssl_context": None, "keep_alive": 0}
+    common = {"retry_total": 0, "ssl_context": None}
     assert options() == common | {"conn_str": f"Endpoint=sb://bus.example.com/;{key}"}
     assert options(port=5672) == common | {
         "conn_str": f"Endpoint=sb://bus.example.com/;{key}",

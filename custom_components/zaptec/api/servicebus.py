@@ -221,6 +221,9 @@ class Subscription:
                     receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE,
                     prefetch_count=PREFETCH,
                     max_wait_time=self._quiet_period,
+                    # Whoever waits for a message keeps the link alive. The library's
+                    # task for that reads beside it, and leaves its errors to nobody.
+                    keep_alive=0,
                 )
                 opening = asyncio.ensure_future(self._receiver.__aenter__())
                 try:
@@ -398,13 +401,7 @@ class Subscription:
             raise SubscriptionError("error", "The messages are said to be at home")
 
         key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
-        options: dict[str, Any] = {
-            "retry_total": 0,
-            "ssl_context": self._ssl_context,
-            # Whoever waits for a message keeps the link alive. The library's task for
-            # that reads beside it, and leaves its errors to nobody.
-            "keep_alive": 0,
-        }
+        options: dict[str, Any] = {"retry_total": 0, "ssl_context": self._ssl_context}
         if not details.use_ssl:
             # The library's only way to do without TLS, and to keep the port.
             options["conn_str"] = (
