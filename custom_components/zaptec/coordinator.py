@@ -631,7 +631,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Take in a message of an installation."""
         if link := self.links.get(installation_id):
             link.last_message = dt_util.utcnow()
-            self.watch.heard(installation_id, observation)
+            self.watch.heard(
+                installation_id,
+                observation,
+                is_known=observation.charger_id in self.states,
+            )
             self.announce([message_topic(installation_id)])
         self.apply([observation])
 

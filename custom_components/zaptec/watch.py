@@ -20,7 +20,7 @@ import math
 from time import monotonic
 
 from .api import Observation, OperationMode, StateId
-from .charger_state import SAME_OBSERVATION, ChargerState
+from .charger_state import SAME_OBSERVATION, STATE_IDS_MAX, ChargerState
 
 # All times are in seconds.
 
@@ -204,13 +204,19 @@ class StreamWatch:
         """Drop what is known of an installation."""
         self._streams.pop(installation_id, None)
 
-    def heard(self, installation_id: str, observation: Observation) -> None:
-        """Take note of what a message told."""
+    def heard(
+        self, installation_id: str, observation: Observation, *, is_known: bool
+    ) -> None:
+        """Take note of what a message told, and whether it is about a known charger."""
         if (stream := self._streams.get(installation_id)) is None:
             return
-        stream.heard_at = stream.heard_of[observation.charger_id] = monotonic()
-        stream.told.add(observation.state_id)
+        stream.heard_at = monotonic()
         stream.in_a_row += 1
+        if not is_known:
+            return
+        stream.heard_of[observation.charger_id] = stream.heard_at
+        if len(stream.told) < STATE_IDS_MAX:
+            stream.told.add(observation.state_id)
         key = (observation.charger_id, observation.state_id)
         change = stream.changes.get(key)
         if change and change.is_told_by(observation):
