@@ -52,7 +52,7 @@ from simulator.scenario import (
 from simulator.simulator import Simulator
 from simulator.world import UserRole
 
-from .conftest import wait_until, wait_until_live
+from .conftest import PASSWORD, wait_until, wait_until_live
 
 # What the incumbent makes for an installation and a charger: the platform, the key (the
 # unique id's end; none for the id alone), the translation key, and the English name.
@@ -196,7 +196,7 @@ def entry(hass: HomeAssistant, sim: Simulator, charger: Charger) -> MockConfigEn
         minor_version=1,
         data={
             CONF_USERNAME: "Someone@Example.com",
-            CONF_PASSWORD: "x",
+            CONF_PASSWORD: PASSWORD,
             "prefix": "Zap",
             "manual_select": True,
             "chargers": [charger.id.upper()],
@@ -438,7 +438,7 @@ async def test_an_entry_without_a_choice(
         unique_id="someone@example.com",
         version=1,
         minor_version=1,
-        data={CONF_USERNAME: "Someone@Example.com", CONF_PASSWORD: "x", **data},
+        data={CONF_USERNAME: "Someone@Example.com", CONF_PASSWORD: PASSWORD, **data},
     )
     entry.add_to_hass(hass)
     await hass.config_entries.async_setup(entry.entry_id)
