@@ -115,8 +115,6 @@ async def test_a_quiet_link_is_left_alone(
     """Nothing happens, so nothing is told: that costs two readings an hour."""
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
     monkeypatch.setattr(charger, "_pulse", lambda: None)
-    # What the simulated charger measures all the time is not told of as a change.
-    monkeypatch.setattr(charger, "_store", lambda *args, **kwargs: None, raising=False)
     await time_machine.travel(60)
     sim.rest.clear()
     opened = sim.bus.attach_count(charger.installation.topic)
