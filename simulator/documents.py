@@ -15,8 +15,8 @@ type Document = dict[str, object]
 # What is nobody's business but the owner's.
 ADDRESS = "Ladeveien 117"
 CITY = "Stavanger"
-PIN = "73915"
-POSITION = "58.970133"
+PIN = "739150264819"
+POSITION = "58.9701334417"
 
 _CATEGORIES = {
     0: ("5c624162-e595-4167-a8bb-8b33a1487b62", "Community_Installation_Category"),
