@@ -22,8 +22,13 @@ class Cloud:
         self.on_state = Mock()
         self.on_failure = Mock()
         self.error: Exception | None = None
+        # How soon people want to see each charger; the others come first.
+        self.interest: dict[str, int] = {}
         self.reader = StateReader(
-            self.client, on_state=self.on_state, on_failure=self.on_failure
+            self.client,
+            interest=lambda charger_id: self.interest.get(charger_id, 0),
+            on_state=self.on_state,
+            on_failure=self.on_failure,
         )
 
     async def _read(self, charger_id: str, *, priority: Priority) -> list[object]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import math
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import __version__
@@ -24,6 +24,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
 
+from .announcements import Announcements, Topic
 from .api import (
     DEFAULT_URL,
     Charger,
@@ -97,10 +98,6 @@ GIVE_UP_INTERVAL = 3600.0
 
 # A firmware list that failed is not asked for again at once (seconds).
 FIRMWARE_RETRY = 3600.0
-
-# What a watcher can be told of: a StateId of a charger, the messages of an
-# installation, or the rest of either.
-type Topic = tuple[str, int] | str
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecCoordinator]
 
@@ -210,6 +207,11 @@ def message_topic(installation_id: str) -> Topic:
     return (installation_id, 0)
 
 
+def link_topic(installation_id: str) -> Topic:
+    """Return the topic that tells how the messages of an installation reach us."""
+    return (installation_id, -1)
+
+
 class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     """Discovers what the account holds each hour, and keeps its state."""
 
@@ -243,7 +245,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.states: dict[str, ChargerState] = {}
         self.links: dict[str, Link] = {}
         self.reader = StateReader(
-            client, on_state=self._state_read, on_failure=self._state_unread
+            client,
+            interest=self.interest,
+            on_state=self._state_read,
+            on_failure=self._state_unread,
         )
         self.watch = StreamWatch(
             read=self.reader.read,
@@ -251,7 +256,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
-        self._watchers: dict[Topic, list[CALLBACK_TYPE]] = {}
+        self._announcements = Announcements()
+        self.announce = self._announcements.announce
+        # What was told last, and whether it was what the cloud said.
+        self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
         # When a device was first missing, by id (monotonic seconds).
         self._missed: dict[str, float] = {}
@@ -545,37 +553,30 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     @override
     def async_add_listener(
-        self, update_callback: CALLBACK_TYPE, context: Any = None
+        self, update_callback: CALLBACK_TYPE, context: Iterable[Topic] | None = None
     ) -> Callable[[], None]:
-        """Listen for discoveries and, with topics as context, for these."""
-        remove_listener = super().async_add_listener(update_callback, context)
-        topics: tuple[Topic, ...] = context or ()
-        for topic in topics:
-            self._watchers.setdefault(topic, []).append(update_callback)
-
-        @callback
-        def remove() -> None:
-            remove_listener()
-            for topic in topics:
-                self._watchers[topic].remove(update_callback)
-                if not self._watchers[topic]:
-                    del self._watchers[topic]
-
-        return remove
+        """Listen for discoveries or, with topics as context, for these alone."""
+        if context is None:
+            return super().async_add_listener(update_callback)
+        return self._announcements.watch(update_callback, context)
 
     @callback
-    def announce(self, topics: Iterable[Topic]) -> None:
-        """Tell each watcher of these topics, once."""
-        watchers = dict.fromkeys(
-            watcher for topic in topics for watcher in self._watchers.get(topic, ())
+    @override
+    def async_update_listeners(self) -> None:
+        """Tell of a discovery, and of the devices that it has changed."""
+        super().async_update_listeners()
+        (before, was_successful), self._told = (
+            self._told,
+            (self.data, self.last_update_success),
         )
-        for watcher in watchers:
-            try:
-                watcher()
-            except Exception:
-                # One entity's fault must not keep the news from the others,
-                # nor end the stream that brought them.
-                LOGGER.exception("Unexpected error while updating an entity")
+        told = {**before.installations, **before.chargers}
+        found = {**self.data.installations, **self.data.chargers}
+        self.announce(
+            device_id
+            for device_id in told | found
+            if was_successful is not self.last_update_success
+            or told.get(device_id) != found.get(device_id)
+        )
 
     @callback
     def apply(self, observations: Iterable[Observation]) -> None:
@@ -691,7 +692,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 " seems to read them too. Its chargers are polled",
                 installation_id,
             )
-        self.announce([installation_id])
+        self.announce([link_topic(installation_id)])
 
     @callback
     def _stream_complete(self, installation_id: str) -> None:
@@ -705,7 +706,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         link.shared_since = None
         for charger in self.chargers_of(installation_id):
             self.reader.read(charger.id)
-        self.announce([installation_id])
+        self.announce([link_topic(installation_id)])
 
     @callback
     def set_link_status(
@@ -746,7 +747,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 self.reader.read(charger.id, first=first)
             else:
                 self._poll(charger.id)
-        self.announce([installation_id])
+        self.announce([link_topic(installation_id)])
 
     @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
@@ -764,6 +765,18 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             for charger in self.data.chargers.values()
             if charger.installation_id == installation_id
         ]
+
+    def interest(self, charger_id: str) -> int:
+        """Return how soon people want to see a charger, the soonest first."""
+        charger = self.data.chargers.get(charger_id)
+        if charger is None or charger.is_online is False:
+            return 3
+        match charger.operating_mode:
+            case OperationMode.CONNECTED_CHARGING:
+                return 0
+            case OperationMode.CONNECTED_REQUESTING | OperationMode.CONNECTED_FINISHED:
+                return 1
+        return 2
 
     @callback
     def _poll(self, charger_id: str) -> None:

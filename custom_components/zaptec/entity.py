@@ -1,7 +1,11 @@
 """Base entities for the Zaptec integration."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from operator import length_hint
 from typing import override
 
 from homeassistant.core import CALLBACK_TYPE, callback
@@ -10,11 +14,12 @@ from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
+from .announcements import Topic
 from .api import Charger, Family, Installation, StateId
 from .charger_state import ChargerState
 from .commands import may_control
 from .const import DOMAIN, PushStatus
-from .coordinator import Topic, ZaptecConfigEntry, ZaptecCoordinator, message_topic
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator, link_topic, message_topic
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
 
@@ -49,6 +54,9 @@ def charger_topics(charger_id: str, state_ids: Iterable[StateId]) -> tuple[Topic
     """Return the topics that tell of these StateIds of a charger."""
     return tuple((charger_id, int(state_id)) for state_id in state_ids)
 
+
+# Entities of so many chargers are added while Home Assistant waits for them.
+CHARGERS_AT_ONCE = 30
 
 # The one key that custom-components/zaptec leaves out of the unique id.
 BARE_KEY = "active"
@@ -105,11 +113,16 @@ class ZaptecChargerEntity(ZaptecEntity):
         description: ZaptecChargerDescription,
     ) -> None:
         """Initialize the entity."""
-        topics = (
-            *charger_topics(charger.id, {*description.state_ids, StateId.IS_ONLINE}),
-            charger.id,
-            charger.installation_id or "",
-        )
+        installation_id = charger.installation_id or ""
+        topics: tuple[Topic, ...] = (charger.id, installation_id)
+        if description.state_ids:
+            topics = (
+                *charger_topics(
+                    charger.id, {*description.state_ids, StateId.IS_ONLINE}
+                ),
+                charger.id,
+                link_topic(installation_id),
+            )
         super().__init__(coordinator, charger.id, description, topics)
         self.charger_id = charger.id
         self._first_seen = charger
@@ -150,7 +163,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
         description: ZaptecInstallationDescription,
     ) -> None:
         """Initialize the entity."""
-        topics: tuple[Topic, ...] = (installation.id,)
+        topics: tuple[Topic, ...] = (installation.id, link_topic(installation.id))
         if description.each_message:
             topics += (message_topic(installation.id),)
         super().__init__(coordinator, installation.id, description, topics)
@@ -177,6 +190,31 @@ class ZaptecInstallationEntity(ZaptecEntity):
 
 
 @callback
+def async_add_in_turns(
+    entry: ZaptecConfigEntry, charger_ids: Iterable[str], add: Callable[[str], None]
+) -> None:
+    """Add the entities of chargers: of some at once, of the others soon.
+
+    Home Assistant's start does not wait for the chargers of a housing cooperative, and
+    others have their turns in between. Those that people look at come first.
+    """
+    coordinator = entry.runtime_data
+    turns = iter(sorted(charger_ids, key=coordinator.interest))
+    for charger_id in islice(turns, CHARGERS_AT_ONCE):
+        add(charger_id)
+
+    async def add_others() -> None:
+        for charger_id in turns:
+            await asyncio.sleep(0)
+            add(charger_id)
+
+    if length_hint(turns):
+        entry.async_create_background_task(
+            coordinator.hass, add_others(), name=f"{DOMAIN} entities"
+        )
+
+
+@callback
 def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
@@ -189,8 +227,14 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
     its first value, and a control with the right to use it.
     """
     coordinator = entry.runtime_data
-    added: set[tuple[str, str]] = set()
-    waiting: dict[tuple[str, str], CALLBACK_TYPE] = {}
+    # What each charger does not have yet, and what ends the waiting for it.
+    missing: dict[str, list[DescriptionT]] = {}
+    waiting: dict[str, CALLBACK_TYPE] = {}
+
+    def can_have(charger: Charger, description: DescriptionT) -> bool:
+        return charger.family in description.families and (
+            not description.control or may_control(charger)
+        )
 
     def tells(charger: Charger, description: DescriptionT) -> bool:
         if charger.family in description.always or not description.state_ids:
@@ -199,39 +243,49 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
         return any(state_id in state for state_id in description.state_ids)
 
     @callback
-    def add() -> None:
-        chargers = coordinator.data.chargers
-        added.difference_update([item for item in added if item[0] not in chargers])
-        entities = []
-        for charger in chargers.values():
-            for description in descriptions:
-                item = (charger.id, description.key)
-                if (
-                    item in added
-                    or charger.family not in description.families
-                    or (description.control and not may_control(charger))
-                ):
-                    continue
-                if not tells(charger, description):
-                    if item not in waiting:
-                        waiting[item] = coordinator.async_add_listener(
-                            add, charger_topics(charger.id, description.state_ids)
-                        )
-                    continue
-                if item in waiting:
-                    waiting.pop(item)()
-                added.add(item)
+    def add(charger_id: str) -> None:
+        if charger_id in waiting:
+            waiting.pop(charger_id)()
+        if (charger := coordinator.data.chargers.get(charger_id)) is None:
+            missing.pop(charger_id, None)
+            return
+        entities: list[Entity] = []
+        left: list[DescriptionT] = []
+        topics: list[Topic] = []
+        for description in missing.get(charger_id, descriptions):
+            if not can_have(charger, description):
+                left.append(description)
+            elif not tells(charger, description):
+                left.append(description)
+                topics.extend(charger_topics(charger_id, description.state_ids))
+            else:
                 entities.append(create(coordinator, charger, description))
+        missing[charger_id] = left
+        if topics:
+            waiting[charger_id] = coordinator.async_add_listener(
+                partial(add, charger_id), topics
+            )
         if entities:
             async_add_entities(entities)
+
+    @callback
+    def follow_discovery() -> None:
+        chargers = coordinator.data.chargers
+        for charger_id in missing.keys() - chargers.keys():
+            add(charger_id)
+        async_add_in_turns(
+            entry,
+            [item for item in chargers if missing.get(item, descriptions)],
+            add,
+        )
 
     @callback
     def stop_waiting() -> None:
         while waiting:
             waiting.popitem()[1]()
 
-    add()
-    entry.async_on_unload(coordinator.async_add_listener(add))
+    follow_discovery()
+    entry.async_on_unload(coordinator.async_add_listener(follow_discovery))
     entry.async_on_unload(stop_waiting)
 
 

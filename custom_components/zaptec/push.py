@@ -13,6 +13,7 @@ from homeassistant.helpers.event import async_track_time_interval
 
 from .api import (
     Subscription,
+    Turn,
     ZaptecAuthenticationError,
     ZaptecConnectionError,
     ZaptecError,
@@ -52,6 +53,7 @@ class Push:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Which faults of messages were logged: once each, whatever the reconnects.
         self._reported: set[str] = set()
+        self._turn = Turn()
 
     @callback
     def start(self) -> None:
@@ -163,8 +165,11 @@ class Push:
                     if stream.missed > missed:
                         missed = stream.missed
                         coordinator.messages_missed(installation_id)
-                    link.is_silent = False
-                    coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
+                    if link.is_silent:
+                        link.is_silent = False
+                        coordinator.set_link_status(
+                            installation_id, PushStatus.CONNECTED
+                        )
                     coordinator.message_received(installation_id, observation)
             finally:
                 link.give_up = None
@@ -188,6 +193,7 @@ class Push:
             ssl_context=self._ssl_context,
             allow_plain=client.allows_plain_bus,
             reported=self._reported,
+            turn=self._turn,
         )
 
     @staticmethod

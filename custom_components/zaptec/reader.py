@@ -39,6 +39,7 @@ class StateReader:
         self,
         client: ZaptecClient,
         *,
+        interest: Callable[[str], int],
         on_state: Callable[[str, list[Observation]], None],
         on_failure: Callable[[str, ZaptecError], None],
     ) -> None:
@@ -46,11 +47,13 @@ class StateReader:
 
         Args:
             client: Where to read.
+            interest: How soon people want to see a charger, the soonest first.
             on_state: Called with the charger's id and its observations.
             on_failure: Called with the charger's id and what went wrong.
 
         """
         self._client = client
+        self._interest = interest
         self._on_state = on_state
         self._on_failure = on_failure
         self._readings: dict[str, _Reading] = {}
@@ -105,6 +108,15 @@ class StateReader:
             self._readings[charger_id] = reading
             self._wake.set()
 
+    def _order(self, item: tuple[str, _Reading]) -> tuple[Priority, int, float]:
+        """Return which of several readings that are due comes first.
+
+        Polls take turns, so that none is kept waiting by the others for ever.
+        """
+        charger_id, reading = item
+        interest = 0 if reading.poll else self._interest(charger_id)
+        return (reading.priority, interest, reading.due)
+
     async def run(self) -> None:
         """Read what falls due, for ever."""
         async with asyncio.TaskGroup() as group:
@@ -119,9 +131,7 @@ class StateReader:
         """Start the readings that are due; return the seconds until the next one."""
         now = monotonic()
         pause: float | None = None
-        for charger_id, reading in sorted(
-            self._readings.items(), key=lambda item: item[1].due
-        ):
+        for charger_id, reading in sorted(self._readings.items(), key=self._order):
             if len(self._running) >= PARALLEL_READINGS:
                 return None
             if charger_id in self._running:

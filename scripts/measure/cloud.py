@@ -1,0 +1,162 @@
+"""A simulated cloud in a process of its own, so that its work is not counted as ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+import json
+import os
+from pathlib import Path
+import sys
+from typing import Any
+
+from simulator.charger import Charger
+from simulator.clock import Clock
+from simulator.nbfx import encode
+from simulator.scenario import DEMO_PASSWORD, DEMO_USER, Scenario
+from simulator.simulator import Simulator
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+USER = DEMO_USER
+PASSWORD = DEMO_PASSWORD
+
+# What a charger that charges tells most of the time, and by what its values differ:
+# voltages and currents of the phases, power, energy of the session.
+STATE_IDS = (501, 502, 503, 507, 508, 509, 513, 553)
+
+
+class Cloud:
+    """The other process: a cloud with so many chargers, up to 25 in an installation."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        """Take over a started process."""
+        self._process = process
+        self.api_url = ""
+        self.installations: list[str] = []
+
+    async def ask(self, command: str, **values: Any) -> Any:
+        """Have something done there; return the answer."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(f"{json.dumps([command, values])}\n".encode())
+        return json.loads(await self._process.stdout.readline())
+
+
+@asynccontextmanager
+async def cloud(chargers: int) -> AsyncIterator[Cloud]:
+    """Run a cloud."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "scripts.measure.cloud",
+        str(chargers),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        limit=1 << 24,
+    )
+    other = Cloud(process)
+    try:
+        answer = await other.ask("where")
+        other.api_url = answer["api_url"]
+        other.installations = answer["installations"]
+        yield other
+    finally:
+        process.kill()
+        await process.wait()
+
+
+class _Server:
+    """What the other process does."""
+
+    def __init__(self, sim: Simulator) -> None:
+        """Start to count."""
+        self._sim = sim
+        self._turn = 0
+
+    async def answer(self, command: str, values: dict[str, Any]) -> Any:
+        """Do what is asked."""
+        return await getattr(self, f"_{command}")(**values)
+
+    async def _where(self) -> Any:
+        return {
+            "api_url": self._sim.api_url,
+            "installations": list(self._sim.installations),
+        }
+
+    async def _details(self, installation: str) -> Any:
+        """Return how to connect to an installation's messages."""
+        return self._sim.connection_details(self._sim.installations[installation])
+
+    async def _publish(self, installation: str, count: int, queued: bool) -> Any:
+        """Publish messages of an installation's chargers, perhaps all at once."""
+        item = self._sim.installations[installation]
+        chargers = [
+            charger
+            for charger in self._sim.chargers.values()
+            if charger.installation is item
+        ]
+        bodies = list(self._bodies(chargers, count))
+        if queued:
+            self._sim.bus.interfere(item.topic, "undelivered")
+        for body in bodies:
+            self._sim.bus.publish(item.topic, body)
+        if queued:
+            self._sim.bus.interfere(item.topic, None)
+
+    def _bodies(self, chargers: list[Charger], count: int) -> Iterable[bytes]:
+        """Yield bodies as the vendor sends them, each with a new value."""
+        for _ in range(count):
+            self._turn += 1
+            charger = chargers[self._turn % len(chargers)]
+            state_id = STATE_IDS[self._turn // len(chargers) % len(STATE_IDS)]
+            yield body(charger.id, state_id, f"{self._turn % 9973 + 0.25}")
+
+    async def _requests(self) -> Any:
+        """Return what was requested so far: moments (monotonic), methods, paths."""
+        return [
+            (record.time_monotonic, record.method, record.path)
+            for record in self._sim.rest.requests
+        ]
+
+    async def _latency(self, seconds: float) -> Any:
+        """Answer each request so much later."""
+        self._sim.rest.latency = seconds
+
+    async def _connections(self) -> Any:
+        return self._sim.bus.connections
+
+
+def body(charger_id: str, state_id: int, value: str) -> bytes:
+    """Return a message's body."""
+    now = Clock().now().isoformat().removesuffix("+00:00")
+    return encode(
+        json.dumps(
+            {
+                "DeviceId": "ZAP000001",
+                "DeviceType": 4,
+                "ChargerId": charger_id,
+                "StateId": state_id,
+                "Timestamp": f"{now}Z",
+                "ValueAsString": value,
+            },
+            separators=(",", ":"),
+        )
+    )
+
+
+async def _serve(chargers: int) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    async with Simulator(Scenario.of(chargers), clock=Clock(speed=1)) as sim:
+        server = _Server(sim)
+        while line := await reader.readline():
+            command, values = json.loads(line)
+            print(json.dumps(await server.answer(command, values)), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1])))
