@@ -44,6 +44,11 @@ class Announcements:
         """Return how many topics are watched, each as often as it is."""
         return sum(map(len, self._watchers.values()))
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether all that was announced has been told."""
+        return not self._due
+
     @callback
     def watch(self, tell: CALLBACK_TYPE, topics: Iterable[Topic]) -> Callable[[], None]:
         """Have somebody told of topics; return what ends that."""
@@ -73,10 +78,10 @@ class Announcements:
                     watcher.is_due = True
                     self._due.append(watcher)
         if is_idle and self._due:
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self.tell)
 
     @callback
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Tell those who are due, but not for long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + TELL_TIME
@@ -92,4 +97,4 @@ class Announcements:
                 LOGGER.exception("Unexpected error while updating an entity")
             self._due.popleft()
         if self._due:
-            loop.call_soon(self._tell)
+            loop.call_soon(self.tell)

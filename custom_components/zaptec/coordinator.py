@@ -289,8 +289,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
-        self._announcements = Announcements()
-        self.announce = self._announcements.announce
+        self.announcements = Announcements()
+        self.announce = self.announcements.announce
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
@@ -591,7 +591,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Listen for discoveries or, with topics as context, for these alone."""
         if context is None:
             return super().async_add_listener(update_callback)
-        return self._announcements.watch(update_callback, context)
+        return self.announcements.watch(update_callback, context)
 
     @callback
     @override
