@@ -5,10 +5,12 @@ import logging
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.api import ConnectionDetails, Subscription
+from custom_components.zaptec.api import ConnectionDetails, Observation, Subscription
+from custom_components.zaptec.api.transport import Answer
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.nbfx import encode
@@ -114,6 +116,8 @@ async def test_repr_tells_no_secrets(
             details,
             Subscription(details),
             coordinator.states,
+            Observation(charger.id, 723, dt_util.utcnow(), CARD),
+            Answer(200, PASSWORD.encode()),
         ]
     )
     assert [secret for secret in secrets_in_logs.secrets() if secret in shown] == []

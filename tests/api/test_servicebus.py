@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 import json
 import logging
-import platform
 import socket
 import ssl
 from types import SimpleNamespace
 from typing import Any
 
-from azure.servicebus import TransportType
+from azure.servicebus import ServiceBusReceivedMessage, TransportType
+from azure.servicebus._pyamqp._decode import decode_payload
+from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import (
     MessagingEntityDisabledError,
@@ -35,7 +36,6 @@ from custom_components.zaptec.api import (
     Observation,
     Subscription,
     SubscriptionError,
-    Turn,
     prepare,
     servicebus,
 )
@@ -491,132 +491,108 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_body_of_another_kind() -> None:
     """A message without data is a bad one."""
     stream = Subscription(details(5671))
-    odd = SimpleNamespace(body_type=AmqpMessageBodyType.VALUE, body="text")
+    odd = SimpleNamespace(
+        body_type=AmqpMessageBodyType.VALUE, body="text", sequence_number=1
+    )
     assert stream._read(odd) is None
     assert stream.bad_messages == 1
 
 
-def test_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What blocks is asked for before it is needed."""
-    asked: list[None] = []
-    monkeypatch.setattr(platform, "platform", lambda: asked.append(None))
-    prepare()
-    assert asked
-
-
-async def test_gaps_are_counted(bus: ServiceBus) -> None:
-    """The numbers of what went elsewhere are missing."""
-    bus.interfere(TOPIC, "lost")
-    async with Subscription(details(bus.port), allow_plain=True) as stream:
-        for number in range(6):
-            bus.publish(TOPIC, message(700 + number))
-        for _ in range(3):
-            await anext(stream)
-        assert stream.missed == 2
-        bus.interfere(TOPIC, None)
-        bus.publish(TOPIC, message(710))
-        await anext(stream)
-        assert stream.missed == 2
-
-
-def test_each_partition_counts_for_itself() -> None:
-    """And what comes late is no gap, nor is what has no number."""
+@pytest.mark.parametrize(
+    ("octets", "step"),
+    [
+        # Data sections that hold null, a number, a list.
+        (b"\x00\x53\x75\x40", "body"),
+        (b"\x00\x53\x75\x43", "body"),
+        (b"\x00\x53\x75\x45", "body"),
+        # Annotations that are a text.
+        (b"\x00\x53\x72\xa1\x01x\x00\x53\x75\xa0\x01x", "header"),
+    ],
+)
+def test_what_the_library_lets_through(
+    octets: bytes, step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However odd a message is, the next one is read."""
+    receiver = SimpleNamespace(_amqp_transport=PyamqpTransport)
+    message = ServiceBusReceivedMessage(
+        decode_payload(memoryview(octets)),
+        receive_mode="receiveanddelete",
+        receiver=receiver,
+    )
     stream = Subscription(details(5671))
-    for number in (1, 2, (1 << 48) + 7, 3, (1 << 48) + 8, None, 2, 4):
-        stream._count(number)
-    assert stream.missed == 0
-    for partition in range(2, 200):
-        stream._count((partition << 48) + 1)
-    assert len(stream._numbers) == servicebus.PARTITIONS_MAX
+    assert stream._read_all([message]) == []
+    assert stream.bad_messages == 1
+    assert f"can't be understood ({step})" in caplog.text
 
 
-async def test_what_is_held_back_ends_the_link(
-    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A probe that sees a message waiting is followed by it, or by another link."""
-    monkeypatch.setattr(servicebus, "PROBE_TIMEOUT", 0.5)
-    bus.interfere(TOPIC, "undelivered")
-    async with Subscription(
-        details(bus.port), allow_plain=True, quiet_period=0.3
-    ) as stream:
+async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
+    """Home Assistant may give up an entry while a link is being closed."""
+    stream = await Subscription(details(bus.port), allow_plain=True).__aenter__()
+    transport = stream._receiver._handler._connection._transport  # type: ignore[union-attr]
+    writer = transport.writer
+    bus.freeze()
+    closing = asyncio.ensure_future(stream.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert writer.transport.is_closing()
+
+
+async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> None:
+    """An automation may use the same library, and be told of its errors."""
+    seen: list[bool] = []
+
+    async def use() -> None:
+        seen.append(servicebus._IS_OURS.get())
+
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        tasks: list[asyncio.Task[None]] = []
+        delivering = asyncio.ensure_future(
+            stream.deliver(lambda _: tasks.append(asyncio.create_task(use())))
+        )
         bus.publish(TOPIC, message(710))
         async with asyncio.timeout(10):
-            with pytest.raises(SubscriptionError) as raised:
-                await anext(stream)
-    assert raised.value.reason == "stalled"
-
-
-async def test_a_link_is_nobody_elses_task(bus: ServiceBus) -> None:
-    """The library does nothing of its own beside the one who waits for messages."""
-    before = asyncio.all_tasks()
-    async with Subscription(details(bus.port), allow_plain=True):
-        assert asyncio.all_tasks() == before
-    assert asyncio.all_tasks() == before
-
-
-async def test_a_burst_does_not_hold_up_the_loop(
-    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Links that have much to read leave turns to others, and share their own."""
-    monkeypatch.setattr(servicebus, "TURN_TIME", 0.0)
-    turn = Turn()
-    async with (
-        Subscription(details(bus.port), allow_plain=True, turn=turn) as stream,
-        Subscription(
-            details(bus.port, topic="other"), allow_plain=True, turn=turn
-        ) as other,
-    ):
-        order: list[str] = []
-
-        async def read(name: str, subscription: Subscription) -> None:
-            async for _ in subscription:
-                order.append(name)
-                if order.count(name) == 50:
-                    return
-
-        async def watch() -> None:
-            while order.count("a") < 50 or order.count("b") < 50:
-                order.append("turn")
+            while not seen:
                 await asyncio.sleep(0)
-
-        for number in range(50):
-            bus.publish(TOPIC, message(number))
-            bus.publish("other", message(number))
+        bus.publish(TOPIC, message(710))
         async with asyncio.timeout(10):
-            await asyncio.gather(read("a", stream), read("b", other), watch())
-    # One message of each link at most before somebody else has a turn.
-    runs = "".join(" " if item == "turn" else item for item in order).split()
-    assert max(map(len, runs)) <= 2
+            while len(seen) < 2:
+                await asyncio.sleep(0)
+        delivering.cancel()
+    assert seen == [False, False]
 
 
-async def test_the_library_keeps_nothing_of_what_it_has_given(
-    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its memory of tags would grow for as long as a link lives, which may be months."""
-    monkeypatch.setattr(servicebus, "TAGS_MAX", 20)
+async def test_a_fault_of_whoever_takes_ends_the_delivery(bus: ServiceBus) -> None:
+    """It is told where it is waited for, and not lost in the loop."""
+
+    def fail(observations: list[Observation]) -> None:
+        raise ZeroDivisionError
+
     async with Subscription(details(bus.port), allow_plain=True) as stream:
-        for number in range(100):
-            bus.publish(TOPIC, message(number))
+        delivering = asyncio.ensure_future(stream.deliver(fail))
+        for _ in range(2):
+            bus.publish(TOPIC, message(710))
+            await asyncio.sleep(0.05)
         async with asyncio.timeout(10):
-            for _ in range(100):
-                await anext(stream)
-        assert stream._receiver
-        tags = stream._receiver._handler._link._received_delivery_tags
-        assert len(tags) < 40
+            with pytest.raises(ZeroDivisionError):
+                await delivering
 
 
-async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
-    """The library would look at its clock five times a second for each installation."""
-    loop = asyncio.get_running_loop()
+async def test_what_came_before_the_end_is_delivered(bus: ServiceBus) -> None:
+    """All that has arrived counts, also where the link breaks in the same moment."""
+    taken: list[int] = []
+
+    def take(observations: list[Observation]) -> None:
+        taken.extend(item.state_id for item in observations)
+        if len(taken) == 1:
+            for number in range(2, 32):
+                bus.publish(TOPIC, message(number))
+            bus.detach(TOPIC)
+
     async with Subscription(details(bus.port), allow_plain=True) as stream:
-        waiting = asyncio.ensure_future(anext(stream))
-        for _ in range(100):
-            await asyncio.sleep(0)
-        due = sorted(
-            handle.when() - loop.time()
-            for handle in loop._scheduled  # type: ignore[attr-defined]
-            if not handle.cancelled()
-        )
-        assert due
-        assert due[0] > 1.0
-        waiting.cancel()
+        bus.publish(TOPIC, message(1))
+        async with asyncio.timeout(10):
+            with pytest.raises(SubscriptionError):
+                await stream.deliver(take)
+    assert taken == list(range(1, 32))

@@ -165,9 +165,16 @@ def _worst_bodies() -> dict[str, bytes]:
 
     reading = {"TM": "2026-05-20T12:41:41,000+00:00 R", "RV": 1.5, "RU": "kWh"}
     readings = [reading] * 300
-    session = json.dumps(
-        {"SignedSession": "OCMF|" + json.dumps({"RD": readings}, separators=(",", ":"))}
-    )
+    strange = [reading | {"RI": "1" * 40_000}, *[{"RV": 1}] * 126]
+    foreign = [reading | {"RU": "\u00e9" * 5_000}, *[{"RV": 1}] * 126]
+
+    def signed(rows: list[dict[str, Any]]) -> bytes:
+        meter = "OCMF|" + json.dumps({"RD": rows}, separators=(",", ":"))
+        session = json.dumps({"SignedSession": meter})
+        return wrapped(observation(json.dumps(session)[1:-1]))
+
+    # Halfway between two of the smallest numbers there are, which takes long to see.
+    tiny = ",".join(["2.4703282292062327208" + "0" * 740 + "1e-324"] * 77)
     return {
         "empty records": b"\x40\x01s" + b"\x80" * (size - 4) + b"\x01",
         "elements": b"\x40\x01s" * (size // 3),
@@ -180,11 +187,15 @@ def _worst_bodies() -> dict[str, bytes]:
         "digits": wrapped("9" * (size - 16)),
         "a long value": wrapped(observation("x" * (size - 300))),
         "escapes": wrapped(observation("\\u00e9" * ((size - 300) // 6))),
-        "many readings": wrapped(observation(json.dumps(session)[1:-1])),
+        "many readings": signed(readings),
         "as many objects as may be": wrapped(
             json.dumps([{str(number): 0} for number in range(BRACKETS_MAX - 1)])
         ),
         "as many numbers as may be": wrapped(json.dumps([1.5] * COMMAS_MAX)),
+        "a strange register": signed(strange),
+        "a foreign unit": signed(foreign),
+        "tiny numbers": wrapped(json.dumps({"a": 0})[:-1] + f',"b":[{tiny}]}}'),
+        "large numbers": wrapped('{"a":[' + ",".join(["9" * 4290] * 14) + "]}"),
         "surrogates": wrapped(observation("\\ud800" * ((size - 300) // 6))),
     }
 
