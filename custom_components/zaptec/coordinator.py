@@ -161,6 +161,8 @@ class Link:
     """Since when the status is what it is."""
     refusal: PushRefusal | None = None
     """Why the status is `not_permitted`."""
+    admitted: bool = False
+    """Whether the cloud told where the messages are when it last said anything clear."""
     fault: str | None = None
     """What ended the last attempt, in words fit for a log."""
     shared_since: datetime | None = None
@@ -728,6 +730,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """
         if (link := self.links.get(installation_id)) is None:
             return
+        if refusal:
+            link.admitted = False
         if fault:
             link.fault = fault
             LOGGER.debug("Push of installation %s: %s", installation_id, fault)
@@ -752,6 +756,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
         """Note whether the cloud answers; what it did not confirm may be outdated."""
+        if reached and (link := self.links.get(installation_id)):
+            link.admitted = True
         for charger in self.chargers_of(installation_id):
             if not reached:
                 self._set_readable(charger.id, readable=False)
@@ -1014,8 +1020,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         while self._pending_confirmations:
             self._pending_confirmations.pop()()
         self.data = Account()
-        if self.config_entry.disabled_by:
-            async_offer_devices(self.hass, self.config_entry)
 
 
 def _log_transition(
