@@ -99,6 +99,7 @@ class Rest:
         requests: Every request since the start or `clear`, in the order of arrival.
         forbidden: Requests for what is not documented, as "METHOD path".
         peak_per_second: Most API requests of one account in any second of real time.
+        latency: How long the answer to each request takes, in s of real time.
         tokens: The issued tokens; `tokens.lifetime` is the next one's `expires_in`.
     """
 
@@ -109,6 +110,7 @@ class Rest:
         self.requests: list[RequestRecord] = []
         self.forbidden: list[str] = []
         self.peak_per_second = 0
+        self.latency = 0.0
         self.tokens = Tokens(simulator.accounts, token_lifetime)
         self._simulator = simulator
         self._faults = Faults()
@@ -230,6 +232,8 @@ class Rest:
         if not allowed:
             record.status = 429
             return failure(429)
+        if self.latency:
+            await asyncio.sleep(self.latency)
         try:
             response = await self._dispatch(request, account, record)
         except Refusal as refusal:

@@ -109,6 +109,42 @@ def test_a_listed_value_mends_what_push_has_missed(
     assert state.apply(mode("2", 0.001))
 
 
+def test_what_the_list_got_wrong_is_mended_by_a_reading(
+    state: ChargerState, freezer
+) -> None:
+    """The cloud rounds the time that a message told to the microsecond."""
+    state.apply(mode("3", 0.000_4))
+    freezer.tick(LIST_LAG + 1)
+    assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
+    assert not state.apply(mode("2", -1))
+    assert state.apply(mode("3"))
+    # From then on nothing older counts, however little.
+    assert not state.apply(mode("1", -0.000_1))
+    assert (
+        state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.CONNECTED_CHARGING
+    )
+
+
+def test_a_clock_that_is_ahead_keeps_its_own_order(
+    state: ChargerState, freezer
+) -> None:
+    """Its times count for each other, but not for what a right clock tells later."""
+    freezer.move_to(NOON)
+    assert state.apply(mode("3", 3600))
+    assert state.timestamp(StateId.CHARGER_OPERATION_MODE) == NOON
+    # A snapshot out of the cloud's cache.
+    freezer.tick(10)
+    assert not state.would_change(mode("2", 3540))
+    assert not state.apply(mode("2", 3540))
+    assert state.would_change(mode("5", 3660))
+    assert state.apply(mode("5", 3660))
+    freezer.tick(10)
+    assert state.apply(mode("1", 15))
+    # The clock was set right, so what it told before is nothing to go by.
+    freezer.tick(10)
+    assert state.apply(mode("2", 3600))
+
+
 def test_received_since_tells_whether_a_charger_was_heard(
     state: ChargerState, freezer
 ) -> None:

@@ -89,6 +89,25 @@ async def test_a_wanted_reading_does_not_wait_for_a_poll(cloud: Cloud) -> None:
     await cloud.count(2)
 
 
+async def test_what_people_look_at_is_read_first(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A charger that charges does not wait for all that are idle."""
+    monkeypatch.setattr(reader_module, "PARALLEL_READINGS", 1)
+    cloud.interest = {"idle": 2, "offline": 3, "connected": 1}
+    for charger_id in ("offline", "idle", "connected", "charging"):
+        cloud.reader.read(charger_id, first=True)
+    cloud.reader.read("background")
+    await cloud.count(5)
+    assert [reading[0] for reading in cloud.readings] == [
+        "charging",
+        "connected",
+        "idle",
+        "offline",
+        "background",
+    ]
+
+
 async def test_a_forgotten_charger_is_not_read(cloud: Cloud) -> None:
     """It is gone from the account."""
     cloud.reader.poll("a", 0.05)

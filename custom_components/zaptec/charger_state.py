@@ -1,9 +1,12 @@
 """What a charger has told: the newest observation of each StateId."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import math
 from time import monotonic
+
+from homeassistant.util import dt as dt_util
 
 from .api import Charger, Observation, StateId, Value, parse_value
 
@@ -16,6 +19,10 @@ STATE_IDS_MAX = 500
 
 # The times of one observation from two sources are this close.
 SAME_OBSERVATION = timedelta(milliseconds=50)
+
+# A charger whose clock is ahead must not outrank what comes after (the cloud's clock and
+# ours may differ a little).
+FUTURE_MAX = timedelta(minutes=5)
 
 
 class ChargerState:
@@ -33,6 +40,10 @@ class ChargerState:
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
         self._received: dict[int, float] = {}
+        # The times of those that are from the future, which are held as of when they came.
+        self._ahead: dict[int, datetime] = {}
+        # Those that the hourly list told.
+        self._listed: set[int] = set()
 
     def __contains__(self, state_id: int) -> bool:
         """Return whether this charger has told a value of this StateId."""
@@ -70,12 +81,13 @@ class ChargerState:
 
     def would_change(self, observation: Observation) -> bool:
         """Return whether an observation is newer than the one held, and differs."""
-        held = self._observations.get(observation.state_id)
+        state_id = observation.state_id
+        if (held := self._observations.get(state_id)) is None:
+            return False
+        told = self._ahead.get(state_id, held.timestamp)
         return (
-            held is not None
-            and observation.timestamp > held.timestamp + SAME_OBSERVATION
-            and parse_value(observation, self.family)
-            != self._values[observation.state_id]
+            observation.timestamp > told + SAME_OBSERVATION
+            and parse_value(observation, self.family) != self._values[state_id]
         )
 
     def apply(self, observation: Observation) -> bool:
@@ -86,10 +98,26 @@ class ChargerState:
         """
         state_id = observation.state_id
         held = self._observations.get(state_id)
-        if held and observation.timestamp < held.timestamp:
-            return False
+        now = dt_util.utcnow()
+        if (ahead := observation.timestamp) > now + FUTURE_MAX:
+            if state_id in self._ahead and ahead < self._ahead[state_id]:
+                return False
+            latest = max(now, held.timestamp) if held else now
+            observation = replace(observation, timestamp=latest)
+        elif held and observation.timestamp < held.timestamp:
+            # What the list has replaced may be told again, with its time rounded.
+            if (
+                state_id not in self._listed
+                or observation.timestamp < held.timestamp - SAME_OBSERVATION
+            ):
+                return False
         if held is None and len(self._observations) >= STATE_IDS_MAX:
             return False
+        if ahead is not observation.timestamp:
+            self._ahead[state_id] = ahead
+        else:
+            self._ahead.pop(state_id, None)
+        self._listed.discard(state_id)
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()
         if held and held.value == observation.value:
@@ -119,4 +147,6 @@ class ChargerState:
             return False
         held = self._observations.get(state_id)
         timestamp = held.timestamp if held else datetime.min.replace(tzinfo=UTC)
-        return self.apply(Observation(charger_id, state_id, timestamp, value))
+        changed = self.apply(Observation(charger_id, state_id, timestamp, value))
+        self._listed.add(state_id)
+        return changed

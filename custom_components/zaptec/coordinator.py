@@ -1,7 +1,7 @@
 """The account: what it holds, and the state of its chargers."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,7 @@ from .api import (
     OperationMode,
     Priority,
     StateId,
+    Subscription,
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
@@ -80,10 +81,6 @@ READ_RETRY = 60.0
 
 # The push confirms what was written; without it, one reading does (seconds).
 CONFIRMATION_TIME = 20.0
-
-# A charger whose clock is ahead must not outrank what comes after (the cloud's
-# clock and ours may differ a little).
-FUTURE_MAX = timedelta(minutes=5)
 
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
@@ -168,11 +165,14 @@ class Link:
     shared_since: datetime | None = None
     """Since when another program takes some of the messages, as far as is known."""
     connects: int = 0
-    messages: int = 0
-    bad_messages: int = 0
     losses: int = 0
     """How often a change was found that no message had told."""
-    last_message: datetime | None = None
+    stream: Subscription | None = None
+    """The present link; None while there is none."""
+    ended_streams: Counter[str] = field(default_factory=Counter)
+    """What the links before it have counted."""
+    last_ended_message: datetime | None = None
+    """When the last message of the links before it came."""
     is_silent: bool = False
     """Whether the last link told nothing; the next one counts once it tells something."""
     loses_messages: bool = False
@@ -183,6 +183,39 @@ class Link:
     """Ends the link, so that another one is opened; None while there is none."""
     given_up_at: float = -math.inf
     """When a link that told nothing was given up (monotonic seconds)."""
+
+    @property
+    def messages(self) -> int:
+        """Return how many messages came."""
+        return self._count("messages")
+
+    @property
+    def bad_messages(self) -> int:
+        """Return how many messages could not be understood."""
+        return self._count("bad_messages")
+
+    @property
+    def missed_messages(self) -> int:
+        """Return how many messages seem to have gone elsewhere."""
+        return self._count("missed")
+
+    @property
+    def last_message(self) -> datetime | None:
+        """Return when the latest message came."""
+        present = self.stream.last_message if self.stream else None
+        return present or self.last_ended_message
+
+    def _count(self, what: str) -> int:
+        """Return a count of all links so far."""
+        present: int = getattr(self.stream, what, 0)
+        return self.ended_streams[what] + present
+
+    def end_stream(self) -> None:
+        """Keep what the present link has counted, which has ended."""
+        for what in ("messages", "bad_messages", "missed"):
+            self.ended_streams[what] = self._count(what)
+        self.last_ended_message = self.last_message
+        self.stream = None
 
     @property
     def age(self) -> float:
@@ -584,10 +617,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def apply(self, observations: Iterable[Observation]) -> None:
         """Take in observations, wherever they come from, and announce changes."""
         changed: list[Topic] = []
-        now = dt_util.utcnow()
         for observation in observations:
-            if observation.timestamp > now + FUTURE_MAX:
-                observation = replace(observation, timestamp=now)
             if (state := self.states.get(observation.charger_id)) is None:
                 self._look_up(observation.charger_id)
             elif state.apply(observation):
@@ -632,8 +662,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def message_received(self, installation_id: str, observation: Observation) -> None:
         """Take in a message of an installation."""
-        if link := self.links.get(installation_id):
-            link.last_message = dt_util.utcnow()
+        if installation_id in self.links:
             self.watch.heard(
                 installation_id,
                 observation,

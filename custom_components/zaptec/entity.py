@@ -1,7 +1,7 @@
 """Base entities for the Zaptec integration."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -219,7 +219,7 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
     create: Callable[[ZaptecCoordinator, Charger, DescriptionT], Entity],
-    descriptions: Iterable[DescriptionT],
+    descriptions: Collection[DescriptionT],
 ) -> None:
     """Add the entities of all chargers, now and as chargers are discovered.
 

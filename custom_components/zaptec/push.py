@@ -147,21 +147,20 @@ class Push:
 
         """
         coordinator = self._coordinator
-        messages, bad_messages, missed = link.messages, link.bad_messages, 0
+        missed = 0
         async with (
             await self._subscription(installation_id) as stream,
             asyncio.timeout(None) as patience,
         ):
             link.opened_at = monotonic()
             link.connects += 1
+            link.stream = stream
             link.give_up = partial(patience.reschedule, -math.inf)
             coordinator.watch.opened(installation_id)
             try:
                 if not link.is_silent:
                     coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
                 async for observation in stream:
-                    link.messages = messages + stream.messages
-                    link.bad_messages = bad_messages + stream.bad_messages
                     if stream.missed > missed:
                         missed = stream.missed
                         coordinator.messages_missed(installation_id)
@@ -173,6 +172,7 @@ class Push:
                     coordinator.message_received(installation_id, observation)
             finally:
                 link.give_up = None
+                link.end_stream()
 
     async def _subscription(self, installation_id: str) -> Subscription:
         """Return a new subscription.

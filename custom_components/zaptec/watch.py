@@ -93,7 +93,9 @@ class _Stream:
     asked_of: dict[str, float] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     """The chargers that were read since it was opened."""
-    told: set[int] = field(default_factory=set)
+    told: dict[str, set[int]] = field(default_factory=dict)
+    """The StateIds that messages have told, by charger: what one reports by message,
+    another may not."""
     changes: dict[tuple[str, int], _Change] = field(default_factory=dict)
     asked_at: float = -math.inf
     gap_at: float = -math.inf
@@ -215,8 +217,9 @@ class StreamWatch:
         if not is_known:
             return
         stream.heard_of[observation.charger_id] = stream.heard_at
-        if len(stream.told) < STATE_IDS_MAX:
-            stream.told.add(observation.state_id)
+        told = stream.told.setdefault(observation.charger_id, set())
+        if len(told) < STATE_IDS_MAX:
+            told.add(observation.state_id)
         key = (observation.charger_id, observation.state_id)
         change = stream.changes.get(key)
         if change and change.is_told_by(observation):
@@ -267,9 +270,10 @@ class StreamWatch:
             return
         now = monotonic()
         after_gap = now - stream.gap_at < MESSAGE_DELAY
+        told = stream.told.get(charger_id, set()) | ALWAYS_TOLD
         for observation in observations:
             state_id = observation.state_id
-            if state_id not in ALWAYS_TOLD and state_id not in stream.told:
+            if state_id not in told:
                 continue
             if state.would_change(observation):
                 stream.changes.setdefault(

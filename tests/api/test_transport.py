@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 
 from custom_components.zaptec.api import (
@@ -503,6 +504,26 @@ async def test_a_long_pause_is_left_to_the_caller(
         await read(zaptec)
     assert raised.value.retry_after == 60
     assert cloud.counts[READ] == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_pause_is_the_whole_account_s(
+    zaptec: ZaptecClient, cloud: Cloud, status: int, freezer: FrozenDateTimeFactory
+) -> None:
+    """Nothing but a person's command is sent until it is over."""
+    cloud.answer("GET", READ, status=status, headers={"Retry-After": "60"})
+    cloud.answer("GET", f"{READ}/state", [])
+    cloud.answer("POST", WRITE)
+    with pytest.raises(ZaptecBusyError):
+        await read(zaptec)
+    for _ in range(10):
+        with pytest.raises(ZaptecBusyError) as raised:
+            await zaptec.charger_state(CHARGER)
+        assert 58 < raised.value.retry_after <= 60
+    await write(zaptec)
+    assert cloud.counts == {"/oauth/token": 1, READ: 1, WRITE: 1}
+    freezer.tick(61)
+    assert await zaptec.charger_state(CHARGER) == []
 
 
 async def test_every_attempt_is_counted(cloud: Cloud, zaptec: ZaptecClient) -> None:

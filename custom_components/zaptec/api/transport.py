@@ -12,6 +12,7 @@ import heapq
 from http import HTTPStatus
 from itertools import count
 import json
+import math
 import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ _PASSING_STATUS = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+_BUSY_STATUS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _CLOUDFLARE_STATUS = range(520, 530)
 
 # The vendor's code for an object that does not exist, or is not shown.
@@ -110,6 +112,18 @@ class RateLimiter:
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._paused_until = -math.inf
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing but commands for so long, because the cloud has asked for it."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._paused_until = max(self._paused_until, until)
+
+    def pause_left(self, priority: Priority) -> float:
+        """Return the seconds until a request of this priority may be sent again."""
+        if priority is Priority.COMMAND:
+            return 0.0
+        return max(0.0, self._paused_until - asyncio.get_running_loop().time())
 
     @asynccontextmanager
     async def turn(self, priority: Priority) -> AsyncIterator[None]:
@@ -471,17 +485,20 @@ class Door:
         """Send a request once, and return the answer whatever its status.
 
         Raises:
+            ZaptecBusyError: The cloud has asked for a pause, so it was not sent.
             ZaptecConnectionError: There was no answer.
             ZaptecResponseError: The answer is too large.
 
         """
+        if pause := self._limiter.pause_left(priority):
+            raise ZaptecBusyError("The cloud has asked for a pause", pause)
         headers = self._headers
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
         asked_at = monotonic()
         async with self._limiter.turn(priority):
             self.statistics.count_wait(priority, monotonic() - asked_at)
-            return await self._send(
+            answer = await self._send(
                 method,
                 endpoint,
                 url=f"{self._base_url}{endpoint.format(id=object_id)}",
@@ -490,6 +507,9 @@ class Door:
                 data=form,
                 headers=headers,
             )
+        if answer.status in _BUSY_STATUS and answer.retry_after:
+            self._limiter.pause(answer.retry_after)
+        return answer
 
     async def _send(self, method: str, endpoint: str, **request: Any) -> Answer:
         """Send a request whose turn it is."""
