@@ -162,6 +162,8 @@ class Link:
     """Whether the cloud told where the messages are when it last said anything clear."""
     fault: str | None = None
     """What ended the last attempt, in words fit for a log."""
+    fault_at: datetime | None = None
+    """When that was."""
     shared_since: datetime | None = None
     """Since when another program takes some of the messages, as far as is known."""
     connects: int = 0
@@ -300,6 +302,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._missed: dict[str, float] = {}
         # Since when the lists could not be read (monotonic seconds).
         self._undiscovered_since: float | None = None
+        # When they were last read.
+        self.discovered_at: datetime | None = None
         self._told_of_claims = False
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
         # What writes of ours are to be confirmed by, and when that was told last.
@@ -329,6 +333,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 retry_after=retry_after,
             ) from err
         self._undiscovered_since = None
+        self.discovered_at = dt_util.utcnow()
         self.visible = Account(
             {
                 installation.id: self._newest(installation, asked_at)
@@ -763,6 +768,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             link.admitted = False
         if fault:
             link.fault = fault
+            link.fault_at = dt_util.utcnow()
             LOGGER.debug("Push of installation %s: %s", installation_id, fault)
         if (status, refusal) == (link.status, link.refusal):
             return
