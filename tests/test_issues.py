@@ -13,6 +13,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import Installation, ZaptecClient
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger, StoredObservation
 from simulator.observations import StateId
@@ -403,6 +404,50 @@ async def test_an_ignored_setting_outlives_a_gap_in_the_list(
     assert ignored(hass) == ["ocpp_controls_charging"]
     await time_machine.travel(2 * 3600, step=30)
     assert await texts(hass) == {}
+
+
+async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """A role for a charger alone shows its installation by id only, so no device."""
+
+    async def none(_client: ZaptecClient) -> list[Installation]:
+        return []
+
+    monkeypatch.setattr(ZaptecClient, "installations", none)
+    sim.rest.fail(DETAILS, fault=403)
+    await set_up(hass, entry)
+    await time_machine.travel(65)
+    ignore(hass, "push_not_permitted")
+    sim.installations.clear()
+    await reload(hass, entry)
+    assert not entry.runtime_data.data.chargers
+    await time_machine.travel(65)
+    assert ignored(hass) == ["push_not_permitted"]
+    await time_machine.travel(2 * 3600, step=30)
+    assert await texts(hass) == {}
+
+
+async def test_nobody_reads_what_is_not_permitted(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """Whoever shares the messages is no matter without a right to them."""
+    link = live_entry.runtime_data.links[charger.installation.id]
+    link.shared_since = dt_util.utcnow()
+    await time_machine.travel(65)
+    ignore(hass, "push_shared")
+    sim.rest.fail(DETAILS, fault=403)
+    await reload(hass, live_entry)
+    await time_machine.travel(65)
+    assert set(await texts(hass)) == {"push_not_permitted"}
 
 
 @pytest.mark.parametrize("scenario", [Scenario.default()], ids=["housing cooperative"])

@@ -41,14 +41,6 @@ _AUTHENTICATION_TYPES = {
     AuthenticationType.OCPPNATIVE: "ocpp_controls_charging",
     AuthenticationType.WEBHOOKS: "web_hook_authorizes",
 }
-_KEYS = {
-    *_REFUSALS.values(),
-    *_CURRENT_MODES.values(),
-    *_AUTHENTICATION_TYPES.values(),
-    "push_shared",
-    "push_down",
-    "charger_stand_alone",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +97,8 @@ class Issues:
             del self._down_since[installation_id]
         self._shared &= self._coordinator.links.keys()
         issues = {issue.id: issue for issue in self._issues()}
-        untrue = _issue_ids(self._hass, entry_id) - issues.keys()
-        for issue_id in untrue - self._undecided():
+        others = _issue_ids(self._hass, entry_id) - issues.keys()
+        for issue_id in others - self._undecided(others):
             ir.async_delete_issue(self._hass, DOMAIN, issue_id)
         for issue_id in self._seen.keys() - _issue_ids(self._hass, entry_id):
             del self._seen[issue_id]
@@ -167,8 +159,8 @@ class Issues:
         if down_since and now - down_since >= DOWN_TIME:
             yield _Issue("push_down", installation_id, name, down_since)
 
-    def _undecided(self) -> set[str]:
-        """Return the ids of the issues of which it is not known whether they are true.
+    def _undecided(self, issue_ids: set[str]) -> set[str]:
+        """Return which of some issues may be true: that is not known just now.
 
         They stay if they are there, and do not come if they are not.
         """
@@ -189,14 +181,19 @@ class Issues:
                 state is None or state.value(StateId.IS_STAND_ALONE) is None
             ):
                 ids.add(f"charger_stand_alone_{charger.id}")
-        # A list that lacks something may be at fault, so its device is kept for a
-        # while.
+        if self._misses_devices():
+            known = coordinator.data.installation_ids | coordinator.data.chargers.keys()
+            ids |= {key for key in issue_ids if key.rpartition("_")[2] not in known}
+        return ids & issue_ids
+
+    def _misses_devices(self) -> bool:
+        """Return whether the lists lack something that has not been given up yet."""
         registry = dr.async_get(self._hass)
-        entry_id = coordinator.config_entry.entry_id
-        for device_id in coordinator.missed_ids:
-            if registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id):
-                ids.update(f"{key}_{device_id}" for key in _KEYS)
-        return ids
+        entry_id = self._coordinator.config_entry.entry_id
+        return any(
+            registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id)
+            for device_id in self._coordinator.missed_ids
+        )
 
     def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
         """Return what is not known of a link, as keys of issues."""
@@ -205,9 +202,9 @@ class Issues:
             keys.update(_REFUSALS.values())
         up_time = dt_util.utcnow() - link.since
         is_up = link.status is PushStatus.CONNECTED
-        if link.status is not PushStatus.NOT_PERMITTED and not (
-            is_up and up_time >= UP_TIME
-        ):
+        if link.status is PushStatus.NOT_PERMITTED:
+            return keys
+        if not is_up or up_time < UP_TIME:
             keys.add("push_down")
         # After a start it takes as long to be sure as when it was found.
         if installation_id not in self._shared and not (
