@@ -15,6 +15,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import transport
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.clock import Clock
@@ -124,6 +125,16 @@ class TimeMachine:
         while calm < 20:
             await asyncio.sleep(0)
             calm = 0 if loop._ready else calm + 1
+
+
+@pytest.fixture(autouse=True)
+def _no_limiters() -> None:
+    """Forget what other tests have requested.
+
+    A cloud on the same port would take it for its own, although its clocks were others.
+    """
+    transport._limiters.clear()
+    transport._recent.clear()
 
 
 class SecretsInLogs(logging.Handler):

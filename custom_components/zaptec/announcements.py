@@ -39,10 +39,16 @@ class Announcements:
         """Know nobody yet."""
         self._watchers: dict[Topic, dict[_Watcher, None]] = {}
         self._due: deque[_Watcher] = deque()
+        self._goes_on = False
 
     def __len__(self) -> int:
         """Return how many topics are watched, each as often as it is."""
         return sum(map(len, self._watchers.values()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether all that was announced has been told."""
+        return not self._due
 
     @callback
     def watch(self, tell: CALLBACK_TYPE, topics: Iterable[Topic]) -> Callable[[], None]:
@@ -66,23 +72,20 @@ class Announcements:
     @callback
     def announce(self, topics: Iterable[Topic]) -> None:
         """Have everybody told who watches one of these topics."""
-        is_idle = not self._due
         for topic in topics:
             for watcher in self._watchers.get(topic, ()):
                 if not watcher.is_due:
                     watcher.is_due = True
                     self._due.append(watcher)
-        if is_idle and self._due:
-            asyncio.get_running_loop().call_soon(self._tell)
+        self._tell_soon()
 
     @callback
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Tell those who are due, but not for long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + TELL_TIME
         while self._due and loop.time() < end:
-            # Whoever announces anything meanwhile finds that this goes on.
-            watcher = self._due[0]
+            watcher = self._due.popleft()
             watcher.is_due = False
             try:
                 if watcher.tell:
@@ -90,6 +93,17 @@ class Announcements:
             except Exception:
                 # One entity's fault must not keep the news from the others.
                 LOGGER.exception("Unexpected error while updating an entity")
-            self._due.popleft()
-        if self._due:
-            loop.call_soon(self._tell)
+        self._tell_soon()
+
+    @callback
+    def _tell_soon(self) -> None:
+        """Go on in the next turn, if there is anybody to be told."""
+        if self._due and not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    @callback
+    def _go_on(self) -> None:
+        """Tell those who are due by now."""
+        self._goes_on = False
+        self.tell()

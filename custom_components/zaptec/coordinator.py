@@ -171,6 +171,8 @@ class Link:
     """How often a change was found that no message had told."""
     stream: Subscription | None = None
     """The present link; None while there is none."""
+    missed_before: int = 0
+    """How many messages of the present link were known to be missing."""
     ended_streams: Counter[str] = field(default_factory=Counter)
     """What the links before it have counted."""
     last_ended_message: datetime | None = None
@@ -217,6 +219,7 @@ class Link:
         for what in ("messages", "bad_messages", "missed"):
             self.ended_streams[what] = self._count(what)
         self.last_ended_message = self.last_message
+        self.missed_before = 0
         self.stream = None
 
     @property
@@ -293,8 +296,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
-        self._announcements = Announcements()
-        self.announce = self._announcements.announce
+        self.announcements = Announcements()
+        self.announce = self.announcements.announce
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
@@ -598,7 +601,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Listen for discoveries or, with topics as context, for these alone."""
         if context is None:
             return super().async_add_listener(update_callback)
-        return self._announcements.watch(update_callback, context)
+        return self.announcements.watch(update_callback, context)
 
     @callback
     @override
@@ -665,19 +668,30 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             )
 
     @callback
-    def message_received(self, installation_id: str, observation: Observation) -> None:
-        """Take in a message of an installation."""
-        if installation_id in self.links:
-            self.watch.heard(
-                installation_id,
-                observation,
-                is_known=observation.charger_id in self.states,
-            )
+    def messages_received(
+        self, installation_id: str, observations: list[Observation]
+    ) -> None:
+        """Take in what messages of an installation tell."""
+        if link := self.links.get(installation_id):
+            if link.stream and link.stream.missed > link.missed_before:
+                link.missed_before = link.stream.missed
+                self._messages_missed(installation_id)
+            if link.is_silent:
+                link.is_silent = False
+                self.set_link_status(installation_id, PushStatus.CONNECTED)
+            for observation in observations:
+                self.watch.heard(
+                    installation_id,
+                    observation,
+                    is_known=observation.charger_id in self.states,
+                )
             self.announce([message_topic(installation_id)])
-        self.apply([observation])
+        self.apply(observations)
+        # All of this turn is here, so it need not wait for another.
+        self.announcements.tell()
 
     @callback
-    def messages_missed(self, installation_id: str) -> None:
+    def _messages_missed(self, installation_id: str) -> None:
         """Note that some messages of an installation seem to have gone elsewhere."""
         self.watch.missed(
             installation_id,

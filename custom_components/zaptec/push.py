@@ -147,7 +147,6 @@ class Push:
 
         """
         coordinator = self._coordinator
-        missed = 0
         async with (
             await self._subscription(installation_id) as stream,
             asyncio.timeout(None) as patience,
@@ -160,16 +159,9 @@ class Push:
             try:
                 if not link.is_silent:
                     coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
-                async for observation in stream:
-                    if stream.missed > missed:
-                        missed = stream.missed
-                        coordinator.messages_missed(installation_id)
-                    if link.is_silent:
-                        link.is_silent = False
-                        coordinator.set_link_status(
-                            installation_id, PushStatus.CONNECTED
-                        )
-                    coordinator.message_received(installation_id, observation)
+                await stream.deliver(
+                    partial(coordinator.messages_received, installation_id)
+                )
             finally:
                 link.give_up = None
                 link.end_stream()

@@ -17,6 +17,9 @@ from simulator.simulator import Simulator
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+# The topic of the messages that the client library alone reads.
+YARDSTICK = "yardstick"
+
 USER = DEMO_USER
 PASSWORD = DEMO_PASSWORD
 
@@ -73,6 +76,7 @@ class _Server:
         """Start to count."""
         self._sim = sim
         self._turn = 0
+        self._has_yardstick = False
 
     async def answer(self, command: str, values: dict[str, Any]) -> Any:
         """Do what is asked."""
@@ -84,32 +88,40 @@ class _Server:
             "installations": list(self._sim.installations),
         }
 
-    async def _details(self, installation: str) -> Any:
-        """Return how to connect to an installation's messages."""
-        return self._sim.connection_details(self._sim.installations[installation])
+    async def _yardstick(self, installation: str) -> Any:
+        """Return how to connect to messages that only the yardstick reads."""
+        item = self._sim.installations[installation]
+        if not self._has_yardstick:
+            self._has_yardstick = True
+            self._sim.bus.add_topic(YARDSTICK, item.topic, item.bus_key)
+        return {
+            **self._sim.connection_details(item),
+            "Topic": YARDSTICK,
+        }
 
-    async def _publish(self, installation: str, count: int, queued: bool) -> Any:
-        """Publish messages of an installation's chargers, perhaps all at once."""
+    async def _publish(self, installation: str, count: int, yardstick: bool) -> Any:
+        """Publish messages of an installation's chargers, all at once.
+
+        They come bundled by charger, as chargers tell what they measure.
+        """
         item = self._sim.installations[installation]
         chargers = [
             charger
             for charger in self._sim.chargers.values()
             if charger.installation is item
         ]
-        bodies = list(self._bodies(chargers, count))
-        if queued:
-            self._sim.bus.interfere(item.topic, "undelivered")
-        for body in bodies:
-            self._sim.bus.publish(item.topic, body)
-        if queued:
-            self._sim.bus.interfere(item.topic, None)
+        topic = YARDSTICK if yardstick else item.topic
+        self._sim.bus.interfere(topic, "undelivered")
+        for body in self._bodies(chargers, count):
+            self._sim.bus.publish(topic, body)
+        self._sim.bus.interfere(topic, None)
 
     def _bodies(self, chargers: list[Charger], count: int) -> Iterable[bytes]:
         """Yield bodies as the vendor sends them, each with a new value."""
         for _ in range(count):
             self._turn += 1
-            charger = chargers[self._turn % len(chargers)]
-            state_id = STATE_IDS[self._turn // len(chargers) % len(STATE_IDS)]
+            charger = chargers[self._turn // len(STATE_IDS) % len(chargers)]
+            state_id = STATE_IDS[self._turn % len(STATE_IDS)]
             yield body(charger.id, state_id, f"{self._turn % 9973 + 0.25}")
 
     async def _requests(self) -> Any:

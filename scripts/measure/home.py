@@ -1,47 +1,88 @@
 """A Home Assistant with the integration, without its user interface."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 import os
 from pathlib import Path
 import tempfile
 from types import MappingProxyType
 
-from homeassistant import bootstrap, config_entries, loader
+from homeassistant import bootstrap, loader
+from homeassistant.config_entries import SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
 
-from .cloud import PASSWORD, USER
+from custom_components.zaptec.const import DOMAIN, PushStatus
+from custom_components.zaptec.coordinator import ZaptecCoordinator
+
+from .cloud import PASSWORD, USER, Cloud
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A Home Assistant with the account of a simulated cloud."""
+
+    hass: HomeAssistant
+    entry: ConfigEntry[ZaptecCoordinator]
+
+    @property
+    def coordinator(self) -> ZaptecCoordinator:
+        """Return what holds the account."""
+        return self.entry.runtime_data
+
+    async def set_up(self) -> None:
+        """Add the account."""
+        await self.hass.config_entries.async_add(self.entry)
+
+    async def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+    def is_live(self) -> bool:
+        """Return whether each link is up and each charger was read."""
+        coordinator = self.coordinator
+        return (
+            all(
+                link.status is PushStatus.CONNECTED
+                for link in coordinator.links.values()
+            )
+            and all(map(coordinator.reader.has_read, coordinator.data.chargers))
+            and coordinator.announcements.is_idle
+        )
+
+
 @asynccontextmanager
-async def home() -> AsyncIterator[HomeAssistant]:
-    """Run a Home Assistant in this loop."""
+async def home(cloud: Cloud) -> AsyncIterator[Home]:
+    """Run a Home Assistant in this loop; the account is yet to be set up."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "custom_components").symlink_to(_ROOT / "custom_components")
         hass = HomeAssistant(folder)
-        hass.config.skip_pip = True
         loader.async_setup(hass)
-        assert await bootstrap.async_from_config_dict({}, hass)
+        hass.config.skip_pip = True
+        if not await bootstrap.async_from_config_dict({}, hass):
+            raise RuntimeError("Home Assistant did not start")
         await hass.async_start()
         try:
-            yield hass
+            yield Home(hass, _entry(cloud.api_url))
         finally:
             await hass.async_stop(force=True)
 
 
-def account(api_url: str) -> config_entries.ConfigEntry:
+def _entry(api_url: str) -> ConfigEntry[ZaptecCoordinator]:
     """Return the entry of the account of a simulated cloud."""
     os.environ["ZAPTEC_API_URL"] = api_url
-    return config_entries.ConfigEntry(
+    return ConfigEntry(
         data={CONF_USERNAME: USER, CONF_PASSWORD: PASSWORD},
         discovery_keys=MappingProxyType({}),
-        domain="zaptec",
+        domain=DOMAIN,
         minor_version=2,
         options={},
-        source=config_entries.SOURCE_USER,
+        source=SOURCE_USER,
         subentries_data=(),
         title=USER,
         unique_id=USER,

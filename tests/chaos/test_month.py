@@ -106,7 +106,7 @@ async def test_a_long_time(
         tracemalloc.start(1)
         await live_for(START / 2)
         counts = _counts(entry.runtime_data)
-        watchers = len(entry.runtime_data._announcements)
+        watchers = len(entry.runtime_data.announcements)
         memory = _our_memory()
         await live_for(DAYS - START * 1.5)
         later = _counts(entry.runtime_data)
@@ -117,7 +117,7 @@ async def test_a_long_time(
         # Idle connections of the HTTP pool come and go.
         assert later["sockets"] <= counts["sockets"] + 5
         # An entity whose first value comes late appears late.
-        assert len(entry.runtime_data._announcements) <= watchers * 1.05
+        assert len(entry.runtime_data.announcements) <= watchers * 1.05
         logging.getLogger(__name__).warning(
             "%d days, %d chargers: %s, %+d octets", DAYS, CHARGERS, counts, grown
         )

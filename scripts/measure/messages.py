@@ -1,0 +1,320 @@
+"""Messages: how long each takes, alone and in bursts, and what our own code costs."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+import gc
+import logging
+from time import perf_counter, process_time
+import tracemalloc
+from typing import Any
+
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from homeassistant.components.sensor import (
+    SensorDeviceClass,
+    SensorEntity,
+    SensorStateClass,
+)
+from homeassistant.const import EVENT_STATE_CHANGED, UnitOfPower
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers.entity_component import EntityComponent
+from homeassistant.util import dt as dt_util
+
+from custom_components.zaptec.api import Observation
+from custom_components.zaptec.api.servicebus import FRAME_TIMEOUT, PREFETCH
+from custom_components.zaptec.coordinator import ZaptecCoordinator
+
+from .cloud import STATE_IDS, Cloud
+from .home import Home
+
+BURST = 10_000
+SINGLES = 200
+ROUNDS = 3
+
+# A frame that carries a message has more octets than this.
+SHORT = 100
+
+
+class BareSensor(SensorEntity):
+    """The least that a sensor of Home Assistant is: a value that is written."""
+
+    _attr_should_poll = False
+    _attr_device_class = SensorDeviceClass.POWER
+    _attr_state_class = SensorStateClass.MEASUREMENT
+    _attr_native_unit_of_measurement = UnitOfPower.WATT
+    _attr_suggested_display_precision = 0
+
+    def __init__(self, number: int) -> None:
+        """Be one of several."""
+        self._attr_name = f"Bare {number}"
+
+    @callback
+    def write(self, value: float) -> None:
+        """Write a value."""
+        self._attr_native_value = value
+        self.async_write_ha_state()
+
+
+class Yardstick:
+    """The client library and bare sensors, which is the least there is to do."""
+
+    def __init__(self, receiver: ServiceBusReceiver, sensors: list[BareSensor]) -> None:
+        """Have read nothing yet."""
+        self._receiver = receiver
+        self.sensors = sensors
+        self.messages = 0
+        self.last: deque[Any] = deque(maxlen=1000)
+        """The latest messages, as the library hands them over."""
+
+    async def read(self) -> None:
+        """Write a value for each message, for ever."""
+        async for message in self._receiver:
+            self.messages += 1
+            self.last.append(message)
+            self.sensors[self.messages % len(self.sensors)].write(
+                self.messages % 9973 + 0.25
+            )
+
+    @callback
+    def write_all(self) -> None:
+        """Write another value to each sensor."""
+        for sensor in self.sensors:
+            self.messages += 1
+            sensor.write(self.messages % 9973 + 0.25)
+
+
+@asynccontextmanager
+async def yardstick(
+    hass: HomeAssistant, cloud: Cloud, sensors: int
+) -> AsyncIterator[Yardstick]:
+    """Run the yardstick, with its connection set up as ours is."""
+    details = await cloud.ask("yardstick", installation=cloud.installations[0])
+    bare = [BareSensor(number) for number in range(sensors)]
+    component = EntityComponent[BareSensor](logging.getLogger(__name__), "sensor", hass)
+    await component.async_add_entities(bare)
+    client = ServiceBusClient.from_connection_string(
+        f"Endpoint=sb://{details['Host']}:{details['Port']};"
+        f"SharedAccessKeyName={details['Username']};"
+        f"SharedAccessKey={details['Password']};UseDevelopmentEmulator=true",
+        retry_total=0,
+    )
+    async with client.get_subscription_receiver(
+        details["Topic"],
+        details["Subscription"],
+        receive_mode="receiveanddelete",
+        prefetch_count=PREFETCH,
+        max_wait_time=240,
+        keep_alive=0,
+        socket_timeout=FRAME_TIMEOUT,
+    ) as receiver:
+        stick = Yardstick(receiver, bare)
+        task = asyncio.create_task(stick.read())
+        yield stick
+        task.cancel()
+        await asyncio.wait([task])
+    await client.close()
+
+
+class _Ticker:
+    """Measures the turns of the event loop: how long others had to wait."""
+
+    def __init__(self) -> None:
+        """Have measured nothing yet."""
+        self.longest = 0.0
+        self._last = 0.0
+        self._ends = False
+
+    async def run(self) -> None:
+        """Note the longest turn until told to end."""
+        self._last = perf_counter()
+        while not self._ends:
+            await asyncio.sleep(0)
+            now = perf_counter()
+            self.longest = max(self.longest, now - self._last)
+            self._last = now
+
+    def end(self) -> None:
+        """End."""
+        self._ends = True
+
+
+async def _burst(
+    publish: Callable[[], Awaitable[Any]],
+    count: Callable[[], int],
+    is_done: Callable[[], bool],
+) -> tuple[float, float]:
+    """Return how long a burst took from its first message to its last state (s).
+
+    And how much of that was work of this process.
+    """
+    before = count()
+    gc.collect()
+    asking = asyncio.ensure_future(publish())
+    while count() == before:
+        await asyncio.sleep(0)
+    began, worked = perf_counter(), process_time()
+    while count() < before + BURST or not is_done():
+        await asyncio.sleep(0.001)
+    took, work = perf_counter() - began, process_time() - worked
+    await asking
+    return took, work
+
+
+async def _singles(
+    hass: HomeAssistant, publish: Callable[[], Awaitable[Any]]
+) -> list[float]:
+    """Return how long each of some messages took from its bytes to its state (s)."""
+    fed = 0.0
+    took: list[float] = []
+    written = asyncio.Event()
+    feed = asyncio.StreamReader.feed_data
+
+    def note(reader: asyncio.StreamReader, octets: bytes) -> None:
+        nonlocal fed
+        if len(octets) > SHORT:  # What the cloud's process answers is shorter.
+            fed = perf_counter()
+        feed(reader, octets)
+
+    @callback
+    def write(event: Event[Any]) -> None:
+        took.append(perf_counter() - fed)
+        written.set()
+
+    asyncio.StreamReader.feed_data = note  # type: ignore[method-assign,assignment]
+    stop = hass.bus.async_listen(EVENT_STATE_CHANGED, write)
+    try:
+        for _ in range(SINGLES):
+            written.clear()
+            await publish()
+            async with asyncio.timeout(10):
+                await written.wait()
+            await asyncio.sleep(0.002)
+    finally:
+        stop()
+        asyncio.StreamReader.feed_data = feed  # type: ignore[method-assign]
+    return took
+
+
+@callback
+def _costs(
+    coordinator: ZaptecCoordinator, installation_id: str, stick: Yardstick
+) -> dict[str, list[float]]:
+    """Return what each step of a message costs in our own code (s, and octets).
+
+    Of messages as the library hands them over: decode them, apply what they tell,
+    announce it, and have the entities write it.
+    """
+    announcements = coordinator.announcements
+    chargers = coordinator.chargers_of(installation_id)
+    stream = coordinator.links[installation_id].stream
+    assert stream
+    messages = list(stick.last)
+    costs: dict[str, list[float]] = {}
+    now = dt_util.utcnow()
+
+    def note(step: str, run: Callable[[], object], count: int) -> None:
+        gc.collect()
+        began = perf_counter()
+        run()
+        costs.setdefault(f"cost of {step}", []).append((perf_counter() - began) / count)
+
+    def decode() -> None:
+        stream._read_all(messages)  # noqa: SLF001
+
+    for turn in range(10 * ROUNDS):
+        note("decode", decode, len(messages))
+        observations = [
+            Observation(
+                charger.id, state_id, now + timedelta(seconds=turn), f"{turn + 0.5}"
+            )
+            for charger in chargers
+            for state_id in STATE_IDS
+        ]
+        topics = [(item.charger_id, item.state_id) for item in observations]
+
+        def apply(observations: list[Observation] = observations) -> None:
+            coordinator.messages_received(installation_id, observations)
+
+        def announce(topics: list[tuple[str, int]] = topics) -> None:
+            announcements.announce(topics)
+
+        def tell() -> None:
+            while not announcements.is_idle:
+                announcements.tell()
+
+        note("apply and announce", apply, len(observations))
+        note("write", tell, len(observations))
+        note("write, yardstick", stick.write_all, len(stick.sensors))
+        note("announce", announce, len(topics))
+        tell()
+    tracemalloc.start()
+    for step, run in (("decode", decode), ("apply and announce", apply)):
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        run()
+        _, peak = tracemalloc.get_traced_memory()
+        costs[f"octets of {step}"] = [float(peak - before)]
+    tracemalloc.stop()
+    tell()
+    return costs
+
+
+async def measure(home: Home, cloud: Cloud) -> dict[str, list[float]]:
+    """Return samples: latencies (s), bursts (s), and costs of our code (s each)."""
+    hass, coordinator = home.hass, home.coordinator
+    installation_id = cloud.installations[0]
+    link = coordinator.links[installation_id]
+    chargers = len(coordinator.chargers_of(installation_id))
+    samples: dict[str, list[float]] = {}
+
+    def note(name: str, *values: float) -> None:
+        samples.setdefault(name, []).extend(values)
+
+    async with yardstick(hass, cloud, chargers * len(STATE_IDS)) as stick:
+
+        async def publish(count: int, *, to_stick: bool) -> Any:
+            return await cloud.ask(
+                "publish",
+                installation=installation_id,
+                count=count,
+                yardstick=to_stick,
+            )
+
+        for turn in range(ROUNDS + 1):
+            took, work = await _burst(
+                lambda: publish(BURST, to_stick=True),
+                lambda: stick.messages,
+                lambda: True,
+            )
+            ours_took, ours_work = await _burst(
+                lambda: publish(BURST, to_stick=False),
+                lambda: link.messages,
+                lambda: coordinator.announcements.is_idle,
+            )
+            if turn:  # The first is for warming up.
+                note("burst, yardstick", took)
+                note("burst", ours_took)
+                note("burst work, yardstick", work / BURST)
+                note("burst work", ours_work / BURST)
+            note(
+                "latency, yardstick",
+                *await _singles(hass, lambda: publish(1, to_stick=True)),
+            )
+            note(
+                "latency",
+                *await _singles(hass, lambda: publish(1, to_stick=False)),
+            )
+        ticker = _Ticker()
+        ticking = asyncio.create_task(ticker.run())
+        await _burst(
+            lambda: publish(BURST, to_stick=False),
+            lambda: link.messages,
+            lambda: coordinator.announcements.is_idle,
+        )
+        ticker.end()
+        await ticking
+        note("longest turn", ticker.longest)
+        costs = _costs(coordinator, installation_id, stick)
+    return samples | costs
