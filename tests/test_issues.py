@@ -15,6 +15,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import Installation, ZaptecClient
 from custom_components.zaptec.const import DOMAIN
+from simulator import documents
 from simulator.charger import Charger, StoredObservation
 from simulator.observations import StateId
 from simulator.scenario import RESIDENT_USER, Scenario
@@ -406,6 +407,42 @@ async def test_an_ignored_setting_outlives_a_gap_in_the_list(
     assert await texts(hass) == {}
 
 
+@pytest.mark.parametrize(
+    ("field", "attribute", "key"),
+    [
+        ("AvailableCurrentMode", "available_current_mode", "schedule_controls_current"),
+        ("AuthenticationType", "authentication_type", "web_hook_authorizes"),
+    ],
+)
+async def test_an_ignored_setting_that_is_not_told(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    field: str,
+    attribute: str,
+    key: str,
+) -> None:
+    """A list without the setting does not say that it is another one."""
+    setattr(charger.installation, attribute, 1)
+    await live_entry.runtime_data.async_refresh()
+    ignore(hass, key)
+    original = documents.installation
+
+    def without(*args: Any, **kwargs: Any) -> documents.Document:
+        document = original(*args, **kwargs)
+        del document[field]
+        return document
+
+    monkeypatch.setattr(documents, "installation", without)
+    await live_entry.runtime_data.async_refresh()
+    assert ignored(hass) == [key]
+    monkeypatch.undo()
+    setattr(charger.installation, attribute, 0)
+    await live_entry.runtime_data.async_refresh()
+    assert await texts(hass) == {}
+
+
 async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
     hass: HomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
@@ -554,6 +591,8 @@ async def test_an_outage_ends_with_the_installation(
     await sim.bus.cut()
     await time_machine.travel(32 * 60, step=20)
     assert set(await texts(hass)) == {"push_down"}
+    # It does not tell either that it is not there.
+    sim.rest.fail(DETAILS, fault=500)
     del sim.installations[charger.installation.id], sim.chargers[charger.id]
     await time_machine.travel(2 * 3600 + 300, step=30)
     assert await texts(hass) == {}
