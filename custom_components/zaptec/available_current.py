@@ -222,10 +222,14 @@ class AvailableCurrent:
                     await self._async_send(wish)
                 except HomeAssistantError as err:
                     if err.translation_key in PASSING_FAILURES:
-                        LOGGER.debug("The available current has to wait: %s", err)
+                        LOGGER.debug(
+                            "The available current has to wait: %s",
+                            err.__cause__ or err,
+                        )
                         self._wait_longer(wish)
                         return
-                    reason = str(err)
+                    # Not in the vendor's words, which are for a person alone.
+                    reason = str(err.__cause__ or err)
                 else:
                     reason = None
             if reason:

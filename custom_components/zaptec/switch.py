@@ -191,7 +191,11 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                 if err.translation_key in PASSING_FAILURES:
                     await asyncio.sleep(HOLD_RETRY)
                     continue
-                LOGGER.warning("A car at %s could not be held: %s", self.entity_id, err)
+                LOGGER.warning(
+                    "A car at %s could not be held: %s",
+                    self.entity_id,
+                    err.__cause__ or err,
+                )
             # Not before it is done: what is under way may be cut off.
             self._hold_next(held=False)
         self._holding = None

@@ -56,11 +56,16 @@ class Home:
         )
 
 
+def _link_integration(folder: str) -> None:
+    """Let Home Assistant find the integration."""
+    Path(folder, "custom_components").symlink_to(_ROOT / "custom_components")
+
+
 @asynccontextmanager
 async def home(cloud: Cloud) -> AsyncIterator[Home]:
     """Run a Home Assistant in this loop; the account is yet to be set up."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "custom_components").symlink_to(_ROOT / "custom_components")
+        _link_integration(folder)
         hass = HomeAssistant(folder)
         loader.async_setup(hass)
         hass.config.skip_pip = True

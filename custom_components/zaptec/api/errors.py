@@ -1,4 +1,7 @@
-"""Everything that can go wrong with the Zaptec cloud."""
+"""Everything that can go wrong with the Zaptec cloud.
+
+The texts are ours, and fit for any log. The vendor's own words may tell of people.
+"""
 
 from typing import Literal
 
@@ -77,10 +80,11 @@ class ZaptecRejectedError(ZaptecError):
         Args:
             code: The vendor's error code (GET /api/constants, ErrorCodes), or
                 the HTTP status where there is none.
-            details: The vendor's words, if there are any.
+            details: The vendor's words, if there are any; for the person who waits
+                for a command, and for nobody else.
 
         """
-        super().__init__(f"{details} ({code})" if details else f"Refused ({code})")
+        super().__init__(f"The cloud refuses it ({code})")
         self.code = code
         self.details = details
 

@@ -493,7 +493,8 @@ class Observation:
     charger_id: str
     state_id: int
     timestamp: datetime
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
+    """Which may tell who charges."""
 
     @classmethod
     def from_json(cls, data: object, charger_id: str | None = None) -> Self:

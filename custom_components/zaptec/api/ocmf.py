@@ -6,7 +6,7 @@
 import json
 import re
 
-from .tolerant import parse_float
+from .tolerant import parse_float, parse_literal
 
 _HEADER = "OCMF|"
 
@@ -20,7 +20,15 @@ _KWH_PER_UNIT = {"kwh": 1.0, "wh": 0.001}
 # the meter never falls.
 _ROWS_MAX = 128
 
-_DECODER = json.JSONDecoder()
+# No unit or register has more characters.
+_NAME_MAX = 32
+
+_DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
+
+
+def _name(value: object) -> str | None:
+    """Return a unit or a register, None for what is too long for one."""
+    return value if isinstance(value, str) and len(value) <= _NAME_MAX else None
 
 
 def read_meter(text: str) -> float | None:
@@ -47,8 +55,8 @@ def read_meter(text: str) -> float | None:
     for row in rows:
         if not isinstance(row, dict):
             continue
-        unit = str(row.get("RU") or unit)
-        register = str(row.get("RI") or register)
+        unit = _name(row.get("RU")) or unit
+        register = _name(row.get("RI")) or register
         value = parse_float(row.get("RV"))
         factor = _KWH_PER_UNIT.get(unit.lower())
         if (

@@ -20,8 +20,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # No number or time is longer than this; a longer text is no number.
 _TEXT_MAX = 64
 
-# A name is not longer than this.
+# A name is not longer than this. Of a longer text no more is looked at than is likely
+# to be shown, whatever spaces there are.
 WORDS_MAX = 100
+_CHARACTERS_PER_PLACE = 4
 
 # A cloud that sends odd values in each message must not fill the memory.
 _REPORTED_MAX = 500
@@ -52,6 +54,8 @@ def parse_words(value: object, longest: int = WORDS_MAX) -> str | None:
     Whoever names a charger decides on them, so there are no control characters, none
     that turn the direction of writing, and not too many.
     """
+    if isinstance(value, str):
+        value = value[: longest * _CHARACTERS_PER_PLACE]
     if (words := parse_text(value)) is None:
         return None
     printable = "".join(char if char.isprintable() else " " for char in words)
@@ -78,6 +82,18 @@ def parse_float(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def parse_literal(text: str) -> int | float:
+    """Return a number of a JSON document, for its decoder.
+
+    Raises:
+        ValueError: It is longer than any number, and would take long to read.
+
+    """
+    if len(text) > _TEXT_MAX:
+        raise ValueError("A number of that many digits")
+    return float(text) if "." in text or "e" in text.lower() else int(text)
 
 
 def parse_int(value: object) -> int | None:
