@@ -1,13 +1,20 @@
 """Tests of the diagnostics: they tell enough, and nothing private."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 import json
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
+from freezegun import freeze_time
+from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.zaptec.api import Observation
 from custom_components.zaptec.api.observations import StateId
@@ -16,13 +23,41 @@ from custom_components.zaptec.diagnostics import (
     async_get_config_entry_diagnostics,
     async_get_device_diagnostics,
 )
-from simulator.charger import Charger
+from simulator import documents, faults
+from simulator.charger import Charger, StoredObservation
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
-from .conftest import set_up
+from .conftest import (
+    CARD,
+    SecretsInLogs,
+    TimeMachine,
+    set_up,
+    wait_until,
+    wait_until_live,
+)
 
+FIXTURES = Path(__file__).parent / "fixtures"
 SECRET = "Kryptonite"
+
+# The cloud's names of names, which become those of entities.
+_NAMES = {"Name", "InstallationName", "DeviceId", "SerialNo", "MID"}
+
+# What is another one each time.
+_VARYING = {
+    "age",
+    "due",
+    "fault_at",
+    "last_error_at",
+    "last_message",
+    "last_success",
+    "longest",
+    "next_read_in",
+    "pending_wish_due",
+    "shared_since",
+    "since",
+    "total",
+}
 
 
 async def _download(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
@@ -70,17 +105,27 @@ async def test_download(
     assert requests["GET /api/chargers/{id}/state"] == {"200": 1}
 
 
+@pytest.mark.parametrize("scenario", [Scenario.default()], ids=["housing cooperative"])
 async def test_device(
     hass: HomeAssistant, live_entry: MockConfigEntry, charger: Charger
 ) -> None:
-    """Of a device there is the device alone."""
+    """Of a device there is the device alone, with its installation."""
     device = dr.async_get(hass).async_get_device_by_identifier(
         (DOMAIN, charger.id), config_entry_id=live_entry.entry_id
     )
     assert device
     found = await async_get_device_diagnostics(hass, live_entry, device)
-    assert list(found["chargers"]) == ["charger 1"]
-    assert found["installations"] == {}
+    (shown,) = found["chargers"].values()
+    assert list(found["installations"]) == [shown["installation"]]
+    assert found["installations"][shown["installation"]]["link"]["connects"] == 1
+
+    home = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, charger.installation.id), config_entry_id=live_entry.entry_id
+    )
+    assert home
+    found = await async_get_device_diagnostics(hass, live_entry, home)
+    assert list(found["installations"]) == [shown["installation"]]
+    assert found["chargers"] == {}
 
 
 @pytest.mark.parametrize("scenario", [Scenario.of(30)])
@@ -131,3 +176,204 @@ async def test_cloud_is_down(
     assert [word for word in _private(sim, entry) if word in text] == []
     assert document["entry"]["state"] == "setup_retry"
     assert not document["discovery"]["last_update_success"]
+
+
+async def test_what_is_past(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    charger: Charger,
+) -> None:
+    """A fault that is over, and lists that are old, are told with their time."""
+    coordinator = live_entry.runtime_data
+    link = coordinator.links[charger.installation.id]
+    shown = (await _download(hass, live_entry))["installations"]["installation 1"]
+    assert shown["link"]["fault"] is shown["link"]["fault_at"] is None
+    assert shown["link"]["given_up_age"] is None
+    assert shown["link"]["missed_messages"] == 0
+
+    await sim.bus.cut()
+    await wait_until(lambda: link.status == "disconnected")
+    await sim.bus.restore()
+    while link.status != "connected":
+        await time_machine.travel(5)
+    link.stream.missed = 3
+    link.given_up_at = monotonic()
+    sim.rest.fail("/api/(installation|chargers)$", fault=500)
+    await time_machine.travel(4000, step=50)
+    document = await _download(hass, live_entry)
+    shown = document["installations"]["installation 1"]["link"]
+    assert shown["status"] == "connected"
+    assert shown["fault"]
+    assert shown["fault_at"] < shown["since"]
+    assert shown["fault_age"] >= 4000
+    assert 4000 <= shown["given_up_age"] <= 4030
+    assert shown["missed_messages"] == 3
+    discovery = document["discovery"]
+    assert not discovery["last_update_success"]
+    assert discovery["last_success"] < shown["since"]
+    assert discovery["last_success_age"] >= 4000
+
+    sim.rest.heal()
+    await coordinator.async_refresh()
+    discovery = (await _download(hass, live_entry))["discovery"]
+    assert discovery["last_success"] > shown["since"]
+    assert discovery["last_success_age"] < 30
+
+
+@pytest.fixture
+async def november() -> Any:
+    """Begin at the moment that the payloads are of."""
+    with freeze_time(datetime(2026, 11, 1, 12, tzinfo=UTC), tick=True) as frozen:
+        yield frozen
+
+
+def _without_what_varies(document: Any, key: str = "") -> Any:
+    """Return a download as it would be at another time, with other versions."""
+    if isinstance(document, dict):
+        return {
+            name: "<version>" if key == "versions" else _without_what_varies(item, name)
+            for name, item in document.items()
+        }
+    if isinstance(document, list):
+        return [_without_what_varies(item, key) for item in document]
+    if document is not None and (key in _VARYING or key.endswith("_age")):
+        return f"<{type(document).__name__}>"
+    return document
+
+
+@pytest.mark.parametrize("model", ["pro", "go"])
+async def test_snapshot(
+    november: TickingDateTimeFactory,
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    charger: Charger,
+    snapshot: SnapshotAssertion,
+    model: str,
+) -> None:
+    """All that is shown of a charger with what one like it really sends."""
+    charger.observations = {
+        item["StateId"]: StoredObservation(
+            datetime.fromisoformat(item["Timestamp"]).replace(tzinfo=UTC),
+            item.get("ValueAsString"),
+        )
+        for item in json.loads((FIXTURES / f"state_{model}.json").read_text("utf-8"))
+    }
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    await wait_until(lambda: bool(entry.runtime_data.firmware.data))
+    await hass.async_block_till_done()
+    document = _without_what_varies(await _download(hass, entry))
+    assert document == snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+def _plant(
+    monkeypatch: pytest.MonkeyPatch, name: str, words: Callable[[], str]
+) -> None:
+    """Let the cloud answer with what is private in each field but ids and names."""
+    original = getattr(documents, name)
+    kept = {"Id", "ChargerId", "InstallationId", "StateId", "Timestamp", *_NAMES}
+
+    def planted(*args: Any, **kwargs: Any) -> Any:
+        answer = original(*args, **kwargs)
+        for item in answer if isinstance(answer, list) else [answer]:
+            item.update(dict.fromkeys(item.keys() - kept, words()))
+            item[words()] = words()
+        return answer
+
+    monkeypatch.setattr(documents, name, planted)
+
+
+@pytest.mark.parametrize("answers", ["usual", "malformed"])
+async def test_planted_secrets(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    charger: Charger,
+    secrets_in_logs: SecretsInLogs,
+    answers: str,
+) -> None:
+    """None is in a download, whatever is planted wherever, and whatever fails."""
+    installation = charger.installation
+    charger.name = installation.name = f"{SECRET} {documents.ADDRESS}"
+    keys = {installation.bus_key, "bm90LXRoZS1rZXktYXQtYWxs"}
+
+    def secrets() -> set[str]:
+        assert sim.rest.tokens.issued
+        return secrets_in_logs.secrets() | _private(sim, entry) | keys
+
+    def words() -> str:
+        return " ".join(sorted(secrets()))
+
+    async def look() -> dict[str, Any]:
+        """Download all there is."""
+        document = await _download(hass, entry)
+        devices = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+        assert len(devices) == 2
+        text = json.dumps(
+            [
+                document,
+                *[
+                    await async_get_device_diagnostics(hass, entry, device)
+                    for device in devices
+                ],
+            ]
+        )
+        assert [secret for secret in secrets() if secret in text] == []
+        return document
+
+    # Whatever text a StateId may hold, known or not.
+    for state_id in [*{int(item) for item in StateId}, 4711]:
+        if state_id not in charger.observations:
+            charger.observations[state_id] = StoredObservation(
+                datetime.now(UTC), f"{CARD} {documents.PIN} {SECRET}"
+            )
+    if answers == "malformed":
+        for name in ("installation", "charger_list_item", "state", "firmware"):
+            _plant(monkeypatch, name, words)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    await time_machine.settle()
+    document = await look()
+    shown = document["chargers"]["charger 1"]["observations"]
+    assert shown["4711"]["value"] == "**REDACTED**"
+    if answers == "malformed":
+        assert shown["710"]["value"] is None
+
+    # The cloud tells a key that the bus refuses.
+    link = entry.runtime_data.links[installation.id]
+    installation.bus_key = "bm90LXRoZS1rZXktYXQtYWxs"
+    sim.bus.drop_connections()
+    await wait_until(lambda: link.status == "disconnected")
+    await time_machine.travel(20)
+    shown = (await look())["installations"]["installation 1"]["link"]
+    assert "The key to the messages is not valid" in shown["fault"]
+
+    # Where the messages are is no place.
+    details = sim.connection_details(installation)
+    monkeypatch.setattr(
+        sim, "connection_details", lambda _: dict.fromkeys(details, words())
+    )
+    before = link.fault
+    await time_machine.travel(60)
+    await look()
+    assert link.fault != before
+
+    # What the cloud says of its errors, which may be anything.
+    rejection = faults.rejection
+    monkeypatch.setattr(
+        faults,
+        "rejection",
+        lambda code, _, status=500: rejection(code, SECRET, status=status),
+    )
+    for fault in (400, 403, 500, "malformed"):
+        sim.rest.heal()
+        sim.rest.fail("/api/", fault=fault)
+        await time_machine.travel(70)
+        await entry.runtime_data.async_refresh()
+        document = await look()
+        assert document["discovery"]["last_exception"] == "UpdateFailed"

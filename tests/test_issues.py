@@ -1,22 +1,29 @@
 """Repair issues: each is there when it is true, says what a person needs, and goes."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 import re
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryDisabler
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import Installation, ZaptecClient
 from custom_components.zaptec.const import DOMAIN
-from simulator.charger import Charger
+from simulator import documents
+from simulator.charger import Charger, StoredObservation
 from simulator.observations import StateId
 from simulator.scenario import RESIDENT_USER, Scenario
 from simulator.simulator import Simulator
 
-from .conftest import TimeMachine, add_entry, set_up, wait_until
+from .conftest import TimeMachine, add_entry, set_up, wait_until, wait_until_live
+
+DETAILS = "messagingConnectionDetails$"
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
@@ -214,3 +221,408 @@ async def test_names_are_no_markup(
         next(iter(ir.async_get(hass).issues.values())).translation_placeholders or {}
     )
     assert placeholders["name"] == (r"\[Home\]\(https://example.com\) \<b\>\*1\*\</b\>")
+
+
+def ignore(hass: HomeAssistant, key: str) -> None:
+    """Ignore the only issue, as a person does."""
+    (issue,) = ir.async_get(hass).issues.values()
+    assert issue.translation_key == key
+    ir.async_ignore_issue(hass, DOMAIN, issue.issue_id, True)
+
+
+def ignored(hass: HomeAssistant) -> list[str | None]:
+    """Return the keys of the issues that are there and ignored."""
+    return [
+        issue.translation_key
+        for issue in ir.async_get(hass).issues.values()
+        if issue.dismissed_version
+    ]
+
+
+async def reload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Reload an entry."""
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "key"), [(403, "push_not_permitted"), (404, "push_unavailable")]
+)
+async def test_an_ignored_refusal_stays_ignored(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    refusal: int,
+    key: str,
+) -> None:
+    """Until the cloud says otherwise: one that fails says nothing."""
+    sim.rest.fail(DETAILS, fault=refusal)
+    await set_up(hass, entry)
+    await time_machine.travel(65)
+    ignore(hass, key)
+
+    sim.rest.heal()
+    sim.rest.fail(DETAILS, fault=500)
+    await reload(hass, entry)
+    assert ignored(hass) == [key]
+    link = entry.runtime_data.links[charger.installation.id]
+    await wait_until(lambda: link.fault is not None)
+    await time_machine.travel(65)
+    assert link.status == "disconnected"
+    assert ignored(hass) == [key]
+
+    sim.rest.heal()
+    sim.rest.fail(DETAILS, fault=refusal)
+    await time_machine.travel(100)
+    assert link.refusal
+    # One attempt that fails differently.
+    sim.rest.heal()
+    sim.rest.fail(DETAILS, fault=500)
+    while link.refusal:
+        await time_machine.travel(10)
+    await time_machine.travel(65)
+    assert ignored(hass) == [key]
+
+    # The cloud tells where the messages are, so this is past, although the network
+    # does not let them through.
+    await sim.bus.cut()
+    sim.rest.heal()
+    await time_machine.travel(400)
+    assert link.status == "disconnected"
+    assert await texts(hass) == {}
+
+
+async def test_another_refusal(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """It takes the place of the one before."""
+    sim.rest.fail(DETAILS, fault=403)
+    await set_up(hass, entry)
+    await time_machine.travel(65)
+    ignore(hass, "push_not_permitted")
+    sim.rest.heal()
+    sim.rest.fail(DETAILS, fault=404)
+    await time_machine.travel(400)
+    assert set(await texts(hass)) == {"push_unavailable"}
+    assert ignored(hass) == []
+
+
+async def test_an_ignored_outage_stays_ignored(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """A reload does not end it, and a link that is up does."""
+    await sim.bus.cut()
+    await set_up(hass, entry)
+    await time_machine.travel(32 * 60, step=20)
+    ignore(hass, "push_down")
+    await reload(hass, entry)
+    assert ignored(hass) == ["push_down"]
+    await time_machine.travel(32 * 60, step=20)
+    assert ignored(hass) == ["push_down"]
+    await sim.bus.restore()
+    await time_machine.travel(500, step=10)
+    assert await texts(hass) == {}
+
+
+async def test_an_ignored_reader_stays_ignored(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """After a reload it takes some messages to say that nothing is lost any more."""
+
+    def shared_link(since: datetime | None) -> None:
+        coordinator = live_entry.runtime_data
+        coordinator.links[charger.installation.id].shared_since = since
+
+    shared_link(dt_util.utcnow())
+    await time_machine.travel(65)
+    ignore(hass, "push_shared")
+    await reload(hass, live_entry)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(700)
+    assert ignored(hass) == ["push_shared"]
+    for number in range(40):
+        charger.observe(StateId.TOTAL_CHARGE_POWER, value=1000.0 + number)
+    await time_machine.travel(65)
+    assert await texts(hass) == {}
+
+    # Where it was known, its end is known, too.
+    shared_link(dt_util.utcnow())
+    await time_machine.travel(65)
+    assert set(await texts(hass)) == {"push_shared"}
+    shared_link(None)
+    await time_machine.travel(65)
+    assert await texts(hass) == {}
+
+
+async def test_an_ignored_mode_stays_ignored(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """A charger that was not read yet may be in stand-alone mode still."""
+    charger.observe(StateId.IS_STAND_ALONE, value=True)
+    await time_machine.travel(65)
+    ignore(hass, "charger_stand_alone")
+    sim.rest.fail("/state$", fault=500)
+    await reload(hass, live_entry)
+    await time_machine.travel(65)
+    assert ignored(hass) == ["charger_stand_alone"]
+    sim.rest.heal()
+    await time_machine.travel(125)
+    assert ignored(hass) == ["charger_stand_alone"]
+    charger.observe(StateId.IS_STAND_ALONE, value=False)
+    await time_machine.travel(65)
+    assert await texts(hass) == {}
+
+
+async def test_an_ignored_setting_outlives_a_gap_in_the_list(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """What one list does not show is not gone, but what none shows is."""
+    charger.installation.authentication_type = 2
+    await live_entry.runtime_data.async_refresh()
+    ignore(hass, "ocpp_controls_charging")
+    sim.remove_installation(charger.installation.id)
+    await reload(hass, live_entry)
+    await time_machine.travel(65)
+    assert ignored(hass) == ["ocpp_controls_charging"]
+    await time_machine.travel(2 * 3600, step=30)
+    assert await texts(hass) == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "attribute", "key"),
+    [
+        ("AvailableCurrentMode", "available_current_mode", "schedule_controls_current"),
+        ("AuthenticationType", "authentication_type", "web_hook_authorizes"),
+    ],
+)
+async def test_an_ignored_setting_that_is_not_told(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    field: str,
+    attribute: str,
+    key: str,
+) -> None:
+    """A list without the setting does not say that it is another one."""
+    setattr(charger.installation, attribute, 1)
+    await live_entry.runtime_data.async_refresh()
+    ignore(hass, key)
+    original = documents.installation
+
+    def without(*args: Any, **kwargs: Any) -> documents.Document:
+        document = original(*args, **kwargs)
+        del document[field]
+        return document
+
+    monkeypatch.setattr(documents, "installation", without)
+    await live_entry.runtime_data.async_refresh()
+    assert ignored(hass) == [key]
+    monkeypatch.undo()
+    setattr(charger.installation, attribute, 0)
+    await live_entry.runtime_data.async_refresh()
+    assert await texts(hass) == {}
+
+
+async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """A role for a charger alone shows its installation by id only, so no device."""
+
+    async def none(_client: ZaptecClient) -> list[Installation]:
+        return []
+
+    monkeypatch.setattr(ZaptecClient, "installations", none)
+    sim.rest.fail(DETAILS, fault=403)
+    await set_up(hass, entry)
+    await time_machine.travel(65)
+    ignore(hass, "push_not_permitted")
+    sim.installations.clear()
+    await reload(hass, entry)
+    assert not entry.runtime_data.data.chargers
+    await time_machine.travel(65)
+    assert ignored(hass) == ["push_not_permitted"]
+    await time_machine.travel(2 * 3600, step=30)
+    assert await texts(hass) == {}
+
+
+async def test_nobody_reads_what_is_not_permitted(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """Whoever shares the messages is no matter without a right to them."""
+    link = live_entry.runtime_data.links[charger.installation.id]
+    link.shared_since = dt_util.utcnow()
+    await time_machine.travel(65)
+    ignore(hass, "push_shared")
+    sim.rest.fail(DETAILS, fault=403)
+    await reload(hass, live_entry)
+    await time_machine.travel(65)
+    assert set(await texts(hass)) == {"push_not_permitted"}
+
+
+@pytest.mark.parametrize("scenario", [Scenario.default()], ids=["housing cooperative"])
+async def test_a_charger_that_is_not_chosen_any_more(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """Its issues, and its installation's, go with it."""
+    for item in sim.installations.values():
+        item.authentication_type = 2
+    first, second, *_ = sim.installations.values()
+    await set_up(hass, entry)
+    shown = {issue_id for _, issue_id in ir.async_get(hass).issues}
+    assert f"ocpp_controls_charging_{first.id}" in shown
+    hass.config_entries.async_update_entry(
+        entry, options={"chargers": [charger.id for charger in second.chargers]}
+    )
+    await reload(hass, entry)
+    await time_machine.travel(65)
+    shown = {issue_id for _, issue_id in ir.async_get(hass).issues}
+    assert shown == {f"ocpp_controls_charging_{second.id}"}
+
+
+@pytest.mark.parametrize("end", ["remove", "disable"])
+async def test_nothing_is_left_of_an_account_that_cannot_be_set_up(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    end: str,
+) -> None:
+    """Its issues outlive a cloud that is down, but not the account."""
+    charger.installation.authentication_type = 2
+    await live_entry.runtime_data.async_refresh()
+    ignore(hass, "ocpp_controls_charging")
+    sim.rest.fail("/api/(installation|chargers)$", fault=500)
+    await reload(hass, live_entry)
+    assert live_entry.state is ConfigEntryState.SETUP_RETRY
+    assert ignored(hass) == ["ocpp_controls_charging"]
+    if end == "remove":
+        await hass.config_entries.async_remove(live_entry.entry_id)
+    else:
+        await hass.config_entries.async_set_disabled_by(
+            live_entry.entry_id, ConfigEntryDisabler.USER
+        )
+    await hass.async_block_till_done()
+    assert await texts(hass) == {}
+
+
+async def test_another_account_takes_over_what_cannot_be_set_up(
+    hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
+) -> None:
+    """A disabled account leaves its devices to the others, in whatever state it is."""
+    first = next(iter(sim.accounts.values()))
+    sim.accounts["partner@example.com"] = replace(
+        first, user_name="partner@example.com", roles=dict(first.roles)
+    )
+    second = add_entry(hass, sim, "partner@example.com")
+    await set_up(hass, second)
+    assert not second.runtime_data.data.chargers
+    sim.rest.fail("/api/(installation|chargers)$", fault=500)
+    await reload(hass, live_entry)
+    assert live_entry.state is ConfigEntryState.SETUP_RETRY
+    sim.rest.heal()
+    await hass.config_entries.async_set_disabled_by(
+        live_entry.entry_id, ConfigEntryDisabler.USER
+    )
+    await wait_until(lambda: bool(second.runtime_data.data.chargers))
+    await wait_until_live(hass, second)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+async def test_a_clock_that_was_never_set(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    entry: MockConfigEntry,
+    zone: str,
+) -> None:
+    """A time that cannot be is none."""
+    await hass.config.async_set_time_zone(zone)
+    charger.observations[StateId.IS_STAND_ALONE] = StoredObservation(
+        datetime(1, 1, 1, tzinfo=UTC), "1"
+    )
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    await time_machine.travel(65)
+    shown = await texts(hass)
+    assert set(shown) == {"charger_stand_alone"}
+    assert str(dt_util.now().year) in shown["charger_stand_alone"]
+
+
+async def test_an_outage_ends_with_the_installation(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """One that returns was not down all the time."""
+    coordinator = live_entry.runtime_data
+    await sim.bus.cut()
+    await time_machine.travel(32 * 60, step=20)
+    assert set(await texts(hass)) == {"push_down"}
+    # It does not tell either that it is not there.
+    sim.rest.fail(DETAILS, fault=500)
+    del sim.installations[charger.installation.id], sim.chargers[charger.id]
+    await time_machine.travel(2 * 3600 + 300, step=30)
+    assert await texts(hass) == {}
+    assert not coordinator.links
+
+    sim.installations[charger.installation.id] = charger.installation
+    sim.chargers[charger.id] = charger
+    await coordinator.async_refresh()
+    assert coordinator.links
+    await time_machine.travel(65)
+    assert await texts(hass) == {}
+
+
+async def test_since_when_is_told_anew(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """What was over and is so again is so since now."""
+    coordinator = live_entry.runtime_data
+    charger.installation.authentication_type = 2
+    await coordinator.async_refresh()
+    before = (await texts(hass))["ocpp_controls_charging"]
+    # Somebody else deletes it, as another account that takes the devices does.
+    (issue,) = ir.async_get(hass).issues.values()
+    ir.async_delete_issue(hass, DOMAIN, issue.issue_id)
+    charger.installation.authentication_type = 0
+    await coordinator.async_refresh()
+    await time_machine.travel(300)
+    charger.installation.authentication_type = 2
+    await coordinator.async_refresh()
+    assert (await texts(hass))["ocpp_controls_charging"] != before

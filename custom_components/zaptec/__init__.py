@@ -1,8 +1,15 @@
 """The Zaptec integration: EV chargers, live."""
 
+from homeassistant.config_entries import (
+    SIGNAL_CONFIG_ENTRY_CHANGED,
+    ConfigEntry,
+    ConfigEntryChange,
+    ConfigEntryState,
+)
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv, issue_registry as ir
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
 
@@ -37,8 +44,22 @@ PLATFORMS = [
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Set up the actions, which serve all accounts."""
+    """Set up the actions, which serve all accounts, and note which are disabled."""
     async_setup_services(hass)
+
+    @callback
+    def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
+        # An account may be disabled that was not loaded, because the cloud is down:
+        # nothing of it is called then.
+        if (
+            entry.domain == DOMAIN
+            and entry.disabled_by
+            and entry.state is ConfigEntryState.NOT_LOADED
+        ):
+            async_delete_issues(hass, entry)
+            async_offer_devices(hass, entry)
+
+    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, entry_changed)
     return True
 
 

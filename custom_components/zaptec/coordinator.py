@@ -158,8 +158,12 @@ class Link:
     """Since when the status is what it is."""
     refusal: PushRefusal | None = None
     """Why the status is `not_permitted`."""
+    admitted: bool = False
+    """Whether the cloud told where the messages are when it last said anything clear."""
     fault: str | None = None
     """What ended the last attempt, in words fit for a log."""
+    fault_at: datetime | None = None
+    """When that was."""
     shared_since: datetime | None = None
     """Since when another program takes some of the messages, as far as is known."""
     connects: int = 0
@@ -301,6 +305,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._missed: dict[str, float] = {}
         # Since when the lists could not be read (monotonic seconds).
         self._undiscovered_since: float | None = None
+        # When they were last read.
+        self.discovered_at: datetime | None = None
         self._told_of_claims = False
         self._pending_confirmations: set[CALLBACK_TYPE] = set()
         # What writes of ours are to be confirmed by, and when that was told last.
@@ -330,6 +336,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 retry_after=retry_after,
             ) from err
         self._undiscovered_since = None
+        self.discovered_at = dt_util.utcnow()
         self.visible = Account(
             {
                 installation.id: self._newest(installation, asked_at)
@@ -771,8 +778,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """
         if (link := self.links.get(installation_id)) is None:
             return
+        if refusal:
+            link.admitted = False
         if fault:
             link.fault = fault
+            link.fault_at = dt_util.utcnow()
             LOGGER.debug("Push of installation %s: %s", installation_id, fault)
         if (status, refusal) == (link.status, link.refusal):
             return
@@ -795,6 +805,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
         """Note whether the cloud answers; what it did not confirm may be outdated."""
+        if reached and (link := self.links.get(installation_id)):
+            link.admitted = True
         for charger in self.chargers_of(installation_id):
             if not reached:
                 self._set_readable(charger.id, readable=False)
@@ -1057,8 +1069,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         while self._pending_confirmations:
             self._pending_confirmations.pop()()
         self.data = Account()
-        if self.config_entry.disabled_by:
-            async_offer_devices(self.hass, self.config_entry)
 
 
 def _log_transition(

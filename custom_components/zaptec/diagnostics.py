@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
+import math
 import platform
 import re
 from time import monotonic
@@ -65,10 +66,19 @@ async def async_get_config_entry_diagnostics(
 async def async_get_device_diagnostics(
     hass: HomeAssistant, entry: ZaptecConfigEntry, device: DeviceEntry
 ) -> dict[str, Any]:
-    """Return the diagnostics of an account, with one device alone."""
-    return await _async_diagnostics(
-        hass, entry, {key for domain, key in device.identifiers if domain == DOMAIN}
-    )
+    """Return the diagnostics of an account, with one device alone.
+
+    With a charger comes its installation, as its messages are the installation's.
+    """
+    only = {key for domain, key in device.identifiers if domain == DOMAIN}
+    coordinator = getattr(entry, "runtime_data", None)
+    if isinstance(coordinator, ZaptecCoordinator):
+        only |= {
+            charger.installation_id
+            for charger in coordinator.data.chargers.values()
+            if charger.id in only and charger.installation_id
+        }
+    return await _async_diagnostics(hass, entry, only)
 
 
 async def _async_diagnostics(
@@ -100,6 +110,8 @@ async def _async_diagnostics(
         None if chosen is None else [names.get(key, "unseen") for key in chosen]
     )
     result["discovery"] = _coordinator(coordinator) | {
+        "last_success": _moment(coordinator.discovered_at),
+        "last_success_age": _age(coordinator.discovered_at),
         "missed": sorted(names.get(key, "unseen") for key in coordinator.missed_ids),
         "unknown_chargers": coordinator.unknown_chargers,
     }
@@ -212,13 +224,19 @@ def _installation(
             "since": _moment(link.since),
             "refusal": link.refusal.value if link.refusal else None,
             "fault": link.fault,
+            "fault_at": _moment(link.fault_at),
+            "fault_age": _age(link.fault_at),
             "shared_since": _moment(link.shared_since),
             "connects": link.connects,
             "messages": link.messages,
             "bad_messages": link.bad_messages,
+            "missed_messages": link.missed_messages,
             "losses": link.losses,
             "loses_messages": link.loses_messages,
             "silent": link.is_silent,
+            "given_up_age": None
+            if link.given_up_at == -math.inf
+            else round(monotonic() - link.given_up_at),
             "last_message": _moment(link.last_message),
             "last_message_age": _age(link.last_message),
         }

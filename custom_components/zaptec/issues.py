@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
@@ -13,6 +13,7 @@ from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .commands import may_control
 from .const import DOMAIN, PushRefusal, PushStatus
 from .coordinator import Link, ZaptecConfigEntry, ZaptecCoordinator
+from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 
@@ -23,6 +24,9 @@ DOWN_TIME = timedelta(minutes=30)
 
 # A link that is up for less has not ended an outage.
 UP_TIME = timedelta(minutes=1)
+
+# A charger whose clock was not set tells times of long ago.
+EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 
 _REFUSALS = {
     PushRefusal.ROLE: "push_not_permitted",
@@ -56,7 +60,12 @@ class _Issue:
 
 
 class Issues:
-    """The issues of an account, each as long as it is true."""
+    """The issues of an account, each as long as it is true.
+
+    One goes when it is known not to be true any more. After a start, and while the
+    cloud fails, that is not known of all: to delete one then, and to create it again
+    soon after, would bring back what a person ignores.
+    """
 
     def __init__(self, hass: HomeAssistant, coordinator: ZaptecCoordinator) -> None:
         """Initialize the issues."""
@@ -65,6 +74,8 @@ class Issues:
         self._down_since: dict[str, datetime] = {}
         # When an issue was first seen, by its id.
         self._seen: dict[str, datetime] = {}
+        # The installations that were seen to be shared with another program.
+        self._shared: set[str] = set()
 
     @callback
     def start(self) -> None:
@@ -77,22 +88,20 @@ class Issues:
                 self._hass, self._update, CHECK_INTERVAL, name=f"{DOMAIN} issues"
             )
         )
-        entry.async_on_unload(self._stop)
-
-    @callback
-    def _stop(self) -> None:
-        """Leave what may be ignored to the next start, if there is one."""
-        if self._coordinator.config_entry.disabled_by:
-            async_delete_issues(self._hass, self._coordinator.config_entry)
 
     @callback
     def _update(self, _now: datetime | None = None) -> None:
-        """Create the issues that are true, and delete the others."""
+        """Create the issues that are true, and delete those that are not."""
         entry_id = self._coordinator.config_entry.entry_id
+        for installation_id in self._down_since.keys() - self._coordinator.links.keys():
+            del self._down_since[installation_id]
+        self._shared &= self._coordinator.links.keys()
         issues = {issue.id: issue for issue in self._issues()}
-        for issue_id in _issue_ids(self._hass, entry_id) - issues.keys():
+        others = _issue_ids(self._hass, entry_id) - issues.keys()
+        for issue_id in others - self._undecided(others):
             ir.async_delete_issue(self._hass, DOMAIN, issue_id)
-            self._seen.pop(issue_id, None)
+        for issue_id in self._seen.keys() - _issue_ids(self._hass, entry_id):
+            del self._seen[issue_id]
         for issue in issues.values():
             since = issue.since or self._seen.setdefault(issue.id, dt_util.utcnow())
             ir.async_create_issue(
@@ -126,7 +135,7 @@ class Issues:
                     "charger_stand_alone",
                     charger.id,
                     charger.name or charger.device_id or "Zaptec",
-                    state.timestamp(StateId.IS_STAND_ALONE),
+                    _credible(state.timestamp(StateId.IS_STAND_ALONE)),
                 )
 
     def _link_issues(
@@ -134,6 +143,7 @@ class Issues:
     ) -> Iterator[_Issue]:
         """Find what is to be told of the messages of an installation."""
         if link.shared_since:
+            self._shared.add(installation_id)
             yield _Issue("push_shared", installation_id, name, link.shared_since)
         if link.refusal:
             yield _Issue(_REFUSALS[link.refusal], installation_id, name, link.since)
@@ -149,6 +159,68 @@ class Issues:
         if down_since and now - down_since >= DOWN_TIME:
             yield _Issue("push_down", installation_id, name, down_since)
 
+    def _undecided(self, issue_ids: set[str]) -> set[str]:
+        """Return which of some issues may be true: that is not known just now.
+
+        They stay if they are there, and do not come if they are not.
+        """
+        coordinator = self._coordinator
+        ids: set[str] = set()
+        for installation_id, link in coordinator.links.items():
+            keys = self._undecided_of_link(installation_id, link)
+            installation = coordinator.data.installations.get(installation_id)
+            if installation and may_control(installation):
+                if installation.available_current_mode is None:
+                    keys.update(_CURRENT_MODES.values())
+                if installation.authentication_type is None:
+                    keys.update(_AUTHENTICATION_TYPES.values())
+            ids.update(f"{key}_{installation_id}" for key in keys)
+        for charger in coordinator.data.chargers.values():
+            state = coordinator.states.get(charger.id)
+            if may_control(charger) and (
+                state is None or state.value(StateId.IS_STAND_ALONE) is None
+            ):
+                ids.add(f"charger_stand_alone_{charger.id}")
+        if self._misses_devices():
+            known = coordinator.data.installation_ids | coordinator.data.chargers.keys()
+            ids |= {key for key in issue_ids if key.rpartition("_")[2] not in known}
+        return ids & issue_ids
+
+    def _misses_devices(self) -> bool:
+        """Return whether the lists lack something that has not been given up yet."""
+        registry = dr.async_get(self._hass)
+        entry_id = self._coordinator.config_entry.entry_id
+        return any(
+            registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id)
+            for device_id in self._coordinator.missed_ids
+        )
+
+    def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
+        """Return what is not known of a link, as keys of issues."""
+        keys: set[str] = set()
+        if not link.refusal and not link.admitted:
+            keys.update(_REFUSALS.values())
+        up_time = dt_util.utcnow() - link.since
+        is_up = link.status is PushStatus.CONNECTED
+        if link.status is PushStatus.NOT_PERMITTED:
+            return keys
+        if not is_up or up_time < UP_TIME:
+            keys.add("push_down")
+        # After a start it takes as long to be sure as when it was found.
+        if installation_id not in self._shared and not (
+            is_up
+            and not link.loses_messages
+            and (
+                up_time.total_seconds() >= LOSS_MEMORY_MAX
+                or (
+                    up_time.total_seconds() >= LOSS_MEMORY_MIN
+                    and link.messages >= MESSAGES_WITHOUT_GAP
+                )
+            )
+        ):
+            keys.add("push_shared")
+        return keys
+
 
 def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
     """Find what makes controls of an installation futile."""
@@ -158,6 +230,11 @@ def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
     authentication_type = installation.authentication_type
     if authentication_type in _AUTHENTICATION_TYPES:
         yield _Issue(_AUTHENTICATION_TYPES[authentication_type], installation.id, name)
+
+
+def _credible(moment: datetime | None) -> datetime | None:
+    """Return a time that something happened at, if it can be."""
+    return moment if moment and moment >= EARLIEST else None
 
 
 def _plain(name: str) -> str:
