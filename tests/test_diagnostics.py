@@ -201,7 +201,7 @@ async def test_what_is_past(
     link.stream.missed = 3
     link.given_up_at = monotonic()
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
-    await time_machine.travel(4000, step=50)
+    await time_machine.travel(4000, step=20)
     document = await _download(hass, live_entry)
     shown = document["installations"]["installation 1"]["link"]
     assert shown["status"] == "connected"
