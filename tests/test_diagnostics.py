@@ -201,19 +201,20 @@ async def test_what_is_past(
     link.stream.missed = 3
     link.given_up_at = monotonic()
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
-    await time_machine.travel(4000, step=50)
+    await time_machine.travel(200)
+    await coordinator.async_refresh()
     document = await _download(hass, live_entry)
     shown = document["installations"]["installation 1"]["link"]
     assert shown["status"] == "connected"
     assert shown["fault"]
     assert shown["fault_at"] < shown["since"]
-    assert shown["fault_age"] >= 4000
-    assert 4000 <= shown["given_up_age"] <= 4030
+    assert shown["fault_age"] >= 200
+    assert 200 <= shown["given_up_age"] <= 230
     assert shown["missed_messages"] == 3
     discovery = document["discovery"]
     assert not discovery["last_update_success"]
     assert discovery["last_success"] < shown["since"]
-    assert discovery["last_success_age"] >= 4000
+    assert discovery["last_success_age"] >= 200
 
     sim.rest.heal()
     await coordinator.async_refresh()
