@@ -31,9 +31,10 @@ STATE_IDS = (501, 502, 503, 507, 508, 509, 513, 553)
 class Cloud:
     """The other process: a cloud with so many chargers, up to 25 in an installation."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, chargers: int) -> None:
         """Take over a started process."""
         self._process = process
+        self.chargers = chargers
         self.api_url = ""
         self.installations: list[str] = []
 
@@ -58,7 +59,7 @@ async def cloud(chargers: int) -> AsyncIterator[Cloud]:
         env=os.environ | {"PYTHONPATH": str(_ROOT)},
         limit=1 << 24,
     )
-    other = Cloud(process)
+    other = Cloud(process, chargers)
     try:
         answer = await other.ask("where")
         other.api_url = answer["api_url"]

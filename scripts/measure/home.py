@@ -17,7 +17,7 @@ from homeassistant.core import HomeAssistant
 from custom_components.zaptec.const import DOMAIN, PushStatus
 from custom_components.zaptec.coordinator import ZaptecCoordinator
 
-from .cloud import PASSWORD, USER, Cloud
+from .cloud import PASSWORD, USER
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +62,7 @@ def _link_integration(folder: str) -> None:
 
 
 @asynccontextmanager
-async def home(cloud: Cloud) -> AsyncIterator[Home]:
+async def home(api_url: str) -> AsyncIterator[Home]:
     """Run a Home Assistant in this loop; the account is yet to be set up."""
     with tempfile.TemporaryDirectory() as folder:
         _link_integration(folder)
@@ -73,7 +73,7 @@ async def home(cloud: Cloud) -> AsyncIterator[Home]:
             raise RuntimeError("Home Assistant did not start")
         await hass.async_start()
         try:
-            yield Home(hass, _entry(cloud.api_url))
+            yield Home(hass, _entry(api_url))
         finally:
             await hass.async_stop(force=True)
 

@@ -28,10 +28,13 @@ from custom_components.zaptec.coordinator import ZaptecCoordinator
 
 from .cloud import STATE_IDS, Cloud
 from .home import Home
+from .turns import Ticker
 
 BURST = 10_000
 SINGLES = 200
-ROUNDS = 3
+
+# How often each step is measured.
+COSTS = 50
 
 # A frame that carries a message has more octets than this.
 SHORT = 100
@@ -117,29 +120,6 @@ async def yardstick(
     await client.close()
 
 
-class _Ticker:
-    """Measures the turns of the event loop: how long others had to wait."""
-
-    def __init__(self) -> None:
-        """Have measured nothing yet."""
-        self.longest = 0.0
-        self._last = 0.0
-        self._ends = False
-
-    async def run(self) -> None:
-        """Note the longest turn until told to end."""
-        self._last = perf_counter()
-        while not self._ends:
-            await asyncio.sleep(0)
-            now = perf_counter()
-            self.longest = max(self.longest, now - self._last)
-            self._last = now
-
-    def end(self) -> None:
-        """End."""
-        self._ends = True
-
-
 async def _burst(
     publish: Callable[[], Awaitable[Any]],
     count: Callable[[], int],
@@ -223,7 +203,7 @@ def _costs(
     def decode() -> None:
         stream._read_all(messages)  # noqa: SLF001
 
-    for turn in range(10 * ROUNDS):
+    for turn in range(COSTS):
         note("decode", decode, len(messages))
         observations = [
             Observation(
@@ -244,7 +224,9 @@ def _costs(
             while not announcements.is_idle:
                 announcements.tell()
 
+        announcements.tell = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
+        del announcements.tell  # type: ignore[method-assign]
         note("write", tell, len(observations))
         note("write, yardstick", stick.write_all, len(stick.sensors))
         note("announce", announce, len(topics))
@@ -255,13 +237,13 @@ def _costs(
         tracemalloc.reset_peak()
         run()
         _, peak = tracemalloc.get_traced_memory()
-        costs[f"octets of {step}"] = [float(peak - before)]
+        costs[f"octets of {step}"] = [(peak - before) / 1000]
     tracemalloc.stop()
     tell()
     return costs
 
 
-async def measure(home: Home, cloud: Cloud) -> dict[str, list[float]]:
+async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float]]:
     """Return samples: latencies (s), bursts (s), and costs of our code (s each)."""
     hass, coordinator = home.hass, home.coordinator
     installation_id = cloud.installations[0]
@@ -282,7 +264,7 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, list[float]]:
                 yardstick=to_stick,
             )
 
-        for turn in range(ROUNDS + 1):
+        for turn in range(rounds + 1):
             took, work = await _burst(
                 lambda: publish(BURST, to_stick=True),
                 lambda: stick.messages,
@@ -306,7 +288,7 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, list[float]]:
                 "latency",
                 *await _singles(hass, lambda: publish(1, to_stick=False)),
             )
-        ticker = _Ticker()
+        ticker = Ticker()
         ticking = asyncio.create_task(ticker.run())
         await _burst(
             lambda: publish(BURST, to_stick=False),

@@ -26,9 +26,11 @@ _NAME_MAX = 32
 _DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
 
 
-def _name(value: object) -> str | None:
-    """Return a unit or a register, None for what is too long for one."""
-    return value if isinstance(value, str) and len(value) <= _NAME_MAX else None
+def _name(value: object, before: str) -> str:
+    """Return a unit or a register, which may be left out if it is the one before."""
+    if not value:
+        return before
+    return value if isinstance(value, str) and len(value) <= _NAME_MAX else ""
 
 
 def read_meter(text: str) -> float | None:
@@ -55,8 +57,8 @@ def read_meter(text: str) -> float | None:
     for row in rows:
         if not isinstance(row, dict):
             continue
-        unit = _name(row.get("RU")) or unit
-        register = _name(row.get("RI")) or register
+        unit = _name(row.get("RU"), unit)
+        register = _name(row.get("RI"), register)
         value = parse_float(row.get("RV"))
         factor = _KWH_PER_UNIT.get(unit.lower())
         if (

@@ -77,7 +77,7 @@ BODY_SIZE_MAX = 64 * 1024
 
 # So many parts a document may have: objects and lists, and commas between their items.
 BRACKETS_MAX = 1024
-COMMAS_MAX = 1024
+COMMAS_MAX = 2048
 
 _DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
 
