@@ -13,7 +13,7 @@ from .const import LOGGER
 type Topic = tuple[str, int] | str
 
 # So long may entities be written without a pause for others (seconds).
-TELL_TIME = 0.004
+TELL_TIME = 0.003
 
 
 class _Watcher:

@@ -33,7 +33,8 @@ from .turns import Ticker
 BURST = 10_000
 SINGLES = 200
 
-# How often each step is measured.
+# How often each step is measured, with so many bundles of messages.
+BUNDLES = 25
 COSTS = 50
 
 # A frame that carries a message has more octets than this.
@@ -207,9 +208,12 @@ def _costs(
         note("decode", decode, len(messages))
         observations = [
             Observation(
-                charger.id, state_id, now + timedelta(seconds=turn), f"{turn + 0.5}"
+                chargers[number % len(chargers)].id,
+                state_id,
+                now + timedelta(seconds=turn + number / 1000),
+                f"{turn + number / 1000}",
             )
-            for charger in chargers
+            for number in range(BUNDLES)
             for state_id in STATE_IDS
         ]
         topics = [(item.charger_id, item.state_id) for item in observations]
@@ -226,7 +230,7 @@ def _costs(
 
         announcements.tell = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
-        del announcements.tell  # type: ignore[method-assign]
+        del announcements.tell
         note("write", tell, len(observations))
         note("write, yardstick", stick.write_all, len(stick.sensors))
         note("announce", announce, len(topics))

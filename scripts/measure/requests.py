@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 import logging
 import time
 
@@ -13,7 +14,7 @@ from simulator.car import Car
 from simulator.clock import Clock
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
-from tests.conftest import TimeMachine
+from tests.time_machine import TimeMachine
 
 from .home import home
 from .start import kinds
@@ -75,8 +76,8 @@ async def measure(chargers: int, situation: str) -> dict[str, int]:
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     # Which Home Assistant has kept from before the clocks could leap.
-    event.time_tracker_utcnow = lambda: datetime.now(UTC)
-    event.time_tracker_timestamp = lambda: time.time()
+    event.time_tracker_utcnow = partial(datetime.now, UTC)
+    event.time_tracker_timestamp = lambda: time.time()  # noqa: PLW0108
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
         async with (
             Simulator(

@@ -61,10 +61,9 @@ def _shown(value: float, unit: str) -> str:
     """Return a value with a unit that is easy to read."""
     if unit != "s":
         return f"{value:,.6g} {unit}".rstrip()
-    for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if value >= scale:
-            break
-    return f"{value / scale:.3g} {name}"
+    if value >= 1:
+        return f"{value:.3g} s"
+    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"
 
 
 def _spread(samples: list[float], unit: str) -> str:

@@ -62,7 +62,7 @@ PREFETCH = 100
 FRAME_TIMEOUT = 5.0
 
 # So long may messages that are here already be taken without a pause for others.
-TURN_TIME = 0.003
+TURN_TIME = 0.002
 
 # The library notes the tag of each message for its settlement, and forgets it then. What
 # is received and deleted is never settled.

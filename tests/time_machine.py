@@ -1,0 +1,88 @@
+"""Time that passes as fast as one likes, for all clocks at once."""
+
+import asyncio
+from collections.abc import Callable
+import time
+from typing import Any, Protocol
+
+from homeassistant.core import HomeAssistant
+
+from simulator.simulator import Simulator
+
+# As long as anything may take on a busy machine (real seconds).
+PATIENCE = 30.0
+
+
+class Clocks(Protocol):
+    """The clocks of this process, as freezegun holds them."""
+
+    def tick(self, delta: float) -> object:
+        """Let so many seconds pass."""
+
+
+def real_seconds() -> float:
+    """Return a time that no time machine moves."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+async def wait_until(
+    condition: Callable[[], bool], describe: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for what is under way to have its effect."""
+    end = real_seconds() + PATIENCE
+    while not condition():
+        assert real_seconds() < end, f"It did not happen: {describe()}"
+        await asyncio.sleep(0.005)
+
+
+class TimeMachine:
+    """Moves the clocks of Home Assistant and of the simulator together."""
+
+    def __init__(self, hass: HomeAssistant, sim: Simulator, frozen: Clocks) -> None:
+        """Initialize the time machine."""
+        self._hass = hass
+        self._sim = sim
+        self._frozen = frozen
+
+    async def travel(
+        self,
+        seconds: float,
+        *,
+        step: float = 5.0,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let time pass in steps, with all that happens on the way."""
+        while seconds > 0:
+            stride = min(step, seconds)
+            seconds -= stride
+            self._frozen.tick(stride)
+            self._sim.clock.advance(stride)
+            await self.settle()
+            check()
+
+    async def settle(self) -> None:
+        """Wait until what was sent has arrived and what was asked is answered.
+
+        Both ends of each connection are in this loop, so when nothing in it is
+        ready for a while, nothing is under way.
+        """
+        await self._hass.async_block_till_done()
+        await wait_until(
+            lambda: all(record.status for record in self._sim.rest.requests)
+        )
+        # A link that is being opened takes its time, which must not jump.
+        await wait_until(
+            lambda: (
+                self._sim.bus.connections
+                <= sum(
+                    self._sim.bus.consumers(installation.topic)
+                    for installation in self._sim.installations.values()
+                )
+            )
+        )
+        # What is ready in it, it does not tell.
+        loop: Any = asyncio.get_running_loop()
+        calm = 0
+        while calm < 20:
+            await asyncio.sleep(0)
+            calm = 0 if loop._ready else calm + 1
