@@ -1,5 +1,6 @@
 """What holds for all entities: when they appear, and what they are called."""
 
+import asyncio
 from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_UNKNOWN
@@ -8,10 +9,13 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec import entity as entity_module
 from custom_components.zaptec.api import tolerant
 from custom_components.zaptec.const import DOMAIN
+from simulator.car import Car
 from simulator.charger import Charger
 from simulator.observations import StateId
+from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 from simulator.world import UserRole
 
@@ -57,6 +61,41 @@ async def test_an_entity_whose_value_comes_late_appears_late(
     await wait_until(lambda: exists(hass, "sensor", unique_id))
     await entities.wait_for("sensor", charger.id, key, shown)
     assert not before
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(4)])
+async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of a charger that charges are there at once, the others soon."""
+    monkeypatch.setattr(entity_module, "CHARGERS_AT_ONCE", 1)
+    charging = list(sim.chargers.values())[2]
+    charging.plug_in(Car())
+    sim.clock.advance(30)
+    gate = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        await (sleep(seconds) if seconds else gate.wait())
+
+    monkeypatch.setattr(entity_module.asyncio, "sleep", wait)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+
+    def there() -> set[str]:
+        return {
+            charger.id
+            for charger in sim.chargers.values()
+            if exists(hass, "sensor", f"{charger.id}_charger_operation_mode")
+        }
+
+    assert there() == {charging.id}
+    gate.set()
+    monkeypatch.setattr(entity_module.asyncio, "sleep", sleep)
+    await wait_until(lambda: len(there()) == 4)
+    await wait_until_live(hass, entry)
 
 
 async def test_unknown_members_of_enums_are_unknown_and_logged_once(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import shutil
 import tempfile
 from types import MappingProxyType
 
@@ -56,26 +57,28 @@ class Home:
         )
 
 
-def _link_integration(folder: str) -> None:
-    """Let Home Assistant find the integration."""
+def _make_folder() -> str:
+    """Return a new folder in which Home Assistant finds the integration."""
+    folder = tempfile.mkdtemp(prefix="zaptec-home-")
     Path(folder, "custom_components").symlink_to(_ROOT / "custom_components")
+    return folder
 
 
 @asynccontextmanager
 async def home(api_url: str) -> AsyncIterator[Home]:
     """Run a Home Assistant in this loop; the account is yet to be set up."""
-    with tempfile.TemporaryDirectory() as folder:
-        _link_integration(folder)
-        hass = HomeAssistant(folder)
-        loader.async_setup(hass)
-        hass.config.skip_pip = True
+    folder = await asyncio.to_thread(_make_folder)
+    hass = HomeAssistant(folder)
+    loader.async_setup(hass)
+    hass.config.skip_pip = True
+    try:
         if not await bootstrap.async_from_config_dict({}, hass):
             raise RuntimeError("Home Assistant did not start")
         await hass.async_start()
-        try:
-            yield Home(hass, _entry(api_url))
-        finally:
-            await hass.async_stop(force=True)
+        yield Home(hass, _entry(api_url))
+    finally:
+        await hass.async_stop(force=True)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _entry(api_url: str) -> ConfigEntry[ZaptecCoordinator]:

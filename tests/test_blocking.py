@@ -1,0 +1,33 @@
+"""Nothing holds up Home Assistant's event loop."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def told(*arguments: str) -> list[str]:
+    """Return what a Home Assistant tells of calls that block its event loop."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tests.blocking", *arguments],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        timeout=100,
+    )
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [((), 0), (("block",), 1)])
+def test_nothing_blocks(arguments: tuple[str, ...], expected: int) -> None:
+    """From the set-up to the end; a call that blocks would be seen."""
+    lines = [line for line in told(*arguments) if line]
+    assert len(lines) == expected, lines
+    if lines:
+        assert "blocking call to sleep" in lines[0]
