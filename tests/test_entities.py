@@ -5,7 +5,7 @@ from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import entity_platform, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -96,6 +96,35 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
     monkeypatch.setattr(entity_module.asyncio, "sleep", sleep)
     await wait_until(lambda: len(there()) == 4)
     await wait_until_live(hass, entry)
+
+
+async def test_a_housing_cooperative_fits_into_home_assistant(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes 10,000 enabled entities of an account: 500 chargers in 20 installations."""
+    monkeypatch.setattr(entity_module, "MANY_CHARGERS", 0)
+    charger.observe(StateId.COMPLETED_SESSION, LATE["completed_session.Energy"][1])
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    await entry.runtime_data.firmware.async_refresh()
+    await hass.async_block_till_done()
+    registry = er.async_get(hass)
+    enabled = [
+        item.unique_id
+        for item in er.async_entries_for_config_entry(registry, entry.entry_id)
+        if not item.disabled
+    ]
+    of_charger = [item for item in enabled if item.startswith(charger.id)]
+    assert {item.removeprefix(f"{charger.id}_") for item in of_charger} == set(
+        entity_module.ESSENTIAL_KEYS
+    )
+    of_installation = len(enabled) - len(of_charger)
+    most = entity_platform.MAX_ENABLED_ENTITIES_PER_CONFIG_ENTRY
+    assert 500 * len(of_charger) + 20 * of_installation <= most
 
 
 async def test_unknown_members_of_enums_are_unknown_and_logged_once(

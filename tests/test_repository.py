@@ -273,7 +273,7 @@ def imported(file: Path) -> Iterator[str]:
         ("custom_components/zaptec/api", ("homeassistant", "probatio", "voluptuous")),
         ("custom_components", ("simulator", "scripts", "tests")),
         ("simulator", ("custom_components", "homeassistant", "scripts", "tests")),
-        ("scripts", ("custom_components", "tests")),
+        ("scripts/demo_home", ("custom_components", "tests")),
     ],
 )
 def test_imports_run_downward(folder: str, forbidden: tuple[str, ...]) -> None:

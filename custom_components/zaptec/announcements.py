@@ -30,16 +30,15 @@ class _Watcher:
 class Announcements:
     """Tells those who watch a topic that there is news of it.
 
-    Each is told in the next turn of the event loop, once, however much has been
-    announced until then: of several values of one entity only the last is written.
-    And where thousands are to be told, others have their turns in between.
+    Each is told once, however many of its topics are announced together. Where thousands
+    are to be told, others have their turns of the event loop in between.
     """
 
     def __init__(self) -> None:
         """Know nobody yet."""
         self._watchers: dict[Topic, dict[_Watcher, None]] = {}
         self._due: deque[_Watcher] = deque()
-        self._goes_on = False
+        self._is_telling = False
 
     def __len__(self) -> int:
         """Return how many topics are watched, each as often as it is."""
@@ -71,19 +70,21 @@ class Announcements:
 
     @callback
     def announce(self, topics: Iterable[Topic]) -> None:
-        """Have everybody told who watches one of these topics."""
+        """Tell everybody who watches one of these topics."""
         for topic in topics:
             for watcher in self._watchers.get(topic, ()):
                 if not watcher.is_due:
                     watcher.is_due = True
                     self._due.append(watcher)
-        self._tell_soon()
+        if not self._is_telling:
+            self.tell()
 
     @callback
     def tell(self) -> None:
-        """Tell those who are due, but not for long."""
+        """Tell those who are due, but not for long; the others have the next turn."""
         loop = asyncio.get_running_loop()
         end = loop.time() + TELL_TIME
+        self._is_telling = True
         while self._due and loop.time() < end:
             watcher = self._due.popleft()
             watcher.is_due = False
@@ -93,17 +94,7 @@ class Announcements:
             except Exception:
                 # One entity's fault must not keep the news from the others.
                 LOGGER.exception("Unexpected error while updating an entity")
-        self._tell_soon()
-
-    @callback
-    def _tell_soon(self) -> None:
-        """Go on in the next turn, if there is anybody to be told."""
-        if self._due and not self._goes_on:
-            self._goes_on = True
-            asyncio.get_running_loop().call_soon(self._go_on)
-
-    @callback
-    def _go_on(self) -> None:
-        """Tell those who are due by now."""
-        self._goes_on = False
-        self.tell()
+        # Until then whoever announces anything only joins those who are due.
+        self._is_telling = bool(self._due)
+        if self._is_telling:
+            loop.call_soon(self.tell)

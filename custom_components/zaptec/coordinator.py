@@ -687,8 +687,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 )
             self.announce([message_topic(installation_id)])
         self.apply(observations)
-        # All of this turn is here, so it need not wait for another.
-        self.announcements.tell()
 
     @callback
     def _messages_missed(self, installation_id: str) -> None:

@@ -55,8 +55,34 @@ def charger_topics(charger_id: str, state_ids: Iterable[StateId]) -> tuple[Topic
     return tuple((charger_id, int(state_id)) for state_id in state_ids)
 
 
+# Home Assistant takes 10,000 enabled entities of an account, and leaves out the rest. With
+# more chargers than this, of each only what people look at is enabled by default.
+MANY_CHARGERS = 250
+ESSENTIAL_KEYS = frozenset(
+    {
+        "car_connected",
+        "charge_current_set",
+        "charger_max_current",
+        "charger_operation_mode",
+        "charging",
+        "completed_session.Energy",
+        "current_phase1",
+        "current_phase2",
+        "current_phase3",
+        "deauthorize_and_stop",
+        "firmware_update",
+        "is_online",
+        "problem",
+        "resume_charging",
+        "signed_meter_value_kwh",
+        "stop_charging_final",
+        "total_charge_power",
+        "total_charge_power_session",
+    }
+)
+
 # Entities of so many chargers are added while Home Assistant waits for them.
-CHARGERS_AT_ONCE = 30
+CHARGERS_AT_ONCE = 10
 
 # The one key that custom-components/zaptec leaves out of the unique id.
 BARE_KEY = "active"
@@ -126,6 +152,14 @@ class ZaptecChargerEntity(ZaptecEntity):
         super().__init__(coordinator, charger.id, description, topics)
         self.charger_id = charger.id
         self._first_seen = charger
+
+    @property
+    @override
+    def entity_registry_enabled_default(self) -> bool:
+        """Return whether it is enabled when it is new."""
+        if len(self.coordinator.data.chargers) > MANY_CHARGERS:
+            return self.entity_description.key in ESSENTIAL_KEYS
+        return super().entity_registry_enabled_default
 
     @property
     def state_of_charger(self) -> ChargerState:
