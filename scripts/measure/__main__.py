@@ -101,7 +101,7 @@ def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
         yield Figure(
             f"write, {among}", found["cost of write"], found["cost of write, yardstick"]
         )
-        for step in _STEPS:
+        for step in ("decode", "apply, announce and write"):
             yield Figure(
                 f"memory for a message, {step}, {among}",
                 found[f"octets of {step}"],

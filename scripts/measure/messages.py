@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 import gc
 import logging
 from time import perf_counter, process_time
@@ -204,9 +205,9 @@ def _costs(
     def decode() -> None:
         stream._read_all(messages)  # noqa: SLF001
 
-    for turn in range(COSTS):
-        note("decode", decode, len(messages))
-        observations = [
+    def bundles(turn: int) -> list[Observation]:
+        """Return observations that all are news."""
+        return [
             Observation(
                 chargers[number % len(chargers)].id,
                 state_id,
@@ -216,32 +217,41 @@ def _costs(
             for number in range(BUNDLES)
             for state_id in STATE_IDS
         ]
-        topics = [(item.charger_id, item.state_id) for item in observations]
 
-        def apply(observations: list[Observation] = observations) -> None:
-            coordinator.messages_received(installation_id, observations)
+    def tell() -> None:
+        while not announcements.is_idle:
+            announcements.tell()
 
-        def announce(topics: list[tuple[str, int]] = topics) -> None:
-            announcements.announce(topics)
-
-        def tell() -> None:
-            while not announcements.is_idle:
-                announcements.tell()
-
+    for turn in range(COSTS):
+        note("decode", decode, len(messages))
+        observations = bundles(turn)
+        topics = {(item.charger_id, item.state_id) for item in observations}
+        apply = partial(coordinator.messages_received, installation_id, observations)
+        # Writing is measured by itself.
         announcements.tell = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
         del announcements.tell
-        note("write", tell, len(observations))
+        note("write", tell, len(topics))
         note("write, yardstick", stick.write_all, len(stick.sensors))
-        note("announce", announce, len(topics))
+        announcements.tell = lambda: None  # type: ignore[method-assign]
+        note("announce", partial(announcements.announce, topics), len(topics))
+        del announcements.tell
         tell()
+    observations = bundles(COSTS)
     tracemalloc.start()
-    for step, run in (("decode", decode), ("apply and announce", apply)):
+    for step, run, count in (
+        ("decode", decode, len(messages)),
+        (
+            "apply, announce and write",
+            partial(coordinator.messages_received, installation_id, observations),
+            len(observations),
+        ),
+    ):
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         run()
         _, peak = tracemalloc.get_traced_memory()
-        costs[f"octets of {step}"] = [(peak - before) / 1000]
+        costs[f"octets of {step}"] = [(peak - before) / count]
     tracemalloc.stop()
     tell()
     return costs

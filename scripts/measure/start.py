@@ -13,7 +13,7 @@ from .home import Home
 from .turns import Ticker
 
 # How long the machine is watched doing nothing (s).
-REST = 30.0
+REST = 20.0
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 
