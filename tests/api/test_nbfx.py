@@ -143,6 +143,7 @@ def test_plain_json(prefix: bytes) -> None:
         (HEADER[:20], "too early"),
         (HEADER + b"\x98\x05abc", "too early"),
         (HEADER + b"\x98\x03abc", "too early"),
+        (HEADER + b"\x98\x02abc", "not supported|too early"),
         (HEADER + b"\x9c\xff\xff\xff\xff", "too early"),
         (HEADER + b"\x99\x01x" + END, "0x01 is outside"),
         (HEADER + b"\x99\x01x\x98\x01y", "0x98 is outside"),

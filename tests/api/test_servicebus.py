@@ -36,6 +36,7 @@ from custom_components.zaptec.api import (
     Observation,
     Subscription,
     SubscriptionError,
+    Turn,
     prepare,
     servicebus,
 )
@@ -596,3 +597,115 @@ async def test_what_came_before_the_end_is_delivered(bus: ServiceBus) -> None:
             with pytest.raises(SubscriptionError):
                 await stream.deliver(take)
     assert taken == list(range(1, 32))
+
+
+async def test_a_burst_does_not_hold_up_the_loop(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links that have much to read leave turns to others, and share their own."""
+    monkeypatch.setattr(servicebus, "TURN_TIME", 0.0)
+    turn = Turn()
+    async with (
+        Subscription(details(bus.port), allow_plain=True, turn=turn) as stream,
+        Subscription(
+            details(bus.port, topic="other"), allow_plain=True, turn=turn
+        ) as other,
+    ):
+        order: list[str] = []
+
+        async def read(name: str, subscription: Subscription) -> None:
+            async for _ in subscription:
+                order.append(name)
+                if order.count(name) == 50:
+                    return
+
+        async def watch() -> None:
+            while order.count("a") < 50 or order.count("b") < 50:
+                order.append("turn")
+                await asyncio.sleep(0)
+
+        for number in range(50):
+            bus.publish(TOPIC, message(number))
+            bus.publish("other", message(number))
+        async with asyncio.timeout(10):
+            await asyncio.gather(read("a", stream), read("b", other), watch())
+    # One message of each link at most before somebody else has a turn.
+    runs = "".join(" " if item == "turn" else item for item in order).split()
+    assert max(map(len, runs)) <= 2
+
+
+async def test_the_library_keeps_nothing_of_what_it_has_given(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory of tags would grow for as long as a link lives, which may be months."""
+    monkeypatch.setattr(servicebus, "TAGS_MAX", 20)
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        for number in range(100):
+            bus.publish(TOPIC, message(number))
+        async with asyncio.timeout(10):
+            for _ in range(100):
+                await anext(stream)
+        assert stream._receiver
+        tags = stream._receiver._handler._link._received_delivery_tags
+        assert len(tags) < 40
+
+
+async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
+    """The library would look at its clock five times a second for each installation."""
+    loop = asyncio.get_running_loop()
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        waiting = asyncio.ensure_future(anext(stream))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        due = sorted(
+            handle.when() - loop.time()
+            for handle in loop._scheduled  # type: ignore[attr-defined]
+            if not handle.cancelled()
+        )
+        assert due
+        assert due[0] > 1.0
+        waiting.cancel()
+
+
+async def test_what_came_in_the_turn_of_the_end_is_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The link may break before anybody has had a turn."""
+    stream = Subscription(details(5671))
+    script = [1, 2, SubscriptionError("connection", "It broke")]
+
+    async def next_message() -> Any:
+        item = script.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return SimpleNamespace(
+            sequence_number=item,
+            body_type=AmqpMessageBodyType.DATA,
+            body=[message(item)],
+        )
+
+    monkeypatch.setattr(stream, "_next_message", next_message)
+    taken: list[list[int]] = []
+    with pytest.raises(SubscriptionError):
+        await stream.deliver(
+            lambda items: taken.append([item.state_id for item in items])
+        )
+    await asyncio.sleep(0)
+    assert taken == [[1, 2]]
+
+
+async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In time for Home Assistant, and with its socket."""
+    monkeypatch.setattr(servicebus, "CLOSE_TIMEOUT", 0.01)
+    aborted: list[None] = []
+    writer = SimpleNamespace(
+        transport=SimpleNamespace(abort=lambda: aborted.append(None))
+    )
+    connection = SimpleNamespace(_transport=SimpleNamespace(writer=writer))
+    stream = Subscription(details(5671))
+    stream._receiver = SimpleNamespace(  # type: ignore[assignment]
+        close=asyncio.Event().wait,
+        _handler=SimpleNamespace(_connection=connection),
+    )
+    await stream.__aexit__(None, None, None)
+    assert aborted
