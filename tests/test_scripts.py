@@ -29,7 +29,13 @@ from scripts.demo_home.ports import claim
 from simulator.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
-SHELL_SCRIPTS = [".ci/run", "scripts/demo", "scripts/python.sh", "scripts/test"]
+SHELL_SCRIPTS = [
+    ".ci/run",
+    "scripts/benchmark",
+    "scripts/demo",
+    "scripts/python.sh",
+    "scripts/test",
+]
 
 
 @pytest.fixture
@@ -37,7 +43,13 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of the scripts, with a Python that only tells how it is called."""
     checkout = tmp_path / "a checkout"
     (checkout / ".venv" / "bin").mkdir(parents=True)
-    for name in (".ci/run", "scripts/test", "scripts/demo", "scripts/python.sh"):
+    for name in (
+        ".ci/run",
+        "scripts/test",
+        "scripts/benchmark",
+        "scripts/demo",
+        "scripts/python.sh",
+    ):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
     shutil.copy(ROOT / "requirements_test.txt", checkout)

@@ -1,0 +1,59 @@
+"""What the benchmark tells."""
+
+from scripts.measure.imports import libraries, modules
+from scripts.measure.start import kinds
+from scripts.measure.table import Figure, lines
+
+
+def test_a_figure_beside_its_yardstick() -> None:
+    """The ratio is that of the medians."""
+    figure = Figure("burst", [3.0, 1.0, 2.0], [4.0, 4.0, 1.0], target="ratio < 1")
+    assert figure.value == 2.0
+    assert figure.ratio == 0.5
+    assert figure.document() == {
+        "name": "burst",
+        "unit": "s",
+        "median": 2.0,
+        "least": 1.0,
+        "most": 3.0,
+        "samples": 3,
+        "yardstick": 4.0,
+        "ratio": 0.5,
+        "target": "ratio < 1",
+    }
+
+
+def test_the_table() -> None:
+    """Each figure has a row, in units that are easy to read."""
+    assert lines(
+        [
+            Figure("a", [0.0123, 0.01], [0.02]),
+            Figure("b", [0.000_012_3]),
+            Figure("c", [12.0], [0.0], "requests"),
+        ]
+    ) == [
+        "| figure | median      | least to most    | yardstick  | ratio | target |",
+        "|--------|-------------|------------------|------------|-------|--------|",
+        "| a      | 11.2 ms     | 10 ms to 12.3 ms | 20 ms      | 0.56  |        |",
+        "| b      | 12.3 µs     |                  |            |       |        |",
+        "| c      | 12 requests |                  | 0 requests |       |        |",
+    ]
+
+
+def test_what_is_imported() -> None:
+    """All libraries, and all of ours, and neither among the other."""
+    assert {"azure.servicebus", "homeassistant.core", "json"} <= set(libraries())
+    assert {"custom_components.zaptec", "custom_components.zaptec.api.nbfx"} <= set(
+        modules()
+    )
+    assert not [name for name in libraries() if name.startswith("custom_components")]
+
+
+def test_kinds_of_requests() -> None:
+    """An id makes no other request."""
+    charger = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
+    other = charger.replace("0", "1")
+    assert kinds(
+        (0.0, "GET", path)
+        for path in (f"/api/chargers/{charger}/state", f"/api/chargers/{other}/state")
+    ) == {"GET /api/chargers/{id}/state": 2}
