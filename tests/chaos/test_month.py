@@ -26,8 +26,8 @@ from .walk import Walk, recover, sockets
 CHARGERS = 30
 # Days, of which a run by hand may take more.
 DAYS = float(os.environ.get("CHAOS_DAYS", "0.5"))
-# Days until every charger has told all that it ever tells.
-START = 0.25
+# Days until every charger has told all that it ever tells, a long session too.
+START = max(0.25, DAYS / 4)
 STEP = 240.0
 # What the memory may differ by from one day to another (octets).
 SLACK = 400_000
