@@ -24,8 +24,8 @@ USER = DEMO_USER
 PASSWORD = DEMO_PASSWORD
 
 # What a charger that charges tells most of the time, and by what its values differ:
-# voltages and currents of the phases, power, energy of the session.
-STATE_IDS = (501, 502, 503, 507, 508, 509, 513, 553)
+# the currents of the phases, power, energy of the session, the current it may take.
+STATE_IDS = (507, 508, 509, 513, 553, 708)
 
 
 class Cloud:
