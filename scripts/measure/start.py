@@ -14,6 +14,7 @@ from .turns import Ticker
 
 # How long the machine is watched doing nothing (s).
 REST = 20.0
+SETTLING = 30.0
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 
@@ -94,8 +95,9 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, Any]:
         "peak per second": _peak([moment for moment, *_ in requests]),
     }
     # The firmware lists are the last to come.
-    await home.wait_until(lambda: home.coordinator.firmware.last_update_success)
-    await asyncio.sleep(2)
+    await home.wait_until(lambda: len(home.coordinator.firmware.data) == cloud.chargers)
+    # And Home Assistant stores what it has learned some seconds later.
+    await asyncio.sleep(SETTLING)
     result |= {
         "rest": await _rest(),
         "rest, yardstick": work,
