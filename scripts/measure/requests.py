@@ -70,13 +70,18 @@ SITUATIONS: dict[str, Callable[[Simulator], Awaitable[None]]] = {
 }
 
 
+def _now() -> datetime:
+    """Return the time of clocks that leap."""
+    return datetime.now(UTC)
+
+
 async def measure(chargers: int, situation: str) -> dict[str, int]:
     """Return the requests of an hour, by endpoint."""
     # To the loop a leap of time looks like a callback that took long.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     # Which Home Assistant has kept from before the clocks could leap.
-    event.time_tracker_utcnow = partial(datetime.now, UTC)
+    event.time_tracker_utcnow = partial(_now)
     event.time_tracker_timestamp = lambda: time.time()  # noqa: PLW0108
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
         async with (
