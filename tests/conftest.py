@@ -14,6 +14,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec import announcements
 from custom_components.zaptec.api import transport
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
@@ -53,6 +54,12 @@ async def clocks(
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
         yield frozen
+
+
+@pytest.fixture(autouse=True)
+def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all that is announced written before anybody looks, on a busy machine too."""
+    monkeypatch.setattr(announcements, "TELL_TIME", 60.0)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from custom_components.zaptec.api import (
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.observations import StateId
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
@@ -179,6 +180,37 @@ async def test_another_program_is_found_and_its_going_too(
     sim.rest.clear()
     await time_machine.travel(1200, step=15)
     assert readings(sim) == 0
+
+
+async def test_a_gap_soon_after_another_is_not_forgotten(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Readings after gaps are five minutes apart, and none is left out."""
+    topic = sim.bus._topics[charger.installation.topic]
+    publish = sim.bus.publish
+
+    def lose(_name: str, _body: bytes) -> None:
+        topic._sequence_number += 1
+
+    # The first message of a link shows no gap, and what the first gap loses is no news.
+    charger.observe(StateId.HUMIDITY, 1.0)
+    await time_machine.travel(20)
+    sim.rest.clear()
+    for power in (0.0, 2000.0):
+        sim.bus.publish = lose  # type: ignore[method-assign]
+        charger.observe(StateId.TOTAL_CHARGE_POWER, power)
+        sim.bus.publish = publish  # type: ignore[method-assign]
+        charger.observe(StateId.HUMIDITY, 2.0 + power)
+        await time_machine.travel(30)
+    assert entities.state("sensor", charger.id, "total_charge_power") == "0.0"
+    assert readings(sim) == 1
+    await time_machine.travel(330)
+    assert entities.state("sensor", charger.id, "total_charge_power") == "2000.0"
+    assert readings(sim) == 2
 
 
 async def test_numbers_that_are_not_ours_alone_prove_nothing(

@@ -204,10 +204,10 @@ async def _async_send_command(
         await _async_wait_for_pause(coordinator, charger_id)
     with plain_words(coordinator):
         try:
-            await coordinator.async_write(
+            await coordinator.writes.async_send(
                 charger_id,
                 _CONFIRMATIONS[command],
-                lambda client: client.send_command(charger_id, command),
+                coordinator.client.send_command(charger_id, command),
             )
         except ZaptecRejectedError as err:
             if err.code != DEVICE_COMMAND_REJECTED:
@@ -292,7 +292,7 @@ async def _async_wait_for_pause(
             mode = state.value(StateId.CHARGER_OPERATION_MODE)
             if mode is OperationMode.CONNECTED_FINISHED:
                 stopped.set()
-        elif not coordinator.is_awaited(charger_id, StateId.FINAL_STOP_ACTIVE):
+        elif not coordinator.writes.is_awaited(charger_id, StateId.FINAL_STOP_ACTIVE):
             stopped.set()
 
     topics = (

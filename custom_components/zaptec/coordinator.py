@@ -1,11 +1,11 @@
 """The account: what it holds, and the state of its chargers."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 import math
 import os
 from time import monotonic
@@ -18,7 +18,6 @@ from homeassistant.exceptions import ConfigEntryAuthFailed
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.debounce import Debouncer
-from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.typing import UNDEFINED
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.loader import async_get_integration
@@ -34,14 +33,12 @@ from .api import (
     OperationMode,
     Priority,
     StateId,
-    Subscription,
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
-    ZaptecRejectedError,
     parse_words,
 )
 from .charger_state import LIST_LAG, ChargerState
@@ -56,8 +53,11 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
+from .link import Link, link_topic, message_topic
+from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
 from .watch import StreamWatch
+from .writes import Writes
 
 if TYPE_CHECKING:
     from .available_current import AvailableCurrents
@@ -67,20 +67,12 @@ if TYPE_CHECKING:
 UNKNOWN_CHARGER_COOLDOWN = 60
 UNKNOWN_CHARGERS_MAX = 100
 
-# A pause grows with the outage: by a fifth of it, so that all is back within a fifth
-# of the time it was away, and a long outage costs few requests.
-PAUSE_SHARE = 0.2
-
 # After a failed discovery the next one is not an hour away (seconds).
 DISCOVERY_RETRY_MAX = 300.0
 
 # How often a charger is read while its installation's push is down (seconds).
 POLL_CHARGING = 60.0
 POLL_IDLE = 600.0
-READ_RETRY = 60.0
-
-# The push confirms what was written; without it, one reading does (seconds).
-CONFIRMATION_TIME = 20.0
 
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
@@ -149,109 +141,6 @@ class Account:
         )
 
 
-@dataclass(slots=True)
-class Link:
-    """How the state of an installation's chargers reaches us."""
-
-    status: PushStatus = PushStatus.CONNECTING
-    since: datetime = field(default_factory=dt_util.utcnow)
-    """Since when the status is what it is."""
-    refusal: PushRefusal | None = None
-    """Why the status is `not_permitted`."""
-    admitted: bool = False
-    """Whether the cloud told where the messages are when it last said anything clear."""
-    fault: str | None = None
-    """What ended the last attempt, in words fit for a log."""
-    fault_at: datetime | None = None
-    """When that was."""
-    shared_since: datetime | None = None
-    """Since when another program takes some of the messages, as far as is known."""
-    connects: int = 0
-    losses: int = 0
-    """How often a change was found that no message had told."""
-    stream: Subscription | None = None
-    """The present link; None while there is none."""
-    missed_before: int = 0
-    """How many messages of the present link were known to be missing."""
-    ended_streams: Counter[str] = field(default_factory=Counter)
-    """What the links before it have counted."""
-    last_ended_message: datetime | None = None
-    """When the last message of the links before it came."""
-    is_silent: bool = False
-    """Whether the last link told nothing; the next one counts once it tells something."""
-    loses_messages: bool = False
-    """Whether some of the messages do not reach us, although it is up."""
-    opened_at: float | None = None
-    """When the present link was opened, or the last one (monotonic seconds)."""
-    give_up: Callable[[], None] | None = None
-    """Ends the link, so that another one is opened; None while there is none."""
-    given_up_at: float = -math.inf
-    """When a link that told nothing was given up (monotonic seconds)."""
-
-    @property
-    def messages(self) -> int:
-        """Return how many messages came."""
-        return self._count("messages")
-
-    @property
-    def bad_messages(self) -> int:
-        """Return how many messages could not be understood."""
-        return self._count("bad_messages")
-
-    @property
-    def missed_messages(self) -> int:
-        """Return how many messages seem to have gone elsewhere."""
-        return self._count("missed")
-
-    @property
-    def last_message(self) -> datetime | None:
-        """Return when the latest message came."""
-        present = self.stream.last_message if self.stream else None
-        return present or self.last_ended_message
-
-    def _count(self, what: str) -> int:
-        """Return a count of all links so far."""
-        present: int = getattr(self.stream, what, 0)
-        return self.ended_streams[what] + present
-
-    def end_stream(self) -> None:
-        """Keep what the present link has counted, which has ended."""
-        for what in ("messages", "bad_messages", "missed"):
-            self.ended_streams[what] = self._count(what)
-        self.last_ended_message = self.last_message
-        self.missed_before = 0
-        self.stream = None
-
-    @property
-    def age(self) -> float:
-        """Return how long the present link is open, or the last one was (seconds)."""
-        return 0.0 if self.opened_at is None else monotonic() - self.opened_at
-
-    @property
-    def is_reliable(self) -> bool:
-        """Return whether what happens is told by messages."""
-        return self.status is PushStatus.CONNECTED and not self.loses_messages
-
-
-def refusal_pause(outage: float) -> float:
-    """Return the seconds until something refused is tried again.
-
-    It may have been a fault of the cloud's, but is likely to last: the pause is as
-    long as it has lasted, from a minute to the time of a discovery.
-    """
-    return min(max(outage, READ_RETRY), DISCOVERY_INTERVAL.total_seconds())
-
-
-def message_topic(installation_id: str) -> Topic:
-    """Return the topic that tells of each message of an installation."""
-    return (installation_id, 0)
-
-
-def link_topic(installation_id: str) -> Topic:
-    """Return the topic that tells how the messages of an installation reach us."""
-    return (installation_id, -1)
-
-
 class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     """Discovers what the account holds each hour, and keeps its state."""
 
@@ -296,6 +185,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
+        self.writes = Writes(hass, self.states, self.reader.read)
         self.announcements = Announcements()
         self.announce = self.announcements.announce
         # What was told last, and whether it was what the cloud said.
@@ -308,9 +198,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # When they were last read.
         self.discovered_at: datetime | None = None
         self._told_of_claims = False
-        self._pending_confirmations: set[CALLBACK_TYPE] = set()
-        # What writes of ours are to be confirmed by, and when that was told last.
-        self._awaited: dict[tuple[str, StateId], datetime | None] = {}
         # Commands and settings of one charger go out one after another.
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -357,7 +244,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if self._undiscovered_since is None:
             self._undiscovered_since = now
         outage = now - self._undiscovered_since
-        return min(max(outage * PAUSE_SHARE, READ_RETRY), DISCOVERY_RETRY_MAX)
+        return outage_pause(outage, READ_RETRY, DISCOVERY_RETRY_MAX)
 
     def _newest(self, listed: Installation, asked_at: float) -> Installation:
         """Return an installation as listed, unless it was changed about then.
@@ -570,14 +457,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def unknown_chargers(self) -> int:
         """Return how many chargers told something that no list shows."""
         return len(self._unknown_chargers)
-
-    def awaited(self, charger_id: str) -> set[StateId]:
-        """Return what writes to a charger are still to be confirmed by."""
-        return {
-            state_id
-            for awaited_id, state_id in self._awaited
-            if awaited_id == charger_id
-        }
 
     def link(self, charger: Charger) -> Link:
         """Return how the state of this charger reaches us."""
@@ -908,80 +787,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             or not self.link(charger).is_reliable
         ):
             return False
-        return not self.is_awaited(charger_id, state_id)
-
-    def is_awaited(self, charger_id: str, state_id: StateId) -> bool:
-        """Return whether a write of ours has not been confirmed yet."""
-        key = (charger_id, state_id)
-        state = self.states.get(charger_id)
-        return (
-            key in self._awaited
-            and state is not None
-            and not state.told_since(state_id, self._awaited[key])
-        )
-
-    async def async_write(
-        self,
-        charger_id: str,
-        state_id: StateId,
-        request: Callable[[ZaptecClient], Awaitable[None]],
-    ) -> None:
-        """Send a command or a setting whose effect a StateId tells.
-
-        The push confirms it, perhaps before the answer is here. Where it does
-        not, or where nobody knows whether the request arrived, the charger is
-        read.
-
-        Raises:
-            ZaptecError: The cloud did not carry it out, as far as we know.
-
-        """
-        state = self.states.get(charger_id)
-        told = state.timestamp(state_id) if state else None
-        self._awaited[charger_id, state_id] = told
-        refused = (
-            ZaptecAuthenticationError,
-            ZaptecBusyError,
-            ZaptecNotFoundError,
-            ZaptecPermissionError,
-        )
-        expected = True
-        try:
-            await request(self.client)
-        except refused:
-            expected = False
-            self._awaited.pop((charger_id, state_id), None)
-            raise
-        except ZaptecRejectedError:
-            # It tells that what is held here may be outdated.
-            self._awaited.pop((charger_id, state_id), None)
-            raise
-        finally:
-            if expected:
-                self._expect_confirmation(charger_id, state_id, told)
-
-    @callback
-    def _expect_confirmation(
-        self, charger_id: str, state_id: StateId, told: datetime | None
-    ) -> None:
-        """Read a charger if nothing newer is told of a StateId in time."""
-        if self._shutdown_requested:
-            return
-        key = (charger_id, state_id)
-
-        @callback
-        def check(_now: datetime) -> None:
-            self._pending_confirmations.discard(cancel)
-            if self._awaited.get(key) == told:
-                self._awaited.pop(key, None)
-            state = self.states.get(charger_id)
-            if state and not state.told_since(state_id, told):
-                self.reader.read(charger_id)
-
-        cancel = async_call_later(
-            self.hass, timedelta(seconds=CONFIRMATION_TIME), check
-        )
-        self._pending_confirmations.add(cancel)
+        return not self.writes.is_awaited(charger_id, state_id)
 
     async def async_read_charger(self, charger_id: str) -> ChargerState | None:
         """Read a charger now, because a person waits for it; None if it is gone.
@@ -1025,24 +831,18 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self, installation_id: str, then: Callable[[Installation], None]
     ) -> None:
         """Read an installation soon, as nobody knows whether a write arrived."""
-        if self._shutdown_requested:
-            return
 
         async def read() -> None:
             with suppress(ZaptecError):
                 then(await self.async_read_installation(installation_id))
 
         @callback
-        def start(_now: datetime) -> None:
-            self._pending_confirmations.discard(cancel)
+        def look() -> None:
             self.config_entry.async_create_background_task(
                 self.hass, read(), name=f"{DOMAIN} installation"
             )
 
-        cancel = async_call_later(
-            self.hass, timedelta(seconds=CONFIRMATION_TIME), start
-        )
-        self._pending_confirmations.add(cancel)
+        self.writes.look_later(look)
 
     @callback
     def installation_changed(self, installation: Installation) -> None:
@@ -1064,8 +864,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     async def async_shutdown(self) -> None:
         """Cancel what is still to come, and leave the devices to other accounts."""
         await super().async_shutdown()
-        while self._pending_confirmations:
-            self._pending_confirmations.pop()()
+        self.writes.stop()
         self.data = Account()
 
 

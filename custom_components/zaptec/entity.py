@@ -19,7 +19,8 @@ from .api import Charger, Family, Installation, StateId
 from .charger_state import ChargerState
 from .commands import may_control
 from .const import DOMAIN, PushStatus
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator, link_topic, message_topic
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .link import link_topic, message_topic
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
 

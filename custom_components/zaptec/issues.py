@@ -12,7 +12,8 @@ from homeassistant.util import dt as dt_util
 from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .commands import may_control
 from .const import DOMAIN, PushRefusal, PushStatus
-from .coordinator import Link, ZaptecConfigEntry, ZaptecCoordinator
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .link import Link
 from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"

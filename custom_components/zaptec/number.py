@@ -244,11 +244,11 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
         self.entity_description.check_fn(self.coordinator, self.charger_id, value)
         async with self.coordinator.turns[self.charger_id]:
             with plain_words(self.coordinator):
-                await self.coordinator.async_write(
+                await self.coordinator.writes.async_send(
                     self.charger_id,
                     self.entity_description.state_ids[0],
-                    lambda client: self.entity_description.set_fn(
-                        client, self.charger_id, value
+                    self.entity_description.set_fn(
+                        self.coordinator.client, self.charger_id, value
                     ),
                 )
 

@@ -22,7 +22,9 @@ from .api import (
     ZaptecRejectedError,
 )
 from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
-from .coordinator import PAUSE_SHARE, Link, ZaptecCoordinator, refusal_pause
+from .coordinator import ZaptecCoordinator
+from .link import Link
+from .pauses import outage_pause, refusal_pause
 from .watch import CHECK_INTERVAL
 
 # How long the pause before another attempt is at least and at most (seconds).
@@ -191,5 +193,5 @@ class Push:
     @staticmethod
     def _pause(outage: float) -> float:
         """Return the seconds to wait before the next attempt."""
-        longest = min(max(outage * PAUSE_SHARE, PAUSE_MIN), PAUSE_MAX)
+        longest = outage_pause(outage, PAUSE_MIN, PAUSE_MAX)
         return random.uniform(longest / 2, longest)

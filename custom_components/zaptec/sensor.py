@@ -42,7 +42,7 @@ from .api import (
 )
 from .charger_state import ChargerState
 from .const import PushStatus
-from .coordinator import Link, ZaptecConfigEntry
+from .coordinator import ZaptecConfigEntry
 from .energy import (
     ZaptecCompletedSessionSensor,
     ZaptecEnergyDescription,
@@ -58,6 +58,7 @@ from .entity import (
     async_add_charger_entities,
     async_add_installation_entities,
 )
+from .link import Link
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0

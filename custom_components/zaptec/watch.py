@@ -111,6 +111,15 @@ class _Stream:
             now - self.heard_at < SILENCE_CHARGING
         )
 
+    def owes_gap_reading(self, now: float) -> bool:
+        """Return whether messages are missing since the last reading for that reason."""
+        interval = (
+            GAP_READING_INTERVAL
+            if self.futile_gap_readings < FUTILE_GAP_READINGS
+            else GAP_READING_INTERVAL_MAX
+        )
+        return self.gap_at > self.gap_read_at and now - self.gap_read_at >= interval
+
     def take_untold(self, now: float) -> bool:
         """Return whether a change was not told in time, and be done with it."""
         untold = {
@@ -197,6 +206,7 @@ class StreamWatch:
             self._streams[installation_id] = _Stream(opened_at=now, heard_at=now)
             return
         stream.opened_at = stream.heard_at = now
+        stream.gap_at = -math.inf
         stream.heard_of.clear()
         stream.read.clear()
         stream.changes.clear()
@@ -234,13 +244,13 @@ class StreamWatch:
             return
         stream.in_a_row = 0
         stream.gap_at = now = monotonic()
-        interval = (
-            GAP_READING_INTERVAL
-            if stream.futile_gap_readings < FUTILE_GAP_READINGS
-            else GAP_READING_INTERVAL_MAX
-        )
-        if now - stream.gap_read_at < interval:
-            return
+        if stream.owes_gap_reading(now):
+            self._read_after_gap(stream, charger_ids, now)
+
+    def _read_after_gap(
+        self, stream: _Stream, charger_ids: Iterable[str], now: float
+    ) -> None:
+        """Read the chargers of an installation, some of whose messages are missing."""
         stream.gap_read_at = now
         stream.futile_gap_readings += 1
         for charger_id in charger_ids:
@@ -291,6 +301,9 @@ class StreamWatch:
         elif stream.is_complete_again(now):
             stream.lost_at = None
             self._on_complete(installation_id)
+        if stream.owes_gap_reading(now):
+            # Of a gap that came too soon after another one.
+            self._read_after_gap(stream, chargers, now)
         if charger_id := stream.overdue(chargers, now):
             stream.asked_at = stream.asked_of[charger_id] = now
             self._read(charger_id)

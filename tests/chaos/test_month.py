@@ -62,7 +62,7 @@ def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
             for task in asyncio.all_tasks()
         ),
         "sockets": sockets(),
-        "awaited": len(coordinator._awaited),
+        "awaited": len(coordinator.writes),
     }
 
 
