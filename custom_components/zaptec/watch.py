@@ -251,7 +251,7 @@ class StreamWatch:
         self, stream: _Stream, charger_ids: Iterable[str], now: float
     ) -> None:
         """Read the chargers of an installation, some of whose messages are missing."""
-        stream.gap_read_at = now
+        stream.gap_at = stream.gap_read_at = now
         stream.futile_gap_readings += 1
         for charger_id in charger_ids:
             self._read(charger_id)
