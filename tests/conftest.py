@@ -45,7 +45,11 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
 async def clocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[TickingDateTimeFactory]:
-    """Let all clocks of this process jump: the wall's, the loop's, the library's."""
+    """Let all clocks of this process jump: the wall's, the loop's, the library's.
+
+    A jump leaves out the real time since the one before it, so that they go with the
+    simulator's clock: what a test waits for needs some seconds more than it takes.
+    """
     # What takes milliseconds may begin before a jump and end after it.
     servicebus = "custom_components.zaptec.api.servicebus"
     monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 600.0)

@@ -338,7 +338,7 @@ async def test_a_list_that_is_older_than_a_change(
     installation.available_current = (16.0, 16.0, 16.0)
     await live_entry.runtime_data.async_refresh()
     assert current.state.state == "20.0"
-    await time_machine.travel(61, step=15)
+    await time_machine.travel(75, step=15)
     await live_entry.runtime_data.async_refresh()
     assert current.state.state == "16.0"
 
