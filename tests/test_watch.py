@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+import json
 import logging
 
 from homeassistant.const import STATE_UNAVAILABLE
@@ -219,6 +220,34 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     charger.observe(StateId.TOTAL_CHARGE_POWER, 2100.0)
     link = live_entry.runtime_data.links[charger.installation.id]
     await seconds_until(time_machine, lambda: link.loses_messages, 125)
+
+
+async def test_what_is_too_large_for_a_message_is_read(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """A session of weeks is signed with thousands of readings; no loss is proven by it."""
+    link = live_entry.runtime_data.links[charger.installation.id]
+
+    def shown() -> str:
+        return entities.state("sensor", charger.id, "completed_session.Energy")
+
+    charger.observe(StateId.COMPLETED_SESSION, json.dumps({"Energy": 1.0}))
+    await time_machine.travel(20)
+    sim.rest.clear()
+    for energy, bound in ((7.5, 20), (8.5, 370)):
+        session = {"Energy": energy, "SignedSession": "x" * 70_000}
+        charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+        await seconds_until(
+            time_machine, lambda energy=energy: shown() == str(energy), bound
+        )
+    await time_machine.travel(130)
+    assert link.bad_messages == 2
+    assert link.losses == 0
+    assert readings(sim) == 2
 
 
 async def test_numbers_that_are_not_ours_alone_prove_nothing(

@@ -552,9 +552,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     ) -> None:
         """Take in what messages of an installation tell."""
         if link := self.links.get(installation_id):
-            if link.stream and link.stream.missed > link.missed_before:
-                link.missed_before = link.stream.missed
-                self._messages_missed(installation_id)
+            self._look_for_gaps(installation_id, link)
             if link.is_silent:
                 link.is_silent = False
                 self.set_link_status(installation_id, PushStatus.CONNECTED)
@@ -568,12 +566,20 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.apply(observations)
 
     @callback
-    def _messages_missed(self, installation_id: str) -> None:
-        """Note that some messages of an installation seem to have gone elsewhere."""
-        self.watch.missed(
-            installation_id,
-            [charger.id for charger in self.chargers_of(installation_id)],
-        )
+    def _look_for_gaps(self, installation_id: str, link: Link) -> None:
+        """Note that some messages seem to have gone elsewhere, or could not be read."""
+        if (stream := link.stream) is None:
+            return
+        if stream.missed > link.missed_before:
+            link.missed_before = stream.missed
+            self.watch.missed(installation_id, self._charger_ids(installation_id))
+        if stream.oversized > link.oversized_before:
+            link.oversized_before = stream.oversized
+            self.watch.oversized(installation_id, self._charger_ids(installation_id))
+
+    def _charger_ids(self, installation_id: str) -> list[str]:
+        """Return the ids of the chargers of an installation."""
+        return [charger.id for charger in self.chargers_of(installation_id)]
 
     @callback
     def check_streams(self, _now: datetime) -> None:

@@ -38,6 +38,8 @@ class Link:
     """The present link; None while there is none."""
     missed_before: int = 0
     """How many messages of the present link were known to be missing."""
+    oversized_before: int = 0
+    """How many of them were known to be too large to be read."""
     ended_streams: Counter[str] = field(default_factory=Counter)
     """What the links before it have counted."""
     last_ended_message: datetime | None = None
@@ -84,7 +86,7 @@ class Link:
         for what in ("messages", "bad_messages", "missed"):
             self.ended_streams[what] = self._count(what)
         self.last_ended_message = self.last_message
-        self.missed_before = 0
+        self.missed_before = self.oversized_before = 0
         self.stream = None
 
     @property

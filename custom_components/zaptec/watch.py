@@ -247,6 +247,18 @@ class StreamWatch:
         if stream.owes_gap_reading(now):
             self._read_after_gap(stream, charger_ids, now)
 
+    def oversized(self, installation_id: str, charger_ids: Iterable[str]) -> None:
+        """Take note of a message that is too large to be read, and read these chargers.
+
+        What it told is not lost: the next reading of each proves nothing.
+        """
+        if (stream := self._streams.get(installation_id)) is None:
+            return
+        stream.read.clear()
+        stream.gap_at = now = monotonic()
+        if stream.owes_gap_reading(now):
+            self._read_after_gap(stream, charger_ids, now)
+
     def _read_after_gap(
         self, stream: _Stream, charger_ids: Iterable[str], now: float
     ) -> None:

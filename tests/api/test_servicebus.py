@@ -107,6 +107,7 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
             b"\x40\x01e\x98\x01\xff\x01",
             encode("no JSON, but a secret"),
             encode("[" * 200_000),
+            encode(f"[0{',0' * servicebus.COMMAS_MAX},0]"),
             encode("[]"),
             message(710, Timestamp=None),
         )
@@ -118,8 +119,9 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
         async with asyncio.timeout(10):
             numbers = [(await anext(stream)).state_id for _ in range(100)]
         assert numbers == list(range(1, 101))
-        assert stream.bad_messages == 14
-        assert stream.messages == 1 + 14 + 1 + 100
+        assert stream.bad_messages == 16
+        assert stream.oversized == 6
+        assert stream.messages == 1 + 16 + 1 + 100
     warnings = [
         record.getMessage()
         for record in caplog.records

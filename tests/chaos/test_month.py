@@ -66,7 +66,7 @@ def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
     }
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 async def test_a_long_time(
     hass: HomeAssistant,
     clocks: TickingDateTimeFactory,

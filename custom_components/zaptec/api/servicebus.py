@@ -158,6 +158,10 @@ def prepare() -> None:
             logging.getLogger(name).addFilter(_LIBRARY_LOG)
 
 
+class _OversizedError(ValueError):
+    """A message that would take long to read."""
+
+
 class Turn:
     """A turn of the event loop, of which the links take a part together.
 
@@ -199,6 +203,7 @@ class Subscription:
     Attributes:
         messages: How many messages came.
         bad_messages: How many of them could not be understood.
+        oversized: How many of these were too large to be read in time.
         missed: How many seem to have gone elsewhere: the numbers that the Service Bus
             gives to the messages of a subscription follow one another.
         last_message: When the latest came.
@@ -247,6 +252,7 @@ class Subscription:
         self._quiet_since = 0.0
         self.messages = 0
         self.bad_messages = 0
+        self.oversized = 0
         self.missed = 0
         self._numbers: dict[int, int] = {}
         self._untagged = 0
@@ -329,7 +335,8 @@ class Subscription:
         which takes a burst of messages half the time.
 
         Args:
-            take: Called with the observations, in their order.
+            take: Called with the observations, in their order; with none, where
+                messages told of no charger.
 
         Raises:
             SubscriptionError: The link has ended.
@@ -342,8 +349,8 @@ class Subscription:
         def hand_over() -> None:
             nonlocal failure
             try:
-                if observations := self._read_all(messages):
-                    take(observations)
+                if messages:
+                    take(self._read_all(messages))
             except Exception as err:  # noqa: BLE001 - raised below
                 failure = err
             messages.clear()
@@ -364,8 +371,7 @@ class Subscription:
     def _read_all(self, messages: list[Any]) -> list[Observation]:
         """Return what messages tell of chargers."""
         self.messages += len(messages)
-        if messages:
-            self.last_message = datetime.now(UTC)
+        self.last_message = datetime.now(UTC)
         observations = []
         for message in messages:
             observation = self._read(message)
@@ -460,10 +466,12 @@ class Subscription:
     def _report(self, step: str, error: Exception) -> None:
         """Count a bad message, and log it if it is the first of its kind."""
         self.bad_messages += 1
+        self.oversized += isinstance(error, _OversizedError)
         if step not in self._reported:
             self._reported.add(step)
             # A library's text may quote the message, which tells who charges.
-            reason = error if type(error) is ValueError else type(error).__name__
+            ours = type(error) in (ValueError, _OversizedError)
+            reason = error if ours else type(error).__name__
             _LOGGER.warning(
                 "Skipping a message that can't be understood (%s): %s", step, reason
             )
@@ -568,14 +576,14 @@ def _body(message: Any) -> bytes:
     """Return the bytes of a message.
 
     Raises:
-        ValueError: It holds something else, or too many.
+        ValueError: It holds something else, or too many (_OversizedError).
 
     """
     if message.body_type is not AmqpMessageBodyType.DATA:
         raise ValueError("There is no data section")
     body = b"".join(message.body)
     if len(body) > BODY_SIZE_MAX:
-        raise ValueError("The body is too large")
+        raise _OversizedError("The body is too large")
     return body
 
 
@@ -583,11 +591,11 @@ def _check_parts(text: str) -> None:
     """Refuse a document that would take long to read.
 
     Raises:
-        ValueError: It has too many parts.
+        _OversizedError: It has too many parts.
 
     """
     if text.count("{") + text.count("[") > BRACKETS_MAX or text.count(",") > COMMAS_MAX:
-        raise ValueError("The document has too many parts")
+        raise _OversizedError("The document has too many parts")
 
 
 @asynccontextmanager

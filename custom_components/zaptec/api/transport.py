@@ -63,8 +63,9 @@ READ_PAUSE_MAX = 10.0
 ANSWER_SIZE_MAX = 8 * 1024 * 1024
 
 # That of a charger's state, of ten kilobytes, is asked for most often. To read eight
-# megabytes would hold up the event loop.
-_SIZES_MAX = {"/api/chargers/{id}/state": 256 * 1024}
+# megabytes would hold up the event loop; the signed session of a car that was parked
+# for two months has one.
+_SIZES_MAX = {"/api/chargers/{id}/state": 1024 * 1024}
 
 DETAILS_LENGTH_MAX = 200
 
