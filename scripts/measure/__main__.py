@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 import platform
+from statistics import median
 import subprocess
 import sys
 from typing import Any
@@ -72,11 +73,16 @@ def _part(*arguments: object) -> Any:
 
 def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
     """Measure messages with one charger and with the most."""
-    ratios: dict[int, list[float]] = {}
+    work: dict[int, Figure] = {}
     for count in (chargers[0], chargers[-1]):
         found = _part("messages", count, rounds)
         among = f"of {count}"
-        yield Figure(f"latency, {among}", found["latency"], found["latency, yardstick"])
+        yield Figure(
+            f"latency, {among}",
+            found["latency"],
+            found["latency, yardstick"],
+            of=median,
+        )
         burst = f"burst of {BURST:,}, {among}"
         yield Figure(
             f"{burst}, work",
@@ -95,6 +101,7 @@ def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
             [1 / cost for cost in found["burst work"]],
             [1 / cost for cost in found["burst work, yardstick"]],
             "messages/s",
+            of=max,
         )
         for step in (*_STEPS, "announce"):
             yield Figure(f"{step}, {among}", found[f"cost of {step}"])
@@ -119,18 +126,13 @@ def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
             found["burst work, yardstick"],
             target="ratio < 0.25",
         )
-        ratios[count] = [
-            work / least
-            for work, least in zip(
-                found["burst work"], found["burst work, yardstick"], strict=True
-            )
-        ]
+        work[count] = Figure("", found["burst work"], found["burst work, yardstick"])
     # The yardstick itself takes longer where it writes to many sensors.
-    one, many = ratios.values()
+    one, many = (figure.ratio or 0.0 for figure in work.values())
     yield Figure(
         f"a message of {chargers[-1]} beside one of {chargers[0]}, by its yardstick",
-        many,
-        one,
+        [many],
+        [one],
         "",
         target="ratio 0.9 to 1.1",
     )
@@ -157,6 +159,7 @@ def _starts(chargers: list[int], rounds: int) -> Iterator[Figure]:
         yield Figure(
             f"longest turn of the loop while starting, {of}",
             all_of("longest turn of the start"),
+            of=max,
         )
         yield Figure(f"work of the start, {of}", all_of("work of the start"))
         yield Figure(
@@ -164,6 +167,7 @@ def _starts(chargers: list[int], rounds: int) -> Iterator[Figure]:
             all_of("peak per second"),
             unit="",
             target="10",
+            of=max,
         )
         requests = runs[-1]["requests"]
         yield _requests(count, "start", requests)

@@ -302,15 +302,16 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
                 "latency",
                 *await _singles(hass, lambda: publish(1, to_stick=False)),
             )
-        ticker = Ticker()
-        ticking = asyncio.create_task(ticker.run())
-        await _burst(
-            lambda: publish(BURST, to_stick=False),
-            lambda: link.messages,
-            lambda: coordinator.announcements.is_idle,
-        )
-        ticker.end()
-        await ticking
-        note("longest turn", ticker.longest)
+        for _ in range(rounds):
+            ticker = Ticker()
+            ticking = asyncio.create_task(ticker.run())
+            await _burst(
+                lambda: publish(BURST, to_stick=False),
+                lambda: link.messages,
+                lambda: coordinator.announcements.is_idle,
+            )
+            ticker.end()
+            await ticking
+            note("longest turn", ticker.longest)
         costs = _costs(coordinator, installation_id, stick)
     return samples | costs

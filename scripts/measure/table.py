@@ -1,6 +1,6 @@
 """Figures, and how they are shown."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -8,36 +8,45 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured, beside its yardstick measured in the same run."""
+    """Something measured, beside its yardstick measured in the same run.
+
+    Whatever else a machine does can only add to what something takes, so the least of
+    several samples tells most of it, and of the yardstick.
+    """
 
     name: str
     samples: list[float]
     yardstick: list[float] | None = None
     unit: str = "s"
     target: str = ""
+    of: Callable[[Iterable[float]], float] = min
 
     @property
     def value(self) -> float:
-        """Return the median."""
-        return median(self.samples)
+        """Return what the samples come to."""
+        return self.of(self.samples)
+
+    @property
+    def length(self) -> float | None:
+        """Return what the samples of the yardstick come to."""
+        return self.of(self.yardstick) if self.yardstick else None
 
     @property
     def ratio(self) -> float | None:
         """Return how many times the yardstick it is."""
-        if not self.yardstick or not (length := median(self.yardstick)):
-            return None
-        return self.value / length
+        return self.value / self.length if self.length else None
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "name": self.name,
             "unit": self.unit,
-            "median": self.value,
+            "value": self.value,
             "least": min(self.samples),
+            "median": median(self.samples),
             "most": max(self.samples),
             "samples": len(self.samples),
-            "yardstick": median(self.yardstick) if self.yardstick else None,
+            "yardstick": self.length,
             "ratio": self.ratio,
             "target": self.target,
         }
@@ -47,14 +56,23 @@ class Figure:
         return (
             self.name,
             _shown(self.value, self.unit),
-            _spread(self.samples, self.unit),
-            _shown(median(self.yardstick), self.unit) if self.yardstick else "",
+            self._spread(),
+            _shown(self.length, self.unit) if self.length is not None else "",
             f"{self.ratio:.2f}" if self.ratio is not None else "",
             self.target,
         )
 
+    def _spread(self) -> str:
+        """Return the middle and the most of several samples."""
+        if len(self.samples) == 1:
+            return ""
+        return (
+            f"{_shown(median(self.samples), self.unit)}"
+            f" ({_shown(max(self.samples), self.unit)})"
+        )
 
-HEAD = ("figure", "median", "least to most", "yardstick", "ratio", "target")
+
+HEAD = ("figure", "value", "median (most)", "yardstick", "ratio", "target")
 
 
 def _shown(value: float, unit: str) -> str:
@@ -64,13 +82,6 @@ def _shown(value: float, unit: str) -> str:
     if value >= 1:
         return f"{value:.3g} s"
     return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"
-
-
-def _spread(samples: list[float], unit: str) -> str:
-    """Return the least and the most of several samples."""
-    if len(samples) == 1:
-        return ""
-    return f"{_shown(min(samples), unit)} to {_shown(max(samples), unit)}"
 
 
 def lines(figures: Iterable[Figure]) -> list[str]:
