@@ -95,8 +95,12 @@ async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
     await time_machine.travel(1800, step=20)
     assert sim.bus.attach_count(charger.installation.topic) == opened + 1
 
-    # The first message is the proof that it speaks again.
+    # The first message that tells something is the proof that it speaks again.
     sim.bus.publish = publish  # type: ignore[method-assign]
+    publish(charger.installation.topic, b"nothing of a charger")
+    link = live_entry.runtime_data.links[installation_id]
+    await wait_until(lambda: link.bad_messages == 1)
+    assert entities.state("sensor", installation_id, "push_status") == "disconnected"
     charger.plug_in(Car())
     await entities.wait_for("sensor", installation_id, "push_status", "connected")
     await entities.wait_for(

@@ -553,7 +553,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Take in what messages of an installation tell."""
         if link := self.links.get(installation_id):
             self._look_for_gaps(installation_id, link)
-            if link.is_silent:
+            if link.is_silent and observations:
                 link.is_silent = False
                 self.set_link_status(installation_id, PushStatus.CONNECTED)
             for observation in observations:

@@ -243,9 +243,7 @@ class StreamWatch:
         if (stream := self._streams.get(installation_id)) is None:
             return
         stream.in_a_row = 0
-        stream.gap_at = now = monotonic()
-        if stream.owes_gap_reading(now):
-            self._read_after_gap(stream, charger_ids, now)
+        self._note_gap(stream, charger_ids)
 
     def oversized(self, installation_id: str, charger_ids: Iterable[str]) -> None:
         """Take note of a message that is too large to be read, and read these chargers.
@@ -255,6 +253,10 @@ class StreamWatch:
         if (stream := self._streams.get(installation_id)) is None:
             return
         stream.read.clear()
+        self._note_gap(stream, charger_ids)
+
+    def _note_gap(self, stream: _Stream, charger_ids: Iterable[str]) -> None:
+        """Read chargers, unless that was done just before: then `check` does it."""
         stream.gap_at = now = monotonic()
         if stream.owes_gap_reading(now):
             self._read_after_gap(stream, charger_ids, now)
