@@ -194,7 +194,7 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Readings after gaps are five minutes apart, and none is left out."""
+    """Readings after gaps are a minute apart, and none is left out."""
     topic = sim.bus._topics[charger.installation.topic]
     publish = sim.bus.publish
 
@@ -216,7 +216,7 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     await seconds_until(
         time_machine,
         lambda: entities.state("sensor", charger.id, "total_charge_power") == "2000.0",
-        330,
+        125,
     )
     assert readings(sim) == 2
     # What the first of the two could not prove, the second does: what comes later does
@@ -242,7 +242,7 @@ async def test_what_is_too_large_for_a_message_is_read(
     charger.observe(StateId.COMPLETED_SESSION, json.dumps({"Energy": 1.0}))
     await time_machine.travel(20)
     sim.rest.clear()
-    for energy, bound in ((7.5, 20), (8.5, 370)):
+    for energy, bound in ((7.5, 20), (8.5, 125)):
         session = {"Energy": energy, "SignedSession": "x" * 70_000}
         charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
         await seconds_until(
@@ -271,7 +271,8 @@ async def test_numbers_that_are_not_ours_alone_prove_nothing(
     sim.bus.publish = publish_with_gaps  # type: ignore[method-assign]
     charger.plug_in(Car())
     await time_machine.travel(1200, step=15)
-    assert 1 <= readings(sim) <= 1 + 3
+    assert 4 <= readings(sim) <= 1 + 6
+    await time_machine.travel(1200, step=15)
     sim.rest.clear()
     await time_machine.travel(3600, step=20)
     assert readings(sim) <= 1
@@ -315,7 +316,7 @@ async def test_the_list_is_compared_with_what_was_pushed(
         ("half open", False, 260 + 20),
         ("undelivered", True, 280 + 20),
         ("elsewhere", True, 480),
-        ("lost", True, 180),
+        ("lost", True, 300),
         ("elsewhere", False, 33 * 60),
     ],
 )

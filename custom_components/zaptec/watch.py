@@ -35,11 +35,9 @@ SILENCE_IDLE = 1800.0
 # How long a message may take that tells what a reading told already.
 MESSAGE_DELAY = 60.0
 
-# Gaps may mean nothing, if the numbers are not those of this subscription alone: then
-# readings that prove nothing become rare.
-GAP_READING_INTERVAL = 300.0
-GAP_READING_INTERVAL_MAX = 3600.0
-FUTILE_GAP_READINGS = 3
+# Gaps may mean nothing, if the numbers are not those of this subscription alone: each
+# reading that proves nothing is followed by a longer pause.
+GAP_READING_INTERVALS = (60.0, 60.0, 60.0, 300.0, 300.0, 300.0, 3600.0)
 
 # A single loss may have passing reasons, such as a link of ours that the service did
 # not see the end of. Only a second one says that somebody else reads along.
@@ -113,11 +111,8 @@ class _Stream:
 
     def owes_gap_reading(self, now: float) -> bool:
         """Return whether messages are missing since the last reading for that reason."""
-        interval = (
-            GAP_READING_INTERVAL
-            if self.futile_gap_readings < FUTILE_GAP_READINGS
-            else GAP_READING_INTERVAL_MAX
-        )
+        futile = min(self.futile_gap_readings, len(GAP_READING_INTERVALS) - 1)
+        interval = GAP_READING_INTERVALS[futile]
         return self.gap_at > self.gap_read_at and now - self.gap_read_at >= interval
 
     def take_untold(self, now: float) -> bool:
