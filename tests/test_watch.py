@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 import json
 import logging
+from unittest.mock import patch
 
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
@@ -196,7 +197,6 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
 ) -> None:
     """Readings after gaps are a minute apart, and none is left out."""
     topic = sim.bus._topics[charger.installation.topic]
-    publish = sim.bus.publish
 
     def lose(_name: str, _body: bytes) -> None:
         topic._sequence_number += 1
@@ -206,9 +206,8 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     await time_machine.travel(20)
     sim.rest.clear()
     for power in (0.0, 2000.0):
-        sim.bus.publish = lose  # type: ignore[method-assign]
-        charger.observe(StateId.TOTAL_CHARGE_POWER, power)
-        sim.bus.publish = publish  # type: ignore[method-assign]
+        with patch.object(sim.bus, "publish", lose):
+            charger.observe(StateId.TOTAL_CHARGE_POWER, power)
         charger.observe(StateId.HUMIDITY, 2.0 + power)
         await time_machine.travel(30)
     assert entities.state("sensor", charger.id, "total_charge_power") == "0.0"
