@@ -22,6 +22,7 @@ from .coordinator import (
     async_create_client,
     async_offer_devices,
 )
+from .energy_store import EnergyStore
 from .issues import Issues, async_delete_issues
 from .push import Push
 from .services import async_setup_services
@@ -78,6 +79,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     entry.async_on_unload(coordinator.available_currents.stop)
     await coordinator.available_currents.async_load()
 
+    coordinator.energy_store = EnergyStore(hass, entry)
+    entry.async_on_unload(await coordinator.energy_store.async_load())
+
     # The bus library looks at the machine when it is first used, which blocks.
     await hass.async_add_executor_job(prepare)
     entry.async_create_background_task(
@@ -92,7 +96,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
 
 async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
     """Unload an account."""
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    await entry.runtime_data.energy_store.async_save()
+    return True
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
@@ -101,6 +108,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     async_delete_issues(hass, entry)
     await wish_store(hass, entry).async_remove()
+    await EnergyStore(hass, entry).async_remove()
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:

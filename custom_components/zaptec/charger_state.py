@@ -1,11 +1,12 @@
 """What a charger has told: the newest observation of each StateId."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import math
 from time import monotonic
 
+from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.util import dt as dt_util
 
 from .api import Charger, Observation, StateId, Value, parse_value
@@ -23,6 +24,9 @@ SAME_OBSERVATION = timedelta(milliseconds=50)
 # A charger whose clock is ahead must not outrank what comes after (the cloud's clock and
 # ours may differ a little).
 FUTURE_MAX = timedelta(minutes=5)
+
+
+type Follower = Callable[[Observation, Value | None], None]
 
 
 class ChargerState:
@@ -44,6 +48,7 @@ class ChargerState:
         self._ahead: dict[int, datetime] = {}
         # Those that the hourly list told.
         self._listed: set[int] = set()
+        self._followers: dict[int, list[Follower]] = {}
 
     def __contains__(self, state_id: int) -> bool:
         """Return whether this charger has told a value of this StateId."""
@@ -68,6 +73,54 @@ class ChargerState:
         """Return whether an observation arrived after a monotonic moment."""
         return self._received.get(state_id, -math.inf) > moment
 
+    @callback
+    def follow(self, state_ids: Iterable[int], follower: Follower) -> CALLBACK_TYPE:
+        """Call a function with each observation of some StateIds, and its value.
+
+        Args:
+            state_ids: The StateIds.
+            follower: Called with what is held, the oldest first, and then with each
+                observation as it arrives, also when its value is the same as before.
+                A completed session is passed on even if a newer one is held, because
+                its energy counts all the same.
+
+        Returns:
+            What ends it.
+
+        """
+        state_ids = tuple(state_ids)
+        held = [
+            observation
+            for state_id in state_ids
+            if (observation := self._observations.get(state_id))
+        ]
+        for observation in sorted(held, key=lambda item: item.timestamp):
+            follower(observation, self._values.get(observation.state_id))
+        for state_id in state_ids:
+            self._followers.setdefault(state_id, []).append(follower)
+
+        @callback
+        def remove() -> None:
+            for state_id in state_ids:
+                self._followers[state_id].remove(follower)
+
+        return remove
+
+    def _pass_on(self, observation: Observation, value: Value | None) -> bool:
+        """Pass an observation on to its followers; return whether there are any."""
+        followers = self._followers.get(observation.state_id, ())
+        for follower in followers:
+            follower(observation, value)
+        return bool(followers)
+
+    def _pass_on_late(self, observation: Observation) -> bool:
+        """Pass on what is older than what is held, if that matters to a follower."""
+        return (
+            observation.state_id == StateId.COMPLETED_SESSION
+            and observation.state_id in self._followers
+            and self._pass_on(observation, parse_value(observation, self.family))
+        )
+
     def told_since(self, state_id: StateId, timestamp: datetime | None) -> bool:
         """Return whether there is a newer observation than one of that time.
 
@@ -91,7 +144,7 @@ class ChargerState:
         )
 
     def apply(self, observation: Observation) -> bool:
-        """Take in an observation; return whether it changed anything.
+        """Take in an observation; return whether there is anything new to show.
 
         One that is older than what is held is dropped, so that snapshots and
         messages may arrive in any order. One without a value clears.
@@ -110,7 +163,7 @@ class ChargerState:
                 state_id not in self._listed
                 or observation.timestamp < held.timestamp - SAME_OBSERVATION
             ):
-                return False
+                return self._pass_on_late(observation)
         if held is None and len(self._observations) >= STATE_IDS_MAX:
             return False
         if ahead is not observation.timestamp:
@@ -121,8 +174,10 @@ class ChargerState:
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()
         if held and held.value == observation.value:
+            self._pass_on(observation, self._values[state_id])
             return False
         self._values[state_id] = parse_value(observation, self.family)
+        self._pass_on(observation, self._values[state_id])
         return True
 
     def contradicts(self, state_id: StateId, value: str) -> bool:

@@ -53,6 +53,7 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
+from .energy_store import EnergyStore
 from .link import Link, link_topic, message_topic
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
@@ -170,6 +171,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._changed_at: dict[str, float] = {}
         self._looked_at: dict[str, float] = {}
         self.available_currents: AvailableCurrents
+        self.energy_store: EnergyStore
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
         self.states: dict[str, ChargerState] = {}
         self.links: dict[str, Link] = {}

@@ -1,32 +1,40 @@
-"""Energy sensors whose statistics take some care."""
+"""Energy sensors, whose statistics depend on what their counters decide."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import override
+from typing import Any, ClassVar, override
 
 from homeassistant.components.recorder import get_instance
-from homeassistant.components.recorder.statistics import get_last_short_term_statistics
+from homeassistant.components.recorder.history import state_changes_during_period
 from homeassistant.components.sensor import (
     ATTR_LAST_RESET,
     RestoreSensor,
     SensorEntityDescription,
 )
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.util import dt as dt_util
 
-from .api import CompletedSession, StateId
-from .entity import ZaptecChargerDescription, ZaptecChargerEntity
-
-# The messages that begin a session belong together if they are this close.
-SAME_START = timedelta(minutes=1)
-
-# Energy that falls below this share of what it was, and by more than this (kWh),
-# has started anew; what falls less has been corrected.
-RESTART_SHARE = 0.9
-CORRECTION_MAX = 0.1
+from .api import (
+    CompletedSession,
+    Observation,
+    OperationMode,
+    StateId,
+    Value,
+    parse_uuid,
+)
+from .const import LOGGER
+from .counters import CompletedEnergy, Meter, SessionEnergy
+from .entity import ZaptecChargerDescription, ZaptecChargerEntity, charger_topics
 
 RECORDER = "recorder"
+
+# What a reading of a charger's state always has.
+_OF_A_READING = {StateId.TOTAL_CHARGE_POWER_SESSION, StateId.CHARGER_OPERATION_MODE}
+
+# How far back, and among how many states, the last recorded number is looked for.
+RECORDED_TIME = timedelta(days=10)
+RECORDED_STATES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +42,76 @@ class ZaptecEnergyDescription(ZaptecChargerDescription, SensorEntityDescription)
     """Describe an energy sensor of a charger."""
 
 
-def _has_restarted(before: float, energy: float) -> bool:
-    """Return whether energy has started anew, and was not just corrected."""
-    return energy < min(before * RESTART_SHARE, before - CORRECTION_MAX)
-
-
-def _counted_until(hass: HomeAssistant, entity_id: str) -> datetime | None:
-    """Return until when statistics have counted an entity; blocks."""
-    rows = get_last_short_term_statistics(hass, 1, entity_id, False, {"state"})
-    if not (found := rows.get(entity_id)):
+def _number(state: State) -> float | None:
+    """Return the number of a state, None for any other state."""
+    try:
+        return float(state.state)
+    except ValueError:
         return None
-    return dt_util.utc_from_timestamp(found[0]["end"])
+
+
+def _reset(state: State) -> datetime | None:
+    """Return the last reset of a state."""
+    return dt_util.parse_datetime(str(state.attributes.get(ATTR_LAST_RESET)))
+
+
+def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
+    """Return the last state with a number that was recorded; blocks."""
+    states = state_changes_during_period(
+        hass,
+        dt_util.utcnow() - RECORDED_TIME,
+        entity_id=entity_id,
+        descending=True,
+        limit=RECORDED_STATES,
+        include_start_time_state=False,
+    )
+    for state in states.get(entity_id, ()):
+        if _number(state) is not None:
+            return state
+    return None
 
 
 class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
-    """An energy that goes on where it was before a restart."""
+    """An energy that goes on where it was before a restart.
+
+    It follows the observations themselves, not only what is held after each batch of
+    them: of several completed sessions in one batch each counts.
+    """
 
     entity_description: ZaptecEnergyDescription
     _attr_native_value: float | None = None
+
+    # The StateIds that the counter follows.
+    followed: ClassVar[tuple[StateId, ...]]
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor without an observation."""
+        super().__init__(*args)
+        self._arrived: list[tuple[Observation, Value | None]] = []
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Go on where it was, and follow the charger from now on."""
+        await super().async_added_to_hass()
+        store = self.coordinator.energy_store
+        await self._async_restore()
+        assert self.unique_id
+        self.async_on_remove(store.add(self.unique_id, self._as_dict))
+        self.async_on_remove(
+            self.state_of_charger.follow(
+                self.followed, lambda *item: self._arrived.append(item)
+            )
+        )
+        self.async_on_remove(
+            self.coordinator.async_add_listener(
+                self._handle_coordinator_update,
+                charger_topics(
+                    self.charger_id,
+                    set(self.followed) - set(self.entity_description.state_ids),
+                ),
+            )
+        )
+        self._follow()
 
     @callback
     def async_entity_id_changed(self, old_entity_id: str) -> None:
@@ -60,146 +120,246 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        """Show what has been told."""
+        """Show what has been reported."""
         self._follow()
         super()._handle_coordinator_update()
 
-    @abstractmethod
+    @callback
     def _follow(self) -> None:
-        """Take in what has been told."""
+        """Have the counter take in what has arrived, in the order in which it happened.
 
-
-class ZaptecSessionalEnergySensor(ZaptecEnergySensor):
-    """The energy of a charge session, a total with the time of its reset.
-
-    What custom-components/zaptec has recorded has no such time. A session that
-    statistics have counted so must not get one, or they would count it again.
-    """
-
-    _attr_last_reset: datetime | None = None
-    # Until when statistics have counted without a reset.
-    _counted_until: datetime | None = None
-    # The energy that was shown last, also when it is unknown now.
-    _energy: float | None = None
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Go on with the session that was shown before the restart."""
-        await super().async_added_to_hass()
-        if (last := await self.async_get_last_state()) is not None:
-            self._attr_last_reset = dt_util.parse_datetime(
-                str(last.attributes.get(ATTR_LAST_RESET))
-            )
-            self._counted_until = last.last_updated
-            if (data := await self.async_get_last_sensor_data()) is not None:
-                energy = data.native_value
-                self._energy = energy if isinstance(energy, (int, float)) else None
-        elif RECORDER in self.hass.config.components:
-            self._counted_until = await get_instance(self.hass).async_add_executor_job(
-                _counted_until, self.hass, self.entity_id
-            )
-        self._follow()
-
-    def _is_counted(self, moment: datetime) -> bool:
-        """Return whether what was at that moment is counted without a reset."""
-        return (
-            self._attr_last_reset is None
-            and self._counted_until is not None
-            and moment <= self._counted_until
-        )
-
-
-class ZaptecSessionEnergySensor(ZaptecSessionalEnergySensor):
-    """The energy of the present session, which starts anew with each.
-
-    Statistics count it right only if the energy restarts and the time of the
-    reset moves in one state; the charger tells them in two messages. And that
-    time must be the same to the microsecond after a restart, while the cloud
-    tells it in two precisions.
-
-    Source: StateId 553; the session is that of StateId 721.
-    """
-
-    _session: object = None
-
-    @override
-    def _follow(self) -> None:
-        """Note the session's start, and whether the energy is its own.
-
-        The identifier is cleared when a session ends while a Go keeps the
-        energy, so the start is kept until the next session.
+        The end of a session comes first: it is reported last, but says which session
+        the other observations of a reading belong to.
         """
-        if (state := self.coordinator.states.get(self.charger_id)) is None:
-            return
-        energy = state.value(StateId.TOTAL_CHARGE_POWER_SESSION)
-        told = state.timestamp(StateId.TOTAL_CHARGE_POWER_SESSION)
-        session = state.value(StateId.SESSION_IDENTIFIER)
-        started = state.timestamp(StateId.SESSION_IDENTIFIER)
-        if not isinstance(energy, float) or told is None:
-            self._attr_native_value = None
-        elif energy and session and started and told < started - SAME_START:
-            # Still that of the session before.
-            self._attr_native_value = None
-        else:
-            if self._energy is not None and _has_restarted(self._energy, energy):
-                self._attr_last_reset = told
-            self._attr_native_value = self._energy = energy
-        if session and started and session != self._session:
-            self._session = session
-            if not self._is_counted(started) and (
-                self._attr_last_reset is None
-                or started - self._attr_last_reset > SAME_START
-            ):
-                self._attr_last_reset = started
+        arrived, self._arrived = self._arrived, []
+        arrived.sort(
+            key=lambda item: (
+                item[0].state_id != StateId.COMPLETED_SESSION,
+                item[0].timestamp,
+            )
+        )
+        for observation, value in arrived:
+            # A text that is no such value is no report that there is none.
+            if value is not None or not observation.value:
+                self._report(observation.state_id, value, observation.timestamp)
+        self._end_batch({observation.state_id for observation, _ in arrived})
+        self._show()
+
+    @abstractmethod
+    async def _async_restore(self) -> None:
+        """Let the counter go on where it was before a restart."""
+
+    @abstractmethod
+    def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
+        """Take in an observation."""
+
+    def _end_batch(self, state_ids: set[int]) -> None:
+        """Take in that these StateIds were reported together."""
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Show what the counter has come to."""
+
+    @abstractmethod
+    def _as_dict(self) -> dict[str, Any]:
+        """Return what the counter has to remember."""
 
 
-class ZaptecCompletedSessionSensor(ZaptecSessionalEnergySensor):
+class ZaptecCycleSensor(ZaptecEnergySensor):
+    """A total with the time of its reset."""
+
+    _counter: SessionEnergy | CompletedEnergy
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor."""
+        super().__init__(*args)
+        self._stored_reset: datetime | None = None
+
+    @override
+    async def _async_restore(self) -> None:
+        """Let the counter go on where it was before a restart.
+
+        What was recorded by custom-components/zaptec, by an earlier version, or through
+        another account has no document here, or an older one.
+        """
+        assert self.unique_id
+        stored = self.coordinator.energy_store.document(self.unique_id)
+        last = await self.async_get_last_state()
+        if stored and not (last and _is_later_cycle(last, *stored)):
+            self._counter.restore(stored[0])
+            self._stored_reset = self._counter.reset
+        elif last:
+            data = await self.async_get_last_sensor_data()
+            energy = data.native_value if data else None
+            self._counter.resume(
+                energy if isinstance(energy, (int, float)) else None,
+                _reset(last),
+                last.last_updated,
+            )
+        elif RECORDER in self.hass.config.components:
+            recorded = await get_instance(self.hass).async_add_executor_job(
+                _last_recorded, self.hass, self.entity_id
+            )
+            if recorded:
+                self._counter.resume(
+                    _number(recorded), _reset(recorded), recorded.last_updated
+                )
+
+    @property
+    def _energy(self) -> float | None:
+        """Return the energy to show."""
+        return self._counter.energy
+
+    @callback
+    @override
+    def _show(self) -> None:
+        """Show each cycle once, and then what there is now."""
+        if self._counter.reset != self._stored_reset:
+            self._stored_reset = self._counter.reset
+            self.coordinator.energy_store.save_soon()
+        if self.available:
+            for total in self._counter.take_unshown():
+                self._attr_native_value = total.energy
+                self._attr_last_reset = total.reset
+                self.async_write_ha_state()
+        self._attr_native_value = self._energy
+        self._attr_last_reset = self._counter.reset
+
+    @override
+    def _as_dict(self) -> dict[str, Any]:
+        """Return what the counter has to remember."""
+        return self._counter.as_dict()
+
+
+def _is_later_cycle(last: State, stored: dict[str, Any], saved_at: datetime) -> bool:
+    """Return whether a state shows another cycle than what was stored before it."""
+    reset = _reset(last)
+    return (
+        last.last_updated > saved_at
+        and reset is not None
+        and reset != dt_util.parse_datetime(stored["reset"] or "")
+    )
+
+
+class ZaptecSessionEnergySensor(ZaptecCycleSensor):
+    """The energy of the present charge session (StateId 553)."""
+
+    followed = (
+        StateId.TOTAL_CHARGE_POWER_SESSION,
+        StateId.CHARGER_OPERATION_MODE,
+        StateId.SESSION_IDENTIFIER,
+        StateId.COMPLETED_SESSION,
+    )
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor without a session."""
+        super().__init__(*args)
+        self._counter: SessionEnergy = SessionEnergy()
+
+    @property
+    @override
+    def _energy(self) -> float | None:
+        """Return the energy, unless the cloud has none; a Pro ends a session so."""
+        return self._counter.energy if self._counter.is_reported else None
+
+    @override
+    def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
+        """Take in an observation."""
+        match state_id, value:
+            case StateId.TOTAL_CHARGE_POWER_SESSION, float() | None:
+                self._counter.report_energy(value, at)
+            case StateId.SESSION_IDENTIFIER, str():
+                if identifier := parse_uuid(value):
+                    self._counter.report_session(identifier, at)
+            case StateId.SESSION_IDENTIFIER, None:
+                self._counter.report_session(None, at)
+            case StateId.CHARGER_OPERATION_MODE, OperationMode():
+                if value is not OperationMode.UNKNOWN:
+                    is_connected = value is not OperationMode.DISCONNECTED
+                    self._counter.report_car(is_connected=is_connected, at=at)
+            case StateId.COMPLETED_SESSION, CompletedSession():
+                self._counter.report_completed(value, at)
+
+    @override
+    def _end_batch(self, state_ids: set[int]) -> None:
+        """Take in that these StateIds were reported together, as by a reading."""
+        if _OF_A_READING <= state_ids:
+            self._counter.end_reading()
+
+
+class ZaptecCompletedSessionSensor(ZaptecCycleSensor):
     """The energy of the session that ended last (StateId 723)."""
 
+    followed = (StateId.COMPLETED_SESSION,)
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor without a session."""
+        super().__init__(*args)
+        self._counter: CompletedEnergy = CompletedEnergy()
+
     @override
-    def _follow(self) -> None:
-        """Take in the session that ended last."""
-        if (state := self.coordinator.states.get(self.charger_id)) is None:
-            return
-        session = state.value(StateId.COMPLETED_SESSION)
-        if not isinstance(session, CompletedSession) or session.energy is None:
-            return
-        self._attr_native_value = session.energy
-        told = state.timestamp(StateId.COMPLETED_SESSION)
-        reset = session.start or told
-        if reset and told and not self._is_counted(told):
-            self._attr_last_reset = reset
+    def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
+        """Take in a completed session."""
+        if isinstance(value, CompletedSession):
+            self._counter.report(value, at)
 
 
 class ZaptecMeterSensor(ZaptecEnergySensor):
-    """The lifetime meter of a charger, which never falls.
+    """The lifetime meter of a charger, which falls only when it is exchanged.
 
-    Sources: the signed meter value (StateId 554, hourly on Go and each quarter
-    of an hour on Pro), the last reading of a completed session (StateId 723),
-    and SignedMeterValueKwh of the chargers' list.
+    Sources: the signed meter value (StateId 554, hourly on Go and each quarter of an
+    hour on Pro), the last reading of a completed session (StateId 723), and
+    SignedMeterValueKwh of the chargers' list.
     """
 
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Begin at what was shown before the restart."""
-        await super().async_added_to_hass()
-        if (last := await self.async_get_last_sensor_data()) is not None:
-            self._raise_to(last.native_value)
-        self._follow()
+    followed = (StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION)
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor without a reading."""
+        super().__init__(*args)
+        self._meter = Meter()
 
     @override
-    def _follow(self) -> None:
-        """Take the highest of all readings."""
-        self._raise_to(self.charger.signed_meter_value_kwh)
-        if state := self.coordinator.states.get(self.charger_id):
-            self._raise_to(state.value(StateId.SIGNED_METER_VALUE))
-            session = state.value(StateId.COMPLETED_SESSION)
-            if isinstance(session, CompletedSession):
-                self._raise_to(session.meter_value)
-
-    def _raise_to(self, reading: object) -> None:
-        """Take a reading, unless it is none or lower than what is shown."""
-        if isinstance(reading, (int, float)) and reading > (
-            self._attr_native_value or 0
+    async def _async_restore(self) -> None:
+        """Let the meter go on where it was before a restart."""
+        assert self.unique_id
+        if stored := self.coordinator.energy_store.document(self.unique_id):
+            self._meter.restore(stored[0])
+        elif (data := await self.async_get_last_sensor_data()) is not None and (
+            isinstance(data.native_value, (int, float))
         ):
-            self._attr_native_value = float(reading)
+            self._meter.resume(float(data.native_value))
+
+    @override
+    def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
+        """Take in a reading."""
+        if isinstance(value, CompletedSession):
+            at = value.end or at
+            value = value.meter_value
+        before = self._meter.value
+        if isinstance(value, float) and self._meter.report(value, at):
+            LOGGER.info(
+                "The meter of %s has been exchanged: it counts from %.3f kWh now, and"
+                " had %.3f kWh before",
+                self.entity_id,
+                value,
+                before,
+            )
+
+    @callback
+    @override
+    def _show(self) -> None:
+        """Show the meter once the charger was read.
+
+        What was stored may be older than what was recorded, if Home Assistant did not
+        stop in order; shown first, it would let the meter fall.
+        """
+        if (listed := self.charger.signed_meter_value_kwh) is not None:
+            self._meter.report_listed(listed, dt_util.utcnow())
+        if self.coordinator.reader.has_read(self.charger_id):
+            self._attr_native_value = self._meter.value
+
+    @override
+    def _as_dict(self) -> dict[str, Any]:
+        """Return what the meter has to remember."""
+        return self._meter.as_dict()

@@ -68,7 +68,7 @@ from .observations import (
     warning_names,
 )
 from .servicebus import Subscription, Turn, prepare
-from .tolerant import parse_words
+from .tolerant import parse_uuid, parse_words
 from .transport import Priority, RateLimiter, Statistics, limiter_for
 
 __all__ = [
@@ -123,6 +123,7 @@ __all__ = [
     "limiter_for",
     "observation_type",
     "parse_timestamp",
+    "parse_uuid",
     "parse_value",
     "parse_words",
     "prepare",

@@ -14,6 +14,13 @@ _HEADER = "OCMF|"
 # channel, *198 the billing period some meters add.
 _IMPORTED_ENERGY = re.compile(r"(\d+-\d+:)?1\.8\.0([*.]\w+)?", re.ASCII)
 
+# Status of a meter whose reading counts: good. Any other one, such as E (error), R (not
+# found) or T (time-out), says that the number is none of the meter's.
+_GOOD = "G"
+
+# The error flag of a reading whose energy is wrong; the other one, t, is about its time.
+_ENERGY_ERROR = "E"
+
 _KWH_PER_UNIT = {"kwh": 1.0, "wh": 0.001}
 
 # A session of a day has a hundred readings. Of a longer one the last ones will do, as
@@ -33,10 +40,20 @@ def _name(value: object, before: str) -> str:
     return value if isinstance(value, str) and len(value) <= _NAME_MAX else ""
 
 
+def _is_good(row: dict[str, object]) -> bool:
+    """Return whether the meter stands by a reading (fields ST and EF)."""
+    status, flags = row.get("ST"), row.get("EF")
+    return status in (None, "", _GOOD) and not (
+        isinstance(flags, str) and _ENERGY_ERROR in flags
+    )
+
+
 def read_meter(text: str) -> float | None:
-    """Return the highest reading of the lifetime meter in kWh, None without any.
+    """Return the highest good reading of the lifetime meter in kWh, None without any.
 
     A row that leaves out unit or register has those of the row before it.
+
+    Source: Open Charge Metering Format 1.0, which names the status codes and flags.
     """
     if not text.startswith(_HEADER):
         return None
@@ -64,6 +81,7 @@ def read_meter(text: str) -> float | None:
         if (
             value is not None
             and value >= 0
+            and _is_good(row)
             and factor is not None
             and _IMPORTED_ENERGY.fullmatch(register)
         ):

@@ -1,0 +1,697 @@
+"""Counters of energy that end in long-term statistics: pure state machines.
+
+Home Assistant's recorder adds up what an entity shows. A state class `total` with a
+`last_reset` counts the whole value again whenever `last_reset` changes, and a
+`total_increasing` counts a lower value as a new beginning. A mistake there stays for
+ever, so these counters decide from what the charger reports alone, never from the time
+at which a message happens to arrive, and keep what they decided over a restart.
+
+All energies are in kWh, all moments are the time stamps of observations in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self, override
+
+from .api import CompletedSession
+
+# Maximum power of a charger (kW). The vendor's largest delivers 22 kW, three phases of
+# 32 A at 230 V; the rest is for grids of a higher voltage.
+POWER_MAX = 25.0
+
+# Energy that is accepted beyond what the time stamps allow (kWh), because a charger
+# without a reliable clock may stamp two reports too close together. No car takes more.
+CLOCK_SLACK = 100.0
+
+# The same, where the time stamps have to decide between two explanations (kWh).
+REPORT_SLACK = 0.1
+
+# Maximum energy of a session whose start is unknown (kWh).
+SESSION_MAX = 1000.0
+
+# StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
+ROUNDING = 0.002
+
+# Number of ended sessions whose identifiers are kept: an identifier never comes back.
+SESSIONS_KEPT = 200
+
+# Energy that is accepted of a meter beyond what the time stamps allow (kWh): the meter
+# of a charger that was away for months is stamped with its first reading after that.
+METER_SLACK = 5000.0
+
+# A meter in Wh of 32 bits that overflows is this far off (kWh). No charger gets there.
+METER_MAX = 2**32 / 1000
+
+# Lower or absurdly higher readings of a meter are followed, as those of an exchanged
+# meter, once so many of them agree over so long.
+EXCHANGE_READINGS = 4
+EXCHANGE_TIME = timedelta(hours=3)
+
+# Two values of `last_reset` differ by at least this much.
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What an entity with the state class `total` shows."""
+
+    energy: float
+    """kWh."""
+    reset: datetime | None
+    """Start of the cycle; the recorder counts a whole cycle for each new one."""
+
+
+def could_be_drawn(
+    energy: float, start: datetime, end: datetime, slack: float = CLOCK_SLACK
+) -> bool:
+    """Return whether a charger can deliver an energy (kWh) between two moments."""
+    hours = max((end - start).total_seconds(), 0.0) / 3600
+    return energy <= hours * POWER_MAX + slack
+
+
+def _after(moment: datetime | None, other: datetime | None) -> bool:
+    """Return whether a moment is known and not before another one."""
+    return moment is not None and (other is None or moment >= other)
+
+
+def _later(moment: datetime | None, other: datetime) -> datetime:
+    """Return the later of two moments, the first of which may be unknown."""
+    return other if moment is None else max(moment, other)
+
+
+def _moment(stored: object) -> datetime | None:
+    """Return a moment that was stored."""
+    return datetime.fromisoformat(stored) if isinstance(stored, str) else None
+
+
+def _stored(moment: datetime | None) -> str | None:
+    """Return a moment as it is stored."""
+    return moment.isoformat() if moment else None
+
+
+class Cycles:
+    """The cycles of a `total`, each of them shown at least once."""
+
+    def __init__(self) -> None:
+        """Initialize without a cycle."""
+        self.energy: float | None = None
+        self.reset: datetime | None = None
+        self._unshown: list[Total] = []
+
+    def take_unshown(self) -> list[Total]:
+        """Return what has to be shown, the last state of each cycle, oldest first.
+
+        Each cycle that is never shown is energy that the recorder never counts.
+        """
+        unshown, self._unshown = self._unshown, []
+        return unshown
+
+    def _show(self) -> None:
+        """Note that energy or reset have changed."""
+        if self.energy is None:
+            return
+        if self._unshown and self._unshown[-1].reset == self.reset:
+            self._unshown.pop()
+        self._unshown.append(Total(self.energy, self.reset))
+
+    def _begin(self, reset: datetime, energy: float | None) -> None:
+        """Begin a cycle, whose reset is later than that of the one before."""
+        if self.reset is not None and reset <= self.reset:
+            reset = self.reset + _TICK
+        self.reset, self.energy = reset, energy
+        self._show()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to outlive a restart, fit for JSON."""
+        return {
+            "energy": self.energy,
+            "reset": _stored(self.reset),
+            "unshown": [[item.energy, _stored(item.reset)] for item in self._unshown],
+        }
+
+    def restore(self, document: Mapping[str, Any]) -> Self:
+        """Go on where it was before a restart."""
+        self.energy = document["energy"]
+        self.reset = _moment(document["reset"])
+        self._unshown = [
+            Total(energy, _moment(reset)) for energy, reset in document["unshown"]
+        ]
+        return self
+
+
+@dataclass(slots=True)
+class _Drop:
+    """Energies below the one that is shown, which may be those of another session."""
+
+    at: datetime
+    """When it began."""
+    energy: float
+    energy_at: datetime
+    rises: int = 0
+
+    def as_list(self) -> list[Any]:
+        """Return it fit for JSON."""
+        return [
+            self.at.isoformat(),
+            self.energy,
+            self.energy_at.isoformat(),
+            self.rises,
+        ]
+
+    @classmethod
+    def from_list(cls, stored: list[Any]) -> Self:
+        """Return what was stored."""
+        at, energy, energy_at, rises = stored
+        return cls(
+            datetime.fromisoformat(at), energy, datetime.fromisoformat(energy_at), rises
+        )
+
+
+class SessionEnergy(Cycles):
+    """The energy of the present charge session, one cycle for each.
+
+    A cycle ends when another session is certain, and by nothing else:
+
+    - SessionIdentifier (StateId 721) names another session, and an energy follows that
+      is stamped after it;
+    - CompletedSession (StateId 723), or an empty identifier together with a car that
+      has left (StateId 710), say that the session is over, and the energy falls;
+    - neither of them arrives, but the energy falls to what a new session can have drawn
+      by then, and rises from there.
+
+    Until then an energy that falls is not shown, because a charger that restarts, and
+    the cloud by mistake, report a zero or an older energy in mid-session.
+    """
+
+    def __init__(self) -> None:
+        """Initialize without a session."""
+        super().__init__()
+        # Whether the cloud has a value now; a Pro takes it away at the session's end.
+        self.is_reported = False
+        # Of the cycle: its session, when its energy changed last, and when its session
+        # was completed.
+        self._session: str | None = None
+        self._energy_at: datetime | None = None
+        self._completed_at: datetime | None = None
+        # Whether there has been no energy since.
+        self._was_emptied = False
+        # Whether another program, or another version, has begun the cycle.
+        self._is_resumed = False
+        # The session that comes next, and its start.
+        self._next: str | None = None
+        self._next_at: datetime | None = None
+        self._drop: _Drop | None = None
+        # The newest report of each kind.
+        self._reported_at: datetime | None = None
+        self._identifier: str | None = None
+        self._identifier_at: datetime | None = None
+        self._car_at: datetime | None = None
+        self._unplugged_at: datetime | None = None
+        self._is_unplugged = False
+        self._ended: list[str] = []
+
+    def resume(
+        self, energy: float | None, reset: datetime | None, until: datetime
+    ) -> None:
+        """Go on with a cycle of which only the recorded states are known.
+
+        Args:
+            energy: The energy that was recorded last.
+            reset: Its `last_reset`; None for a `total_increasing`, which has none.
+            until: The moment of that state. A session that began before is the one
+                that was recorded, and must not get another reset.
+
+        """
+        self.energy, self.reset = energy, reset
+        self._energy_at = until
+        self._is_resumed = True
+
+    def report_energy(self, energy: float | None, at: datetime) -> None:
+        """Take in StateId 553, None where it is empty."""
+        if self._reported_at is not None and at < self._reported_at:
+            return
+        self._reported_at = at
+        self.is_reported = energy is not None
+        if energy is None:
+            self._drop = None
+            self._was_emptied = True
+        elif energy < 0:
+            return
+        elif self._next is not None and self._next_at is not None:
+            self._report_after_change(energy, at, self._next, self._next_at)
+        elif self.energy is None:
+            self._report_first(energy, at)
+        elif energy >= self.energy:
+            self._report_rise(energy, at)
+        else:
+            self._report_fall(energy, at)
+
+    def _report_after_change(
+        self, energy: float, at: datetime, session: str, started_at: datetime
+    ) -> None:
+        """Take in an energy while another session is known to have begun."""
+        shown = self.energy
+        if shown is not None and at < started_at:
+            # The last report of the session before, in whatever order they came.
+            if energy > shown:
+                self._raise(energy, at)
+        elif shown is None or not energy or abs(energy - shown) > ROUNDING:
+            self._open(session, started_at, energy, at)
+        # Else it is that of the session before, reported again with a new stamp.
+
+    def _report_first(self, energy: float, at: datetime) -> None:
+        """Take in the first energy there is."""
+        if self._completed_at is not None or self._has_ended_before(at):
+            self._session = self._completed_at = None
+        if energy <= SESSION_MAX or could_be_drawn(energy, self.reset or at, at):
+            self.energy = energy
+            self._energy_at = at
+            self._show()
+
+    def _report_rise(self, energy: float, at: datetime) -> None:
+        """Take in an energy that is not below the one that is shown."""
+        if self._completed_at is None:
+            self._raise(energy, at)
+            return
+        self._drop = None
+        if energy - (self.energy or 0.0) > ROUNDING and could_be_drawn(
+            energy, self._completed_at, at, REPORT_SLACK
+        ):
+            self._open(None, at, energy, at)
+
+    def _report_fall(self, energy: float, at: datetime) -> None:
+        """Take in an energy below the one that is shown."""
+        drop = self._drop
+        if not could_be_drawn(energy, self._energy_at or at, at, REPORT_SLACK):
+            # No session since the last report can have drawn it: a correction.
+            self._drop = None
+            self.energy, self._energy_at = energy, at
+            self._show()
+        elif drop is None or energy < drop.energy:
+            self._drop = _Drop(at, energy, at)
+        elif energy > drop.energy:
+            drop.energy, drop.energy_at = energy, at
+            drop.rises += 1
+        self._settle_drop()
+
+    def _raise(self, energy: float, at: datetime) -> None:
+        """Go on with the cycle, unless the energy is absurd."""
+        before = self.energy or 0.0
+        if not could_be_drawn(energy - before, self._energy_at or at, at):
+            return
+        self._drop = None
+        if energy == self.energy:
+            return
+        if self._has_ended_before(at):
+            # It may be that of another session, whose identifier has not arrived.
+            self._session = None
+        self._was_emptied = False
+        self.energy = energy
+        self._energy_at = _later(self._energy_at, at)
+        self._show()
+
+    def _has_ended_before(self, at: datetime) -> bool:
+        """Return whether the session has ended since the last energy, as it seems."""
+        return (
+            self._was_emptied
+            or (
+                self._identifier is None
+                and self._identifier_at is not None
+                and self._identifier_at < at
+            )
+            or (
+                self._unplugged_at is not None
+                and _after(self._unplugged_at, self._energy_at)
+                and self._unplugged_at < at
+            )
+        )
+
+    def report_session(self, identifier: str | None, at: datetime) -> None:
+        """Take in StateId 721, None where it is empty."""
+        if self._identifier_at is not None and at < self._identifier_at:
+            return
+        self._identifier_at = at
+        self._identifier = identifier
+        if identifier is None:
+            self._settle_drop()
+        elif identifier == self._session:
+            self._next = self._next_at = None
+        elif identifier == self._next or identifier in self._ended:
+            return
+        elif self._belongs(at):
+            if self._session is not None:
+                self._end(self._session)
+            self._session = identifier
+            if not self.energy and not self._is_resumed:
+                self._begin(at, self.energy)
+        else:
+            self._next, self._next_at = identifier, at
+            drop, self._drop = self._drop, None
+            if drop and (not drop.energy or drop.energy_at >= at):
+                self._open(identifier, at, drop.energy, drop.energy_at)
+
+    def _belongs(self, at: datetime) -> bool:
+        """Return whether a session that began is the one whose energy is shown."""
+        if self._energy_at is not None and self._energy_at > at:
+            # It began before that energy, so any identifier held until now is outdated.
+            return True
+        if self._is_resumed:
+            return self._energy_at == at
+        return self._session is None and (
+            not self.energy or not _after(self._unplugged_at, self._energy_at)
+        )
+
+    def report_car(self, *, is_connected: bool, at: datetime) -> None:
+        """Take in whether a car is connected (StateId 710)."""
+        if self._car_at is not None and at < self._car_at:
+            return
+        self._car_at = at
+        self._is_unplugged = not is_connected
+        if not is_connected:
+            self._unplugged_at = at
+            self._settle_drop()
+
+    def end_reading(self) -> None:
+        """Take a zero as the end of a session, once all was reported together.
+
+        A Go 2 zeroes the energy at the end, and CompletedSession may be missing. Where a
+        reading of the whole state has neither a car nor an identifier, no session runs.
+        """
+        drop = self._drop
+        if (
+            drop
+            and not drop.energy
+            and not self._identifier
+            and self._is_unplugged
+            and (self._is_resumed or _after(self._unplugged_at, self._energy_at))
+        ):
+            self._open(None, drop.at, drop.energy, drop.energy_at)
+
+    def _settle_drop(self) -> None:
+        """Begin a cycle with an energy that fell, once a mistake can be excluded.
+
+        The less is known of the end of the session, the more often it has to rise.
+        """
+        if (drop := self._drop) is None:
+            return
+        if self._completed_at is not None:
+            if drop.at < self._completed_at:
+                # A mistake in mid-session.
+                self._drop = None
+                return
+            rises = 1 if drop.energy else 0
+        elif _after(self._unplugged_at, self._energy_at):
+            rises = 1
+        else:
+            rises = 2
+        if drop.rises >= rises:
+            self._open(None, drop.at, drop.energy, drop.energy_at)
+
+    def report_completed(self, session: CompletedSession, at: datetime) -> None:
+        """Take in StateId 723: the final energy of a session."""
+        identifier, energy = session.session_id, session.energy
+        if identifier is None or identifier in self._ended:
+            return
+        if self._session is None and self._overlaps(session):
+            self._session = identifier
+        if identifier == self._session:
+            self._complete(identifier, energy, session.end or at)
+        elif (
+            energy is not None
+            and session.start is not None
+            and self._energy_at is not None
+            and session.start >= self._energy_at
+            and self._next in (None, identifier)
+        ):
+            # It began and ended since the last report: no energy of it has been shown.
+            self._open(identifier, session.start, energy, session.end or at)
+            self._completed_at = session.end or at
+        # Else it is older than what is shown, or as old as the integration.
+
+    def _complete(self, identifier: str, energy: float | None, at: datetime) -> None:
+        """Take in the end of the session of the cycle."""
+        shown = self.energy or 0.0
+        if energy is not None and energy < shown - ROUNDING:
+            # The cycle has gone on with another session, whose beginning was lost.
+            self._session = None
+            self._end(identifier)
+            return
+        if energy is not None and energy > shown:
+            self._raise(energy, at)
+        self._completed_at = at
+        self._settle_drop()
+
+    def _end(self, identifier: str) -> None:
+        """Note a session that is over."""
+        self._ended = [*self._ended[1 - SESSIONS_KEPT :], identifier]
+
+    def _overlaps(self, session: CompletedSession) -> bool:
+        """Return whether a session ran when the energy that is shown was reported."""
+        return (
+            session.start is not None
+            and session.end is not None
+            and _after(self._energy_at, session.start)
+            and _after(session.end, self._energy_at)
+        )
+
+    def _open(
+        self, session: str | None, reset: datetime, energy: float, at: datetime
+    ) -> None:
+        """Begin the cycle of another session, unless its energy is absurd."""
+        if not could_be_drawn(energy, min(reset, at), at):
+            return
+        if self._session is not None:
+            self._end(self._session)
+        self._session = session
+        self._energy_at = at
+        self._is_resumed = self._was_emptied = False
+        self._next = self._next_at = self._drop = self._completed_at = None
+        self._begin(reset, energy)
+
+    @override
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to outlive a restart, fit for JSON."""
+        return {
+            **super().as_dict(),
+            "session": self._session,
+            "next": self._next,
+            "identifier": self._identifier,
+            "ended": self._ended,
+            "is_resumed": self._is_resumed,
+            "was_emptied": self._was_emptied,
+            "drop": self._drop and self._drop.as_list(),
+            **{name: _stored(getattr(self, f"_{name}")) for name in _MOMENTS},
+        }
+
+    @override
+    def restore(self, document: Mapping[str, Any]) -> Self:
+        """Go on where it was before a restart."""
+        super().restore(document)
+        self._session = document["session"]
+        self._next = document["next"]
+        self._identifier = document["identifier"]
+        self._ended = list(document["ended"])
+        self._is_resumed = document["is_resumed"]
+        self._was_emptied = document["was_emptied"]
+        self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None
+        for name in _MOMENTS:
+            setattr(self, f"_{name}", _moment(document[name]))
+        return self
+
+
+_MOMENTS = (
+    "completed_at",
+    "energy_at",
+    "next_at",
+    "reported_at",
+    "identifier_at",
+    "unplugged_at",
+)
+
+
+class CompletedEnergy(Cycles):
+    """The energy of the session that ended last, one cycle for each session."""
+
+    def __init__(self) -> None:
+        """Initialize without a session."""
+        super().__init__()
+        # The sessions that were counted, the newest last, and when each was reported.
+        self._counted: dict[str, datetime] = {}
+        self._until: datetime | None = None
+
+    def resume(
+        self, energy: float | None, reset: datetime | None, until: datetime
+    ) -> None:
+        """Go on with a cycle of which only the recorded states are known.
+
+        Args:
+            energy: The energy that was recorded last.
+            reset: Its `last_reset`; None for a `total_increasing`, which has none.
+            until: The moment of that state. A session that was reported before has
+                been counted, and must not get another reset.
+
+        """
+        self.energy, self.reset, self._until = energy, reset, until
+
+    def report(self, session: CompletedSession, at: datetime) -> None:
+        """Take in StateId 723, each session once, in whatever order they come."""
+        energy, start, end = session.energy, session.start, session.end or at
+        if energy is None or energy < 0:
+            return
+        if start is None:
+            if energy > SESSION_MAX:
+                return
+        elif not could_be_drawn(energy, start, end):
+            return
+        key = session.session_id or str(start or end)
+        if key in self._counted:
+            if key == next(reversed(self._counted)) and energy != self.energy:
+                self.energy = energy
+                self._show()
+            return
+        if len(self._counted) >= SESSIONS_KEPT:
+            oldest = next(iter(self._counted))
+            if at < self._counted[oldest]:
+                return
+            del self._counted[oldest]
+        self._counted[key] = at
+        until, self._until = self._until, None
+        if _after(until, at) or (until and start and start == self.reset):
+            self.energy = energy
+            self._show()
+        else:
+            self._begin(start or at, energy)
+
+    @override
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to outlive a restart, fit for JSON."""
+        return {
+            **super().as_dict(),
+            "counted": {key: _stored(at) for key, at in self._counted.items()},
+            "until": _stored(self._until),
+        }
+
+    @override
+    def restore(self, document: Mapping[str, Any]) -> Self:
+        """Go on where it was before a restart."""
+        super().restore(document)
+        self._counted = {
+            key: datetime.fromisoformat(at) for key, at in document["counted"].items()
+        }
+        self._until = _moment(document["until"])
+        return self
+
+
+@dataclass(slots=True)
+class _Contradiction:
+    """Readings that agree with each other, but not with the meter so far."""
+
+    first_at: datetime
+    at: datetime
+    value: float
+    count: int = 1
+
+
+class Meter:
+    """A lifetime meter, which rises, unless it is exchanged.
+
+    A reading that no charger can have reached since the one before is not followed, and
+    neither is a lower one, until several readings over hours confirm it.
+    """
+
+    def __init__(self) -> None:
+        """Initialize without a reading."""
+        self.value: float | None = None
+        # When that was read, and what had been read before it.
+        self._at: datetime | None = None
+        self._before: float = 0.0
+        self._contradiction: _Contradiction | None = None
+
+    def resume(self, value: float) -> None:
+        """Go on with a value whose moment is unknown."""
+        self.value = value
+
+    def report(self, reading: float, at: datetime) -> bool:
+        """Take in a reading of StateId 554 or 723; return whether it is another meter.
+
+        Args:
+            reading: kWh.
+            at: When the meter was read.
+
+        """
+        if not 0 < reading < METER_MAX:
+            return False
+        if self._is_plausible(reading, at):
+            if self._contradiction and at > self._contradiction.at:
+                self._contradiction = None
+            self._accept(reading, at)
+            return False
+        is_late = self._at is not None and at <= self._at
+        if is_late or self._before <= reading <= (self.value or 0.0):
+            return False
+        return self._contradict(reading, at)
+
+    def report_listed(self, reading: float, now: datetime) -> None:
+        """Take in a reading of the chargers' list, which may be older than others."""
+        if 0 < reading < METER_MAX and self._is_plausible(reading, now):
+            self._accept(reading, self._at or now)
+
+    def _is_plausible(self, reading: float, at: datetime) -> bool:
+        """Return whether the meter can have got from its last value to this one."""
+        if self.value is None:
+            return True
+        return reading >= self.value and (
+            self._at is None
+            or could_be_drawn(reading - self.value, self._at, at, METER_SLACK)
+        )
+
+    def _accept(self, reading: float, at: datetime) -> None:
+        """Go on with a reading."""
+        if reading != self.value:
+            self._before, self.value = self.value or reading, reading
+        self._at = _later(self._at, at)
+
+    def _contradict(self, reading: float, at: datetime) -> bool:
+        """Note a reading that is not followed yet; return whether it is now."""
+        held = self._contradiction
+        if held is None or not (
+            reading >= held.value and could_be_drawn(reading - held.value, held.at, at)
+        ):
+            self._contradiction = _Contradiction(at, at, reading)
+            return False
+        if at > held.at:
+            held.at, held.value = at, reading
+            held.count += 1
+        if held.count < EXCHANGE_READINGS or at - held.first_at < EXCHANGE_TIME:
+            return False
+        self._contradiction = None
+        self.value = self._before = reading
+        self._at = at
+        return True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to outlive a restart, fit for JSON."""
+        held = self._contradiction
+        return {
+            "value": self.value,
+            "at": _stored(self._at),
+            "before": self._before,
+            "contradiction": held
+            and [_stored(held.first_at), _stored(held.at), held.value, held.count],
+        }
+
+    def restore(self, document: Mapping[str, Any]) -> Self:
+        """Go on where it was before a restart."""
+        self.value = document["value"]
+        self._at = _moment(document["at"])
+        self._before = document["before"]
+        if held := document["contradiction"]:
+            first_at, at, value, count = held
+            self._contradiction = _Contradiction(
+                datetime.fromisoformat(first_at),
+                datetime.fromisoformat(at),
+                value,
+                count,
+            )
+        return self

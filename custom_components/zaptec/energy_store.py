@@ -1,0 +1,93 @@
+"""What the energy counters of an account have to remember over a restart.
+
+Home Assistant stores restored states every 15 minutes and when it stops. After a power
+cut they are older than what the recorder has, and a cycle that began in between would
+get another `last_reset` and be counted twice. So the beginning of a cycle is stored here
+at once, and everything else when the account is unloaded or Home Assistant stops.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
+from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
+
+from .const import DOMAIN
+
+STORAGE_VERSION = 1
+
+# Delay before the beginning of a cycle is stored (s), for those of several chargers.
+SAVE_DELAY = 0.5
+
+type Document = dict[str, Any]
+
+
+class EnergyStore:
+    """The counters of all chargers of an account, as documents."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:
+        """Initialize the store."""
+        self._hass = hass
+        self._store: Store[dict[str, Document]] = Store(
+            hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}.energy"
+        )
+        self._documents: dict[str, Document] = {}
+        self._counters: dict[str, Callable[[], Document]] = {}
+
+    async def async_load(self) -> CALLBACK_TYPE:
+        """Load what was stored; return what ends storing it when Home Assistant stops."""
+        self._documents = await self._store.async_load() or {}
+
+        async def save(_event: Event) -> None:
+            await self.async_save()
+
+        return self._hass.bus.async_listen(EVENT_HOMEASSISTANT_FINAL_WRITE, save)
+
+    def document(self, counter_id: str) -> tuple[Document, datetime] | None:
+        """Return what was stored of a counter, and when."""
+        if (document := self._documents.get(counter_id)) is None:
+            return None
+        return document, datetime.fromisoformat(document["saved_at"])
+
+    @callback
+    def add(self, counter_id: str, as_dict: Callable[[], Document]) -> CALLBACK_TYPE:
+        """Store a counter from now on; return what ends that."""
+        self._counters[counter_id] = as_dict
+
+        @callback
+        def remove() -> None:
+            self._collect(counter_id)
+            del self._counters[counter_id]
+
+        return remove
+
+    @callback
+    def save_soon(self) -> None:
+        """Store all counters now, because a cycle has begun."""
+        self._store.async_delay_save(self._collect_all, SAVE_DELAY)
+
+    async def async_save(self) -> None:
+        """Store all counters."""
+        if documents := self._collect_all():
+            await self._store.async_save(documents)
+
+    async def async_remove(self) -> None:
+        """Remove what is stored."""
+        await self._store.async_remove()
+
+    def _collect(self, counter_id: str) -> None:
+        """Take what a counter has to remember."""
+        self._documents[counter_id] = {
+            **self._counters[counter_id](),
+            "saved_at": dt_util.utcnow().isoformat(),
+        }
+
+    def _collect_all(self) -> dict[str, Document]:
+        """Return what all counters have to remember."""
+        for counter_id in self._counters:
+            self._collect(counter_id)
+        return self._documents

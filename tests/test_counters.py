@@ -1,0 +1,536 @@
+"""The counters of energy, held to the recorder's own rule."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+import json
+import os
+from random import Random
+
+import pytest
+
+from custom_components.zaptec.api import CompletedSession
+from custom_components.zaptec.counters import (
+    EXCHANGE_READINGS,
+    EXCHANGE_TIME,
+    METER_MAX,
+    SESSIONS_KEPT,
+    CompletedEnergy,
+    Meter,
+    SessionEnergy,
+    Total,
+)
+
+from .energy_walk import (
+    Faults,
+    RecorderSum,
+    Walk,
+    delivered_reports,
+    feed_completed,
+    feed_session,
+)
+
+# The number of walks; docs/testing.md says how to run more of them.
+WALKS = int(os.environ.get("ENERGY_WALKS", "500"))
+
+# Energies are reported with three decimals (kWh).
+PRECISION = 0.0015
+
+NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+A = "0d6f3c50-0000-4000-8000-00000000000a"
+B = "0d6f3c50-0000-4000-8000-00000000000b"
+C = "0d6f3c50-0000-4000-8000-00000000000c"
+
+# Faults with which nothing is lost, and others with which energy may be missed.
+HARMLESS = {
+    "none": Faults(),
+    "repeated": Faults(repeated=0.3),
+    "restarts": Faults(restart=0.1),
+    "readings": Faults(reading=0.2),
+    "all of them": Faults(repeated=0.2, restart=0.05, reading=0.1),
+}
+LOSSES = {
+    "late": Faults(late=0.2),
+    "lost": Faults(lost=0.2),
+    "all of them": Faults(repeated=0.2, lost=0.2, late=0.2, restart=0.05, reading=0.1),
+}
+
+
+class Session:
+    """A session's counter, fed as in the tables of the tests, and its sum."""
+
+    def __init__(self, counter: SessionEnergy | None = None) -> None:
+        """Initialize the counter, and the recorder with an energy of zero."""
+        self.counter = counter or SessionEnergy()
+        self.recorder = RecorderSum()
+        self.recorder.record(Total(0.0, None))
+        self.at = NOON
+
+    @property
+    def sum(self) -> float:
+        """Return the recorder's sum."""
+        for total in self.counter.take_unshown():
+            self.recorder.record(total)
+        return round(self.recorder.total, 6)
+
+    def report(self, *reports: tuple[int, object] | float | str) -> None:
+        """Report observations; a number lets seconds pass, `restart` restarts."""
+        for report in reports:
+            match report:
+                case "restart":
+                    document = json.loads(json.dumps(self.counter.as_dict()))
+                    self.counter = SessionEnergy().restore(document)
+                case float() | int():
+                    self.at += timedelta(seconds=report)
+                case (553, float() | None as energy):
+                    self.counter.report_energy(energy, self.at)
+                case (721, identifier):
+                    assert identifier is None or isinstance(identifier, str)
+                    self.counter.report_session(identifier, self.at)
+                case (710, mode):
+                    self.counter.report_car(is_connected=mode != 1, at=self.at)
+                case (723, CompletedSession() as session):
+                    self.counter.report_completed(session, self.at)
+                case _:
+                    raise AssertionError(report)
+
+
+def completed(
+    identifier: str | None,
+    energy: float | None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> tuple[int, CompletedSession]:
+    """Return a report of a completed session."""
+    return 723, CompletedSession(
+        session_id=identifier, energy=energy, start=start, end=end
+    )
+
+
+type Reports = list[tuple[int, object] | float | str]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        # The cable is taken out and put in again within a minute.
+        (
+            [(721, A), (553, 12.3)],
+            [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)],
+            0.5,
+        ),
+        ([(721, A), (553, 12.3)], [15, (721, B), 1, (553, 0.0), 60, (553, 0.8)], 0.8),
+        ([(553, 12.3)], [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)], 0.5),
+        ([(721, A), (553, 12.3)], [15, (553, 0.0), (721, B), 1, (553, 0.5)], 0.5),
+        ([(721, A), (553, 12.3)], [15, (721, B), 1, (553, 12.3), 1, (553, 0.5)], 0.5),
+        # Only the identifier changes: a cable moved from car to car.
+        ([(721, A), (553, 12.3)], [3600, (721, B), 1800, (553, 12.9)], 12.9),
+        # The identifier of the new session is lost or late; a Go 2 zeroes at the end.
+        (
+            [(721, A), (553, 5.0)],
+            [5, (710, 1), (721, None), 1, (553, 0.0), 60, (553, 0.1), 60, (553, 0.5)],
+            0.5,
+        ),
+        (
+            [(721, A), (553, 5.0)],
+            [
+                5,
+                (710, 1),
+                (721, None),
+                (553, 0.0),
+                60,
+                (553, 0.5),
+                (721, B),
+                9,
+                (553, 0.9),
+            ],
+            0.9,
+        ),
+        (
+            [(721, A), (553, 5.0)],
+            [5, (553, 0.0), 60, (553, 0.2), 60, (553, 0.4), (721, B), 60, (553, 0.6)],
+            0.6,
+        ),
+        # A charger restarts and reports everything again.
+        (
+            [(721, A), (553, 4.0)],
+            [60, (721, A), (553, 4.0), "restart", 60, (553, 4.5)],
+            0.5,
+        ),
+        (
+            [(721, A), (553, 4.0)],
+            [60, "restart", (553, 0.0), (721, A), 1, (553, 4.0), 60, (553, 4.5)],
+            0.5,
+        ),
+        (
+            [(721, A), (553, 4.0)],
+            [60, (710, 1), (553, 0.0), 9, (721, A), (553, 4.0), 60, (553, 4.5)],
+            0.5,
+        ),
+        # A zero, or an absurd energy, in mid-session.
+        ([(721, A), (553, 5.2)], [60, (553, 0.0), 60, (553, 5.2), (553, 5.3)], 0.1),
+        ([(721, A), (553, 5.2)], [60, (553, 9917.125), 60, (553, 5.3)], 0.1),
+        ([(721, A), (553, 5.2)], [60, (553, -4.0), 60, (553, 5.3)], 0.1),
+        (
+            [(721, A), (553, 5.2)],
+            [60, (553, 0.0), 60, (553, 0.0), "restart", 60, (553, 5.3)],
+            0.1,
+        ),
+        # Corrections, which a session since the last report cannot have drawn.
+        ([(721, A), (553, 18.435)], [30, (553, 18.34)], -0.095),
+        ([(721, A), (553, 18.435)], [30, (553, 18.34), 60, (553, 18.5)], 0.065),
+        # The identifier is empty for a moment.
+        ([(721, A), (553, 5.2)], [300, (721, None), (721, A), 60, (553, 5.3)], 0.1),
+        ([(721, A), (553, 5.2)], [300, (721, None), 9, (553, 5.2), (721, A)], 0.0),
+        # A session that is known from its end alone.
+        (
+            [(721, A), (553, 5.2)],
+            [completed(B, 8.0, NOON + timedelta(hours=1), NOON + timedelta(hours=2))],
+            8.0,
+        ),
+        # Its last energy was lost, but its end says it.
+        ([(721, A), (553, 5.2)], [60, completed(A, 5.5, NOON), 60, (553, 5.5)], 0.3),
+        ([(721, A), (553, 5.2)], [60, completed(A, 5.5), (553, 5.5004)], 0.3),
+        ([(721, A), (553, 5.2)], [60, completed(A, 9917.0), (553, 5.3)], 0.0),
+        ([(721, A), (553, 5.2)], [60, completed(None, 7.0, NOON), (553, 5.3)], 0.1),
+        # Nothing but its end says that a session is over.
+        (
+            [(721, A), (553, 5.2)],
+            [60, completed(A, 5.2), 60, (553, 0.0), 60, (553, 0.3)],
+            0.3,
+        ),
+        ([(721, A), (553, 0.2)], [9, completed(A, 0.2), 3600, (553, 3.0)], 3.0),
+        # A Pro takes the energy away.
+        (
+            [(721, A), (553, 5.2)],
+            [
+                9,
+                (721, None),
+                (553, None),
+                (710, 1),
+                60,
+                (721, B),
+                (553, 0.0),
+                60,
+                (553, 0.3),
+            ],
+            0.3,
+        ),
+        # An identifier never comes back, whatever is sent again.
+        (
+            [(721, A), (553, 5.2), 60, (721, B), (553, 0.0), 60, (553, 0.4)],
+            [(721, A), 1, (553, 0.4), (721, B), 60, (553, 0.7)],
+            0.3,
+        ),
+    ],
+)
+def test_what_a_session_adds_to_the_sum(
+    before: Reports, after: Reports, more: float
+) -> None:
+    """Each input adds what was charged, also over a restart after each report."""
+    for restarts in (False, True):
+        session = Session()
+        session.report(*before)
+        start = session.sum
+        for report in after:
+            session.report(report)
+            if restarts:
+                session.report("restart")
+        assert session.sum - start == pytest.approx(more), f"{restarts=}"
+
+
+@pytest.mark.parametrize(
+    ("reports", "energy"),
+    [
+        ([(721, A), (553, 5.2), 300, (721, None), (721, A)], 5.2),
+        ([(721, A), (553, 5.2), 300, (721, None)], 5.2),
+        ([(721, A), (553, 9917.125)], None),
+        ([(553, 9917.125)], None),
+        ([(721, A), 60, (553, 0.0)], 0.0),
+        # Sixty hours of charging are possible.
+        ([(721, A), 60 * 3600, (553, 1200.0)], 1200.0),
+    ],
+)
+def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
+    """An energy stays what it is until there is another one."""
+    session = Session()
+    session.report(*reports)
+    assert session.counter.energy == energy
+    assert session.counter.is_reported
+
+
+def test_a_late_report_does_not_count() -> None:
+    """An energy that is older than the one before is dropped."""
+    session = Session()
+    session.report((721, A), (553, 5.2), 60, (553, 5.4), -30, (553, 5.3))
+    assert session.counter.energy == 5.4
+    session.report(60, (721, B))
+    session.counter.report_session(None, NOON - timedelta(hours=1))
+    session.report(60, (553, 0.2))
+    assert session.sum == pytest.approx(5.6)
+
+
+@pytest.mark.parametrize(
+    ("started", "energy", "more"),
+    [
+        # The session that was recorded goes on.
+        (timedelta(hours=-2), 12.75, 0.5),
+        # Another one began while Home Assistant restarted.
+        (timedelta(minutes=2), 0.75, 0.75),
+        (timedelta(minutes=2), 12.75, 12.75),
+    ],
+)
+@pytest.mark.parametrize("reset", [None, NOON - timedelta(hours=2)])
+def test_a_recorded_session_goes_on(
+    reset: datetime | None, started: timedelta, energy: float, more: float
+) -> None:
+    """Where only the recorded state is known, its moment decides."""
+    counter = SessionEnergy()
+    counter.resume(12.25, reset, NOON)
+    session = Session(counter)
+    session.recorder.record(Total(12.25, reset))
+    before = session.sum
+    counter.report_session(A, NOON + started)
+    counter.report_energy(energy, NOON + timedelta(hours=1))
+    assert session.sum - before == pytest.approx(more)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_sums_of_sessions_are_exact(name: str) -> None:
+    """Repetition, restarts and readings change nothing, whatever the charger does."""
+    for seed in range(WALKS):
+        walk, total, _ = _walk(seed, HARMLESS[name])
+        assert total == pytest.approx(walk.delivered, abs=6 * PRECISION), seed
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_sums_of_sessions_are_never_too_high(name: str) -> None:
+    """Whatever is lost or late, at no time has more been counted than was charged."""
+    for seed in range(WALKS):
+        _, _, excess = _walk(seed, LOSSES[name])
+        assert excess <= 6 * PRECISION, seed
+
+
+def _walk(seed: int, faults: Faults) -> tuple[Walk, float, float]:
+    """Walk; return the walk, the sum at its end, and the highest excess of the sum."""
+    random = Random(seed)
+    walk = Walk(random, family=random.choice(("go", "go2", "pro")))
+    for _ in range(random.randint(1, 6)):
+        walk.session()
+    session = Session()
+    delivered = excess = 0.0
+    for batch in delivered_reports(walk, faults, random):
+        if batch is None:
+            session.report("restart")
+            continue
+        feed_session(session.counter, batch)
+        delivered = max(delivered, *(report.delivered for report in batch))
+        excess = max(excess, session.sum - delivered)
+    return walk, session.sum, excess
+
+
+def _sum_of(reports: Iterable[tuple[int, CompletedSession]], *, restart: bool) -> float:
+    """Return the sum of completed sessions that are reported one after another."""
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    recorder.record(Total(0.0, None))
+    at = NOON
+    for _, session in reports:
+        counter.report(session, at)
+        at += timedelta(minutes=1)
+        if restart:
+            counter = CompletedEnergy().restore(
+                json.loads(json.dumps(counter.as_dict()))
+            )
+        for total in counter.take_unshown():
+            recorder.record(total)
+    return recorder.total
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    ("reports", "total"),
+    [
+        ([completed(A, 5.0), completed(A, 5.0), completed(A, 5.0)], 5.0),
+        ([completed(A, 5.0, NOON - HOUR), completed(A, 5.0, NOON - HOUR)], 5.0),
+        ([completed(A, 5.0), completed(B, 7.0), completed(C, 9.0)], 21.0),
+        ([completed(B, 7.0), completed(A, 5.0), completed(B, 7.0)], 12.0),
+        # The same start, as two sessions of a charger without a clock may have.
+        ([completed(A, 5.0, NOON - HOUR), completed(B, 7.0, NOON - HOUR)], 12.0),
+        ([completed(B, 7.0, NOON - HOUR), completed(A, 5.0, NOON - 3 * HOUR)], 12.0),
+        # Corrected, and absurd.
+        ([completed(A, 5.0), completed(A, 4.5)], 4.5),
+        ([completed(A, 5.0), completed(B, 7.0), completed(A, 4.5)], 12.0),
+        ([completed(A, 5.0), completed(B, 9917.0)], 5.0),
+        ([completed(A, 5.0), completed(B, 9917.0, NOON - HOUR, NOON)], 5.0),
+        ([completed(A, 5.0), completed(B, -2.0), completed(C, None)], 5.0),
+        # Without an identifier.
+        ([completed(None, 5.0, NOON), completed(None, 5.0, NOON)], 5.0),
+        (
+            [completed(None, 5.0, None, NOON), completed(None, 7.0, None, NOON + HOUR)],
+            12.0,
+        ),
+    ],
+)
+def test_each_completed_session_counts_once(
+    reports: list[tuple[int, CompletedSession]], total: float, restart: bool
+) -> None:
+    """Whatever is repeated, and in whatever order."""
+    assert _sum_of(reports, restart=restart) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("name", HARMLESS | LOSSES)
+def test_sums_of_completed_sessions(name: str) -> None:
+    """Each session that was reported counts, whatever happens to its messages."""
+    for seed in range(WALKS):
+        random = Random(seed)
+        walk = Walk(random)
+        for _ in range(random.randint(1, 6)):
+            walk.session()
+        counter, recorder = CompletedEnergy(), RecorderSum()
+        recorder.record(Total(0.0, None))
+        arrived: dict[str | None, float] = {}
+        for batch in delivered_reports(walk, (HARMLESS | LOSSES)[name], random):
+            if batch is None:
+                document = json.loads(json.dumps(counter.as_dict()))
+                counter = CompletedEnergy().restore(document)
+                continue
+            feed_completed(counter, batch)
+            arrived |= {
+                report.value.session_id: report.value.energy or 0.0
+                for report in batch
+                if isinstance(report.value, CompletedSession)
+            }
+            for total in counter.take_unshown():
+                recorder.record(total)
+        assert recorder.total == pytest.approx(sum(arrived.values())), seed
+
+
+def test_sessions_that_are_forgotten_do_not_count_again() -> None:
+    """As many as are kept, and no more memory than that."""
+    reports = [
+        completed(f"0d6f3c50-0000-4000-8000-{count:012}", 1.0)
+        for count in range(SESSIONS_KEPT + 10)
+    ]
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    recorder.record(Total(0.0, None))
+    for count, (_, session) in enumerate(reports):
+        counter.report(session, NOON + timedelta(minutes=count))
+    counter.report(reports[0][1], NOON)
+    assert len(counter.as_dict()["counted"]) == SESSIONS_KEPT
+    for total in counter.take_unshown():
+        recorder.record(total)
+    assert recorder.total == pytest.approx(SESSIONS_KEPT + 10)
+
+
+@pytest.mark.parametrize(
+    ("at", "start", "more"),
+    [
+        (NOON - HOUR, None, 0.25),
+        (NOON + HOUR, None, 12.5),
+        # An earlier version showed the start of the session as its reset.
+        (NOON + HOUR, NOON - 5 * HOUR, 0.25),
+    ],
+)
+def test_a_recorded_completed_session(
+    at: datetime, start: datetime | None, more: float
+) -> None:
+    """What was recorded before does not count again."""
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    reset = NOON - 5 * HOUR if start else None
+    counter.resume(12.25, reset, NOON)
+    recorder.record(Total(12.25, reset))
+    before = recorder.total
+    counter.report(completed(A, 12.5, start)[1], at)
+    for total in counter.take_unshown():
+        recorder.record(total)
+    assert recorder.total - before == pytest.approx(more)
+
+
+def _meter(*readings: tuple[float, float]) -> list[float | None]:
+    """Return what a meter shows after each reading (hours, kWh)."""
+    meter = Meter()
+    shown: list[float | None] = []
+    for hours, reading in readings:
+        meter.report(reading, NOON + timedelta(hours=hours))
+        meter = Meter().restore(json.loads(json.dumps(meter.as_dict())))
+        shown.append(meter.value)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("readings", "shown"),
+    [
+        # 2^32 Wh more, once.
+        ([(0, 1234.8), (1, 4296201.863), (2, 1235.1)], [1234.8, 1234.8, 1235.1]),
+        ([(0, 4296201.863), (1, 1235.1)], [None, 1235.1]),
+        ([(0, 1234.8), (1, 9917.1), (2, 1235.1)], [1234.8, 1234.8, 1235.1]),
+        ([(0, 1234.8), (1, -3.0), (2, 0.0)], [1234.8] * 3),
+        # A month of charging.
+        ([(0, 1234.8), (720, 17000.0)], [1234.8, 17000.0]),
+        # One reading that is too high by less: the meter catches up with it.
+        (
+            [(0, 1234.8), (1, 1300.0), (2, 1235.1), (9, 1300.1)],
+            [1234.8] + [1300.0] * 2 + [1300.1],
+        ),
+        # Late and repeated.
+        ([(1, 1235.1), (0, 1234.8), (1, 1235.1), (1, 1235.2)], [1235.1] * 3 + [1235.2]),
+        ([(0, 1234.8), (1, 1235.0), (2, 1234.9)], [1234.8, 1235.0, 1235.0]),
+    ],
+)
+def test_a_meter(
+    readings: list[tuple[float, float]], shown: list[float | None]
+) -> None:
+    """It rises by what can have been delivered, and does not fall."""
+    assert _meter(*readings) == shown
+
+
+@pytest.mark.parametrize(
+    ("interval", "first"), [(1.0, 3.2), (0.25, 3.2), (1.0, 90_000.0)]
+)
+def test_an_exchanged_meter(interval: float, first: float) -> None:
+    """It is followed once several readings over hours confirm it."""
+    meter = Meter()
+    meter.report(1234.8, NOON)
+    exchanges = []
+    for count in range(1, 100):
+        at = NOON + count * timedelta(hours=interval)
+        reading = first + count * 0.1
+        if meter.report(reading, at):
+            exchanges.append((count, at))
+        assert meter.value == (reading if exchanges else 1234.8)
+    [(count, at)] = exchanges
+    assert count >= EXCHANGE_READINGS
+    assert EXCHANGE_TIME <= at - NOON <= EXCHANGE_TIME + timedelta(hours=1)
+
+
+def test_a_meter_that_is_not_exchanged() -> None:
+    """Neither repeated readings, nor a few, nor different ones are taken for a new one."""
+    meter = Meter()
+    meter.report(1234.8, NOON)
+    at = NOON
+    for _ in range(50):
+        at += timedelta(hours=1)
+        assert not meter.report(3.2, at)
+        assert not meter.report(3.2, at)
+        at += timedelta(hours=1)
+        assert not meter.report(2.9, at)
+        at += timedelta(hours=1)
+        assert not meter.report(1234.8, at)
+    for _ in range(50):
+        assert not meter.report(3.2, at + timedelta(hours=1))
+    assert meter.value == 1234.8
+
+
+def test_a_meter_whose_moment_is_unknown() -> None:
+    """What an earlier version stored has no moment, and neither have listed readings."""
+    meter = Meter()
+    meter.resume(1234.8)
+    meter.report_listed(1200.0, NOON)
+    assert meter.value == 1234.8
+    meter.report_listed(4000.0, NOON)
+    assert meter.value == 4000.0
+    meter.report_listed(9100.0, NOON + timedelta(hours=1))
+    meter.report_listed(METER_MAX + 1, NOON + timedelta(days=9999))
+    assert meter.value == 4000.0
