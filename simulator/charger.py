@@ -186,6 +186,11 @@ class Charger:
         """The meter until now, kWh, not rounded."""
         return self._lifetime + self._pending_energy()
 
+    def exchange_meter(self, lifetime_energy: float) -> None:
+        """Put in another meter, which has counted so much until now (kWh)."""
+        self._accrue()
+        self._lifetime = lifetime_energy
+
     @property
     def meter(self) -> Meter:
         """What its meter documents are headed with."""

@@ -5,7 +5,7 @@ rule stands here once more, so that a counter is held to what statistics make of
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -72,7 +72,9 @@ class Walk:
     family: str = "go"
 
     def _report(self, state_id: int, value: object) -> None:
-        self.reports.append(Report(state_id, value, self.at, self.delivered))
+        # What happens in one moment has stamps that differ a little, in any order.
+        at = self.at + timedelta(milliseconds=self.random.uniform(0, 2))
+        self.reports.append(Report(state_id, value, at, self.delivered))
 
     def _pass(self, low: float, high: float) -> float:
         seconds = self.random.uniform(low, high)
@@ -116,6 +118,11 @@ class Walk:
             ),
         )
         self._pass(1, random.choice((15, 60, 3600)))
+        if self.family == "go" and random.random() < 0.1:
+            self._report(553, 0.0)
+            self._pass(0.1, 5)
+            self._report(553, final)
+            self._pass(1, 60)
 
     def _blip(self, identifier: str, energy: float) -> None:
         """Report what a charger that restarts, or the cloud by mistake, reports."""
@@ -146,6 +153,12 @@ class Faults:
     late: float = 0.0
     restart: float = 0.0
     reading: float = 0.0
+
+
+def _rounded(report: Report) -> Report:
+    """Return a report as a reading has it, with its stamp rounded to milliseconds."""
+    at = report.at + timedelta(microseconds=500)
+    return replace(report, at=at.replace(microsecond=at.microsecond // 1000 * 1000))
 
 
 def delivered_reports(
@@ -184,12 +197,12 @@ def delivered_reports(
         if random.random() < faults.restart:
             held.clear()
             yield None
-            batch = list(cloud.values())
+            batch = [_rounded(item) for item in cloud.values()]
         elif random.random() < faults.reading:
-            batch += cloud.values()
+            batch += map(_rounded, cloud.values())
         if batch := accept(batch):
             yield batch
-    yield accept([*postponed, *cloud.values()])
+    yield accept([*postponed, *map(_rounded, cloud.values())])
 
 
 def feed_session(counter: SessionEnergy, batch: list[Report]) -> None:

@@ -123,7 +123,18 @@ type Reports = list[tuple[int, object] | float | str]
         ([(721, A), (553, 12.3)], [15, (553, 0.0), (721, B), 1, (553, 0.5)], 0.5),
         ([(721, A), (553, 12.3)], [15, (721, B), 1, (553, 12.3), 1, (553, 0.5)], 0.5),
         # Only the identifier changes: a cable moved from car to car.
-        ([(721, A), (553, 12.3)], [3600, (721, B), 1800, (553, 12.9)], 12.9),
+        (
+            [(721, A), (553, 12.3)],
+            [3600, (721, B), 9, completed(A, 12.3), 1800, (553, 12.9)],
+            12.9,
+        ),
+        (
+            [(721, A), (553, 12.3)],
+            [3600, (721, B), (553, 0.0), 1800, (553, 12.9)],
+            12.9,
+        ),
+        # The identifier of the running session was lost, and is reported again.
+        ([(721, A), (553, 12.3)], [60, (721, None), (721, B), 60, (553, 12.5)], 0.2),
         # The identifier of the new session is lost or late; a Go 2 zeroes at the end.
         (
             [(721, A), (553, 5.0)],
@@ -199,6 +210,12 @@ type Reports = list[tuple[int, object] | float | str]
             0.3,
         ),
         ([(721, A), (553, 0.2)], [9, completed(A, 0.2), 3600, (553, 3.0)], 3.0),
+        # A zero after the end is a mistake, too.
+        (
+            [(721, A), (553, 5.2), (721, None), (710, 1), completed(A, 5.2)],
+            [300, (553, 0.0), 9, (553, 5.2), 300, (721, B), (553, 0.0), 60, (553, 0.4)],
+            0.4,
+        ),
         # A Pro takes the energy away.
         (
             [(721, A), (553, 5.2)],

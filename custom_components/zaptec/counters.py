@@ -33,6 +33,10 @@ SESSION_MAX = 1000.0
 # StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
 ROUNDING = 0.002
 
+# What happens in one moment is reported with time stamps up to this far apart: those of
+# the messages differ by milliseconds, and readings round them.
+SAME_MOMENT = timedelta(seconds=0.5)
+
 # Number of ended sessions whose identifiers are kept: an identifier never comes back.
 SESSIONS_KEPT = 200
 
@@ -70,9 +74,14 @@ def could_be_drawn(
     return energy <= hours * POWER_MAX + slack
 
 
-def _after(moment: datetime | None, other: datetime | None) -> bool:
+def _is_since(moment: datetime | None, other: datetime | None) -> bool:
     """Return whether a moment is known and not before another one."""
-    return moment is not None and (other is None or moment >= other)
+    return moment is not None and (other is None or moment >= other - SAME_MOMENT)
+
+
+def _is_before(moment: datetime | None, other: datetime) -> bool:
+    """Return whether a moment is known and before another one."""
+    return moment is not None and moment < other - SAME_MOMENT
 
 
 def _later(moment: datetime | None, other: datetime) -> datetime:
@@ -194,6 +203,8 @@ class SessionEnergy(Cycles):
         self._session: str | None = None
         self._energy_at: datetime | None = None
         self._completed_at: datetime | None = None
+        # The final energy of the session before it.
+        self._final: float | None = None
         # Whether there has been no energy since.
         self._was_emptied = False
         # Whether another program, or another version, has begun the cycle.
@@ -252,13 +263,36 @@ class SessionEnergy(Cycles):
     ) -> None:
         """Take in an energy while another session is known to have begun."""
         shown = self.energy
-        if shown is not None and at < started_at:
+        if shown is not None and _is_before(at, started_at):
             # The last report of the session before, in whatever order they came.
             if energy > shown:
                 self._raise(energy, at)
-        elif shown is None or not energy or abs(energy - shown) > ROUNDING:
+        elif shown is None or energy < shown - ROUNDING or self._ends_the_cycle(energy):
             self._open(session, started_at, energy, at)
+        elif energy > shown + ROUNDING:
+            # Nothing but the identifier has changed: that of the running session was
+            # lost, and has been reported again with a new stamp.
+            self._adopt(session)
+            self._raise(energy, at)
         # Else it is that of the session before, reported again with a new stamp.
+
+    def _ends_the_cycle(self, energy: float) -> bool:
+        """Return whether an energy that has not fallen is one of another session."""
+        return not energy or (
+            energy > (self.energy or 0.0) + ROUNDING
+            and (
+                self._is_resumed
+                or self._completed_at is not None
+                or _is_since(self._unplugged_at, self._energy_at)
+            )
+        )
+
+    def _adopt(self, session: str) -> None:
+        """Go on with the cycle as that of a session."""
+        if self._session is not None:
+            self._end(self._session)
+        self._session = session
+        self._next = self._next_at = None
 
     def _report_first(self, energy: float, at: datetime) -> None:
         """Take in the first energy there is."""
@@ -272,13 +306,21 @@ class SessionEnergy(Cycles):
     def _report_rise(self, energy: float, at: datetime) -> None:
         """Take in an energy that is not below the one that is shown."""
         if self._completed_at is None:
-            self._raise(energy, at)
+            if self.energy or not self._is_final(energy):
+                self._raise(energy, at)
             return
         self._drop = None
         if energy - (self.energy or 0.0) > ROUNDING and could_be_drawn(
             energy, self._completed_at, at, REPORT_SLACK
         ):
             self._open(None, at, energy, at)
+
+    def _is_final(self, energy: float) -> bool:
+        """Return whether an energy is that of the session before, reported again.
+
+        A zero after the end of a session may be one of the mistakes.
+        """
+        return self._final is not None and abs(energy - self._final) <= ROUNDING
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Take in an energy below the one that is shown."""
@@ -315,15 +357,10 @@ class SessionEnergy(Cycles):
         """Return whether the session has ended since the last energy, as it seems."""
         return (
             self._was_emptied
+            or (self._identifier is None and _is_before(self._identifier_at, at))
             or (
-                self._identifier is None
-                and self._identifier_at is not None
-                and self._identifier_at < at
-            )
-            or (
-                self._unplugged_at is not None
-                and _after(self._unplugged_at, self._energy_at)
-                and self._unplugged_at < at
+                _is_since(self._unplugged_at, self._energy_at)
+                and _is_before(self._unplugged_at, at)
             )
         )
 
@@ -340,26 +377,24 @@ class SessionEnergy(Cycles):
         elif identifier == self._next or identifier in self._ended:
             return
         elif self._belongs(at):
-            if self._session is not None:
-                self._end(self._session)
-            self._session = identifier
+            self._adopt(identifier)
             if not self.energy and not self._is_resumed:
                 self._begin(at, self.energy)
         else:
             self._next, self._next_at = identifier, at
             drop, self._drop = self._drop, None
-            if drop and (not drop.energy or drop.energy_at >= at):
+            if drop and (not drop.energy or _is_since(drop.energy_at, at)):
                 self._open(identifier, at, drop.energy, drop.energy_at)
 
     def _belongs(self, at: datetime) -> bool:
         """Return whether a session that began is the one whose energy is shown."""
-        if self._energy_at is not None and self._energy_at > at:
+        if self._energy_at is not None and _is_before(at, self._energy_at):
             # It began before that energy, so any identifier held until now is outdated.
             return True
         if self._is_resumed:
-            return self._energy_at == at
+            return _is_since(self._energy_at, at)
         return self._session is None and (
-            not self.energy or not _after(self._unplugged_at, self._energy_at)
+            not self.energy or not _is_since(self._unplugged_at, self._energy_at)
         )
 
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
@@ -384,7 +419,7 @@ class SessionEnergy(Cycles):
             and not drop.energy
             and not self._identifier
             and self._is_unplugged
-            and (self._is_resumed or _after(self._unplugged_at, self._energy_at))
+            and (self._is_resumed or _is_since(self._unplugged_at, self._energy_at))
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
 
@@ -396,12 +431,12 @@ class SessionEnergy(Cycles):
         if (drop := self._drop) is None:
             return
         if self._completed_at is not None:
-            if drop.at < self._completed_at:
+            if _is_before(drop.at, self._completed_at):
                 # A mistake in mid-session.
                 self._drop = None
                 return
             rises = 1 if drop.energy else 0
-        elif _after(self._unplugged_at, self._energy_at):
+        elif _is_since(self._unplugged_at, self._energy_at):
             rises = 1
         else:
             rises = 2
@@ -421,7 +456,7 @@ class SessionEnergy(Cycles):
             energy is not None
             and session.start is not None
             and self._energy_at is not None
-            and session.start >= self._energy_at
+            and _is_since(session.start, self._energy_at)
             and self._next in (None, identifier)
         ):
             # It began and ended since the last report: no energy of it has been shown.
@@ -451,8 +486,8 @@ class SessionEnergy(Cycles):
         return (
             session.start is not None
             and session.end is not None
-            and _after(self._energy_at, session.start)
-            and _after(session.end, self._energy_at)
+            and _is_since(self._energy_at, session.start)
+            and _is_since(session.end, self._energy_at)
         )
 
     def _open(
@@ -464,6 +499,7 @@ class SessionEnergy(Cycles):
         if self._session is not None:
             self._end(self._session)
         self._session = session
+        self._final = self.energy
         self._energy_at = at
         self._is_resumed = self._was_emptied = False
         self._next = self._next_at = self._drop = self._completed_at = None
@@ -480,6 +516,7 @@ class SessionEnergy(Cycles):
             "ended": self._ended,
             "is_resumed": self._is_resumed,
             "was_emptied": self._was_emptied,
+            "final": self._final,
             "drop": self._drop and self._drop.as_list(),
             **{name: _stored(getattr(self, f"_{name}")) for name in _MOMENTS},
         }
@@ -494,6 +531,7 @@ class SessionEnergy(Cycles):
         self._ended = list(document["ended"])
         self._is_resumed = document["is_resumed"]
         self._was_emptied = document["was_emptied"]
+        self._final = document["final"]
         self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None
         for name in _MOMENTS:
             setattr(self, f"_{name}", _moment(document[name]))
@@ -557,7 +595,7 @@ class CompletedEnergy(Cycles):
             del self._counted[oldest]
         self._counted[key] = at
         until, self._until = self._until, None
-        if _after(until, at) or (until and start and start == self.reset):
+        if _is_since(until, at) or (until and start and start == self.reset):
             self.energy = energy
             self._show()
         else:

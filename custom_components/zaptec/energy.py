@@ -283,7 +283,7 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     @override
     def _end_batch(self, state_ids: set[int]) -> None:
         """Take in that these StateIds were reported together, as by a reading."""
-        if _OF_A_READING <= state_ids:
+        if state_ids >= _OF_A_READING:
             self._counter.end_reading()
 
 

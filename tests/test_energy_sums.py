@@ -1,0 +1,405 @@
+"""The energy sensors through a real recorder: its sums equal what the cloud says."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+import json
+import os
+from random import Random
+from typing import Any
+
+from homeassistant.components.recorder import Recorder, get_instance
+from homeassistant.components.recorder.statistics import statistics_during_period
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_recording_done,
+    do_adhoc_statistics,
+)
+
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.scenario import (
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+
+SESSION = "total_charge_power_session"
+COMPLETED = "completed_session.Energy"
+METER = "signed_meter_value_kwh"
+
+A = "0d6f3c50-0000-4000-8000-00000000000a"
+B = "0d6f3c50-0000-4000-8000-00000000000b"
+
+# Walks by chargers of one cloud at a time. More of them: ENERGY_HOUSES.
+CHARGERS = 20
+HOUSES = int(os.environ.get("ENERGY_HOUSES", "2"))
+
+
+# What the recorder compiles at a time.
+PERIOD = timedelta(minutes=5)
+
+
+@pytest.fixture(autouse=True)
+def _custom_integrations(
+    recorder_mock: Recorder, clocks: Any, request: pytest.FixtureRequest
+) -> None:
+    """Record from the start, and let Home Assistant load the integration."""
+    request.getfixturevalue("enable_custom_integrations")
+
+
+def _five_minutes(moment: datetime) -> datetime:
+    """Return the start of the five minutes of a moment."""
+    return moment.replace(minute=moment.minute // 5 * 5, second=0, microsecond=0)
+
+
+class Statistics:
+    """The sums that the recorder makes of what the sensors show."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Initialize the statistics."""
+        self._hass = hass
+        self._compiled = _five_minutes(dt_util.utcnow())
+
+    async def compile(self) -> None:
+        """Compile the five minutes that are over; each of them is compiled once."""
+        await async_wait_recording_done(self._hass)
+        end = _five_minutes(dt_util.utcnow())
+        while self._compiled < end:
+            do_adhoc_statistics(self._hass, start=self._compiled)
+            self._compiled += PERIOD
+        await async_wait_recording_done(self._hass)
+
+    async def sums(self, *entity_ids: str) -> dict[str, float]:
+        """Return the present sums."""
+        rows = await get_instance(self._hass).async_add_executor_job(
+            statistics_during_period,
+            self._hass,
+            dt_util.utcnow() - timedelta(days=2),
+            None,
+            set(entity_ids),
+            "5minute",
+            None,
+            {"sum"},
+        )
+        return {
+            entity_id: (rows[entity_id][-1]["sum"] or 0.0) if entity_id in rows else 0.0
+            for entity_id in entity_ids
+        }
+
+
+@pytest.fixture
+def statistics(hass: HomeAssistant) -> Statistics:
+    """Return the statistics."""
+    return Statistics(hass)
+
+
+def ocmf(*rows: dict[str, Any]) -> str:
+    """Return readings of a meter as a charger reports them."""
+    return "OCMF|" + json.dumps({"RD": list(rows)})
+
+
+def completed(identifier: str, energy: float, **more: str) -> str:
+    """Return a completed session as a charger reports it."""
+    return json.dumps({"SessionId": identifier, "Energy": energy, **more})
+
+
+type Step = tuple[int, object] | int | Callable[[], Any]
+
+
+class Home:
+    """One charger, what it reports, and what the recorder makes of it."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        charger: Charger,
+        entry: MockConfigEntry,
+        time_machine: TimeMachine,
+        statistics: Statistics,
+        entities: EntityFinder,
+    ) -> None:
+        """Initialize the home."""
+        self.hass = hass
+        self.charger = charger
+        self.entry = entry
+        self.time_machine = time_machine
+        self.statistics = statistics
+        self.entities = entities
+
+    async def play(self, *steps: object) -> None:
+        """Report observations one after another; a number lets seconds pass."""
+        for step in steps:
+            match step:
+                case int():
+                    await self.time_machine.travel(step)
+                case "reload":
+                    await self.hass.config_entries.async_reload(self.entry.entry_id)
+                    await wait_until_live(self.hass, self.entry)
+                case (int() as state_id, value):
+                    self.charger.observe(state_id, value)  # type: ignore[arg-type]
+                    await self.time_machine.settle()
+
+    async def sum(self, key: str) -> float:
+        """Return the recorder's sum of an energy."""
+        entity_id = self.entities.id("sensor", self.charger.id, key)
+        await self.time_machine.travel(PERIOD.total_seconds(), step=60)
+        await self.statistics.compile()
+        return (await self.statistics.sums(entity_id))[entity_id]
+
+    def state(self, key: str) -> str:
+        """Return what a sensor shows."""
+        return self.entities.state("sensor", self.charger.id, key)
+
+
+@pytest.fixture
+async def home(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    time_machine: TimeMachine,
+    statistics: Statistics,
+    entities: EntityFinder,
+) -> Home:
+    """Return a home that is live."""
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    return Home(hass, charger, entry, time_machine, statistics, entities)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        pytest.param(
+            [(721, A), (553, 12.3)],
+            [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)],
+            0.5,
+            id="cable out and in",
+        ),
+        pytest.param(
+            [(721, A), (553, 5.0)],
+            [
+                5,
+                (710, 1),
+                (721, None),
+                (553, 0.0),
+                60,
+                (710, 3),
+                (553, 0.5),
+                60,
+                (553, 0.9),
+            ],
+            0.9,
+            id="identifier lost",
+        ),
+        pytest.param(
+            [(721, A), (553, 4.0)],
+            [(-2, False), 9, (-2, True), (721, A), (553, 4.0), "reload", (553, 4.5)],
+            0.5,
+            id="charger restarts",
+        ),
+        pytest.param(
+            [(721, A), (553, 5.2)],
+            [60, (553, 0.0), 60, (553, 5.2), 60, (553, 5.3)],
+            0.1,
+            id="zero in mid-session",
+        ),
+        pytest.param(
+            [(721, A), (553, 5.2)],
+            [60, (553, 9917.125), "reload", 60, (553, 5.3)],
+            0.1,
+            id="absurd in mid-session",
+        ),
+    ],
+)
+async def test_what_a_session_adds(
+    home: Home, before: list[object], after: list[object], more: float
+) -> None:
+    """Each input adds what was charged, no more and no less."""
+    await home.play((710, 3), *before)
+    start = await home.sum(SESSION)
+    await home.play(300, *after)
+    assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:
+    """The energy of the session stays what it is."""
+    await home.play((710, 3), (721, A), (553, 5.2), 300, (721, None))
+    assert home.state(SESSION) == "5.2"
+    await home.play((721, A))
+    assert home.state(SESSION) == "5.2"
+
+
+async def test_completed_sessions_in_one_burst(home: Home) -> None:
+    """Each counts once, also without a start and after a reload."""
+    await home.play((723, completed(B, 1.0)), 300)
+    start = await home.sum(COMPLETED)
+    for count, energy in enumerate((5.0, 7.0, 9.0)):
+        home.charger.observe(723, completed(A[:-1] + str(count), energy))
+    await home.play(300, "reload", 300, "reload")
+    assert home.state(COMPLETED) == "9.0"
+    assert await home.sum(COMPLETED) - start == pytest.approx(21.0)
+    # A late one counts, too.
+    newest = home.charger.observations[723]
+    await home.play(
+        (723, completed(B.replace("b", "d"), 2.0, EndDateTime="2026-11-20T10:00:00Z"))
+    )
+    home.charger.observations[723] = newest
+    await home.play("reload")
+    assert await home.sum(COMPLETED) - start == pytest.approx(23.0)
+
+
+@pytest.mark.parametrize(
+    ("readings", "shown"),
+    [
+        (
+            [ocmf({"RV": 1234.8}), ocmf({"RV": 4296201.863}), ocmf({"RV": 1235.1})],
+            "1235.1",
+        ),
+        ([ocmf({"RV": 1234.8, "ST": "G"}, {"RV": 1501.3, "ST": "E"})], "1234.8"),
+        ([ocmf({"RV": 1234.8, "ST": "G"}, {"RV": 1501.3, "ST": "R"})], "1234.8"),
+        ([ocmf({"RV": 1234.8, "ST": "G"}, {"RV": 1501.3, "EF": "E"})], "1234.8"),
+        ([ocmf({"RV": 1234.8}), ocmf({"RV": 3.1}), ocmf({"RV": 1234.9})], "1234.9"),
+    ],
+)
+async def test_a_meter_after_a_reload(
+    home: Home, readings: list[str], shown: str
+) -> None:
+    """No reading that cannot be one is kept."""
+    for reading in readings:
+        await home.play((554, reading), 60)
+    assert home.state(METER) == shown
+    await home.play("reload")
+    assert home.state(METER) == shown
+
+
+async def test_a_meter_that_is_exchanged(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is followed after hours, as a reset, with one line in the log."""
+    before = float(home.state(METER))
+    home.charger.exchange_meter(3.25)
+    await home.time_machine.travel(2.5 * 3600, step=300)
+    assert float(home.state(METER)) == before
+    await home.time_machine.travel(4 * 3600, step=300)
+    assert float(home.state(METER)) == 3.25
+    assert caplog.text.count("has been exchanged") == 1
+
+
+@pytest.fixture
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    """Return one charger, or as many as a walk has."""
+    count = CHARGERS if "seed" in request.fixturenames else 1
+    models = ("ZAP", "ZPR", "ZPG")
+    return Scenario(
+        installations=(
+            InstallationScenario(
+                name="Home",
+                max_current=32.0 * CHARGERS,
+                chargers=tuple(
+                    ChargerScenario(
+                        serial=f"{models[number % 3]}000{number:03}",
+                        name=f"Space {number}",
+                        lifetime_energy=1000.0 + number,
+                    )
+                    for number in range(1, count + 1)
+                ),
+            ),
+        ),
+        accounts=(
+            AccountScenario(
+                user_name="demo@example.com", password="x", roles={"Home": OWNER}
+            ),
+        ),
+    )
+
+
+def _disturb(charger: Charger, random: Random) -> None:
+    """Let a charger report what is wrong, and then what is right."""
+    present = {
+        state_id: charger.observations[state_id].value
+        for state_id in (553, 721)
+        if state_id in charger.observations
+    }
+    match random.randrange(5):
+        case 0:
+            charger.observe(553, 0.0)
+        case 1:
+            charger.observe(553, random.choice((9917.125, 4296201.863)))
+        case 2:
+            charger.observe(721, None)
+        case 3:
+            charger.observe(554, ocmf({"RV": 4296201.863}))
+    for state_id, value in present.items():
+        charger.observe(state_id, value)
+
+
+@pytest.mark.parametrize("seed", range(HOUSES))
+async def test_walks(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    time_machine: TimeMachine,
+    statistics: Statistics,
+    entities: EntityFinder,
+    seed: int,
+) -> None:
+    """The sums of 20 chargers equal the simulator's, whatever happened on the way."""
+    random = Random(seed)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    chargers = list(sim.chargers.values())
+    meters = {charger.id: charger.reported_meter for charger in chargers}
+    for _ in range(40):
+        for charger in chargers:
+            if random.random() < 0.05:
+                _disturb(charger, random)
+            elif charger.car is None:
+                if random.random() < 0.2:
+                    charger.plug_in(Car())
+            elif random.random() < 0.1:
+                charger.unplug()
+                if random.random() < 0.3:
+                    await time_machine.travel(random.uniform(2, 20))
+                    charger.plug_in(Car())
+        if random.random() < 0.05:
+            sim.bus.drop_connections()
+        elif random.random() < 0.04:
+            await hass.config_entries.async_reload(entry.entry_id)
+            await wait_until_live(hass, entry)
+        await time_machine.travel(random.uniform(20, 100), step=30)
+        if random.random() < 0.1:
+            await statistics.compile()
+    for charger in chargers:
+        if charger.car:
+            charger.unplug()
+    await time_machine.travel(360, step=60)
+    await wait_until(
+        lambda: all(
+            link.status == "connected" for link in entry.runtime_data.links.values()
+        )
+    )
+    await statistics.compile()
+
+    archive = chargers[0].installation.archive
+    for charger in chargers:
+        sessions = [item.energy for item in archive if item.charger_id == charger.id]
+        ids = {key: entities.id("sensor", charger.id, key) for key in (SESSION, METER)}
+        sums = await statistics.sums(*ids.values())
+        precision = 0.002 * (len(sessions) + 1)
+        assert sums[ids[SESSION]] == pytest.approx(sum(sessions), abs=precision)
+        assert sums[ids[METER]] == pytest.approx(
+            charger.lifetime_energy - meters[charger.id], abs=precision
+        )
+        if sessions:
+            completed_id = entities.id("sensor", charger.id, COMPLETED)
+            total = (await statistics.sums(completed_id))[completed_id]
+            # The first state of a sensor is what its statistics begin with.
+            assert total == pytest.approx(sum(sessions[1:]), abs=precision)
