@@ -494,12 +494,19 @@ async def test_an_unload_in_the_middle_of_a_change(
     """It is carried out, and nothing is written for an account that is gone."""
     update = ZaptecClient.update_installation
 
+    removals = []
+
     async def removed_meanwhile(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
         await update(self, *args, **kwargs)
-        await hass.config_entries.async_remove(live_entry.entry_id)
+        removals.append(
+            hass.async_create_task(
+                hass.config_entries.async_remove(live_entry.entry_id)
+            )
+        )
 
     monkeypatch.setattr(ZaptecClient, "update_installation", removed_meanwhile)
     await current.limit(available_current=20)
+    await removals[0]
     assert current.cloud == (20, 20, 20)
     assert f"{DOMAIN}.{live_entry.entry_id}" not in hass_storage
 

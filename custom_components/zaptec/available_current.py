@@ -183,7 +183,8 @@ class AvailableCurrent:
         installations = self._coordinator.data.installations
         installation = installations.get(self._installation_id)
         highest = installation.max_current if installation else None
-        currents = _rounded(currents, highest or CURRENT_MAX)
+        # What is held may be above a limit that was lowered since.
+        currents = _rounded(currents, max(highest or CURRENT_MAX, *self._held()))
         for current in currents:
             check_current(current)
         await async_check_current_is_ours(self._coordinator, self._installation_id)
