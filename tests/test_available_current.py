@@ -928,6 +928,7 @@ async def test_an_override_counts_for_what_is_sent_with_it(
     """A newer request in the same moment must not make the urgent one wait."""
     await current.set(20)
     monkeypatch.setattr(batch, "CALM_TIME", 60.0)
+    monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
     urgent = asyncio.create_task(current.limit(available_current=24, override=True))
     await time_machine.pass_by(30)
     newest = asyncio.create_task(current.set(25))
