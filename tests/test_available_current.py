@@ -1028,6 +1028,9 @@ async def test_an_account_that_is_removed_and_added_again(
     assert current.cloud == (20, 20, 20)
     await time_machine.travel(2 * MINUTE, step=15)
     assert current.cloud == (25, 25, 25)
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert RECENT_KEY in hass_storage
+    await time_machine.travel(16 * MINUTE, step=15)
     # Nothing is stored for longer than it counts.
     assert RECENT_KEY not in hass_storage
 

@@ -376,6 +376,37 @@ async def test_a_failure_at_the_end_is_raised(
 
 
 @pytest.mark.usefixtures("_calm")
+@pytest.mark.parametrize("key", NUMBERS)
+async def test_presses_that_end_where_they_began(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    numbers: Numbers,
+    live_entry: MockConfigEntry,
+    key: str,
+) -> None:
+    """The newest value is the one that is held, so nothing is sent."""
+    held = numbers.value(key)
+    sim.rest.clear()
+    presses = []
+    for value in (3600 if "interval" in key else 8, held):
+        presses.append(numbers.press(key, value))
+        await time_machine.pass_by(CALM / 2)
+    await time_machine.pass_by(CALM)
+    await asyncio.gather(*presses)
+    assert not sim.rest.requests
+
+
+@pytest.mark.usefixtures("_calm")
+async def test_a_change_while_home_assistant_stops(
+    sim: Simulator, charger: Charger, numbers: Numbers, live_entry: MockConfigEntry
+) -> None:
+    """After the last moment of calm, everything is sent at once."""
+    await live_entry.runtime_data.batches.async_close()
+    await numbers.set("charger_max_current", 8)
+    assert charger.max_current == 8
+
+
+@pytest.mark.usefixtures("_calm")
 async def test_an_automation_that_is_stopped_takes_nothing_back(
     sim: Simulator,
     time_machine: TimeMachine,
