@@ -1,6 +1,10 @@
 """The vendor's rule: the available current changes at most once in 15 minutes."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
+import time
 from typing import Any
 
 from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
@@ -11,14 +15,23 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec import batch
 from custom_components.zaptec.api import ZaptecClient, ZaptecServerError
+from custom_components.zaptec.available_current import RECENT_CHANGES, recent_changes
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.faults import Fault
 from simulator.simulator import Simulator
 from simulator.world import Installation
 
-from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+from .conftest import (
+    EntityFinder,
+    TimeMachine,
+    add_entry,
+    set_up,
+    wait_until,
+    wait_until_live,
+)
 
 MINUTE = 60
 
@@ -494,12 +507,19 @@ async def test_an_unload_in_the_middle_of_a_change(
     """It is carried out, and nothing is written for an account that is gone."""
     update = ZaptecClient.update_installation
 
+    removals = []
+
     async def removed_meanwhile(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
         await update(self, *args, **kwargs)
-        await hass.config_entries.async_remove(live_entry.entry_id)
+        removals.append(
+            hass.async_create_task(
+                hass.config_entries.async_remove(live_entry.entry_id)
+            )
+        )
 
     monkeypatch.setattr(ZaptecClient, "update_installation", removed_meanwhile)
     await current.limit(available_current=20)
+    await removals[0]
     assert current.cloud == (20, 20, 20)
     assert f"{DOMAIN}.{live_entry.entry_id}" not in hass_storage
 
@@ -537,3 +557,565 @@ async def test_a_reduction_does_not_wait_for_a_charger_that_does_not_answer(
     sim.rest.heal()
     with pytest.raises(HomeAssistantError):
         await stuck
+
+
+# What is held already.
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"available_current": 16},
+        {"available_current": 16.04},
+        {f"available_current_phase{phase}": 16 for phase in (1, 2, 3)},
+        {"available_current": 16, "override": True},
+    ],
+)
+async def test_what_is_held_is_not_sent_and_starts_nothing(
+    sim: Simulator,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    data: dict[str, Any],
+) -> None:
+    """A load balancer that repeats itself does not make the next change wait."""
+    sim.rest.clear()
+    for _ in range(60):
+        await current.limit(**data)
+    assert not sim.rest.requests
+    await current.set(25)
+    assert current.cloud == (25, 25, 25)
+
+
+async def test_a_current_that_the_cloud_never_held_is_sent(
+    sim: Simulator,
+    never_set: None,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """All that the installation is built for is available, but it is not set."""
+    await current.limit(available_current=32)
+    assert current.cloud == (32, 32, 32)
+
+
+async def test_what_is_held_is_sent_if_the_list_is_old(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """The vendor's cloud resets the current from time to time."""
+    sim.rest.fail("/api/(installation|chargers)$", fault=502)
+    await time_machine.travel(2 * 60 * MINUTE, step=60)
+    installation.available_current = (32.0, 32.0, 32.0)
+    await current.limit(available_current=16)
+    assert current.cloud == (16, 16, 16)
+
+
+# A change of unknown outcome.
+
+
+@pytest.fixture(params=[True, False], ids=["arrives", "is lost"])
+def arrives(request: pytest.FixtureRequest) -> bool:
+    """Return whether the cloud carries out what it does not answer."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def unanswered(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch, current: Current, arrives: bool
+) -> Callable[[float], Awaitable[None]]:
+    """Return what sets a current without an answer from the cloud."""
+    update = ZaptecClient.update_installation
+
+    async def fail(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
+        if arrives:
+            await update(self, *args, **kwargs)
+        raise ZaptecServerError("Bad gateway", 502)
+
+    async def set_unanswered(value: float) -> None:
+        monkeypatch.setattr(ZaptecClient, "update_installation", fail)
+        with pytest.raises(HomeAssistantError) as raised:
+            await current.set(value)
+        assert raised.value.translation_key == "uncertain"
+        monkeypatch.setattr(ZaptecClient, "update_installation", update)
+        sim.rest.clear()
+
+    return set_unanswered
+
+
+type Unanswered = Callable[[float], Awaitable[None]]
+
+
+async def test_the_former_current_after_a_reduction_without_an_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+    arrives: bool,
+) -> None:
+    """It is what was held, but the cloud must not be left at the reduction."""
+    await unanswered(10)
+    await current.set(16)
+    assert writes(sim) == 0
+    assert current.waiting == 16
+    await time_machine.travel(25)
+    assert current.waiting == (16 if arrives else None)
+    await time_machine.travel(15 * MINUTE, step=15)
+    assert writes(sim) == (1 if arrives else 0)
+    assert current.cloud == (16, 16, 16)
+    assert current.waiting is None
+
+
+async def test_an_increase_after_a_reduction_without_an_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+    arrives: bool,
+) -> None:
+    """It waits for as long as the reduction counts, if that was made."""
+    await unanswered(10)
+    await current.set(25)
+    assert writes(sim) == 0
+    assert current.waiting == 25
+    await time_machine.travel(25)
+    assert current.cloud == ((10, 10, 10) if arrives else (25, 25, 25))
+    await time_machine.travel(15 * MINUTE, step=15)
+    assert writes(sim) == 1
+    assert current.cloud == (25, 25, 25)
+
+
+async def test_a_reduction_after_an_increase_without_an_answer(
+    sim: Simulator,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+) -> None:
+    """The cloud may hold the increase, so what was held is a reduction and is sent."""
+    await unanswered(25)
+    await current.set(16)
+    assert writes(sim) == 1
+    assert current.cloud == (16, 16, 16)
+
+
+async def test_a_repetition_after_no_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+    arrives: bool,
+) -> None:
+    """It is sent if the look at the cloud shows that the first did not arrive."""
+    await unanswered(25)
+    await current.set(25)
+    assert writes(sim) == 0
+    await time_machine.travel(25)
+    assert writes(sim) == (0 if arrives else 1)
+    assert current.cloud == (25, 25, 25)
+    assert current.waiting is None
+
+
+async def test_a_late_look_does_not_undo_the_time_of_a_later_change(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+) -> None:
+    """The 15 minutes begin with the change that has succeeded."""
+    await unanswered(18)
+    await time_machine.travel(5)
+    await current.limit(available_current=20, override=True)
+    await time_machine.travel(25)
+    writes(sim)
+    await current.set(25)
+    assert writes(sim) == 0
+    assert current.waiting == 25
+    await time_machine.travel(14 * MINUTE, step=15)
+    assert current.cloud == (20, 20, 20)
+    await time_machine.travel(MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+async def test_two_changes_without_an_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+    arrives: bool,
+) -> None:
+    """Each has its own look, and the last that was made counts."""
+    await unanswered(10)
+    await time_machine.travel(10)
+    await unanswered(8)
+    await current.set(20)
+    await time_machine.travel(25)
+    assert current.waiting == (20 if arrives else None)
+    await time_machine.travel(15 * MINUTE, step=15)
+    assert current.cloud == (20, 20, 20)
+
+
+async def test_a_change_elsewhere_after_no_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What waits does not overrule what another program has set meanwhile."""
+    await unanswered(10)
+    await current.set(25)
+    installation.available_current = (7.0, 7.0, 7.0)
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == (7, 7, 7)
+    assert current.waiting is None
+    assert "changed elsewhere" in caplog.text
+
+
+async def test_a_cloud_that_can_not_be_looked_at_after_no_answer(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+) -> None:
+    """What waits is not sent before the cloud shows what it holds."""
+    await unanswered(10)
+    await current.set(25)
+    sim.rest.fail(f"/installation/{installation.id}$", fault=502)
+    await time_machine.travel(20 * MINUTE, step=15)
+    assert writes(sim) == 0
+    assert current.waiting == 25
+    sim.rest.heal()
+    await time_machine.travel(5 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+async def test_a_restart_after_no_answer(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    unanswered: Unanswered,
+) -> None:
+    """The list shows what became of the change, and what waits follows it."""
+    await unanswered(10)
+    await current.set(25)
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    assert current.waiting == 25
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+async def test_a_look_that_is_older_than_a_change(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cloud was asked before the change, and its answer came after it."""
+    read = ZaptecClient.installation
+    looks = 0
+
+    async def changed_meanwhile(self: ZaptecClient, *args: Any, **kwargs: Any) -> Any:
+        nonlocal looks
+        found = await read(self, *args, **kwargs)
+        looks += 1
+        if looks == 1:
+            await current.set(12)
+        return found
+
+    sim.rest.fail("/update$", fault="reset", times=1)
+    with pytest.raises(HomeAssistantError):
+        await current.set(14)
+    monkeypatch.setattr(ZaptecClient, "installation", changed_meanwhile)
+    await time_machine.travel(25)
+    assert looks == 2
+    assert current.cloud == (12, 12, 12)
+    assert current.state.state == "12.0"
+
+
+# What waits, and a newer request.
+
+
+@pytest.mark.parametrize("refusal", ["cloud", "mode", "no number"])
+async def test_a_refused_request_leaves_what_waits(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    refusal: str,
+) -> None:
+    """It changes nothing, so the request before it still counts."""
+    await current.set(20)
+    await current.set(25)
+    value = 6.0
+    if refusal == "cloud":
+        sim.rest.fail("/update$", fault=500, times=1)
+    elif refusal == "mode":
+        installation.available_current_mode = 2
+        await time_machine.travel(75, step=15)
+        await live_entry.runtime_data.async_refresh()
+    else:
+        value = float("nan")
+    with pytest.raises(HomeAssistantError):
+        await current.set(value)
+    assert current.waiting == 25
+    installation.available_current_mode = 0
+    await time_machine.travel(75, step=15)
+    await live_entry.runtime_data.async_refresh()
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_what_waits_comes_due_in_the_calm_moment_of_a_reduction(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    monkeypatch: pytest.MonkeyPatch,
+    is_refused: bool,
+) -> None:
+    """It must not be sent just before the reduction, but may follow a refused one."""
+    await current.set(20)
+    await current.set(25)
+    await time_machine.travel(14 * MINUTE + 30, step=15)
+    monkeypatch.setattr(batch, "CALM_TIME", 60.0)
+    monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
+    if is_refused:
+        sim.rest.fail("/update$", fault=500, times=1)
+    press = asyncio.create_task(current.set(6))
+    await time_machine.pass_by(45)
+    assert current.cloud == (20, 20, 20)
+    await time_machine.pass_by(20)
+    await asyncio.gather(press, return_exceptions=True)
+    assert current.cloud == ((20, 20, 20) if is_refused else (6, 6, 6))
+    await time_machine.travel(16 * MINUTE, step=15)
+    assert current.cloud == ((25, 25, 25) if is_refused else (6, 6, 6))
+
+
+async def test_an_override_counts_for_what_is_sent_with_it(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A newer request in the same moment must not make the urgent one wait."""
+    await current.set(20)
+    monkeypatch.setattr(batch, "CALM_TIME", 60.0)
+    monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
+    urgent = asyncio.create_task(current.limit(available_current=24, override=True))
+    await time_machine.pass_by(30)
+    newest = asyncio.create_task(current.set(25))
+    await time_machine.pass_by(65)
+    await asyncio.gather(urgent, newest)
+    assert current.cloud == (25, 25, 25)
+
+
+# An installation that is missing from the list.
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_what_waits_for_an_installation_that_is_missing_after_a_restart(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    is_late: bool,
+) -> None:
+    """It is sent when the installation appears, an hour later, but not days later."""
+    await current.set(20)
+    await current.set(25)
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    role = sim.accounts[live_entry.title].roles.pop(installation.id)
+    await set_up(hass, live_entry)
+    await time_machine.travel(40 * MINUTE, step=15)
+    assert current.cloud == (20, 20, 20)
+    if is_late:
+        await time_machine.travel(25 * 60 * MINUTE, step=10 * MINUTE)
+    sim.accounts[live_entry.title].roles[installation.id] = role
+    await time_machine.travel(61 * MINUTE, step=15)
+    assert current.cloud == ((20, 20, 20) if is_late else (25, 25, 25))
+    assert current.waiting is None
+
+
+async def test_what_waits_for_an_installation_that_goes_missing(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """A role that is taken away for some hours is no refusal."""
+    sim.accounts[live_entry.title].roles, roles = (
+        {},
+        sim.accounts[live_entry.title].roles,
+    )
+    await live_entry.runtime_data.async_refresh()
+    await time_machine.travel(50 * MINUTE, step=15)
+    sim.accounts[live_entry.title].roles = roles
+    await current.set(20)
+    await current.set(25)
+    sim.accounts[live_entry.title].roles = {}
+    await time_machine.travel(12 * MINUTE, step=15)
+    assert installation.id not in live_entry.runtime_data.data.installations
+    await time_machine.travel(20 * MINUTE, step=15)
+    sim.accounts[live_entry.title].roles = roles
+    await time_machine.travel(61 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+# Removal of the account.
+
+
+RECENT_KEY = f"{DOMAIN}.recent_changes"
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_an_account_that_is_removed_and_added_again(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    is_restarted: bool,
+) -> None:
+    """The installation is the same, so the 15 minutes go on."""
+    await current.set(20)
+    await time_machine.travel(5 * MINUTE, step=15)
+    await hass.config_entries.async_remove(live_entry.entry_id)
+    assert RECENT_KEY in hass_storage
+    if is_restarted:
+        hass.data.pop(RECENT_CHANGES)
+        await recent_changes(hass).async_load()
+    entry = add_entry(hass, sim)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    writes(sim)
+    await current.set(25)
+    assert writes(sim) == 0
+    assert current.waiting == 25
+    await time_machine.travel(9 * MINUTE, step=15)
+    assert current.cloud == (20, 20, 20)
+    await time_machine.travel(2 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert RECENT_KEY in hass_storage
+    await time_machine.travel(16 * MINUTE, step=15)
+    # Nothing is stored for longer than it counts.
+    assert RECENT_KEY not in hass_storage
+
+
+async def test_a_restart_long_after_an_account_was_removed(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    time_machine: TimeMachine,
+) -> None:
+    """What no longer counts is removed, and a time in the future counts from now."""
+    await current.set(20)
+    await hass.config_entries.async_remove(live_entry.entry_id)
+    stored = hass_storage[RECENT_KEY]
+    await time_machine.travel(20 * MINUTE, step=60)
+    assert RECENT_KEY not in hass_storage
+    hass.data.pop(RECENT_CHANGES)
+    hass_storage[RECENT_KEY] = stored
+    await recent_changes(hass).async_load()
+    assert RECENT_KEY not in hass_storage
+
+    hass.data.pop(RECENT_CHANGES)
+    ahead = (dt_util.utcnow() + timedelta(days=3)).isoformat()
+    hass_storage[RECENT_KEY] = {**stored, "data": {installation.id: ahead}}
+    await recent_changes(hass).async_load()
+    await time_machine.travel(16 * MINUTE, step=60)
+    assert RECENT_KEY not in hass_storage
+
+
+async def test_another_account_takes_an_installation_over(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """The vendor's rule is about the installation, whoever changes it."""
+    await current.set(20)
+    await hass.config_entries.async_remove(live_entry.entry_id)
+    first = sim.accounts[live_entry.title]
+    partner = replace(first, user_name="partner@example.com", roles=dict(first.roles))
+    sim.accounts[partner.user_name] = partner
+    entry = add_entry(hass, sim, partner.user_name)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    await current.set(25)
+    assert current.waiting == 25
+    assert current.cloud == (20, 20, 20)
+
+
+async def test_an_account_that_is_removed_before_it_ever_changed_anything(
+    hass: HomeAssistant, hass_storage: dict[str, Any], live_entry: MockConfigEntry
+) -> None:
+    """There is nothing to remember."""
+    await hass.config_entries.async_remove(live_entry.entry_id)
+    assert RECENT_KEY not in hass_storage
+
+
+# The wall clock.
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+async def test_a_wall_clock_that_is_set(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    monkeypatch: pytest.MonkeyPatch,
+    hours: int,
+) -> None:
+    """15 minutes are 15 minutes, for what waits and for what is asked for then."""
+    await current.set(20)
+    await current.set(25)
+    now, wall = dt_util.utcnow, time.time
+    monkeypatch.setattr(dt_util, "utcnow", lambda: now() + timedelta(hours=hours))
+    monkeypatch.setattr(time, "time", lambda: wall() + hours * 3600)
+    await time_machine.travel(14 * MINUTE, step=15)
+    assert current.cloud == (20, 20, 20)
+    await current.set(24)
+    assert current.waiting == 24
+    until = current.state.attributes["waiting_until"]
+    assert timedelta() < until - dt_util.utcnow() < timedelta(minutes=2)
+    await time_machine.travel(MINUTE + 15, step=15)
+    assert current.cloud == (24, 24, 24)

@@ -252,7 +252,7 @@ async def test_the_max_current_is_set_and_confirmed_by_push(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The number follows the charger; what no car can use is refused."""
+    """The number follows the charger; what it is not built for is refused."""
     number = entities.id("number", charger.id, "charger_max_current")
     requests(sim)
     await hass.services.async_call(
@@ -267,7 +267,7 @@ async def test_the_max_current_is_set_and_confirmed_by_push(
         await hass.services.async_call(
             NUMBER_DOMAIN,
             SERVICE_SET_VALUE,
-            {ATTR_ENTITY_ID: number, ATTR_VALUE: 3},
+            {ATTR_ENTITY_ID: number, ATTR_VALUE: 33},
             blocking=True,
         )
     assert charger.max_current == 10.5

@@ -387,12 +387,12 @@ async def test_a_control_with_a_password_that_no_longer_counts(
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("max current", 3, "current_too_low"),
-        ("max current", 0.1, "current_too_low"),
-        ("min current", 5.9, "current_too_low"),
+        ("min current", 0, "min_current_too_low"),
+        ("min current", 5.9, "min_current_too_low"),
         ("available current", 5.9, "current_too_low"),
         ("offline current", -0.5, "offline_current_invalid"),
-        ("offline current", 2, "current_too_low"),
+        ("offline current", 2, "offline_current_invalid"),
+        ("offline current", 5.9, "offline_current_invalid"),
         ("phase switch current", 3, "phase_switch_current_too_low"),
         ("max current", float("nan"), "not_a_number"),
         ("meter value interval", float("nan"), "not_a_number"),
@@ -423,8 +423,14 @@ async def test_a_value_that_makes_no_sense_is_refused_unsent(
     assert not sim.rest.requests
 
 
-@pytest.mark.parametrize("value", [0, 6, 6.1, 24.9])
-@pytest.mark.parametrize("name", ["max current", "min current", "available current"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("max current", value) for value in (0, 1, 5.9, 6, 6.1, 24.9, 31.9)],
+        *[("min current", value) for value in (6.1, 24.9, 32)],
+        *[("available current", value) for value in (0, 6, 6.1, 24.9)],
+    ],
+)
 async def test_the_currents_that_are_accepted(
     hass: HomeAssistant,
     sim: Simulator,
@@ -434,7 +440,7 @@ async def test_the_currents_that_are_accepted(
     name: str,
     value: float,
 ) -> None:
-    """Zero, and everything that a car can charge with, in tenths."""
+    """Tenths, and for a charger's maximum also what pauses it: balancers use that."""
     control = CONTROLS[name]
     await hass.services.async_call(
         "number",
@@ -443,35 +449,6 @@ async def test_the_currents_that_are_accepted(
         blocking=True,
     )
     await wait_until(lambda: float(person.state(control)) == value)
-
-
-async def test_the_limits_of_a_number_are_those_of_the_device(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-) -> None:
-    """Of the charger (StateId 546) and of the installation."""
-    charger.observe(StateId.INSTALLATION_MAX_LIMIT, 20.0)
-    max_current = person.entity_id(CONTROLS["max current"])
-
-    def highest(entity_id: str) -> float:
-        state = hass.states.get(entity_id)
-        assert state
-        return float(state.attributes["max"])
-
-    await wait_until(
-        lambda: (
-            live_entry.runtime_data.states[charger.id].value(
-                StateId.INSTALLATION_MAX_LIMIT
-            )
-            == 20
-        )
-    )
-    charger.observe(StateId.MAX_CURRENT, 19.0)
-    await wait_until(lambda: highest(max_current) == 20)
-    assert highest(person.entity_id(CONTROLS["available current"])) == 25
 
 
 @pytest.mark.parametrize("name", CHARGING)

@@ -60,6 +60,18 @@ class TimeMachine:
             await self.settle()
             check()
 
+    async def pass_by(self, seconds: float) -> None:
+        """Let time pass while actions are under way, which settle() would wait for."""
+        await self.spin()
+        self._frozen.tick(seconds)
+        self._sim.clock.advance(seconds)
+        await self.spin()
+
+    async def spin(self) -> None:
+        """Let what is ready in the event loop run, without waiting for what is not."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
     async def settle(self) -> None:
         """Wait until what was sent has arrived and what was asked is answered.
 

@@ -7,14 +7,14 @@ from homeassistant.config_entries import (
     ConfigEntryState,
 )
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HassJob, HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv, issue_registry as ir
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
 
 from .api import prepare
-from .available_current import AvailableCurrents, wish_store
+from .available_current import AvailableCurrents, recent_changes
 from .const import DOMAIN
 from .coordinator import (
     ZaptecConfigEntry,
@@ -47,6 +47,7 @@ PLATFORMS = [
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up the actions, which serve all accounts, and note which are disabled."""
     async_setup_services(hass)
+    await recent_changes(hass).async_load()
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
@@ -78,6 +79,14 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     coordinator.available_currents = AvailableCurrents(coordinator)
     entry.async_on_unload(coordinator.available_currents.stop)
     await coordinator.available_currents.async_load()
+    entry.async_on_unload(
+        coordinator.async_add_listener(coordinator.available_currents.follow_discovery)
+    )
+    # A reduction may wait for its calm moment when Home Assistant is stopped.
+    entry.async_on_unload(
+        hass.async_add_shutdown_job(HassJob(coordinator.batches.async_close))
+    )
+    entry.async_on_unload(coordinator.batches.close)
 
     coordinator.energy_store = EnergyStore(hass, entry)
     entry.async_on_unload(await coordinator.energy_store.async_load())
@@ -95,7 +104,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
-    """Unload an account."""
+    """Unload an account, once what waits for a calm moment is sent."""
+    await entry.runtime_data.batches.async_flush()
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     await entry.runtime_data.energy_store.async_save()
@@ -107,7 +117,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     async_offer_devices(hass, entry)
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     async_delete_issues(hass, entry)
-    await wish_store(hass, entry).async_remove()
+    await recent_changes(hass).async_remove_account(entry)
     await EnergyStore(hass, entry).async_remove()
 
 

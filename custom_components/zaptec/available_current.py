@@ -1,32 +1,46 @@
 """The vendor's rule for available currents: one change in 15 minutes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+import math
 from typing import Any
 
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.event import async_track_point_in_utc_time
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
 
 from .api import Installation, ZaptecClient, ZaptecError
+from .batch import CALM_TIME_MAX, Batch
 from .commands import (
     PASSING_FAILURES,
     async_check_current_is_ours,
     async_update_installation,
+    check_current,
+    round_current,
 )
 from .const import AVAILABLE_CURRENT_INTERVAL, CURRENT_MAX, DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 
 STORAGE_VERSION = 1
 
-# When a wish whose time has come is tried again, after which failures, and until when.
-WISH_RETRY = timedelta(minutes=1)
-OVERDUE_MAX = timedelta(hours=1)
+# All times of this file are those of the event loop (seconds), which no change of the
+# wall clock moves. Only what is stored or shown is converted.
+INTERVAL = AVAILABLE_CURRENT_INTERVAL.total_seconds()
+
+# Delay before a waiting current is tried again after a passing failure, and the limits
+# after which it is given up (seconds).
+RETRY_DELAY = 60.0
+OVERDUE_MAX = 3600.0
 TRIES_MAX = 8
+
+# Longest time that a waiting current is kept for an installation that is missing from
+# the account's list (seconds).
+MISSING_MAX = 24 * 3600.0
 
 # The cloud may have carried it out all the same.
 UNCERTAIN_FAILURES = ("cannot_connect", "uncertain")
@@ -47,80 +61,181 @@ def held_currents(installation: Installation) -> Currents:
             installation.available_current_phase3,
         )
     )
-    return (
-        everything if one is None else one,
-        everything if two is None else two,
-        everything if three is None else three,
+    return _rounded(
+        (
+            everything if one is None else one,
+            everything if two is None else two,
+            everything if three is None else three,
+        )
     )
+
+
+def has_available_current(installation: Installation) -> bool:
+    """Return whether the cloud holds available currents of an installation."""
+    return installation.available_current is not None or None not in (
+        installation.available_current_phase1,
+        installation.available_current_phase2,
+        installation.available_current_phase3,
+    )
+
+
+def _rounded(currents: Currents, highest: float = math.inf) -> Currents:
+    """Return currents in tenths of an ampere."""
+    one, two, three = currents
+    return (
+        round_current(one, highest),
+        round_current(two, highest),
+        round_current(three, highest),
+    )
+
+
+def _highest(first: Currents, second: Currents) -> Currents:
+    """Return the higher current of each phase."""
+    return (
+        max(first[0], second[0]),
+        max(first[1], second[1]),
+        max(first[2], second[2]),
+    )
+
+
+def _lowest(first: Currents, second: Currents) -> Currents:
+    """Return the lower current of each phase."""
+    return (
+        min(first[0], second[0]),
+        min(first[1], second[1]),
+        min(first[2], second[2]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Currents that are requested, and whether they may break the vendor's rule."""
+
+    currents: Currents
+    override: bool
+
+
+def _merge(earlier: _Request, newest: _Request) -> _Request:
+    """Return the newest request; an override of one of them counts for both."""
+    return replace(newest, override=earlier.override or newest.override)
+
+
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """A change that was sent, of which no answer says whether the cloud made it."""
+
+    before: Currents
+    currents: Currents
+    sent_at: float
 
 
 class AvailableCurrent:
     """Sets the available current of an installation, not too often.
 
     The vendor asks for at most one change in 15 minutes (API usage guidelines,
-    Dynamic load balancing). A reduction may protect a fuse and goes out at once.
-    The newest wish for more waits until it may go out.
+    Dynamic load balancing). A reduction may protect a fuse and is never held back.
+    The newest increase waits until it may be sent.
     """
 
     def __init__(
         self,
         coordinator: ZaptecCoordinator,
         installation_id: str,
-        save: Callable[[], Awaitable[None]],
+        save: Callable[[], Coroutine[Any, Any, None]],
+        recent: RecentChanges,
     ) -> None:
         """Initialize it with nothing to wait for."""
         self._coordinator = coordinator
+        self._hass = coordinator.hass
         self._installation_id = installation_id
         self._save = save
-        self._changed_at: datetime | None = None
+        self._recent = recent
+        self._batch = coordinator.batches.add(
+            Batch(coordinator.hass, self._async_set, _merge)
+        )
         self._cancel_timer: CALLBACK_TYPE | None = None
+        self._is_stopped = False
         self._turn = asyncio.Lock()
-        # What the cloud held when the wish was made, and how often it was tried.
+        # The changes since the last answer or look at the cloud, the oldest first.
+        self._attempts: list[_Attempt] = []
+        # What the cloud held when a current began to wait, and how often that was tried.
         self._base: Currents | None = None
         self._tries = 0
+        self._due_at = 0.0
+        # Since when the installation has been missing from the account's list.
+        self._missing_since: float | None = None
         self.waiting: Currents | None = None
         self.due: datetime | None = None
 
-    async def async_set(self, wish: Currents, *, override: bool = False) -> None:
+    async def async_set(self, currents: Currents, *, override: bool = False) -> None:
         """Set the currents, now or as soon as the vendor's rule allows.
 
+        Requests that follow each other within a moment are sent as one.
+
         Args:
-            wish: A, for each phase; it replaces the one that waits.
-            override: Whether not to wait.
+            currents: A, for each phase; they replace those that wait.
+            override: Whether not to wait for the 15 minutes.
 
         Raises:
             HomeAssistantError: What can be done now was refused or failed.
 
         """
+        installations = self._coordinator.data.installations
+        installation = installations.get(self._installation_id)
+        highest = installation.max_current if installation else None
+        # What is held may be above a limit that was lowered since.
+        currents = _rounded(currents, max(highest or CURRENT_MAX, *self._held()))
+        for current in currents:
+            check_current(current)
+        await async_check_current_is_ours(self._coordinator, self._installation_id)
+        is_idle = not self._batch.is_busy and not self._turn.locked()
+        if is_idle and self._is_held(currents):
+            async with self._turn:
+                await self._async_forget_waiting()
+            return
+        await self._batch.async_request(_Request(currents, override))
+
+    async def _async_set(self, request: _Request) -> None:
+        """Set what may be set now, and keep the rest for later."""
         async with self._turn:
-            await async_check_current_is_ours(self._coordinator, self._installation_id)
-            self._forget_wish()
             try:
-                await self._async_set(wish, override=override)
+                await self._async_set_or_wait(request)
+            except HomeAssistantError as err:
+                # A refused request changes nothing, so what waits is still wanted. But
+                # after a reduction that failed, an older increase must not follow.
+                if err.translation_key in PASSING_FAILURES:
+                    self._forget_waiting()
+                raise
             finally:
                 await self._save()
 
-    async def _async_set(self, wish: Currents, *, override: bool) -> None:
-        """Set what may be set now, and keep the rest for later."""
-        free_at = self._free_at()
-        if override or free_at <= dt_util.utcnow():
-            await self._async_send(wish)
+    async def _async_set_or_wait(self, request: _Request) -> None:
+        """Send what may be sent now, and let the rest wait."""
+        currents = request.currents
+        if self._is_held(currents):
+            self._forget_waiting()
             return
-        held = self._held()
-        reduced = (
-            min(wish[0], held[0]),
-            min(wish[1], held[1]),
-            min(wish[2], held[2]),
-        )
-        if reduced != held:
+        if request.override or self._free_at() <= self._now():
+            await self._async_send(currents)
+            self._forget_waiting()
+            return
+        # After a change of unknown outcome the cloud may hold either. What is below
+        # the higher one may be a reduction, and is sent at once.
+        ceiling = self._ceiling()
+        reduced = _lowest(currents, ceiling)
+        if reduced != ceiling:
             await self._async_send(reduced)
-            free_at = self._free_at()
-        if reduced != wish:
-            self._base = reduced
-            self._wait(wish, free_at)
+        self._forget_waiting()
+        if any(possible != currents for possible in self._possible()):
+            self._base = self._held()
+            self._wait(currents, self._free_at())
+
+    def _now(self) -> float:
+        """Return the time of the event loop (seconds)."""
+        return self._hass.loop.time()
 
     def _held(self) -> Currents:
-        """Return what the cloud holds, as far as is known."""
+        """Return what the cloud held at the last look at it."""
         installations = self._coordinator.data.installations
         return held_currents(
             installations.get(
@@ -128,23 +243,48 @@ class AvailableCurrent:
             )
         )
 
-    def _free_at(self) -> datetime:
+    def _possible(self) -> list[Currents]:
+        """Return all that the cloud may hold."""
+        return [self._held(), *(attempt.currents for attempt in self._attempts)]
+
+    def _ceiling(self) -> Currents:
+        """Return the highest currents that the cloud may hold."""
+        ceiling, *others = self._possible()
+        for possible in others:
+            ceiling = _highest(ceiling, possible)
+        return ceiling
+
+    def _is_held(self, currents: Currents) -> bool:
+        """Return whether the cloud certainly holds these currents."""
+        installation = self._coordinator.data.installations.get(self._installation_id)
+        return (
+            installation is not None
+            and has_available_current(installation)
+            and held_currents(installation) == currents
+            and not self._attempts
+            and self._coordinator.is_installation_certain(self._installation_id)
+        )
+
+    def _free_at(self) -> float:
         """Return when the next change may be made."""
-        now = dt_util.utcnow()
-        if self._changed_at is None:
-            return now
-        # A clock that was ahead must not make it wait for longer.
-        self._changed_at = min(self._changed_at, now)
-        return self._changed_at + AVAILABLE_CURRENT_INTERVAL
+        changed_at = self._changed_at()
+        return self._now() if changed_at is None else changed_at + INTERVAL
+
+    def _changed_at(self) -> float | None:
+        """Return when the last change was made, one of unknown outcome included."""
+        if self._attempts:
+            return self._attempts[-1].sent_at
+        return self._recent.changed_at(self._installation_id)
 
     async def _async_send(self, currents: Currents) -> None:
         """Set the currents now."""
         lowest = min(currents)
-        changed_before = self._changed_at
+        attempt = _Attempt(self._held(), currents, self._now())
 
         async def request(client: ZaptecClient) -> None:
-            # Counted from the start: nobody may know whether it arrived.
-            self._changed_at = dt_util.utcnow()
+            # Counted from the start, as the outcome may stay unknown.
+            attempt.sent_at = self._now()
+            self._attempts.append(attempt)
             if lowest == max(currents):
                 await client.update_installation(
                     self._installation_id, available_current=lowest
@@ -153,10 +293,6 @@ class AvailableCurrent:
                 await client.update_installation(
                     self._installation_id, available_current_phases=currents
                 )
-
-        def looked(installation: Installation) -> None:
-            if held_currents(installation) != currents:
-                self._changed_at = changed_before
 
         try:
             await async_update_installation(
@@ -170,134 +306,235 @@ class AvailableCurrent:
                     available_current_phase2=currents[1],
                     available_current_phase3=currents[2],
                 ),
-                looked,
+                lambda installation: self._looked(attempt, installation),
             )
         except HomeAssistantError as err:
             if err.translation_key not in UNCERTAIN_FAILURES:
-                self._changed_at = changed_before
+                self._attempts = [item for item in self._attempts if item != attempt]
             raise
+        self._recent.note(self._installation_id, attempt.sent_at)
+        self._attempts.clear()
 
     @callback
-    def _wait(self, wish: Currents, due: datetime) -> None:
-        """Keep a wish until it may go out."""
-        self.cancel_timer()
-        self.waiting, self.due = wish, due
+    def _looked(self, attempt: _Attempt, installation: Installation) -> None:
+        """Take in a look at the cloud, some time after a change of unknown outcome."""
+        if attempt not in self._attempts:
+            # A later change has succeeded since, and counts from its own time.
+            return
+        self._resolve(attempt, held_currents(installation))
+        if self.waiting is None:
+            return
+        if not self._attempts and self.waiting == held_currents(installation):
+            self._forget_waiting()
+        elif self._tries == 0:
+            # Sooner, if the change that it would have to wait for was never made.
+            free_at = max(self._free_at(), self._now())
+            self._wait(self.waiting, min(self._due_at, free_at))
+        self._coordinator.config_entry.async_create_background_task(
+            self._hass, self._save(), name=f"{DOMAIN} available current"
+        )
+
+    @callback
+    def _resolve(self, last: _Attempt, found: Currents) -> None:
+        """Settle the changes up to one, as a look at the cloud has shown what it holds."""
+        attempts = self._attempts
+        if any(found in (item.before, item.currents) for item in attempts):
+            # No other program has changed it, so a current that waits may follow.
+            self._base = found
+        while last in self._attempts:
+            attempt = self._attempts.pop(0)
+            if attempt.currents == found:
+                self._recent.note(self._installation_id, attempt.sent_at)
+
+    @callback
+    def _wait(self, currents: Currents, due_at: float) -> None:
+        """Keep currents until they may be sent."""
+        self._stop_timer()
+        self.waiting, self._due_at = currents, due_at
+        left = due_at - self._now()
+        self.due = dt_util.utcnow() + timedelta(seconds=left)
 
         @callback
         def send(_now: datetime) -> None:
             self._cancel_timer = None
             self._coordinator.config_entry.async_create_background_task(
-                self._coordinator.hass,
+                self._hass,
                 self._async_send_waiting(),
                 name=f"{DOMAIN} available current",
             )
 
-        self._cancel_timer = async_track_point_in_utc_time(
-            self._coordinator.hass, send, due
-        )
+        if not self._is_stopped:
+            self._cancel_timer = async_call_later(
+                self._hass, max(left, 0.0), HassJob(send)
+            )
         self._coordinator.announce([self._installation_id])
 
     async def _async_send_waiting(self) -> None:
         """Set the currents that have waited."""
         async with self._turn:
-            wish, due = self.waiting, self.due
-            if wish is None or due is None or self._cancel_timer:
-                # Another wish came first.
+            waiting = self.waiting
+            if waiting is None or self._cancel_timer:
+                # Another request came first.
+                return
+            if self._missing_since is not None:
+                # Sent when the installation is in the account's list again.
+                return
+            if self._batch.is_busy:
+                # A newer request, perhaps a reduction, is about to be sent instead.
+                # Only if the cloud refuses that one, this one follows.
+                self._wait(waiting, self._now() + CALM_TIME_MAX)
                 return
             self._tries += 1
-            if self._tries > 1 and not await self._async_look():
-                self._wait_longer(wish)
+            if (self._tries > 1 or self._attempts) and not await self._async_look():
+                self._wait_longer(waiting)
                 return
-            if self._held() == wish:
+            if self._held() == waiting:
                 reason = None
             elif self._base is not None and self._held() != self._base:
                 reason = "it was changed elsewhere meanwhile"
-            elif self._tries > TRIES_MAX or dt_util.utcnow() > due + OVERDUE_MAX:
+            elif self._tries > TRIES_MAX or self._now() > self._due_at + OVERDUE_MAX:
                 reason = "its time has passed"
             else:
-                # Noted before it is sent: it must not go out again after a restart
+                # Noted before it is sent: it must not be sent again after a restart
                 # without a look at whether it arrived.
                 await self._save()
                 try:
-                    await self._async_send(wish)
+                    await self._async_send(waiting)
                 except HomeAssistantError as err:
                     if err.translation_key in PASSING_FAILURES:
                         LOGGER.debug(
                             "The available current has to wait: %s",
                             err.__cause__ or err,
                         )
-                        self._wait_longer(wish)
+                        self._wait_longer(waiting)
                         return
-                    # Not in the vendor's words, which are for a person alone.
+                    # The vendor's words are for the user's eyes alone, not for the log.
                     reason = str(err.__cause__ or err)
                 else:
                     reason = None
             if reason:
                 LOGGER.warning(
                     "The available current of %g A that waited is given up: %s",
-                    min(wish),
+                    min(waiting),
                     reason,
                 )
-            self._forget_wish()
-            await self._save()
+            await self._async_forget_waiting()
 
     async def _async_look(self) -> bool:
         """Look at what the cloud holds; return whether it could be asked."""
+        last = self._attempts[-1] if self._attempts else None
         try:
             await self._coordinator.async_read_installation(self._installation_id)
         except ZaptecError:
             return False
+        if last:
+            self._resolve(last, self._held())
         return True
 
     @callback
-    def _wait_longer(self, wish: Currents) -> None:
-        """Try a wish again, after a pause that grows."""
-        pause = min(WISH_RETRY * 2 ** (self._tries - 1), AVAILABLE_CURRENT_INTERVAL)
-        self._wait(wish, dt_util.utcnow() + pause)
+    def _wait_longer(self, waiting: Currents) -> None:
+        """Try again what waits, after a delay that grows."""
+        delay = min(RETRY_DELAY * 2 ** (self._tries - 1), INTERVAL)
+        self._wait(waiting, self._now() + delay)
+
+    async def _async_forget_waiting(self) -> None:
+        """Drop what waits, also from the store."""
+        if self.waiting is not None:
+            self._forget_waiting()
+            await self._save()
 
     @callback
-    def _forget_wish(self) -> None:
-        """Drop the wish that waits."""
+    def _forget_waiting(self) -> None:
+        """Drop what waits."""
         self._base, self._tries = None, 0
         if self.waiting is None:
             return
-        self.cancel_timer()
+        self._stop_timer()
         self.waiting = self.due = None
         self._coordinator.announce([self._installation_id])
 
     @callback
-    def cancel_timer(self) -> None:
-        """Send nothing any more by itself."""
+    def stop(self) -> None:
+        """Send nothing more by itself."""
+        self._is_stopped = True
+        self._stop_timer()
+
+    @callback
+    def _stop_timer(self) -> None:
+        """Cancel the timer, if there is one."""
         if self._cancel_timer:
             self._cancel_timer()
             self._cancel_timer = None
 
+    @callback
+    def set_listed(self, *, is_listed: bool) -> None:
+        """Note whether the account's list has the installation.
+
+        What waits for an installation that is missing is sent once that is back,
+        although its time has passed meanwhile.
+        """
+        now = self._now()
+        if not is_listed:
+            if self._missing_since is None:
+                self._missing_since = now
+            return
+        if (missing_since := self._missing_since) is None:
+            return
+        self._missing_since = None
+        if self.waiting is None:
+            return
+        was_overdue = missing_since > self._due_at + OVERDUE_MAX
+        if not was_overdue and now - missing_since < MISSING_MAX:
+            self._due_at = max(self._due_at, now)
+        self._wait(self.waiting, self._due_at)
+
     def as_document(self) -> dict[str, Any]:
         """Return what has to outlive a restart."""
+        now, changed_at = self._now(), self._changed_at()
         return {
             "base": self._base,
-            "changed_at": self._changed_at and self._changed_at.isoformat(),
-            "due": self.due and self.due.isoformat(),
+            "changed_at": None if changed_at is None else _as_text(now, changed_at),
+            "due": None if self.waiting is None else _as_text(now, self._due_at),
             "tries": self._tries,
+            "uncertain": [attempt.currents for attempt in self._attempts],
             "waiting": self.waiting,
         }
 
     @callback
-    def restore(self, document: Mapping[str, Any]) -> None:
-        """Go on where it was before a restart."""
-        self._changed_at = dt_util.parse_datetime(document["changed_at"] or "")
-        due = dt_util.parse_datetime(document["due"] or "")
-        if document["waiting"] and due:
-            self._base = _currents(document["base"]) if document["base"] else None
-            self._tries = document["tries"]
-            latest = dt_util.utcnow() + AVAILABLE_CURRENT_INTERVAL
-            self._wait(_currents(document["waiting"]), min(due, latest))
+    def restore(self, document: Mapping[str, Any], *, is_listed: bool) -> None:
+        """Continue where it was before a restart."""
+        now = self._now()
+        self._recent.take_in({self._installation_id: document["changed_at"]})
+        due_at = _as_moment(now, document["due"])
+        if not document["waiting"] or due_at is None:
+            return
+        self._base = _currents(document["base"]) if document["base"] else None
+        self._tries = document["tries"]
+        self._due_at = min(due_at, now + INTERVAL)
+        self.waiting = _currents(document["waiting"])
+        # The list that was just read shows what became of changes before the restart.
+        if is_listed and list(self._held()) in document.get("uncertain", []):
+            self._base = self._held()
+        self._missing_since = now
+        self.set_listed(is_listed=is_listed)
+
+
+def _as_text(now: float, moment: float) -> str:
+    """Return a time of the event loop as one of the wall clock, to be stored."""
+    return (dt_util.utcnow() - timedelta(seconds=now - moment)).isoformat()
+
+
+def _as_moment(now: float, stored: str | None) -> float | None:
+    """Return a stored time of the wall clock as one of the event loop."""
+    if (moment := dt_util.parse_datetime(stored or "")) is None:
+        return None
+    return now - (dt_util.utcnow() - moment).total_seconds()
 
 
 def _currents(stored: list[float]) -> Currents:
     """Return currents that were stored."""
     one, two, three = stored
-    return (one, two, three)
+    return _rounded((one, two, three))
 
 
 class AvailableCurrents:
@@ -306,23 +543,33 @@ class AvailableCurrents:
     def __init__(self, coordinator: ZaptecCoordinator) -> None:
         """Initialize them."""
         self._coordinator = coordinator
-        self._store = wish_store(coordinator.hass, coordinator.config_entry)
+        self._recent = recent_changes(coordinator.hass)
+        self._store = current_store(coordinator.hass, coordinator.config_entry)
         self._stored: dict[str, dict[str, Any]] = {}
         self._currents: dict[str, AvailableCurrent] = {}
         self._stopped = False
 
     async def async_load(self) -> None:
-        """Go on where it was before a restart."""
+        """Continue where it was before a restart."""
         self._stored = await self._store.async_load() or {}
+        listed = self._coordinator.data.installations
         for installation_id, document in self._stored.items():
-            if installation_id in self._coordinator.data.installations:
-                self.of(installation_id).restore(document)
+            self.of(installation_id).restore(
+                document, is_listed=installation_id in listed
+            )
+
+    @callback
+    def follow_discovery(self) -> None:
+        """Note which installations the account's list has now."""
+        listed = self._coordinator.data.installations
+        for installation_id, current in self._currents.items():
+            current.set_listed(is_listed=installation_id in listed)
 
     def of(self, installation_id: str) -> AvailableCurrent:
         """Return that of an installation."""
         if installation_id not in self._currents:
             self._currents[installation_id] = AvailableCurrent(
-                self._coordinator, installation_id, self._async_save
+                self._coordinator, installation_id, self._async_save, self._recent
             )
         return self._currents[installation_id]
 
@@ -338,14 +585,111 @@ class AvailableCurrents:
 
     @callback
     def stop(self) -> None:
-        """Send and store nothing any more."""
+        """Send and store nothing more."""
         self._stopped = True
         for current in self._currents.values():
-            current.cancel_timer()
+            current.stop()
 
 
-def wish_store(
+def current_store(
     hass: HomeAssistant, entry: ZaptecConfigEntry
 ) -> Store[dict[str, dict[str, Any]]]:
-    """Return where an account's wishes are kept."""
+    """Return where the waiting currents of an account are kept."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}")
+
+
+class RecentChanges:
+    """When the available currents changed last, whichever account changed them.
+
+    The vendor's rule is about the installation. So it holds as well when its account is
+    removed and added again, or when another account takes the installation over.
+    """
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Initialize it with no changes."""
+        self._hass = hass
+        self._store: Store[dict[str, str]] = Store(
+            hass, STORAGE_VERSION, f"{DOMAIN}.recent_changes"
+        )
+        self._changed_at: dict[str, float] = {}
+        self._cancel_removal: CALLBACK_TYPE | None = None
+
+    def changed_at(self, installation_id: str) -> float | None:
+        """Return when a current changed last (time of the event loop)."""
+        return self._changed_at.get(installation_id)
+
+    @callback
+    def note(self, installation_id: str, changed_at: float) -> None:
+        """Note a change, unless a later one is known."""
+        known = self._changed_at.get(installation_id, changed_at)
+        self._changed_at[installation_id] = max(known, changed_at)
+
+    async def async_load(self) -> None:
+        """Continue where it was before a restart."""
+        if stored := await self._store.async_load():
+            self.take_in(stored)
+            await self._async_keep()
+
+    @callback
+    def take_in(self, stored: Mapping[str, str | None]) -> None:
+        """Note changes that were stored, by installation."""
+        now = self._hass.loop.time()
+        for installation_id, text in stored.items():
+            if (changed_at := _as_moment(now, text)) is not None:
+                # A wall clock that was ahead must not make anything wait for longer.
+                self.note(installation_id, min(changed_at, now))
+
+    async def _async_keep(self) -> None:
+        """Store the changes of the last 15 minutes for as long as they count."""
+        if self._cancel_removal:
+            self._cancel_removal()
+            self._cancel_removal = None
+        now = self._hass.loop.time()
+        recent = {
+            installation_id: changed_at
+            for installation_id, changed_at in self._changed_at.items()
+            if now - changed_at < INTERVAL
+        }
+        if not recent:
+            await self._store.async_remove()
+            return
+        await self._store.async_save(
+            {
+                installation_id: _as_text(now, changed_at)
+                for installation_id, changed_at in recent.items()
+            }
+        )
+
+        async def keep(_now: datetime) -> None:
+            self._cancel_removal = None
+            await self._async_keep()
+
+        self._cancel_removal = async_call_later(
+            self._hass,
+            max(recent.values()) + INTERVAL - now,
+            HassJob(keep, cancel_on_shutdown=True),
+        )
+
+    async def async_remove_account(self, entry: ZaptecConfigEntry) -> None:
+        """Remove what is stored of an account, except for its last changes."""
+        store = current_store(self._hass, entry)
+        stored = await store.async_load() or {}
+        self.take_in(
+            {
+                installation_id: document["changed_at"]
+                for installation_id, document in stored.items()
+            }
+        )
+        await store.async_remove()
+        await self._async_keep()
+
+
+RECENT_CHANGES: HassKey[RecentChanges] = HassKey(f"{DOMAIN}_recent_changes")
+
+
+@callback
+def recent_changes(hass: HomeAssistant) -> RecentChanges:
+    """Return the recent changes of all accounts."""
+    if RECENT_CHANGES not in hass.data:
+        hass.data[RECENT_CHANGES] = RecentChanges(hass)
+    return hass.data[RECENT_CHANGES]

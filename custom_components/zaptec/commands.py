@@ -152,6 +152,21 @@ def check_number(value: float) -> None:
         )
 
 
+def round_current(value: float, highest: float = math.inf) -> float:
+    """Return a current in tenths of an ampere, the resolution of the cloud.
+
+    Half a tenth is far below what a fuse notices, so the nearest tenth is taken, but
+    never one above the highest current that the device accepts.
+    """
+    if not math.isfinite(value):
+        return value
+    rounded = round(value, 1)
+    if rounded > highest:
+        rounded = math.floor(highest * 10) / 10
+    # Without a negative zero.
+    return rounded + 0.0
+
+
 def check_current(value: float) -> None:
     """Refuse a current that no car charges with, but which is not zero either."""
     check_number(value)

@@ -41,6 +41,7 @@ from .api import (
     ZaptecPermissionError,
     parse_words,
 )
+from .batch import Batches
 from .charger_state import LIST_LAG, ChargerState
 from .const import (
     CONF_CHARGERS,
@@ -62,6 +63,7 @@ from .writes import Writes
 
 if TYPE_CHECKING:
     from .available_current import AvailableCurrents
+    from .settings import ChargerSetting
 
 # A charger nobody knows is looked up at once, but no flood of them may turn
 # into a flood of requests.
@@ -172,6 +174,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._looked_at: dict[str, float] = {}
         self.available_currents: AvailableCurrents
         self.energy_store: EnergyStore
+        self.batches = Batches()
+        self.charger_settings: dict[tuple[str, StateId], ChargerSetting] = {}
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
         self.states: dict[str, ChargerState] = {}
         self.links: dict[str, Link] = {}
@@ -816,11 +820,29 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ZaptecError: The cloud does not tell.
 
         """
+        asked_at = monotonic()
         installation = await self.client.installation(
             installation_id, priority=Priority.COMMAND
         )
+        if self._changed_at.get(installation_id, -math.inf) > asked_at:
+            # The cloud accepted a change while it answered, so the answer may be older.
+            installation = await self.client.installation(
+                installation_id, priority=Priority.COMMAND
+            )
         self.installation_changed(installation)
         return installation
+
+    def is_installation_certain(self, installation_id: str) -> bool:
+        """Return whether an installation's settings are what the cloud holds.
+
+        No message reports them. They are as of the hourly list, or of a later change or
+        reading. A change of unknown outcome is known to the caller alone.
+        """
+        known_at = self._changed_at.get(installation_id, -math.inf)
+        return installation_id not in self._missed and (
+            self.last_update_success
+            or monotonic() - known_at < DISCOVERY_INTERVAL.total_seconds()
+        )
 
     async def async_look_at_installation(self, installation_id: str) -> None:
         """Read an installation because a person waits for it, but not too often.

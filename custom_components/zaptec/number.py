@@ -13,18 +13,20 @@ from homeassistant.components.number import (
 )
 from homeassistant.const import EntityCategory, UnitOfElectricCurrent, UnitOfTime
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Family, Installation, StateId, ZaptecClient
+from .available_current import UNCERTAIN_FAILURES
+from .batch import Batch
 from .commands import (
     CURRENT_MIN,
+    async_check_current_is_ours,
     async_update_installation,
-    check_current,
     check_number,
     check_stand_alone,
     may_control,
-    plain_words,
+    round_current,
 )
 from .const import CURRENT_MAX, DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
@@ -37,6 +39,7 @@ from .entity import (
     async_add_charger_entities,
     async_add_installation_entities,
 )
+from .settings import ChargerSetting
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
@@ -44,6 +47,9 @@ PARALLEL_UPDATES = 0
 
 # The offline current that leaves it to the charger.
 AUTOMATIC = -1
+
+# Step of the plus and minus buttons (A). Tenths may be typed in and set by programs.
+CURRENT_STEP = 1
 
 # How often the meter is reported unless it is set (seconds).
 # Source: swagger of POST chargers/{id}/update.
@@ -59,10 +65,9 @@ class ZaptecNumberDescription(ZaptecChargerDescription, NumberEntityDescription)
 
     check_fn: Callable[[ZaptecCoordinator, str, float], None] = lambda *_: None
     set_fn: Callable[[ZaptecClient, str, float], Awaitable[None]]
-    # What the charger does until it tells a value.
+    # What the charger does until it reports a value.
     default_fn: Callable[[Charger], float | None] = lambda _: None
-    # The StateId of the highest value, for devices that tell one.
-    max_state_id: StateId | None = None
+    round_fn: Callable[[float], float] = round_current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +79,41 @@ class ZaptecInstallationNumberDescription(
     value_fn: Callable[[Installation], float | None]
 
 
-def _check_charge_current(
+def _check_max_current(
     coordinator: ZaptecCoordinator, charger_id: str, value: float
 ) -> None:
-    """Refuse a current that would be in vain."""
-    check_current(value)
+    """Refuse a maximum that would have no effect.
+
+    Any other is accepted: below the minimum the charger pauses (swagger of POST
+    chargers/{id}/update), which load balancers make use of.
+    """
+    check_stand_alone(coordinator, charger_id)
+
+
+def _check_min_current(
+    coordinator: ZaptecCoordinator, charger_id: str, value: float
+) -> None:
+    """Refuse a minimum that the charger can't charge with.
+
+    With 0 the vendor's portal refuses to save any other setting of the charger
+    (custom-components/zaptec issue 289).
+    """
+    if value < CURRENT_MIN:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="min_current_too_low",
+            translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
+        )
+    setting = coordinator.charger_settings.get(
+        (charger_id, StateId.CHARGER_MAX_CURRENT)
+    )
+    maximum = setting.requested if setting else None
+    if maximum is not None and value > maximum:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="min_current_above_max",
+            translation_placeholders={"maximum": f"{maximum:g}"},
+        )
     check_stand_alone(coordinator, charger_id)
 
 
@@ -86,11 +121,12 @@ def _check_offline_current(
     coordinator: ZaptecCoordinator, charger_id: str, value: float
 ) -> None:
     """Refuse what is neither a current nor automatic."""
-    if AUTOMATIC < value < 0:
+    if value not in (AUTOMATIC, 0) and value < CURRENT_MIN:
         raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="offline_current_invalid"
+            translation_domain=DOMAIN,
+            translation_key="offline_current_invalid",
+            translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
         )
-    check_current(value)
 
 
 DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
@@ -106,9 +142,8 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         native_min_value=0,
         native_max_value=CURRENT_MAX,
-        native_step=0.1,
-        max_state_id=StateId.CHARGE_CURRENT_INSTALLATION_MAX_LIMIT,
-        check_fn=_check_charge_current,
+        native_step=CURRENT_STEP,
+        check_fn=_check_max_current,
         set_fn=lambda client, charger_id, value: client.update_charger(
             charger_id, max_charge_current=value
         ),
@@ -125,9 +160,8 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         native_min_value=0,
         native_max_value=CURRENT_MAX,
-        native_step=0.1,
-        max_state_id=StateId.CHARGE_CURRENT_INSTALLATION_MAX_LIMIT,
-        check_fn=_check_charge_current,
+        native_step=CURRENT_STEP,
+        check_fn=_check_min_current,
         set_fn=lambda client, charger_id, value: client.update_charger(
             charger_id, min_charge_current=value
         ),
@@ -144,7 +178,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         native_min_value=AUTOMATIC,
         native_max_value=CURRENT_MAX,
-        native_step=0.1,
+        native_step=CURRENT_STEP,
         check_fn=_check_offline_current,
         set_fn=lambda client, charger_id, value: client.update_charger(
             charger_id, offline_charge_current=value
@@ -165,6 +199,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_max_value=86400,
         native_step=60,
         default_fn=lambda charger: METER_INTERVALS.get(charger.family),
+        round_fn=round,
         set_fn=lambda client, charger_id, value: client.update_charger(
             charger_id, meter_value_interval=int(value)
         ),
@@ -177,7 +212,7 @@ AVAILABLE_CURRENT = ZaptecInstallationNumberDescription(
     device_class=NumberDeviceClass.CURRENT,
     native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
     native_min_value=0,
-    native_step=0.1,
+    native_step=CURRENT_STEP,
     has_fn=may_control,
     value_fn=lambda x: x.available_current,
 )
@@ -189,7 +224,7 @@ PHASE_SWITCH_CURRENT = ZaptecInstallationNumberDescription(
     native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
     native_min_value=0,
     native_max_value=CURRENT_MAX,
-    native_step=0.1,
+    native_step=CURRENT_STEP,
     has_fn=may_control,
     value_fn=lambda x: x.three_to_one_phase_switch_current,
 )
@@ -212,58 +247,79 @@ async def async_setup_entry(
     )
 
 
-class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
-    """A setting of a charger, which confirms it by push."""
+class ZaptecNumber(NumberEntity):
+    """A number that always accepts the value it holds."""
 
-    entity_description: ZaptecNumberDescription
     _attr_mode = NumberMode.BOX
+
+    @property
+    def highest(self) -> float:
+        """Return the highest value that the device accepts."""
+        highest = self.entity_description.native_max_value
+        return CURRENT_MAX if highest is None else highest
 
     @property
     @override
     def native_max_value(self) -> float:
-        """Return the highest value that this charger takes."""
-        highest = self.entity_description.native_max_value or CURRENT_MAX
-        if (state_id := self.entity_description.max_state_id) is None:
-            return highest
-        told = self.state_of_charger.value(state_id)
-        return min(highest, told) if isinstance(told, float) and told > 0 else highest
+        """Return the highest value that the device accepts, or the one it holds.
+
+        What was set elsewhere, or before a limit changed, may be outside the range. Home
+        Assistant would refuse to set it again, as an automation does that restores it.
+        """
+        held = self.native_value
+        return self.highest if held is None else max(self.highest, held)
+
+
+class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
+    """A setting of a charger, which confirms it by push."""
+
+    entity_description: ZaptecNumberDescription
+
+    def __init__(
+        self,
+        coordinator: ZaptecCoordinator,
+        charger: Charger,
+        description: ZaptecNumberDescription,
+    ) -> None:
+        """Initialize the entity."""
+        super().__init__(coordinator, charger, description)
+        self._state_id = description.state_ids[0]
+        # One for as long as the account is loaded: what was sent and is not confirmed
+        # yet must survive that Home Assistant removes the entity and adds it again.
+        self._setting = coordinator.charger_settings.setdefault(
+            (charger.id, self._state_id),
+            ChargerSetting(coordinator, charger.id, self._state_id, description.set_fn),
+        )
 
     @property
     @override
     def native_value(self) -> float | None:
         """Return the value that the charger has confirmed."""
-        value = self.state_of_charger.value(self.entity_description.state_ids[0])
+        value = self.state_of_charger.value(self._state_id)
         if isinstance(value, (int, float)):
-            return value
+            return self.entity_description.round_fn(value)
         return self.entity_description.default_fn(self.charger)
 
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
         check_number(value)
+        value = self.entity_description.round_fn(value)
         self.entity_description.check_fn(self.coordinator, self.charger_id, value)
-        async with self.coordinator.turns[self.charger_id]:
-            with plain_words(self.coordinator):
-                await self.coordinator.writes.async_send(
-                    self.charger_id,
-                    self.entity_description.state_ids[0],
-                    self.entity_description.set_fn(
-                        self.coordinator.client, self.charger_id, value
-                    ),
-                )
+        await self._setting.async_set(value)
 
 
-class ZaptecInstallationNumber(ZaptecInstallationEntity, NumberEntity):
+class ZaptecInstallationNumber(ZaptecNumber, ZaptecInstallationEntity):
     """A current that is set at an installation."""
 
     entity_description: ZaptecInstallationNumberDescription
-    _attr_mode = NumberMode.BOX
 
     @property
     @override
     def native_value(self) -> float | None:
         """Return the current that the cloud holds."""
-        return self.entity_description.value_fn(self.installation)
+        value = self.entity_description.value_fn(self.installation)
+        return None if value is None else round_current(value)
 
 
 class ZaptecAvailableCurrent(ZaptecInstallationNumber):
@@ -271,7 +327,7 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
 
     @property
     @override
-    def native_max_value(self) -> float:
+    def highest(self) -> float:
         """Return the highest current that the installation is built for."""
         return self.installation.max_current or CURRENT_MAX
 
@@ -288,7 +344,6 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the current, or let it wait for its time."""
-        check_current(value)
         await self.coordinator.available_currents.of(self.installation_id).async_set(
             (value, value, value)
         )
@@ -308,22 +363,57 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
         self._attr_entity_registry_enabled_default = (
             installation.three_to_one_phase_switch_current is not None
         )
+        self._batch = coordinator.batches.add(Batch(coordinator.hass, self._async_send))
+        # Whether the outcome of the last change is unknown.
+        self._is_uncertain = False
 
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the current."""
         check_number(value)
+        value = round_current(value)
         if 0 < value < CURRENT_MIN:
             raise ServiceValidationError(
                 translation_domain=DOMAIN,
                 translation_key="phase_switch_current_too_low",
                 translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
             )
-        await async_update_installation(
-            self.coordinator,
-            self.installation_id,
-            lambda client: client.update_installation(
-                self.installation_id, three_to_one_phase_switch_current=value
-            ),
-            lambda x: replace(x, three_to_one_phase_switch_current=value),
+        await async_check_current_is_ours(self.coordinator, self.installation_id)
+        if not self._batch.is_busy and self._is_held(value):
+            return
+        await self._batch.async_request(value)
+
+    def _is_held(self, value: float) -> bool:
+        """Return whether the cloud certainly holds a value."""
+        return (
+            self.native_value == value
+            and not self._is_uncertain
+            and self.coordinator.is_installation_certain(self.installation_id)
         )
+
+    async def _async_send(self, value: float) -> None:
+        """Send a current, unless the cloud holds it by now."""
+        if self._is_held(value):
+            return
+
+        def looked(_installation: Installation) -> None:
+            self._is_uncertain = False
+
+        async def request(client: ZaptecClient) -> None:
+            self._is_uncertain = True
+            await client.update_installation(
+                self.installation_id, three_to_one_phase_switch_current=value
+            )
+
+        try:
+            await async_update_installation(
+                self.coordinator,
+                self.installation_id,
+                request,
+                lambda x: replace(x, three_to_one_phase_switch_current=value),
+                looked,
+            )
+        except HomeAssistantError as err:
+            self._is_uncertain = err.translation_key in UNCERTAIN_FAILURES
+            raise
+        self._is_uncertain = False

@@ -24,7 +24,12 @@ import probatio
 
 from .api import Command
 from .available_current import Currents
-from .commands import async_check_current_is_ours, async_send_command, check_current
+from .commands import (
+    async_check_current_is_ours,
+    async_send_command,
+    check_current,
+    round_current,
+)
 from .const import CURRENT_MAX, DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 
@@ -184,7 +189,7 @@ def _currents(call: ServiceCall) -> Currents:
             translation_domain=DOMAIN, translation_key="which_current"
         )
     for current in phases or [total]:
-        check_current(current)
+        check_current(round_current(current))
     return (phases[0], phases[1], phases[2]) if phases else (total, total, total)
 
 

@@ -1,0 +1,193 @@
+"""Settings that change several times in a moment, and are sent once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
+
+from .const import DOMAIN
+
+# Time without another request after which the newest one is sent (seconds).
+CALM_TIME = 1.0
+
+# Longest time that a request waits while others keep coming (seconds). A reduction may
+# protect a fuse, so a program that changes a current all the time must not hold it back.
+# Someone who presses minus for two seconds still causes one request.
+CALM_TIME_MAX = 2.5
+
+
+@dataclass(slots=True)
+class _Pending[ValueT]:
+    """The newest value of requests that are sent together, and their outcome."""
+
+    value: ValueT
+    outcome: asyncio.Future[None]
+    # The time of the event loop at which it is sent at the latest.
+    deadline: float
+    is_due: bool = False
+
+
+class Batch[ValueT]:
+    """Collects the requests for one setting until they pause, and sends the newest.
+
+    While one is being sent the next ones are collected, so a slow cloud gets no more
+    requests than it can answer.
+    """
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        send: Callable[[ValueT], Coroutine[Any, Any, None]],
+        merge: Callable[[ValueT, ValueT], ValueT] = lambda _, newest: newest,
+    ) -> None:
+        """Initialize the batch.
+
+        Args:
+            hass: Home Assistant.
+            send: Sends a value; what it raises is raised to all who requested it.
+            merge: Returns what is left of an earlier and of the newest request.
+
+        """
+        self._hass = hass
+        self._send = send
+        self._merge = merge
+        self._pending: _Pending[ValueT] | None = None
+        self._cancel_timer: CALLBACK_TYPE | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a request waits or is being sent."""
+        return self._pending is not None or self._task is not None
+
+    @property
+    def pending(self) -> ValueT | None:
+        """Return the value that is sent next, None if none waits."""
+        return self._pending.value if self._pending else None
+
+    async def async_request(self, value: ValueT) -> None:
+        """Have a value sent, unless a newer one replaces it; wait for the outcome.
+
+        A caller that is cancelled meanwhile, such as an automation that is restarted,
+        does not take the request back.
+
+        Raises:
+            HomeAssistantError: What was sent was refused or failed.
+
+        """
+        loop = self._hass.loop
+        if self._pending is None:
+            outcome = loop.create_future()
+            # Without this, asyncio logs a failure that no caller is left to retrieve.
+            outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._pending = _Pending(value, outcome, loop.time() + CALM_TIME_MAX)
+        else:
+            self._pending.value = self._merge(self._pending.value, value)
+        outcome = self._pending.outcome
+        self._schedule(self._pending)
+        await asyncio.shield(outcome)
+
+    @callback
+    def _schedule(self, pending: _Pending[ValueT]) -> None:
+        """Send what is pending after a calm moment, or at its deadline."""
+        self._stop_timer()
+        left = pending.deadline - self._hass.loop.time()
+        if self._is_closed or left <= 0:
+            self._start()
+            return
+
+        @callback
+        def start(_now: datetime) -> None:
+            self._cancel_timer = None
+            self._start()
+
+        self._cancel_timer = async_call_later(
+            self._hass, min(CALM_TIME, left), HassJob(start)
+        )
+
+    @callback
+    def _stop_timer(self) -> None:
+        """Cancel the timer, if there is one."""
+        if self._cancel_timer:
+            self._cancel_timer()
+            self._cancel_timer = None
+
+    @callback
+    def _start(self) -> None:
+        """Send what is pending, now or once the request before it is answered."""
+        if (pending := self._pending) is None:
+            return
+        pending.is_due = True
+        if self._task:
+            return
+        self._pending = None
+        # Not a background task of the config entry: it would be cancelled on unload.
+        self._task = self._hass.async_create_task(
+            self._send(pending.value), name=f"{DOMAIN} setting", eager_start=False
+        )
+        self._task.add_done_callback(partial(self._finish, pending.outcome))
+
+    @callback
+    def _finish(self, outcome: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        """Report what came of a value to all who requested it, and send the next."""
+        self._task = None
+        if task.cancelled():
+            outcome.cancel()
+        elif error := task.exception():
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
+        if self._pending and self._pending.is_due:
+            self._start()
+
+    async def async_flush(self) -> None:
+        """Send at once what is pending, and wait until nothing is under way."""
+        while self.is_busy:
+            self._stop_timer()
+            self._start()
+            if self._task:
+                await asyncio.wait([self._task])
+
+    @callback
+    def close(self) -> None:
+        """Set no timer any more: send at once what is pending and what still comes."""
+        self._is_closed = True
+        self._stop_timer()
+        self._start()
+
+
+class Batches:
+    """The batches of an account, which are sent before it is unloaded."""
+
+    def __init__(self) -> None:
+        """Initialize them."""
+        self._flushes: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._closes: list[CALLBACK_TYPE] = []
+
+    def add[ValueT](self, batch: Batch[ValueT]) -> Batch[ValueT]:
+        """Add a batch, and return it."""
+        self._flushes.append(batch.async_flush)
+        self._closes.append(batch.close)
+        return batch
+
+    async def async_flush(self) -> None:
+        """Send at once what is pending in any of them, and wait for the outcome."""
+        await asyncio.gather(*(flush() for flush in self._flushes))
+
+    async def async_close(self) -> None:
+        """Send at once what is pending, and from now on without a calm moment."""
+        for close in self._closes:
+            close()
+        await self.async_flush()
+
+    @callback
+    def close(self) -> None:
+        """Set no timer any more."""
+        for close in self._closes:
+            close()
