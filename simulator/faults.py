@@ -24,6 +24,13 @@ class Rejection:
     details: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """An answer of status 429 that asks for a pause (seconds)."""
+
+    retry_after: int
+
+
 # A status is answered with the vendor's body. "reset": the connection is reset. "hang": no answer.
 # "html": 200 with a page. "truncated": the connection ends in the middle of the body.
 # "malformed": 200 with half a JSON text. "empty": 204. "redirect": 302 to another server.
@@ -31,6 +38,7 @@ class Rejection:
 type Fault = (
     int
     | Rejection
+    | Busy
     | Literal[
         "reset",
         "hang",
@@ -106,7 +114,7 @@ class Faults:
         """
         if (
             fault not in FAULT_NAMES
-            and not isinstance(fault, Rejection)
+            and not isinstance(fault, (Rejection, Busy))
             and not (isinstance(fault, int) and 400 <= fault < 600)
         ):
             raise ValueError(f"No such fault: {fault}")
@@ -167,6 +175,9 @@ class Faults:
                 return await self._endless(request, b" ", _DRIP_INTERVAL)
             case Rejection(code=int() as code, details=details):
                 return rejection(code, details)
+            case Busy(retry_after=seconds):
+                headers = {"Retry-After": str(seconds)}
+                return web.Response(status=429, headers=headers)
             case Rejection():
                 return web.Response(status=500)
             case _:

@@ -458,6 +458,37 @@ async def test_a_car_that_was_just_plugged_in_is_no_ended_session(
     assert await remote.use(way) == []
 
 
+async def test_a_car_that_was_plugged_in_again_at_once_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """Without required authentication its session begins a second later."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    charger.unplug()
+    await time_machine.travel(3)
+    charger.plug_in(Car())
+    await wait_until(lambda: remote.state("binary_sensor", "car_connected") == STATE_ON)
+    assert await remote.use("switch on") == []
+
+
+async def test_a_session_that_was_paused_at_its_beginning_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """Its identifier is as new as the pause."""
+    charger.plug_in(Car())
+    await time_machine.travel(3)
+    await remote.use("switch off")
+    await time_machine.travel(6)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_finished"
+    assert await remote.use("switch on") == ["507"]
+
+
 async def test_a_car_that_waits_for_its_authorization_over_a_reload(
     hass: HomeAssistant,
     time_machine: TimeMachine,

@@ -21,7 +21,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from simulator.car import Car
 from simulator.charger import Charger
-from simulator.faults import Fault, Rejection
+from simulator.faults import Busy, Fault, Rejection
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
@@ -671,7 +671,6 @@ async def test_a_held_car_is_not_tried_more_often_than_the_cloud_asks_for(
     charger: Charger,
     live_entry: MockConfigEntry,
     switch: Switch,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The pause between two tries grows with the outage."""
     await switch.turn(SERVICE_TURN_OFF)
@@ -703,4 +702,72 @@ async def test_an_unexpected_fault_does_not_end_the_holding(
         await asyncio.sleep(0)
     await time_machine.travel(20)
     assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+async def test_a_held_car_waits_as_long_as_the_cloud_asks_for(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """Retry-After counts for what is tried without the user, too."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand", fault=Busy(600))
+    charger.plug_in(Car())
+    await time_machine.travel(590)
+    assert switch.sent() == ["506"]
+    sim.rest.heal()
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+
+
+async def test_an_off_that_waits_for_its_answer_is_sent_once(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """What the charger reports meanwhile starts no second try in the background."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.latency = 0.2
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_OFF))
+    await wait_until(lambda: bool(switch.sent()))
+    charger.set_car_wants(False)
+    await wait_until(lambda: switch.mode == "connected_finished")
+    # Without a confirmation, a second command would not be left out.
+    sim.bus.freeze()
+    assert await turning == ["506"]
+    await time_machine.travel(15)
+    assert switch.sent() == ["506"]
+
+
+async def test_an_off_that_fails_after_an_unload_starts_nothing(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The car is held when the account is set up again, and not before."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault="hang")
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_OFF))
+    await wait_until(lambda: bool(switch.sent()))
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    sim.rest.heal()
+    with pytest.raises(HomeAssistantError):
+        await turning
+    sim.rest.clear()
+    await time_machine.travel(60)
+    assert switch.sent() == []
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(20)
     assert switch.mode == "connected_finished"

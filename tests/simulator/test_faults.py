@@ -10,7 +10,7 @@ import pytest
 
 from simulator.amqp.connection import STAGES, Stage
 from simulator.clock import Clock
-from simulator.faults import REDIRECT_TARGET, Rejection
+from simulator.faults import REDIRECT_TARGET, Busy, Rejection
 from simulator.servicebus import Break, Interference, ServiceBus
 from simulator.simulator import Simulator
 
@@ -193,3 +193,13 @@ async def test_a_rejection_has_the_code_and_words_that_were_chosen(
         assert body == ""
     else:
         assert json.loads(body) == {**document, "StackTrace": None}
+
+
+async def test_a_busy_cloud_asks_for_a_pause(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Of the length that was chosen."""
+    sim.rest.fail("^/api/", fault=Busy(600))
+    async with session.get(f"{sim.api_url}/api/chargers") as answer:
+        assert answer.status == 429
+        assert answer.headers["Retry-After"] == "600"
