@@ -34,6 +34,9 @@ _VOLTAGES = (StateId.VOLTAGE_PHASE1, StateId.VOLTAGE_PHASE2, StateId.VOLTAGE_PHA
 _CURRENTS = (StateId.CURRENT_PHASE1, StateId.CURRENT_PHASE2, StateId.CURRENT_PHASE3)
 _RAMP = (0.35, 0.7, 1.0)
 _NO_CURRENT = (0.0, 0.0, 0.0)
+# DeviceType of a Sense (Apm), which is listed among the chargers.
+# Source: GET /api/constants, DeviceTypes.
+_POWER_METER = 5
 # Two reports of one StateId are at least this far apart, so that their order is known even when
 # the clock stands still.
 _REPORT_GAP = timedelta(milliseconds=10)
@@ -127,6 +130,8 @@ class Charger:
         self.meter_interval = METER_INTERVAL[family]
         self.is_online = True
         self.is_stand_alone = stand_alone
+        # Whether the lists show a power meter in its place.
+        self.is_power_meter = False
         self.final_stop = False
         self.is_authorized = False
         self.asking_since = clock.now()
@@ -190,6 +195,11 @@ class Charger:
         """Put in another meter, which has counted so much until now (kWh)."""
         self._accrue()
         self._lifetime = lifetime_energy
+
+    @property
+    def device_type(self) -> int:
+        """The DeviceType that the lists show."""
+        return _POWER_METER if self.is_power_meter else self.family.value
 
     @property
     def meter(self) -> Meter:
@@ -277,7 +287,7 @@ class Charger:
             self.final_stop = False
             self.observe(StateId.FINAL_STOP_ACTIVE, False)
         self._end_schedule()
-        self._cancel("session", "final stop", "resume")
+        self._cancel("session", "final stop", "resume", "reconnect")
         self._close_session()
         self.installation.rebalance()
 
@@ -306,11 +316,17 @@ class Charger:
         elif self.mode == Mode.CHARGING:
             self._finish()
 
-    def set_schedule(self, seconds: float) -> None:
-        """Hold charging back until then (StateId 763), as a schedule of the installation does."""
+    def set_schedule(self, seconds: float, text: str | None = None) -> None:
+        """Hold charging back until then (StateId 763), as a schedule of the installation does.
+
+        Args:
+            seconds: Time from now until charging begins.
+            text: The value of StateId 763, whose format the vendor does not document; a
+                timestamp when left out.
+        """
         self._schedule = self.clock.now() + timedelta(seconds=seconds)
         self.observe(
-            StateId.NEXT_SCHEDULE_EVENT, f"{self._schedule:%Y-%m-%dT%H:%M:%SZ}"
+            StateId.NEXT_SCHEDULE_EVENT, text or f"{self._schedule:%Y-%m-%dT%H:%M:%SZ}"
         )
         self._withdraw()
         if self.mode == Mode.CHARGING:
@@ -390,21 +406,40 @@ class Charger:
     def deauthorize_and_stop(self) -> None:
         """Command 10001: the session ends, and the charger waits for authorization.
 
-        Without required authentication it is done until the next car.
+        StateIds 721 and 722 are cleared. Where authentication is required, the charger reports
+        that the car has left, and a few seconds later that it asks again. Without required
+        authentication the charger is done until the next car. A pause was one of the session.
+
+        Source: vendor's "Understanding commands"; custom-components/zaptec, issue 55 (the modes).
 
         Raises:
             CommandRejectedError: Always; the vendor's cloud says so even though it is executed.
         """
         if self.car and not self.is_stand_alone:
-            self._stop_current()
-            self.is_authorized = False
-            self._cancel("session", "final stop", "resume")
-            self._close_session()
-            required = self.installation.authentication_required
-            self.mode = Mode.REQUESTING if required else Mode.FINISHED
-            self._report(StateId.OPERATION_MODE, self.mode)
-            self.installation.rebalance()
+            self.end_session()
         raise CommandRejectedError(None)
+
+    def end_session(self) -> None:
+        """End the session while the car stays connected, as the portal can, too."""
+        self._stop_current()
+        self.is_authorized = False
+        self._cancel("session", "final stop", "resume")
+        self._close_session()
+        if self.final_stop:
+            self.final_stop = False
+            self.observe(StateId.FINAL_STOP_ACTIVE, False)
+        if self.installation.authentication_required:
+            self.mode = Mode.DISCONNECTED
+            self._after("reconnect", 2, self._reconnect)
+        else:
+            self.mode = Mode.FINISHED
+        self._report(StateId.OPERATION_MODE, self.mode)
+        self.installation.rebalance()
+
+    def _reconnect(self) -> None:
+        """Find the car that is still connected, after its session was ended."""
+        self.mode = Mode.REQUESTING
+        self._report(StateId.OPERATION_MODE, self.mode)
 
     def restart(self) -> None:
         """Command 102: away within a second, back after half a minute."""

@@ -127,7 +127,7 @@ def hierarchy(item: Installation) -> Document:
                         "Name": charger.name,
                         "SerialNo": charger.name,
                         "Active": True,
-                        "DeviceType": charger.family.value,
+                        "DeviceType": charger.device_type,
                     }
                     for charger in item.chargers
                     if charger.circuit is circuit
@@ -176,7 +176,7 @@ def _charger(item: Charger, account: Account) -> Document:
             "Active": True,
             "CurrentUserRoles": int(role),
             "Pin": PIN if role & UserRole.OWNER else None,
-            "DeviceType": item.family.value,
+            "DeviceType": item.device_type,
             "InstallationName": item.installation.name,
             "InstallationId": item.installation.id,
             "AuthenticationType": item.installation.authentication_type
@@ -215,7 +215,7 @@ def firmware(item: Charger, account: Account) -> Document:
             "IsOnline": item.value(StateId.IS_ONLINE) == "1" if manages else None,
             "CurrentVersion": current,
             "AvailableVersion": item.available_firmware,
-            "DeviceType": item.family.value if manages else None,
+            "DeviceType": item.device_type if manages else None,
             "IsUpToDate": current == item.available_firmware,
         }
     )

@@ -10,12 +10,35 @@ from typing import Literal
 
 from aiohttp import web
 
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An answer of status 500 with a code and words of a test's choice.
+
+    Attributes:
+        code: The vendor's ErrorCode; None: an answer without a document.
+        details: The vendor's words.
+    """
+
+    code: int | None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """An answer of status 429 that asks for a pause (seconds)."""
+
+    retry_after: int
+
+
 # A status is answered with the vendor's body. "reset": the connection is reset. "hang": no answer.
 # "html": 200 with a page. "truncated": the connection ends in the middle of the body.
 # "malformed": 200 with half a JSON text. "empty": 204. "redirect": 302 to another server.
 # "giant": a body without an end. "drip": a body that takes for ever.
 type Fault = (
     int
+    | Rejection
+    | Busy
     | Literal[
         "reset",
         "hang",
@@ -89,8 +112,10 @@ class Faults:
         Raises:
             ValueError: No such fault, or the pattern is no regular expression.
         """
-        if fault not in FAULT_NAMES and not (
-            isinstance(fault, int) and 400 <= fault < 600
+        if (
+            fault not in FAULT_NAMES
+            and not isinstance(fault, (Rejection, Busy))
+            and not (isinstance(fault, int) and 400 <= fault < 600)
         ):
             raise ValueError(f"No such fault: {fault}")
         try:
@@ -148,6 +173,13 @@ class Faults:
                 return await self._endless(request, _GIANT_CHUNK, 0.0)
             case "drip":
                 return await self._endless(request, b" ", _DRIP_INTERVAL)
+            case Rejection(code=int() as code, details=details):
+                return rejection(code, details)
+            case Busy(retry_after=seconds):
+                headers = {"Retry-After": str(seconds)}
+                return web.Response(status=429, headers=headers)
+            case Rejection():
+                return web.Response(status=500)
             case _:
                 return failure(int(fault), token=request.path == "/oauth/token")
 

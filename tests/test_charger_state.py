@@ -153,3 +153,53 @@ def test_received_since_tells_whether_a_charger_was_heard(
     assert state.received_since(StateId.CHARGER_OPERATION_MODE, -1.0)
     assert not state.received_since(StateId.CHARGER_OPERATION_MODE, 1e12)
     assert not state.received_since(StateId.FINAL_STOP_ACTIVE, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("state_id", "text"),
+    [
+        (StateId.NEXT_SCHEDULE_EVENT, "22:00"),
+        (StateId.NEXT_SCHEDULE_EVENT, "1795730400"),
+        (StateId.FINAL_STOP_ACTIVE, "Yes"),
+        (StateId.COMPLETED_SESSION, "{"),
+    ],
+)
+def test_a_value_that_cannot_be_parsed_is_present(
+    state: ChargerState, state_id: StateId, text: str
+) -> None:
+    """It is unknown, which is not the same as none."""
+    state.apply(Observation(CHARGER_ID, state_id, NOON, text))
+    assert state.value(state_id) is None
+    assert state_id in state
+    assert not state.is_cleared(state_id)
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_cleared_value_differs_from_one_never_reported(
+    state: ChargerState, text: str | None
+) -> None:
+    """A charger that never reports a session has not ended one."""
+    assert not state.is_cleared(StateId.SESSION_IDENTIFIER)
+    state.apply(Observation(CHARGER_ID, StateId.SESSION_IDENTIFIER, NOON, text))
+    assert StateId.SESSION_IDENTIFIER not in state
+    assert state.is_cleared(StateId.SESSION_IDENTIFIER)
+
+
+def test_a_repeated_value_keeps_its_time(state: ChargerState) -> None:
+    """A charger that restarts reports all its values again."""
+    assert state.since(StateId.CHARGER_OPERATION_MODE) is None
+    state.apply(mode("2"))
+    state.apply(mode("2", 60))
+    assert state.since(StateId.CHARGER_OPERATION_MODE) == NOON
+    state.apply(mode("3", 120))
+    assert state.since(StateId.CHARGER_OPERATION_MODE) == NOON + timedelta(seconds=120)
+
+
+def test_a_listed_value_has_the_time_of_its_first_observation(
+    state: ChargerState,
+) -> None:
+    """The list has no time of its own."""
+    state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "2")
+    state.apply(mode("2", 5))
+    state.apply(mode("2", 60))
+    assert state.since(StateId.CHARGER_OPERATION_MODE) == NOON + timedelta(seconds=5)

@@ -22,8 +22,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
-from simulator.charger import Charger, CommandRejectedError
-from simulator.faults import Fault
+from simulator.charger import Charger
+from simulator.faults import Fault, Rejection
 from simulator.observations import StateId
 from simulator.scenario import (
     OWNER,
@@ -126,6 +126,35 @@ CONTROLS = {
 }
 CHARGING = ["switch off", "switch on", "stop", "resume", "deauthorize"]
 
+ACTIONS = {
+    "stop action": Control(DOMAIN, "", "stop_charging", "sendCommand/506"),
+    "resume action": Control(
+        DOMAIN, "", "resume_charging", "sendCommand/507", resumes=True
+    ),
+    "deauthorize action": Control(
+        DOMAIN, "", "deauthorize_charging", "sendCommand/10001"
+    ),
+    "restart action": Control(DOMAIN, "", "restart_charger", "sendCommand/102"),
+    "upgrade action": Control(DOMAIN, "", "upgrade_firmware", "sendCommand/200"),
+    "command action": Control(
+        DOMAIN, "", "send_command", "sendCommand/506", {"command": 506}
+    ),
+    "limit action": Control(
+        DOMAIN,
+        "",
+        "limit_current",
+        "installation/.*/update",
+        {"available_current": 12.5},
+        of_installation=True,
+    ),
+}
+# The cloud carries 10001 out and answers 528 all the same.
+REFUSED_AS_10001_IS = Rejection(528, "The charger reports a relay error")
+# Of the numbers, test_a_failed_control_tells_why_and_is_sent_once tries the refusals.
+REFUSABLE = {
+    name: control for name, control in CONTROLS.items() if control.platform != "number"
+} | ACTIONS
+
 
 class Person:
     """Uses controls."""
@@ -151,12 +180,26 @@ class Person:
         assert state
         return state.state
 
+    def attribute(self, entity_id: str, name: str) -> object:
+        """Return an attribute of an entity."""
+        state = self._hass.states.get(entity_id)
+        assert state
+        return state.attributes[name]
+
+    def _target(self, control: Control) -> dict[str, str]:
+        """Return what names the device that is controlled."""
+        if control.platform != DOMAIN:
+            return {ATTR_ENTITY_ID: self.entity_id(control)}
+        if control.of_installation:
+            return {"installation_id": self._charger.installation.id}
+        return {"charger_id": self._charger.id}
+
     async def use(self, control: Control) -> None:
         """Use a control."""
         await self._hass.services.async_call(
             control.platform,
             control.service,
-            {ATTR_ENTITY_ID: self.entity_id(control), **control.data},
+            {**self._target(control), **control.data},
             blocking=True,
         )
 
@@ -224,9 +267,10 @@ async def prepare(
     time_machine: TimeMachine, charger: Charger, entities: EntityFinder, name: str
 ) -> None:
     """Let a car charge, or be paused, for a control that needs one."""
-    if name not in CHARGING:
+    control = CONTROLS.get(name) or ACTIONS[name]
+    if name not in CHARGING and control.platform != DOMAIN:
         return
-    paused = CONTROLS[name].resumes
+    paused = control.resumes
     charger.plug_in(Car())
     await time_machine.travel(15)
     if paused:
@@ -518,36 +562,56 @@ async def test_a_refusal_because_it_is_so_already_is_a_success(
     assert person.state(control) == ("off" if name == "switch off" else "on")
 
 
-@pytest.mark.parametrize("name", ["switch off", "stop"])
-async def test_any_other_refusal_shows_the_vendors_reason(
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("fault", "sentence", "placeholders"),
+    [
+        (
+            REFUSED_AS_10001_IS,
+            "rejected",
+            {"reason": "The charger reports a relay error"},
+        ),
+        (Rejection(520, "No answer"), "rejected", {"reason": "No answer"}),
+        (Rejection(505), "rejected_without_reason", {"code": "505"}),
+        (Rejection(None), "uncertain", None),
+        (403, "not_permitted", None),
+        (404, "command_failed", {"error": "The cloud does not know this"}),
+        (429, "cloud_busy", None),
+    ],
+    ids=["528", "520", "no words", "no code", "403", "404", "429"],
+)
+@pytest.mark.parametrize("name", REFUSABLE)
+async def test_a_refused_control_shows_why(
     sim: Simulator,
     time_machine: TimeMachine,
     charger: Charger,
     live_entry: MockConfigEntry,
     entities: EntityFinder,
     person: Person,
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
+    fault: Fault,
+    sentence: str,
+    placeholders: dict[str, str] | None,
 ) -> None:
-    """A charger that is out of order has not done it."""
+    """In the vendor's words where there are any; nothing is shown as done."""
     await prepare(time_machine, charger, entities, name)
-    monkeypatch.setattr(
-        charger, "stop_charging", _refuse("The charger reports a relay error")
-    )
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    before = {**charger.observations, StateId.PULSE: None}
+    sim.rest.fail("/(update|sendCommand)", fault=fault)
+    if "deauthorize" in name and fault is REFUSED_AS_10001_IS:
+        await person.use(REFUSABLE[name])
+        return
     with pytest.raises(HomeAssistantError) as raised:
-        await person.use(CONTROLS[name])
-    assert raised.value.translation_placeholders == {
-        "reason": "The charger reports a relay error"
-    }
-
-
-def _refuse(details: str) -> Callable[[], None]:
-    """Return a command that the charger refuses."""
-
-    def refuse() -> None:
-        raise CommandRejectedError(details)
-
-    return refuse
+        await person.use(REFUSABLE[name])
+    # A cloud that is busy until the time is over may look like one that is away.
+    if fault != 429 or raised.value.translation_key != "cannot_connect":
+        assert raised.value.translation_key == sentence
+        assert raised.value.translation_placeholders == placeholders
+    assert {**charger.observations, StateId.PULSE: None} == before
+    update = entities.id("update", charger.id, "firmware_update")
+    assert person.attribute(update, "in_progress") is False
+    switch = entities.state("switch", charger.id, "charger_operation_mode")
+    assert switch == ("off" if REFUSABLE[name].resumes else "on")
 
 
 @pytest.mark.parametrize("name", [*CHARGING, "max current", "min current"])

@@ -4,7 +4,7 @@ from typing import Any
 
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import device_registry as dr
 import probatio
 import pytest
@@ -13,6 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.faults import Fault, Rejection
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -462,3 +463,183 @@ async def test_one_failure_among_several_is_told(
             hass, "restart_charger", charger_id=[charger.id for charger in chargers]
         )
     assert len(sent(sim)) >= 2
+
+
+def rename(
+    hass: HomeAssistant, entry: MockConfigEntry, zaptec_id: str, name: str
+) -> None:
+    """Give a device another name in Home Assistant."""
+    dr.async_get(hass).async_update_device(
+        device_id(hass, entry, zaptec_id), name_by_user=name
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "reason"),
+    [
+        (403, HomeAssistantError, "may not change this"),
+        (Rejection(528, "Busy with an update"), HomeAssistantError, "Busy with"),
+        (Rejection(505), HomeAssistantError, "505"),
+        (None, ServiceValidationError, "stand-alone mode"),
+    ],
+)
+async def test_all_failures_among_several_are_named(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+    fault: Fault | None,
+    kind: type[HomeAssistantError],
+    reason: str,
+) -> None:
+    """Each with its reason, under its name in Home Assistant; the others are done."""
+    third = sim.add_charger(
+        chargers[1].installation.id, serial="ZAP000777", name="Third"
+    )
+    await time_machine.travel(3700, step=15)
+    for charger in (*chargers, third):
+        charger.plug_in(Car())
+    await time_machine.travel(15)
+    rename(hass, accounts[0], chargers[0].id, "Carport")
+    for charger in chargers:
+        if fault is None:
+            charger.set_stand_alone(True)
+        else:
+            sim.rest.fail(f"{charger.id}/sendCommand", fault=fault)
+    await time_machine.travel(5)
+    with pytest.raises(kind) as raised:
+        await call(
+            hass,
+            "stop_charging",
+            charger_id=[item.id for item in (*chargers, third)],
+        )
+    assert raised.value.translation_key == "several_failed"
+    assert type(raised.value) is kind
+    failures = (raised.value.translation_placeholders or {})["failures"].split("\n")
+    assert [line.partition(": ")[0] for line in failures] == [
+        "Carport",
+        "Second's charger",
+    ]
+    assert all(reason in line for line in failures)
+    assert "Carport: " in str(raised.value)
+    assert third.final_stop
+    assert not chargers[0].final_stop
+
+
+async def test_two_reasons_among_several(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+) -> None:
+    """Each device has its own."""
+    chargers[0].set_offline()
+    sim.rest.fail(f"{chargers[1].id}/sendCommand", fault=403)
+    with pytest.raises(HomeAssistantError) as raised:
+        await call(
+            hass, "restart_charger", charger_id=[charger.id for charger in chargers]
+        )
+    first, second = str(raised.value).split("\n")[1:]
+    assert first.startswith("First's charger: The Zaptec cloud refused: Could not")
+    assert second.startswith("Second's charger: Your Zaptec account may not")
+
+
+async def test_a_fault_of_the_integration_among_several(
+    hass: HomeAssistant,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is raised as it is, so that the log shows where it was."""
+    monkeypatch.setattr(
+        accounts[0].runtime_data.client, "send_command", lambda *_: 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        await call(
+            hass, "restart_charger", charger_id=[charger.id for charger in chargers]
+        )
+
+
+async def test_all_failures_to_limit_the_current_are_named(
+    hass: HomeAssistant,
+    sim: Simulator,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+) -> None:
+    """The installations are named, each with its reason."""
+    installations = [charger.installation for charger in chargers]
+    rename(hass, accounts[0], installations[0].id, "My home")
+    sim.rest.fail(f"{installations[0].id}/update", fault=403)
+    sim.rest.fail(f"{installations[1].id}/update", fault=Rejection(505))
+    data: dict[str, Any] = {
+        "installation_id": [item.id for item in installations],
+        "available_current": 10,
+    }
+    with pytest.raises(HomeAssistantError) as raised:
+        await call(hass, "limit_current", **data)
+    assert raised.value.translation_key == "several_failed"
+    first, second = str(raised.value).split("\n")[1:]
+    assert first.startswith("My home: Your Zaptec account")
+    assert second.startswith("Second: The Zaptec cloud refused")
+
+    # One alone keeps its own sentence, and the other is carried out.
+    sim.rest.heal()
+    sim.rest.fail(f"{installations[1].id}/update", fault=403)
+    with pytest.raises(HomeAssistantError) as raised:
+        await call(hass, "limit_current", **data)
+    assert raised.value.translation_key == "not_permitted"
+    assert installations[0].available_current == (10, 10, 10)
+
+
+async def test_all_installations_that_something_else_controls_are_named(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+) -> None:
+    """They are found before the first is changed."""
+    installations = [charger.installation for charger in chargers]
+    installations[0].available_current_mode = 2
+    installations[1].available_current_mode = 1
+    await time_machine.travel(3700, step=15)
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await call(
+            hass,
+            "limit_current",
+            installation_id=[item.id for item in installations],
+            available_current=10,
+        )
+    assert raised.value.translation_key == "several_failed"
+    first, second = str(raised.value).split("\n")[1:]
+    assert first.startswith("First: Zaptec's power management")
+    assert second.startswith("Second: A schedule in the Zaptec portal")
+    assert not sent(sim)
+
+
+async def test_a_refused_limit_leaves_the_one_that_waits(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+) -> None:
+    """A queued increase is dropped only for one that is accepted."""
+    installation = chargers[0].installation
+    data = {"installation_id": installation.id}
+    await call(hass, "limit_current", **data, available_current=10)
+    await call(hass, "limit_current", **data, available_current=20)
+    assert installation.available_current == (10, 10, 10)
+    chargers[0].set_stand_alone(True)
+    await time_machine.travel(5)
+    current = accounts[0].runtime_data.available_currents.of(installation.id)
+    with pytest.raises(ServiceValidationError):
+        await current.async_set((15, 15, 15))
+    with pytest.raises(ServiceValidationError):
+        await call(hass, "limit_current", **data, available_current=15)
+    chargers[0].set_stand_alone(False)
+    await time_machine.travel(16 * 60, step=15)
+    assert installation.available_current == (20, 20, 20)

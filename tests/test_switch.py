@@ -1,5 +1,8 @@
 """The Charging switch: whether charging is permitted."""
 
+import asyncio
+from contextlib import suppress
+
 from homeassistant.const import (
     ATTR_ENTITY_ID,
     SERVICE_TURN_OFF,
@@ -8,6 +11,7 @@ from homeassistant.const import (
     STATE_ON,
 )
 from homeassistant.core import HomeAssistant, State
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -17,11 +21,13 @@ from pytest_homeassistant_custom_component.common import (
 
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.faults import Busy, Fault, Rejection
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 
 KEY = "charger_operation_mode"
+TRANSPORT = "custom_components.zaptec.api.transport"
 
 
 class Switch:
@@ -64,6 +70,14 @@ class Switch:
             for record in self._sim.rest.requests
             if record.method == "POST"
         ]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a command up sooner, and repeat it without a pause."""
+    monkeypatch.setattr(f"{TRANSPORT}.COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(f"{TRANSPORT}.BACKOFF_BASE", 0.05)
+    monkeypatch.setattr(f"{TRANSPORT}.RETRY_AFTER_MAX", 0.0)
 
 
 @pytest.fixture
@@ -385,3 +399,375 @@ async def test_the_next_car_is_held_under_a_new_entity_id(
     )
     await hass.async_block_till_done()
     assert switch.state == STATE_OFF
+
+
+async def hold_without_cloud(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    switch: Switch,
+    fault: Fault,
+) -> None:
+    """Turn off without a car, then plug one in while commands fail."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand", fault=fault)
+    charger.plug_in(Car())
+    await time_machine.travel(25)
+    assert switch.mode == "connected_charging"
+    # The state shows what is: the car may charge.
+    assert switch.state == STATE_ON
+
+
+PASSING_FAULTS: list[Fault] = ["reset", 429, 502]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", PASSING_FAULTS)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_off_again_while_the_pause_waits_for_the_cloud(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+    times: int,
+) -> None:
+    """Each one fails, and the car is held as soon as the cloud is back."""
+    await hold_without_cloud(sim, time_machine, charger, switch, fault)
+    for _ in range(times):
+        with pytest.raises(HomeAssistantError):
+            await switch.turn(SERVICE_TURN_OFF)
+        assert switch.state == STATE_ON
+        await time_machine.travel(5)
+    sim.rest.heal()
+    await time_machine.travel(120)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", PASSING_FAULTS)
+async def test_on_and_off_while_the_pause_waits_for_the_cloud(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+) -> None:
+    """The last of them counts, whatever became of the others."""
+    await hold_without_cloud(sim, time_machine, charger, switch, fault)
+    with suppress(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_ON)
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.heal()
+    await time_machine.travel(120)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", PASSING_FAULTS)
+@pytest.mark.parametrize("off_again", [False, True])
+async def test_off_and_on_while_the_pause_waits_for_the_cloud(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+    off_again: bool,
+) -> None:
+    """After it was turned on, no car is paused, even if turning on failed."""
+    await hold_without_cloud(sim, time_machine, charger, switch, fault)
+    if off_again:
+        with pytest.raises(HomeAssistantError):
+            await switch.turn(SERVICE_TURN_OFF)
+    with suppress(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_ON)
+    sim.rest.heal()
+    await time_machine.travel(120)
+    assert switch.state == STATE_ON
+    assert switch.mode == "connected_charging"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", PASSING_FAULTS)
+async def test_off_while_the_cloud_cannot_be_reached(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+) -> None:
+    """The user is shown that it failed; the car is paused later, also after a restart."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault=fault)
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    assert switch.state == STATE_ON
+    sim.rest.heal()
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_off_while_the_cloud_cannot_be_reached_and_the_car_leaves(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """No car was paused yet, so the next one is."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault="reset")
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    charger.unplug()
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+    sim.rest.heal()
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+REFUSALS: list[Fault] = [403, 404, Rejection(528, "Not now"), Rejection(505)]
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+async def test_a_refused_off_is_forgotten(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+) -> None:
+    """The user knows that the cloud has refused; no later car is held for it."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault=fault)
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.heal()
+    sim.rest.clear()
+    await time_machine.travel(60)
+    assert switch.sent() == []
+    assert switch.state == STATE_ON
+    charger.unplug()
+    await time_machine.travel(30)
+    assert switch.state == STATE_ON
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", REFUSALS)
+async def test_a_refused_off_does_not_forget_an_earlier_one(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    fault: Fault,
+) -> None:
+    """The pause that waits for the cloud goes on waiting."""
+    await hold_without_cloud(sim, time_machine, charger, switch, "reset")
+    sim.rest.heal()
+    sim.rest.fail("/sendCommand", fault=fault)
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.heal()
+    await time_machine.travel(60)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+async def test_a_refused_off_without_a_car_is_forgotten(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """A charger that ignores the cloud holds no car."""
+    charger.set_stand_alone(True)
+    await time_machine.travel(5)
+    with pytest.raises(ServiceValidationError):
+        await switch.turn(SERVICE_TURN_OFF)
+    assert switch.state == STATE_ON
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_off_that_is_cancelled_is_carried_out_later(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A script that is stopped takes nothing back."""
+    monkeypatch.setattr(f"{TRANSPORT}.COMMAND_TIMEOUT", 15.0)
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault="hang")
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_OFF))
+    await wait_until(lambda: bool(switch.sent()))
+    turning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turning
+    sim.rest.heal()
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+@pytest.mark.parametrize("last", [SERVICE_TURN_OFF, SERVICE_TURN_ON])
+async def test_the_last_of_two_commands_counts_although_the_first_fails_later(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    last: str,
+) -> None:
+    """The second waits for its turn while the first has no answer yet."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    if last == SERVICE_TURN_OFF:
+        await switch.turn(SERVICE_TURN_OFF)
+        await time_machine.travel(30)
+    first = SERVICE_TURN_ON if last == SERVICE_TURN_OFF else SERVICE_TURN_OFF
+    sim.rest.fail("/sendCommand", fault="hang", times=1)
+    turning = hass.async_create_task(switch.turn(first))
+    await wait_until(lambda: bool(switch.sent()))
+    then = hass.async_create_task(switch.turn(last))
+    await asyncio.sleep(0)
+    sim.rest.heal()
+    with pytest.raises(HomeAssistantError):
+        await turning
+    await time_machine.travel(12)
+    await then
+    await time_machine.travel(60)
+    assert switch.state == (STATE_OFF if last == SERVICE_TURN_OFF else STATE_ON)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_held_car_is_not_tried_more_often_than_the_cloud_asks_for(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The pause between two tries grows with the outage."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand", fault="reset")
+    charger.plug_in(Car())
+    sim.rest.clear()
+    await time_machine.travel(3600, step=10)
+    assert 10 < len(switch.sent()) < 40
+    sim.rest.heal()
+    await time_machine.travel(310, step=10)
+    assert switch.state == STATE_OFF
+
+
+async def test_an_unexpected_fault_does_not_end_the_holding(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next change at the charger begins it again."""
+    await switch.turn(SERVICE_TURN_OFF)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "custom_components.zaptec.commands.check_stand_alone", lambda *_: 1 / 0
+        )
+        charger.plug_in(Car())
+        await wait_until(lambda: switch.mode == "connected_requesting")
+        await asyncio.sleep(0)
+    await time_machine.travel(20)
+    assert switch.state == STATE_OFF
+    assert switch.mode == "connected_finished"
+
+
+async def test_a_held_car_waits_as_long_as_the_cloud_asks_for(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """Retry-After counts for what is tried without the user, too."""
+    await switch.turn(SERVICE_TURN_OFF)
+    sim.rest.fail("/sendCommand", fault=Busy(600))
+    charger.plug_in(Car())
+    await time_machine.travel(590)
+    assert switch.sent() == ["506"]
+    sim.rest.heal()
+    await time_machine.travel(30)
+    assert switch.state == STATE_OFF
+
+
+async def test_an_off_that_waits_for_its_answer_is_sent_once(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """What the charger reports meanwhile starts no second try in the background."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.latency = 0.2
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_OFF))
+    await wait_until(lambda: bool(switch.sent()))
+    charger.set_car_wants(False)
+    await wait_until(lambda: switch.mode == "connected_finished")
+    # Without a confirmation, a second command would not be left out.
+    sim.bus.freeze()
+    assert await turning == ["506"]
+    await time_machine.travel(15)
+    assert switch.sent() == ["506"]
+
+
+async def test_an_off_that_fails_after_an_unload_starts_nothing(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    switch: Switch,
+) -> None:
+    """The car is held when the account is set up again, and not before."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    sim.rest.fail("/sendCommand", fault="hang")
+    turning = hass.async_create_task(switch.turn(SERVICE_TURN_OFF))
+    await wait_until(lambda: bool(switch.sent()))
+    await hass.config_entries.async_unload(live_entry.entry_id)
+    sim.rest.heal()
+    with pytest.raises(HomeAssistantError):
+        await turning
+    sim.rest.clear()
+    await time_machine.travel(60)
+    assert switch.sent() == []
+    await hass.config_entries.async_setup(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(20)
+    assert switch.mode == "connected_finished"

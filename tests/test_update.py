@@ -1,5 +1,7 @@
 """The firmware of a charger."""
 
+import asyncio
+
 from homeassistant.components.update import (
     ATTR_IN_PROGRESS,
     ATTR_INSTALLED_VERSION,
@@ -14,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import FIRMWARE_INTERVAL
 from simulator.charger import Charger
-from simulator.faults import Fault
+from simulator.faults import Fault, Rejection
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -174,14 +176,66 @@ async def test_an_unload_before_the_cloud_has_answered(
     await hass.async_block_till_done()
 
 
-@pytest.mark.parametrize("fault", [500, 403])
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (500, "rejected_without_reason"),
+        (403, "not_permitted"),
+        (502, "uncertain"),
+        ("reset", "cannot_connect"),
+        (Rejection(528, "The charger is busy"), "rejected"),
+        (Rejection(528), "rejected_without_reason"),
+        (Rejection(None), "uncertain"),
+    ],
+)
 async def test_an_installation_that_is_refused(
-    sim: Simulator, live_entry: MockConfigEntry, firmware: Firmware, fault: Fault
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    firmware: Firmware,
+    fault: Fault,
+    sentence: str,
 ) -> None:
     """No progress is shown of what did not begin."""
     sim.rest.fail("/sendCommand/200", fault=fault)
-    with pytest.raises(HomeAssistantError):
+    with pytest.raises(HomeAssistantError) as raised:
         await firmware.install()
+    assert raised.value.translation_key == sentence
+    assert not firmware.in_progress
+
+
+async def test_an_installation_that_fails_unexpectedly(
+    live_entry: MockConfigEntry, firmware: Firmware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the integration shows no progress either."""
+    monkeypatch.setattr(
+        live_entry.runtime_data.client, "send_command", lambda *_: 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        await firmware.install()
+    assert not firmware.in_progress
+
+
+async def test_an_installation_whose_call_is_cancelled(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    firmware: Firmware,
+) -> None:
+    """It may have begun all the same, and then the new version ends it."""
+    sim.rest.fail("/sendCommand/200", fault="hang")
+    sim.rest.clear()
+    installing = hass.async_create_task(firmware.install())
+    await wait_until(lambda: bool(sim.rest.requests))
+    assert firmware.in_progress
+    installing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await installing
+    assert not firmware.in_progress
+    sim.rest.heal()
+    charger.upgrade_firmware()
+    await time_machine.travel(150)
+    assert firmware.installed == charger.available_firmware
     assert not firmware.in_progress
 
 

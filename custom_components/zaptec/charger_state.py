@@ -43,6 +43,9 @@ class ChargerState:
         self.complete = True
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
+        # Time of the first report of each value that is held. A charger that
+        # restarts reports all its values again, with new times.
+        self._since: dict[int, datetime] = {}
         self._received: dict[int, float] = {}
         # The times of those that are from the future, which are held as of when they came.
         self._ahead: dict[int, datetime] = {}
@@ -51,12 +54,24 @@ class ChargerState:
         self._followers: dict[int, list[Follower]] = {}
 
     def __contains__(self, state_id: int) -> bool:
-        """Return whether this charger has told a value of this StateId."""
-        return self._values.get(state_id) is not None
+        """Return whether a StateId has a value, also one that could not be parsed."""
+        held = self._observations.get(state_id)
+        return held is not None and bool(held.value)
 
     def value(self, state_id: StateId) -> Value | None:
-        """Return the value of a StateId, in the type and unit of the table."""
+        """Return the value of a StateId, in the type and unit of the table.
+
+        None for a value that could not be parsed, too; see `__contains__`.
+        """
         return self._values.get(state_id)
+
+    def is_cleared(self, state_id: StateId) -> bool:
+        """Return whether the charger has reported that a StateId has no value."""
+        return state_id in self._observations and state_id not in self
+
+    def since(self, state_id: StateId) -> datetime | None:
+        """Return when the present value of a StateId was first reported."""
+        return self._since.get(state_id)
 
     def timestamp(self, state_id: StateId) -> datetime | None:
         """Return when the value of a StateId came to be."""
@@ -170,10 +185,15 @@ class ChargerState:
             self._ahead[state_id] = ahead
         else:
             self._ahead.pop(state_id, None)
+        was_listed = state_id in self._listed
         self._listed.discard(state_id)
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()
-        if held and held.value == observation.value:
+        is_repeated = held is not None and held.value == observation.value
+        # The list has no time of its own: the first observation has that of the value.
+        if not is_repeated or was_listed:
+            self._since[state_id] = observation.timestamp
+        if is_repeated:
             self._pass_on(observation, self._values[state_id])
             return False
         self._values[state_id] = parse_value(observation, self.family)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 import math
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -14,6 +15,7 @@ from .api import (
     AvailableCurrentMode,
     Charger,
     Command,
+    Family,
     Installation,
     OperationMode,
     StateId,
@@ -56,6 +58,12 @@ _CONFIRMATIONS = {
 # How long a charger takes to stop (seconds), with something to spare.
 STOP_TIME = 10.0
 
+# Longest time between the end of a session and the mode that follows it. After
+# 10001 the cloud clears the session first; then the charger stops, and where
+# authentication is required it even reports for a moment that no car is connected
+# (custom-components/zaptec, issue 55).
+SESSION_END_TIME = timedelta(seconds=10)
+
 _CHARGING_COMMANDS = {
     Command.STOP_CHARGING_FINAL,
     Command.RESUME_CHARGING,
@@ -68,9 +76,15 @@ def may_control(device: Charger | Installation) -> bool:
     return bool(device.current_user_roles & CONTROL_ROLES)
 
 
-def is_paused(state: ChargerState) -> bool:
-    """Return whether charging was stopped until it is resumed or the car leaves."""
-    return bool(state.value(StateId.FINAL_STOP_ACTIVE))
+def is_paused(state: ChargerState) -> bool | None:
+    """Return whether charging was stopped until it is resumed or the car leaves.
+
+    None if the charger reports something that can't be understood.
+    """
+    paused = state.value(StateId.FINAL_STOP_ACTIVE)
+    if paused is None and StateId.FINAL_STOP_ACTIVE in state:
+        return None
+    return bool(paused)
 
 
 def has_car(state: ChargerState) -> bool | None:
@@ -83,17 +97,63 @@ def has_car(state: ChargerState) -> bool | None:
     return True
 
 
-# Whether a command would change nothing; the vendor asks not to send it then
-# (Charger command validation update).
-_IS_DONE: dict[Command, Callable[[ChargerState], bool]] = {
-    Command.STOP_CHARGING_FINAL: lambda state: (
-        has_car(state) is False or is_paused(state)
-    ),
-    Command.RESUME_CHARGING: lambda state: (
-        StateId.CHARGER_OPERATION_MODE in state
-        and not is_paused(state)
+def has_session_ended(state: ChargerState, *, is_authorization_required: bool) -> bool:
+    """Return whether the session of the connected car has ended for good.
+
+    Command 10001, or the cloud by itself, ends a session while the car stays
+    connected: StateId 721 loses its value, and neither 507 nor anything else that
+    the vendor documents lets the car charge again. Two states look similar:
+
+    - A car that was just plugged in has no session yet either. The session before
+      was that of another car, and ended before the present mode began.
+    - A car that was paused before it was authorized has never had a session.
+
+    Without required authentication, a charger that is asking for current begins a
+    session by itself within a second.
+    """
+    match state.value(StateId.CHARGER_OPERATION_MODE):
+        case OperationMode.CONNECTED_FINISHED:
+            pass
+        case OperationMode.CONNECTED_REQUESTING if is_authorization_required:
+            pass
+        case _:
+            return False
+    if not state.is_cleared(StateId.SESSION_IDENTIFIER):
+        return False
+    ended = state.since(StateId.SESSION_IDENTIFIER)
+    mode_began = state.since(StateId.CHARGER_OPERATION_MODE)
+    return (
+        ended is not None
+        and mode_began is not None
+        and mode_began - ended <= SESSION_END_TIME
+    )
+
+
+def _is_stopped(state: ChargerState) -> bool:
+    """Return whether the cloud would refuse 506: nothing charges, nor may begin to.
+
+    StateId 718 alone is not enough: a charger may go on charging in spite of it.
+    """
+    mode = state.value(StateId.CHARGER_OPERATION_MODE)
+    return mode is OperationMode.DISCONNECTED or (
+        mode is OperationMode.CONNECTED_FINISHED and is_paused(state) is True
+    )
+
+
+def _is_resumed(state: ChargerState) -> bool:
+    """Return whether nothing keeps the car from charging that 507 could end."""
+    return (
+        has_car(state) is not None
+        and is_paused(state) is False
         and StateId.NEXT_SCHEDULE_EVENT not in state
-    ),
+    )
+
+
+# Whether the effect of a command is there already; the vendor asks not to send it
+# then (Charger command validation update).
+_IS_DONE: dict[Command, Callable[[ChargerState], bool]] = {
+    Command.STOP_CHARGING_FINAL: _is_stopped,
+    Command.RESUME_CHARGING: _is_resumed,
     Command.DEAUTHORIZE_AND_STOP: lambda state: has_car(state) is False,
 }
 
@@ -207,9 +267,13 @@ async def _async_send_command(
         )
     if command in _CHARGING_COMMANDS:
         await _async_check_obedience(coordinator, charger, command)
+    if command is Command.RESUME_CHARGING:
+        await _async_check_session(coordinator, charger, state)
     if (
         command in _IS_DONE
+        # Neither a pause nor the end of a session is still to be confirmed.
         and coordinator.is_certain(charger_id, StateId.FINAL_STOP_ACTIVE)
+        and coordinator.is_certain(charger_id, StateId.SESSION_IDENTIFIER)
         and _IS_DONE[command](state)
     ):
         return
@@ -222,16 +286,31 @@ async def _async_send_command(
             await coordinator.writes.async_send(
                 charger_id,
                 _CONFIRMATIONS[command],
-                coordinator.client.send_command(charger_id, command),
+                _async_request(coordinator.client, charger_id, command),
             )
         except ZaptecRejectedError as err:
             if err.code != DEVICE_COMMAND_REJECTED:
                 raise
-            # The vendor's cloud says so of this one although it is carried out.
-            if command is Command.DEAUTHORIZE_AND_STOP:
-                return
-            if not await _async_is_done(coordinator, charger_id, command):
+            if not await _async_is_done(coordinator, charger, command):
                 raise
+
+
+async def _async_request(
+    client: ZaptecClient, charger_id: str, command: Command
+) -> None:
+    """Send a command to the cloud.
+
+    The cloud carries 10001 out and answers 528 all the same (custom-components/zaptec,
+    issue 346). That counts as sent, so that its effect is awaited like any other.
+    """
+    try:
+        await client.send_command(charger_id, command)
+    except ZaptecRejectedError as err:
+        if (
+            command is not Command.DEAUTHORIZE_AND_STOP
+            or err.code != DEVICE_COMMAND_REJECTED
+        ):
+            raise
 
 
 async def _async_check_obedience(
@@ -247,6 +326,36 @@ async def _async_check_obedience(
     if _is_ocpp(decides.authentication_type, command):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="ocpp_controls_charging"
+        )
+
+
+async def _async_check_session(
+    coordinator: ZaptecCoordinator, charger: Charger, state: ChargerState
+) -> None:
+    """Refuse to resume a session that has ended, after a look at the cloud.
+
+    While the push is down, what is held may be ten minutes old.
+    """
+    try:
+        _check_session(coordinator, charger, state)
+    except ServiceValidationError:
+        if coordinator.is_certain(charger.id, StateId.SESSION_IDENTIFIER):
+            raise
+        with suppress(ZaptecError):
+            await coordinator.async_read_charger(charger.id)
+        _check_session(coordinator, charger, state)
+
+
+def _check_session(
+    coordinator: ZaptecCoordinator, charger: Charger, state: ChargerState
+) -> None:
+    """Refuse to resume a session that has ended, as far as is known."""
+    required = state.value(StateId.AUTHENTICATION_REQUIRED)
+    if required is None:
+        required = charger.is_authorization_required
+    if has_session_ended(state, is_authorization_required=required is not False):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="session_ended"
         )
 
 
@@ -280,14 +389,30 @@ def is_up_to_date(coordinator: ZaptecCoordinator, charger_id: str) -> bool:
 
 
 async def _async_is_done(
-    coordinator: ZaptecCoordinator, charger_id: str, command: Command
+    coordinator: ZaptecCoordinator, charger: Charger, command: Command
 ) -> bool:
-    """Return whether a command was refused only because it was so already."""
+    """Return whether a refused command has nothing to do, by a look at the cloud.
+
+    Raises:
+        ServiceValidationError: The session that was to be resumed has ended.
+
+    """
     try:
-        state = await coordinator.async_read_charger(charger_id)
+        state = await coordinator.async_read_charger(charger.id)
     except ZaptecError:
         return False
-    return state is not None and _IS_DONE[command](state)
+    if state is None:
+        return False
+    match command:
+        case Command.RESTART_CHARGER:
+            return False
+        case Command.UPGRADE_FIRMWARE:
+            return is_up_to_date(coordinator, charger.id)
+        case Command.RESUME_CHARGING:
+            _check_session(coordinator, charger, state)
+            mode = state.value(StateId.CHARGER_OPERATION_MODE)
+            return mode is OperationMode.CONNECTED_CHARGING or _is_resumed(state)
+    return _IS_DONE[command](state)
 
 
 async def _async_wait_for_pause(
@@ -397,12 +522,28 @@ def _check_current_is_ours(
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="power_meter_controls_current"
         )
-    chargers = coordinator.chargers_of(installation_id)
-    if chargers and all(
-        state.value(StateId.IS_STAND_ALONE)
-        for charger in chargers
-        if (state := coordinator.states.get(charger.id))
-    ):
+    if _are_all_stand_alone(coordinator, installation_id):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"
         )
+
+
+def _are_all_stand_alone(coordinator: ZaptecCoordinator, installation_id: str) -> bool:
+    """Return whether no charger of an installation follows its available current.
+
+    The current limits all chargers of the installation, also those that the user
+    has not chosen. Of these no state is known, so that they count as followers.
+    Other devices, such as a power meter, do not charge at all.
+    """
+    visible = {**coordinator.visible.chargers, **coordinator.data.chargers}
+    chargers = [
+        charger
+        for charger in visible.values()
+        if charger.installation_id == installation_id
+        and charger.family is not Family.OTHER
+    ]
+    states = [coordinator.states.get(charger.id) for charger in chargers]
+    return bool(states) and all(
+        state is not None and state.value(StateId.IS_STAND_ALONE) is True
+        for state in states
+    )

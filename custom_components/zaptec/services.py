@@ -1,7 +1,7 @@
 """Actions of the Zaptec integration, for all its accounts together."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from homeassistant.core import (
     SupportsResponse,
     callback,
 )
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import (
     config_validation as cv,
     device_registry as dr,
@@ -134,8 +134,11 @@ async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) 
                 translation_domain=DOMAIN, translation_key="no_charger"
             )
     await _async_all(
-        async_send_command(coordinator, charger_id, command)
-        for charger_id, coordinator in chargers.items()
+        hass,
+        chargers,
+        lambda charger_id, coordinator: async_send_command(
+            coordinator, charger_id, command
+        ),
     )
 
 
@@ -153,7 +156,8 @@ async def _async_limit_current(
             )
         installations[installation_id] = coordinator
     currents = _currents(call)
-    for installation_id, coordinator in installations.items():
+
+    async def check(installation_id: str, coordinator: ZaptecCoordinator) -> None:
         highest = (
             coordinator.data.installations[installation_id].max_current or CURRENT_MAX
         )
@@ -164,12 +168,17 @@ async def _async_limit_current(
                 translation_placeholders={"maximum": f"{highest:g}"},
             )
         await async_check_current_is_ours(coordinator, installation_id)
-    await _async_all(
-        coordinator.available_currents.of(installation_id).async_set(
+
+    async def set_currents(
+        installation_id: str, coordinator: ZaptecCoordinator
+    ) -> None:
+        await coordinator.available_currents.of(installation_id).async_set(
             currents, override=call.data[ATTR_OVERRIDE]
         )
-        for installation_id, coordinator in installations.items()
-    )
+
+    # All are checked before the first is changed.
+    await _async_all(hass, installations, check)
+    await _async_all(hass, installations, set_currents)
     return {
         "installations": [
             _outcome(coordinator, installation_id)
@@ -205,11 +214,59 @@ def _outcome(coordinator: ZaptecCoordinator, installation_id: str) -> dict[str, 
     }
 
 
-async def _async_all(tasks: Iterable[Awaitable[None]]) -> None:
-    """Do all, and then raise what went wrong with the first that failed."""
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, BaseException):
+async def _async_all(
+    hass: HomeAssistant,
+    devices: Mapping[str, ZaptecCoordinator],
+    act: Callable[[str, ZaptecCoordinator], Awaitable[None]],
+) -> None:
+    """Do something with all devices, and then raise what went wrong.
+
+    One failure is raised as it is. Of several, each is named with its device.
+
+    Args:
+        hass: Home Assistant.
+        devices: The accounts of the devices, by the devices' Zaptec ids.
+        act: What is done with one device.
+
+    Raises:
+        HomeAssistantError: It failed for at least one device.
+
+    """
+    outcomes = await asyncio.gather(
+        *(act(device_id, coordinator) for device_id, coordinator in devices.items()),
+        return_exceptions=True,
+    )
+    failures: dict[str, HomeAssistantError] = {}
+    for device_id, outcome in zip(devices, outcomes, strict=True):
+        if isinstance(outcome, HomeAssistantError):
+            failures[device_id] = outcome
+        elif isinstance(outcome, BaseException):
+            # A fault of the integration is not for the user's eyes, but for the log.
             raise outcome
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        is_invalid = all(
+            isinstance(failure, ServiceValidationError) for failure in failures.values()
+        )
+        raise (ServiceValidationError if is_invalid else HomeAssistantError)(
+            translation_domain=DOMAIN,
+            translation_key="several_failed",
+            translation_placeholders={
+                "failures": "\n".join(
+                    f"{_name(hass, devices[device_id], device_id)}: {failure}"
+                    for device_id, failure in failures.items()
+                )
+            },
+        ) from ExceptionGroup("Several devices failed", list(failures.values()))
+
+
+def _name(hass: HomeAssistant, coordinator: ZaptecCoordinator, device_id: str) -> str:
+    """Return the name of a device in Home Assistant."""
+    device = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, device_id), coordinator.config_entry.entry_id
+    )
+    return (device and (device.name_by_user or device.name)) or device_id
 
 
 def _devices(

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Self, override
 
 from homeassistant.components.switch import (
@@ -14,7 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId
+from .api import Command, StateId, ZaptecBusyError
 from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
@@ -24,13 +25,16 @@ from .entity import (
     ZaptecChargerEntity,
     async_add_charger_entities,
 )
+from .pauses import outage_pause
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
 PARALLEL_UPDATES = 0
 
-# When a car that could not be paused yet is tried again (seconds).
+# Delay before a car that could not be paused is tried again (seconds): it grows with
+# the outage, from the first value to the second.
 HOLD_RETRY = 10.0
+HOLD_RETRY_MAX = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +43,8 @@ class ZaptecSwitchDescription(ZaptecChargerDescription, SwitchEntityDescription)
 
 
 @dataclass(slots=True)
-class HeldCar(ExtraStoredData):
-    """Whether the next car is to wait until it is permitted to charge."""
+class HoldNextCar(ExtraStoredData):
+    """One use of the switch: whether a car is still to be paused because of it."""
 
     held: bool = False
 
@@ -82,25 +86,42 @@ async def async_setup_entry(
 
 
 class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
-    """Whether charging is permitted: off means paused by us.
+    """Whether charging is allowed: off means that it was paused here.
 
-    A pause (StateId 718) is one of the connected car, and ends when it leaves.
-    The cloud can pause no charger without a car, so a wish to do that is kept
-    here, and carried out when the next car is connected.
+    A pause (StateId 718) is one of the connected car, and ends when it leaves. The
+    cloud can pause neither a charger without a car, nor any charger while it cannot
+    be reached. So the last use of the switch is kept until it is carried out: an
+    "off" until a car is paused, or until the cloud refuses that for good. Meanwhile
+    the state shows what is: whether the connected car may charge, or the next one.
     """
 
     entity_description: ZaptecSwitchDescription
-    _next_car: HeldCar | None = None
+    # The last use of the switch; None before it is restored. Each use has its own
+    # object, so that one that ends late cannot change what a later one has set.
+    _last_use: HoldNextCar | None = None
     _holding: asyncio.Task[None] | None = None
+    # Number of uses whose command has no answer yet.
+    _in_flight = 0
+    _is_added = False
 
     @override
     async def async_added_to_hass(self) -> None:
         """Keep on holding the next car."""
         await super().async_added_to_hass()
-        # Where a new entity id is a new beginning, the wish is still there.
-        if self._next_car is None:
-            self._next_car = HeldCar.from_stored(await self.async_get_last_extra_data())
+        # Where a new entity id adds the entity again, the last use is still here.
+        if self._last_use is None:
+            self._last_use = HoldNextCar.from_stored(
+                await self.async_get_last_extra_data()
+            )
+        self._is_added = True
         self._hold_car()
+
+    @override
+    async def async_will_remove_from_hass(self) -> None:
+        """Pause no car after the entity is gone."""
+        self._is_added = False
+        self._stop_holding()
+        await super().async_will_remove_from_hass()
 
     @callback
     def async_entity_id_changed(self, old_entity_id: str) -> None:
@@ -108,14 +129,20 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @property
     @override
-    def extra_restore_state_data(self) -> HeldCar | None:
+    def extra_restore_state_data(self) -> HoldNextCar | None:
         """Return what outlives a restart."""
-        return self._next_car
+        return self._last_use
 
     @property
-    def _is_held(self) -> bool:
-        """Return whether the next car is to wait."""
-        return self._next_car is not None and self._next_car.held
+    def is_holding(self) -> bool:
+        """Return whether a car is still to be paused."""
+        return self._last_use is not None and self._last_use.held
+
+    @property
+    def _has_car(self) -> bool | None:
+        """Return whether a car is connected, None if that is not known."""
+        state = self.coordinator.states.get(self.charger_id)
+        return has_car(state) if state else None
 
     @property
     @override
@@ -125,39 +152,53 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             case None:
                 return None
             case False:
-                return not self._is_held
-        return not is_paused(self.state_of_charger)
+                return not self.is_holding
+        paused = is_paused(self.state_of_charger)
+        return None if paused is None else not paused
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Permit charging: resume it, or let the next car charge."""
-        await self._async_send(Command.RESUME_CHARGING)
-        self._hold_next(held=False)
+        """Allow charging: resume it, or let the next car charge.
+
+        No car is paused from now on, even if the cloud cannot resume this one.
+        """
+        self._last_use = HoldNextCar()
+        self._stop_holding()
+        try:
+            await async_send_command(
+                self.coordinator, self.charger_id, Command.RESUME_CHARGING
+            )
+        finally:
+            self.async_write_ha_state()
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Forbid charging: pause it, or hold the next car."""
-        await self._async_send(Command.STOP_CHARGING_FINAL)
-        state = self.coordinator.states.get(self.charger_id)
-        self._hold_next(held=state is not None and has_car(state) is False)
+        """Pause charging, or hold the next car.
 
-    async def _async_send(self, command: Command) -> None:
-        """Send what a person wants now, in place of holding a car."""
-        before, self._next_car = self._next_car, HeldCar()
-        if self._holding:
-            self._holding.cancel()
-            self._holding = None
+        If the cloud cannot be reached, the caller gets the error, and the car is
+        paused as soon as it can be. If the cloud refuses, all is as it was before.
+        """
+        before, use = self._last_use, HoldNextCar(held=True)
+        self._last_use = use
+        self._stop_holding()
+        self._in_flight += 1
         try:
-            await async_send_command(self.coordinator, self.charger_id, command)
-        except HomeAssistantError:
-            self._next_car = before
+            await self._async_pause(use)
+        except HomeAssistantError as err:
+            if err.translation_key not in PASSING_FAILURES:
+                use.held = before is not None and before.held
             raise
+        finally:
+            self._in_flight -= 1
+            self._hold_car(delay=HOLD_RETRY)
+            self.async_write_ha_state()
 
-    @callback
-    def _hold_next(self, *, held: bool) -> None:
-        """Note whether the next car is to wait."""
-        self._next_car = HeldCar(held)
-        self.async_write_ha_state()
+    async def _async_pause(self, use: HoldNextCar) -> None:
+        """Pause the charger; if no car is connected, the next one is still to be."""
+        await async_send_command(
+            self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
+        )
+        use.held = self._has_car is False
 
     @callback
     @override
@@ -168,34 +209,65 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @property
     def _has_car_to_hold(self) -> bool:
-        """Return whether a car that was to wait is connected."""
-        state = self.coordinator.states.get(self.charger_id)
-        return self._is_held and state is not None and has_car(state) is True
+        """Return whether a car that is still to be paused is connected."""
+        return self.is_holding and self._has_car is True
 
     @callback
-    def _hold_car(self) -> None:
-        """Pause a charger whose car was to wait, once there is one."""
-        if self._has_car_to_hold and self._holding is None:
+    def _hold_car(self, delay: float = 0.0) -> None:
+        """Pause a charger in the background whose car is still to be paused.
+
+        Args:
+            delay: Seconds until the first try.
+
+        """
+        if (
+            self._is_added
+            and self._has_car_to_hold
+            and self._holding is None
+            # The answer decides whether the car is still to be paused.
+            and not self._in_flight
+        ):
             self._holding = self.coordinator.config_entry.async_create_background_task(
-                self.hass, self._async_hold_car(), name=f"{DOMAIN} hold car"
+                self.hass, self._async_hold_car(delay), name=f"{DOMAIN} hold car"
             )
 
-    async def _async_hold_car(self) -> None:
+    @callback
+    def _stop_holding(self) -> None:
+        """Try no longer to pause a car in the background."""
+        if self._holding:
+            self._holding.cancel()
+            self._holding = None
+
+    async def _async_hold_car(self, delay: float) -> None:
         """Pause the charger, as soon as the cloud can be reached."""
-        while self._has_car_to_hold:
-            try:
-                await async_send_command(
-                    self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
-                )
-            except HomeAssistantError as err:
-                if err.translation_key in PASSING_FAILURES:
-                    await asyncio.sleep(HOLD_RETRY)
-                    continue
-                LOGGER.warning(
-                    "A car at %s could not be held: %s",
-                    self.entity_id,
-                    err.__cause__ or err,
-                )
-            # Not before it is done: what is under way may be cut off.
-            self._hold_next(held=False)
-        self._holding = None
+        this_task = asyncio.current_task()
+        began = monotonic()
+        try:
+            await asyncio.sleep(delay)
+            while self._has_car_to_hold and (use := self._last_use):
+                try:
+                    await self._async_pause(use)
+                except HomeAssistantError as err:
+                    if err.translation_key in PASSING_FAILURES:
+                        await asyncio.sleep(_pause_after(err, monotonic() - began))
+                        continue
+                    LOGGER.warning(
+                        "A car at %s could not be held: %s",
+                        self.entity_id,
+                        err.__cause__ or err,
+                    )
+                    use.held = False
+                self.async_write_ha_state()
+        finally:
+            # A later use of the switch may have a task of its own.
+            if self._holding is this_task:
+                self._holding = None
+
+
+def _pause_after(error: HomeAssistantError, outage: float) -> float:
+    """Return the seconds until a car that could not be paused is tried again."""
+    pause = outage_pause(outage, HOLD_RETRY, HOLD_RETRY_MAX)
+    cause = error.__cause__
+    if isinstance(cause, ZaptecBusyError) and cause.retry_after is not None:
+        return max(pause, cause.retry_after)
+    return pause

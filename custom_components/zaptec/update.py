@@ -12,7 +12,6 @@ from homeassistant.components.update import (
 )
 from homeassistant.const import EntityCategory
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
@@ -172,7 +171,9 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
             await async_send_command(
                 self.coordinator, self.charger_id, Command.UPGRADE_FIRMWARE
             )
-        except HomeAssistantError:
+        except BaseException:
+            # Whatever ended the call, also a cancellation: no answer says that the
+            # installation has begun. If it has, the charger reports its new version.
             self._end_install()
             raise
         finally:

@@ -403,12 +403,57 @@ def test_deauthorize_works_and_is_rejected_all_the_same(clock: Clock) -> None:
     assert rejection.value.details is None
     assert charger.value(721) is None
     assert charger.value(513) == "0"
+    # The charger reports for a moment that the car has left.
+    assert charger.value(710) == "1"
     clock.advance(60)
     assert charger.value(710) == "2"
     assert charger.value(723)
     charger.authorize()
     clock.advance(10)
     assert charger.value(710) == "3"
+
+
+def test_without_authentication_a_deauthorized_car_is_done(clock: Clock) -> None:
+    """The session ends; the next one begins when a car is plugged in."""
+    charger = alone(clock)
+    charger.plug_in(Car())
+    clock.advance(10)
+    charger.stop_charging()
+    clock.advance(10)
+    with pytest.raises(CommandRejectedError):
+        charger.deauthorize_and_stop()
+    clock.advance(60)
+    assert charger.value(710) == "5"
+    assert charger.value(718) == "0"
+    assert charger.value(721) is None
+    charger.unplug()
+    charger.plug_in(Car())
+    clock.advance(10)
+    assert charger.value(710) == "3"
+
+
+def test_a_car_that_leaves_right_after_its_deauthorization(clock: Clock) -> None:
+    """The charger does not find it again."""
+    charger = alone(clock, authentication_required=True)
+    charger.plug_in(Car())
+    charger.authorize()
+    clock.advance(10)
+    charger.end_session()
+    clock.advance(1)
+    charger.unplug()
+    clock.advance(60)
+    assert charger.value(710) == "1"
+
+
+def test_a_schedule_in_another_format(pro: Charger) -> None:
+    """The vendor does not document the format of StateId 763."""
+    charge(pro)
+    pro.set_schedule(600, "22:00")
+    assert pro.value(763) == "22:00"
+    pro.resume_charging()
+    pro.clock.advance(10)
+    assert pro.value(763) is None
+    assert pro.value(710) == "3"
 
 
 def test_resume_needs_a_new_authorization_where_it_is_required(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+import json
 
 import aiohttp
 from azure.servicebus.exceptions import ServiceBusError
@@ -9,7 +10,7 @@ import pytest
 
 from simulator.amqp.connection import STAGES, Stage
 from simulator.clock import Clock
-from simulator.faults import REDIRECT_TARGET
+from simulator.faults import REDIRECT_TARGET, Busy, Rejection
 from simulator.servicebus import Break, Interference, ServiceBus
 from simulator.simulator import Simulator
 
@@ -167,3 +168,38 @@ async def test_a_body_drips(sim: Simulator, session: aiohttp.ClientSession) -> N
         sim.rest.heal()
         with pytest.raises(aiohttp.ClientError):
             await answer.content.read()
+
+
+@pytest.mark.parametrize(
+    ("rejection", "document"),
+    [
+        (Rejection(528, "Not now"), {"Code": 528, "Details": "Not now"}),
+        (Rejection(505), {"Code": 505, "Details": None}),
+        (Rejection(None), None),
+    ],
+)
+async def test_a_rejection_has_the_code_and_words_that_were_chosen(
+    sim: Simulator,
+    session: aiohttp.ClientSession,
+    rejection: Rejection,
+    document: dict[str, object] | None,
+) -> None:
+    """Without a code there is no document at all."""
+    sim.rest.fail("^/api/", fault=rejection)
+    async with session.get(f"{sim.api_url}/api/chargers") as answer:
+        assert answer.status == 500
+        body = await answer.text()
+    if document is None:
+        assert body == ""
+    else:
+        assert json.loads(body) == {**document, "StackTrace": None}
+
+
+async def test_a_busy_cloud_asks_for_a_pause(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Of the length that was chosen."""
+    sim.rest.fail("^/api/", fault=Busy(600))
+    async with session.get(f"{sim.api_url}/api/chargers") as answer:
+        assert answer.status == 429
+        assert answer.headers["Retry-After"] == "600"

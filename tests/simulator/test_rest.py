@@ -191,6 +191,9 @@ async def test_the_chargers_list_tells_mode_and_filters(
     assert items["ZAP000001"]["IsOnline"] is False
     assert items["ZAP000001"]["DeviceType"] == 4
     assert items["ZAP000001"]["MID"] == "ZAP000001"
+    go.is_power_meter = True
+    (item,) = (await owner.get("chargers", NameFilter="zap000001"))["Data"]
+    assert item["DeviceType"] == 5
     for query, expected in (
         ({"NameFilter": "zpr000002"}, ["ZPR000002"]),
         ({"NameFilter": "carp"}, ["ZAP000001"]),

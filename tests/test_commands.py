@@ -1,0 +1,676 @@
+"""Commands: which are sent, which have nothing to do, and which cannot have an effect."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from homeassistant.components.button import SERVICE_PRESS
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    SERVICE_TURN_OFF,
+    SERVICE_TURN_ON,
+    STATE_ON,
+    STATE_UNKNOWN,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import CONF_CHARGERS, DOMAIN
+from simulator.car import Car
+from simulator.charger import Charger, CommandRejectedError
+from simulator.faults import Rejection
+from simulator.observations import StateId
+from simulator.scenario import Scenario
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+
+type GoLive = Callable[[MockConfigEntry], Awaitable[None]]
+
+STOPS = ["switch off", "stop button", "stop action"]
+RESUMES = ["switch on", "resume button", "resume action"]
+
+# Every way to send a command: platform, service, and key of the entity (None: an action).
+WAYS: dict[str, tuple[str, str, str | None]] = {
+    "switch off": ("switch", SERVICE_TURN_OFF, "charger_operation_mode"),
+    "stop button": ("button", SERVICE_PRESS, "stop_charging_final"),
+    "stop action": (DOMAIN, "stop_charging", None),
+    "switch on": ("switch", SERVICE_TURN_ON, "charger_operation_mode"),
+    "resume button": ("button", SERVICE_PRESS, "resume_charging"),
+    "resume action": (DOMAIN, "resume_charging", None),
+    "deauthorize button": ("button", SERVICE_PRESS, "deauthorize_and_stop"),
+    "restart button": ("button", SERVICE_PRESS, "restart_charger"),
+    "restart action": (DOMAIN, "restart_charger", None),
+}
+
+
+class Remote:
+    """Controls the charger through Home Assistant."""
+
+    def __init__(
+        self, hass: HomeAssistant, sim: Simulator, charger: Charger, found: EntityFinder
+    ) -> None:
+        """Initialize the remote."""
+        self._hass = hass
+        self._sim = sim
+        self._charger = charger
+        self._found = found
+
+    async def use(self, way: str) -> list[str]:
+        """Use one way to send a command; return the commands that were sent."""
+        platform, service, key = WAYS[way]
+        data = (
+            {ATTR_ENTITY_ID: self._found.id(platform, self._charger.id, key)}
+            if key
+            else {"charger_id": self._charger.id}
+        )
+        self._sim.rest.clear()
+        await self._hass.services.async_call(platform, service, data, blocking=True)
+        return self.sent()
+
+    def sent(self) -> list[str]:
+        """Return the commands that were sent since the last use."""
+        return [
+            record.path.rpartition("/")[2]
+            for record in self._sim.rest.requests
+            if record.method == "POST"
+        ]
+
+    def state(self, platform: str, key: str) -> str:
+        """Return the state of an entity of the charger."""
+        return self._found.state(platform, self._charger.id, key)
+
+
+@pytest.fixture
+def remote(
+    hass: HomeAssistant, sim: Simulator, charger: Charger, entities: EntityFinder
+) -> Remote:
+    """Return what controls the charger through Home Assistant."""
+    return Remote(hass, sim, charger, entities)
+
+
+async def wait_for_value(
+    entry: MockConfigEntry, charger: Charger, state_id: StateId, text: str | None
+) -> None:
+    """Wait until the integration has received the value of a StateId."""
+    state = entry.runtime_data.states[charger.id]
+    await wait_until(
+        lambda: any(
+            observation.state_id == state_id and observation.value == text
+            for observation, _, _ in state.observations()
+        ),
+        lambda: f"StateId {state_id} is not {text}",
+    )
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize("way", ["restart button", "restart action"])
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (Rejection(528, "The charger is busy with an update"), "rejected"),
+        (Rejection(528), "rejected_without_reason"),
+        (Rejection(505, "The charger does not answer"), "rejected"),
+    ],
+)
+async def test_a_refused_restart_shows_the_vendors_reason(
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+    refusal: Rejection,
+    sentence: str,
+) -> None:
+    """No state of the charger shows that a restart is done already."""
+    sim.rest.fail("/sendCommand/102", fault=refusal)
+    with pytest.raises(HomeAssistantError) as raised:
+        await remote.use(way)
+    assert raised.value.translation_key == sentence
+
+
+async def test_a_refused_upgrade_to_the_installed_version_succeeds(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The refusal 528 is checked against a reading, as for any other command."""
+    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
+    state = live_entry.runtime_data.states[charger.id]
+    charger.observe(StateId.COMPUTER_VERSION, "1.0.0.0")
+    await wait_until(lambda: state.value(StateId.COMPUTER_VERSION) == "1.0.0.0")
+    # The cloud answers a reading from a cache of 15 s.
+    await time_machine.travel(20)
+    sim.bus.freeze()
+    charger.observe(StateId.COMPUTER_VERSION, charger.available_firmware)
+
+    def refuse() -> None:
+        raise CommandRejectedError("There is nothing newer")
+
+    monkeypatch.setattr(charger, "upgrade_firmware", refuse)
+    await hass.services.async_call(
+        DOMAIN, "upgrade_firmware", {"charger_id": charger.id}, blocking=True
+    )
+
+
+# A command is done when its effect is there.
+
+
+@pytest.mark.parametrize("way", STOPS)
+@pytest.mark.parametrize("mode", [3, 2])
+async def test_a_car_that_charges_in_spite_of_a_pause_is_stopped(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+    mode: int,
+) -> None:
+    """StateId 718 alone stops no car; the cloud refuses 506 only with 710=5, too."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    charger.observe(StateId.OPERATION_MODE, mode)
+    charger.observe(StateId.FINAL_STOP_ACTIVE, True)
+    await wait_for_value(live_entry, charger, StateId.FINAL_STOP_ACTIVE, "1")
+    await time_machine.travel(1)
+    assert await remote.use(way) == ["506"]
+    await time_machine.travel(10)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_finished"
+    assert await remote.use(way) == []
+
+
+@pytest.mark.parametrize("way", RESUMES)
+async def test_a_refused_resume_of_a_car_that_charges_succeeds(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+) -> None:
+    """The car charges, which is the effect of a resume, whatever StateId 718 says."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    charger.observe(StateId.FINAL_STOP_ACTIVE, True)
+    await wait_for_value(live_entry, charger, StateId.FINAL_STOP_ACTIVE, "1")
+    await time_machine.travel(20)
+    assert await remote.use(way) == ["507"]
+
+
+@pytest.mark.parametrize("way", STOPS)
+async def test_a_full_car_is_paused(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+) -> None:
+    """710=5 without 718=1 is no pause: the car may start again by itself."""
+    charger.plug_in(Car(wants=False))
+    await time_machine.travel(30)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_finished"
+    assert await remote.use(way) == ["506"]
+
+
+# A value that cannot be read is a value all the same.
+
+
+@pytest.mark.parametrize("way", RESUMES)
+@pytest.mark.parametrize(
+    "text",
+    ["22:00", "1795730400", '{"Start":"22:00","Days":127}', "2026-11-27T22:00:00Z"],
+)
+async def test_a_schedule_that_cannot_be_read_is_started_before_its_time(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+    text: str,
+) -> None:
+    """The vendor does not document the format of StateId 763."""
+    charger.plug_in(Car())
+    charger.set_schedule(7200, text)
+    await time_machine.travel(30)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_requesting"
+    assert await remote.use(way) == ["507"]
+    # StateId 718 does not change, so that a reading confirms the command.
+    await time_machine.travel(30)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
+    assert await remote.use(way) == []
+
+
+async def test_a_pause_that_cannot_be_read_is_not_taken_for_none(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """The switch shows that it is unknown, and a resume is sent."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    charger.stop_charging()
+    await time_machine.travel(10)
+    charger.observe(StateId.FINAL_STOP_ACTIVE, "Yes")
+    await wait_for_value(live_entry, charger, StateId.FINAL_STOP_ACTIVE, "Yes")
+    assert remote.state("switch", "charger_operation_mode") == STATE_UNKNOWN
+    sim.rest.fail("/sendCommand/507", fault=Rejection(528, "Not now"))
+    with pytest.raises(HomeAssistantError, match="Not now"):
+        await remote.use("switch on")
+    assert remote.sent() == ["507"]
+
+
+async def test_a_resume_is_sent_while_the_mode_cannot_be_read(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """Only a mode that is known shows that there is nothing to resume."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    charger.observe(StateId.OPERATION_MODE, "Charging")
+    await wait_for_value(live_entry, charger, StateId.OPERATION_MODE, "Charging")
+    with pytest.raises(HomeAssistantError, match="not Paused nor Scheduled"):
+        await remote.use("resume button")
+    assert remote.sent() == ["507"]
+
+
+# A session that has ended while the car stays connected.
+
+
+@pytest.fixture
+def authentication_required(charger: Charger, request: pytest.FixtureRequest) -> bool:
+    """Set whether the installation requires authentication."""
+    required = bool(request.param)
+    charger.installation.authentication_required = required
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, required)
+    return required
+
+
+both_ways = pytest.mark.parametrize(
+    "authentication_required",
+    [True, False],
+    ids=["authentication", "no authentication"],
+    indirect=True,
+)
+
+
+async def end_session(
+    charger: Charger, time_machine: TimeMachine, remote: Remote, by: str
+) -> None:
+    """Let a car charge, and end its session while it stays connected."""
+    charger.plug_in(Car())
+    charger.authorize()
+    await time_machine.travel(60)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
+    if "paused" in by:
+        await remote.use("stop button")
+        await time_machine.travel(60)
+    if "button" in by:
+        await remote.use("deauthorize button")
+    else:
+        charger.end_session()
+    await time_machine.travel(30)
+
+
+@both_ways
+@pytest.mark.parametrize("by", ["the button", "the button, paused", "the cloud"])
+@pytest.mark.parametrize("way", RESUMES)
+async def test_a_session_that_has_ended_cannot_be_resumed(
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    by: str,
+    way: str,
+) -> None:
+    """The car would not charge, so the user is asked to plug it in or to authorize it."""
+    await end_session(charger, time_machine, remote, by)
+    assert remote.state("binary_sensor", "car_connected") == STATE_ON
+    with pytest.raises(ServiceValidationError) as raised:
+        await remote.use(way)
+    assert raised.value.translation_key == "session_ended"
+    assert remote.sent() == []
+
+    # What the sentence asks for helps.
+    if authentication_required:
+        charger.authorize()
+    else:
+        charger.unplug()
+        await time_machine.travel(30)
+        charger.plug_in(Car())
+    await time_machine.travel(30)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
+    assert await remote.use(way) == []
+
+
+@both_ways
+async def test_an_ended_session_is_known_after_a_reload(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """The charger's own times show it."""
+    await end_session(charger, time_machine, remote, "the button")
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    with pytest.raises(ServiceValidationError) as raised:
+        await remote.use("switch on")
+    assert raised.value.translation_key == "session_ended"
+
+
+@both_ways
+async def test_an_ended_session_that_no_message_reported(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """While the push is down, the charger is read before a resume is refused or sent."""
+    charger.plug_in(Car())
+    charger.authorize()
+    await time_machine.travel(60)
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    charger.end_session()
+    sim.clock.advance(20)
+    with pytest.raises(HomeAssistantError) as raised:
+        await remote.use("switch on")
+    assert raised.value.translation_key == "session_ended"
+
+
+async def test_a_session_that_no_message_reported_is_resumed(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """What is held may be outdated: the car was plugged in again, and paused elsewhere."""
+    await end_session(charger, time_machine, remote, "the cloud")
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    charger.unplug()
+    charger.plug_in(Car())
+    sim.clock.advance(20)
+    charger.stop_charging()
+    sim.clock.advance(20)
+    assert await remote.use("switch on") == ["507"]
+
+
+async def test_an_ended_session_while_the_charger_cannot_be_read(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """What is held decides then."""
+    await end_session(charger, time_machine, remote, "the cloud")
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    sim.rest.fail("/state", fault=403)
+    with pytest.raises(ServiceValidationError) as raised:
+        await remote.use("switch on")
+    assert raised.value.translation_key == "session_ended"
+
+
+@both_ways
+@pytest.mark.parametrize("seconds", [0, 0.5, 5, 60])
+@pytest.mark.parametrize("gap", [None, 15, 600], ids=["first car", "15 s", "10 min"])
+@pytest.mark.parametrize("way", ["switch on", "resume action"])
+async def test_a_car_that_was_just_plugged_in_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    remote: Remote,
+    seconds: float,
+    gap: float | None,
+    way: str,
+) -> None:
+    """Its session is about to begin, or waits for the authorization."""
+    if gap is not None:
+        charger.plug_in(Car())
+        charger.authorize()
+        await time_machine.travel(60)
+        charger.unplug()
+        await time_machine.travel(gap)
+    charger.plug_in(Car())
+    if seconds:
+        await time_machine.travel(seconds)
+    await wait_for_value(live_entry, charger, StateId.CABLE_TYPE, "32")
+    await wait_until(lambda: remote.state("binary_sensor", "car_connected") == STATE_ON)
+    assert await remote.use(way) == []
+
+
+async def test_a_car_that_was_plugged_in_again_at_once_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """Without required authentication its session begins a second later."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    charger.unplug()
+    await time_machine.travel(3)
+    charger.plug_in(Car())
+    await wait_until(lambda: remote.state("binary_sensor", "car_connected") == STATE_ON)
+    assert await remote.use("switch on") == []
+
+
+async def test_a_session_that_was_paused_at_its_beginning_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """Its identifier is as new as the pause."""
+    charger.plug_in(Car())
+    await time_machine.travel(3)
+    await remote.use("switch off")
+    await time_machine.travel(6)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_finished"
+    assert await remote.use("switch on") == ["507"]
+
+
+async def test_a_car_that_waits_for_its_authorization_over_a_reload(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """The hourly list shows its mode before the reading, but not since when."""
+    charger.installation.authentication_required = True
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    assert await remote.use("switch on") == []
+
+
+@both_ways
+async def test_a_session_that_ends_just_before_the_resume(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """The command that ended it is not confirmed yet, so the charger is asked."""
+    charger.plug_in(Car())
+    charger.authorize()
+    await time_machine.travel(60)
+    sim.bus.freeze()
+    await remote.use("deauthorize button")
+    sim.clock.advance(5)
+    with pytest.raises(HomeAssistantError) as raised:
+        await remote.use("switch on")
+    assert raised.value.translation_key == "session_ended"
+
+
+@both_ways
+async def test_a_paused_session_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    authentication_required: bool,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """It is resumed, after however long a pause."""
+    charger.plug_in(Car())
+    charger.authorize()
+    await time_machine.travel(60)
+    await remote.use("switch off")
+    await time_machine.travel(3600, step=30)
+    assert await remote.use("switch on") == ["507"]
+
+
+async def test_a_car_that_was_paused_before_its_authorization_is_no_ended_session(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """A held car has no session yet, but a pause that a resume ends."""
+    charger.installation.authentication_required = True
+    charger.plug_in(Car())
+    charger.authorize()
+    await time_machine.travel(60)
+    charger.unplug()
+    await time_machine.travel(60)
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    assert await remote.use("switch off") == ["506"]
+    await time_machine.travel(30)
+    assert await remote.use("switch on") == ["507"]
+    await time_machine.travel(10)
+    charger.authorize()
+    await time_machine.travel(10)
+    assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
+
+
+async def test_a_charger_that_restarts_does_not_lose_its_car(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """It reports all its values again, with new times, which ends no session."""
+    charger.installation.authentication_required = True
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    charger.restart()
+    await time_machine.travel(60)
+    charger.observe(StateId.OPERATION_MODE, 2)
+    charger.observe(StateId.SESSION_IDENTIFIER, None)
+    charger.observe(StateId.FINAL_STOP_ACTIVE, False)
+    await time_machine.travel(5)
+    assert await remote.use("switch on") == []
+
+
+# Chargers that do not follow the cloud.
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(3)], ids=["three chargers"])
+@pytest.mark.parametrize(
+    ("stand_alone", "chosen", "refused"),
+    [
+        ((0, 1, 2), None, True),
+        ((0, 1), None, False),
+        # Of the chargers that were not chosen, no state is known.
+        ((0, 1, 2), (0, 1), False),
+        ((0,), (0,), False),
+    ],
+)
+async def test_an_installation_whose_chargers_are_stand_alone(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    set_up_live: GoLive,
+    stand_alone: tuple[int, ...],
+    chosen: tuple[int, ...] | None,
+    refused: bool,
+) -> None:
+    """Its current has no effect if none of its chargers follows the cloud."""
+    chargers = list(sim.chargers.values())
+    if chosen is not None:
+        hass.config_entries.async_update_entry(
+            entry, options={CONF_CHARGERS: [chargers[index].id for index in chosen]}
+        )
+    for index in stand_alone:
+        chargers[index].set_stand_alone(True)
+    await set_up_live(entry)
+    await _limit(hass, chargers[0], refused=refused)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(2)], ids=["two devices"])
+@pytest.mark.parametrize(
+    ("stand_alone", "refused"), [((0,), True), ((1,), False), ((), False)]
+)
+async def test_a_power_meter_is_no_charger(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    set_up_live: GoLive,
+    monkeypatch: pytest.MonkeyPatch,
+    stand_alone: tuple[int, ...],
+    refused: bool,
+) -> None:
+    """A Sense in the list neither follows the cloud nor ignores it."""
+    chargers = list(sim.chargers.values())
+    sense = chargers[1]
+    sense.is_power_meter = True
+    for index in stand_alone:
+        chargers[index].set_stand_alone(True)
+    await set_up_live(entry)
+    await _limit(hass, chargers[0], refused=refused)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(2)], ids=["two chargers"])
+async def test_a_charger_whose_state_is_not_known_is_not_counted_as_stand_alone(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    set_up_live: GoLive,
+) -> None:
+    """It may follow the cloud."""
+    first, second = sim.chargers.values()
+    first.set_stand_alone(True)
+    second.observations.pop(StateId.IS_STAND_ALONE)
+    await set_up_live(entry)
+    await _limit(hass, first, refused=False)
+
+
+async def _limit(hass: HomeAssistant, charger: Charger, *, refused: bool) -> None:
+    """Set the available current of a charger's installation."""
+    data: dict[str, Any] = {
+        "installation_id": charger.installation.id,
+        "available_current": 10,
+    }
+    if not refused:
+        await hass.services.async_call(DOMAIN, "limit_current", data, blocking=True)
+        assert charger.installation.available_current == (10, 10, 10)
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await hass.services.async_call(DOMAIN, "limit_current", data, blocking=True)
+    assert raised.value.translation_key == "chargers_are_stand_alone"
