@@ -20,7 +20,7 @@ from .coordinator import (
     ZaptecConfigEntry,
     ZaptecCoordinator,
     async_create_client,
-    async_offer_devices,
+    async_reconsider,
 )
 from .issues import Issues, async_delete_issues
 from .push import Push
@@ -57,7 +57,9 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
             and entry.state is ConfigEntryState.NOT_LOADED
         ):
             async_delete_issues(hass, entry)
-            async_offer_devices(hass, entry)
+        if entry.domain == DOMAIN:
+            # What an account can show depends on whether the others run.
+            async_reconsider(hass)
 
     async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, entry_changed)
     return True
@@ -97,7 +99,9 @@ async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> b
 
 async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
     """Leave nothing of an account behind."""
-    async_offer_devices(hass, entry)
+    # Before Home Assistant deletes what the account has: another one that shows the same
+    # chargers takes over devices and entities as they are.
+    async_reconsider(hass)
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     async_delete_issues(hass, entry)
     await wish_store(hass, entry).async_remove()
