@@ -9,6 +9,7 @@ from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -51,9 +52,15 @@ def scenario() -> Scenario:
 
 
 @pytest.fixture
-def first(entry: MockConfigEntry) -> MockConfigEntry:
-    """Return the entry of the first account, not set up."""
-    return entry
+async def first(
+    hass: HomeAssistant, time_machine: TimeMachine, sim: Simulator
+) -> MockConfigEntry:
+    """Return the entry of the first account, not set up.
+
+    The component is: with it, Home Assistant would set up all entries in its own order.
+    """
+    assert await async_setup_component(hass, DOMAIN, {})
+    return add_entry(hass, sim)
 
 
 @pytest.fixture
