@@ -1,13 +1,20 @@
 """Several accounts that see the same chargers, over real sockets."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
-from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.config_entries import (
+    SOURCE_USER,
+    ConfigEntryDisabler,
+    ConfigEntryState,
+    ConfigFlowResult,
+)
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
@@ -16,10 +23,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
-from simulator.scenario import DEMO_USER, InstallationScenario, Scenario
+from simulator.scenario import DEMO_USER, OWNER, InstallationScenario, Scenario
 from simulator.simulator import Simulator
 
 from .conftest import (
+    PASSWORD,
     EntityFinder,
     TimeMachine,
     add_entry,
@@ -436,4 +444,220 @@ async def test_lists_that_fail_do_not_keep_an_account_from_taking_over(
     home.sim.rest.heal()
     await home.time_machine.travel(600, step=15)
     await home.check_shown_by(home.second)
+    assert home.kept() == kept
+
+
+async def add_partner(home: Home) -> ConfigFlowResult:
+    """Add the second account in the user interface."""
+    result = await home.hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    return await home.hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_USERNAME: PARTNER, CONF_PASSWORD: PASSWORD}
+    )
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "not running"])
+async def test_an_account_without_a_charger_of_its_own_is_not_added(
+    home: Home, is_running: bool
+) -> None:
+    """The flow says which account shows all chargers, also while that one is down."""
+    await home.hass.config_entries.async_remove(home.second.entry_id)
+    await set_up(home.hass, home.first)
+    await wait_until_live(home.hass, home.first)
+    if not is_running:
+        await home.hass.config_entries.async_unload(home.first.entry_id)
+    result = await add_partner(home)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "chargers_shown"
+    assert result["description_placeholders"] == {"accounts": home.first.title}
+    assert home.hass.config_entries.async_entries(DOMAIN) == [home.first]
+
+
+@pytest.mark.parametrize("reason", ["another charger", "left out", "disabled"])
+async def test_an_account_with_a_charger_of_its_own_is_added(
+    home: Home, reason: str
+) -> None:
+    """It shows what no other account shows."""
+    await home.hass.config_entries.async_remove(home.second.entry_id)
+    await set_up(home.hass, home.first)
+    await wait_until_live(home.hass, home.first)
+    chargers = sorted(home.sim.chargers)
+    expected = {*chargers, *home.sim.installations}
+    if reason == "another charger":
+        cabin = home.sim.add_installation(InstallationScenario(name="Cabin"))
+        charger = home.sim.add_charger(cabin.id, serial="ZAP000900", name="Cabin")
+        home.sim.accounts[PARTNER].roles[cabin.id] = OWNER
+        expected = {cabin.id, charger.id}
+    elif reason == "left out":
+        expected = {chargers[1]}
+        home.hass.config_entries.async_update_entry(
+            home.first, options={OPTION: [chargers[0]]}
+        )
+        await home.hass.config_entries.async_reload(home.first.entry_id)
+    else:
+        await home.disable(home.first)
+    result = await add_partner(home)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await home.hass.async_block_till_done()
+    data = result["result"].runtime_data.data
+    assert {*data.installations, *data.chargers} == expected
+
+
+async def test_an_account_that_sees_no_charger_yet_is_added(home: Home) -> None:
+    """Its chargers may come later, so there is nothing that another account shows."""
+    await home.hass.config_entries.async_remove(home.second.entry_id)
+    await set_up(home.hass, home.first)
+    home.sim.accounts[PARTNER].roles.clear()
+    result = await add_partner(home)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize("path", ["/api/installation$", "/api/chargers$"])
+async def test_lists_that_fail_while_an_account_is_added_can_be_tried_again(
+    home: Home, path: str
+) -> None:
+    """Without its lists it is not known whether the account has chargers of its own."""
+    await home.hass.config_entries.async_remove(home.second.entry_id)
+    await set_up(home.hass, home.first)
+    home.sim.rest.fail(path, fault=503)
+    result = await add_partner(home)
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == {"base": "cloud_busy"}
+    home.sim.rest.heal()
+    result = await home.hass.config_entries.flow.async_configure(
+        result["flow_id"], {CONF_USERNAME: PARTNER, CONF_PASSWORD: PASSWORD}
+    )
+    assert result["type"] is FlowResultType.ABORT
+
+
+async def test_chargers_that_an_account_leaves_out_are_shown_by_the_other(
+    home: Home,
+) -> None:
+    """An installation has one subscription, so the other account polls its charger."""
+    await home.restart(home.first, home.second)
+    await home.check_shown_by(home.first)
+    home.customize(home.first)
+    kept = home.kept()
+    kept_here, left_out = sorted(home.sim.chargers)
+    (installation_id,) = home.sim.installations
+    home.hass.config_entries.async_update_entry(
+        home.first, options={OPTION: [kept_here]}
+    )
+    await home.hass.config_entries.async_reload(home.first.entry_id)
+    await home.time_machine.travel(110)
+    assert home.shown_by(home.first) == {installation_id, kept_here}
+    assert home.shown_by(home.second) == {left_out}
+    assert home.kept() == kept
+    topic = home.sim.installations[installation_id].topic
+    await wait_until(lambda: home.sim.bus.consumers(topic) == 1)
+    assert not home.second.runtime_data.links
+
+    home.sim.chargers[left_out].plug_in(Car())
+    await home.time_machine.travel(620)
+    state_id = home.entities.async_get_entity_id(
+        "sensor", DOMAIN, f"{left_out}_charger_operation_mode"
+    )
+    assert state_id
+    state = home.hass.states.get(state_id)
+    assert state
+    assert state.state == "connected_charging"
+
+    # All chargers again: those of one installation come back together.
+    home.hass.config_entries.async_update_entry(home.first, options={})
+    await home.hass.config_entries.async_reload(home.first.entry_id)
+    await home.check_shown_by(home.first)
+    assert home.kept() == kept
+
+
+@pytest.mark.parametrize("looks_first", ["first", "second"])
+async def test_a_new_charger_goes_with_its_installation(
+    home: Home, looks_first: str
+) -> None:
+    """Whichever account finds it first in its lists."""
+    await home.restart(home.first, home.second)
+    await home.check_shown_by(home.first)
+    (installation_id,) = home.sim.installations
+    home.sim.add_charger(installation_id, serial="ZAP000900", name="New")
+    entry = home.first if looks_first == "first" else home.second
+    await entry.runtime_data.async_refresh()
+    await home.check_shown_by(home.first)
+
+
+async def test_what_an_account_no_longer_sees_goes_to_the_other_after_an_hour(
+    home: Home,
+) -> None:
+    """One incomplete list moves nothing; ids, names and areas stay in the end."""
+    await home.restart(home.first, home.second)
+    await home.check_shown_by(home.first)
+    home.customize(home.first)
+    await home.hass.async_block_till_done()
+    kept = home.kept()
+    home.sim.accounts[DEMO_USER].roles.clear()
+    await home.first.runtime_data.async_refresh()
+    await home.time_machine.travel(110)
+    assert home.shown_by(home.first) == home.ids
+    assert home.shown_by(home.second) == set()
+    await home.time_machine.travel(7300, step=30)
+    await home.check_shown_by(home.second)
+    assert home.kept() == kept
+
+
+async def test_what_an_account_no_longer_sees_at_its_start_goes_to_the_other(
+    home: Home,
+) -> None:
+    """Nothing is shown then that could be kept for an hour."""
+    await home.restart(home.first, home.second)
+    await home.check_shown_by(home.first)
+    home.customize(home.first)
+    kept = home.kept()
+    home.sim.accounts[DEMO_USER].roles.clear()
+    await home.restart(home.first, home.second)
+    await home.check_shown_by(home.second)
+    assert home.kept() == kept
+
+
+async def test_a_charger_that_moves_to_the_other_accounts_installation(
+    home: Home,
+) -> None:
+    """It goes with the installation while both run: no entity exists twice."""
+    cabin = home.sim.add_installation(InstallationScenario(name="Cabin"))
+    home.sim.accounts[PARTNER].roles.clear()
+    home.sim.accounts[PARTNER].roles[cabin.id] = OWNER
+    home.sim.add_charger(cabin.id, serial="ZAP000900", name="Cabin")
+    await home.restart(home.first, home.second)
+    await wait_until_live(home.hass, home.first)
+    await wait_until_live(home.hass, home.second)
+    home.customize(home.first)
+    kept = home.kept()
+    moved = next(iter(home.sim.chargers.values()))
+    assert moved.id in home.shown_by(home.first)
+
+    # The first account may see the cabin, too, but does not show it.
+    home.sim.accounts[DEMO_USER].roles[cabin.id] = OWNER
+    home.sim.move_charger(moved.id, cabin.id)
+    await home.first.runtime_data.async_refresh()
+    await home.time_machine.travel(110)
+    assert moved.id not in home.shown_by(home.first)
+    assert moved.id in home.shown_by(home.second)
+    assert home.kept() == kept
+    moved.plug_in(Car())
+    await EntityFinder(home.hass).wait_for(
+        "sensor", moved.id, "charger_operation_mode", "connected_requesting"
+    )
+
+
+async def test_accounts_that_start_at_the_same_time(home: Home) -> None:
+    """Each charger has one account that shows it, and it stays that way."""
+    await asyncio.gather(
+        home.hass.config_entries.async_setup(home.first.entry_id),
+        home.hass.config_entries.async_setup(home.second.entry_id),
+    )
+    await home.time_machine.travel(110)
+    owner = home.first if home.shown_by(home.first) else home.second
+    await home.check_shown_by(owner)
+    kept = home.kept()
+    for order in permutations((home.first, home.second)):
+        await home.restart(*order)
+        await home.check_shown_by(owner)
     assert home.kept() == kept

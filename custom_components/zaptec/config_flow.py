@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import logging
+from time import monotonic
 from typing import Any, override
 
 from homeassistant.config_entries import (
@@ -22,17 +23,25 @@ from homeassistant.helpers.selector import (
     TextSelectorConfig,
     TextSelectorType,
 )
+from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
+    ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
     ZaptecServerError,
 )
+from .claims import Claim, owners
 from .const import CONF_CHARGERS, DOMAIN, PORTAL_URL
-from .coordinator import Account, ZaptecConfigEntry, async_create_client
+from .coordinator import (
+    Account,
+    ZaptecConfigEntry,
+    async_create_client,
+    async_other_claims,
+)
 
 # Whether new chargers of the account are included by themselves.
 CONF_ALL_CHARGERS = "all_chargers"
@@ -62,6 +71,10 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
     MINOR_VERSION = 2
 
+    # The names of the accounts that show all chargers of this one; empty if there are
+    # chargers left for it to show.
+    _shown_by = ""
+
     @staticmethod
     @callback
     @override
@@ -80,8 +93,13 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             password = user_input[CONF_PASSWORD]
             await self.async_set_unique_id(user_name.lower(), raise_on_progress=False)
             self._abort_if_unique_id_configured()
-            errors = await self._async_sign_in(user_name, password)
+            errors = await self._async_sign_in(user_name, password, is_new=True)
             if not errors:
+                if self._shown_by:
+                    return self.async_abort(
+                        reason="chargers_shown",
+                        description_placeholders={"accounts": self._shown_by},
+                    )
                 return self.async_create_entry(
                     title=user_name,
                     data={CONF_USERNAME: user_name, CONF_PASSWORD: password},
@@ -138,11 +156,15 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=errors,
         )
 
-    async def _async_sign_in(self, user_name: str, password: str) -> dict[str, str]:
+    async def _async_sign_in(
+        self, user_name: str, password: str, *, is_new: bool = False
+    ) -> dict[str, str]:
         """Sign in to the cloud; return the error to show, if any."""
         client = await async_create_client(self.hass, user_name, password)
         try:
             await client.authenticate()
+            if is_new:
+                self._shown_by = await self._async_shown_by(client)
         except ZaptecAuthenticationError:
             return {"base": "invalid_auth"}
         except ZaptecConnectionError:
@@ -156,6 +178,36 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         else:
             return {}
         return {"base": "unknown"}
+
+    async def _async_shown_by(self, client: ZaptecClient) -> str:
+        """Return the names of the accounts that show all chargers of a new account.
+
+        Raises:
+            ZaptecError: The lists of the account could not be read.
+
+        """
+        if not (others := async_other_claims(self.hass)):
+            return ""
+        installations = await client.installations()
+        homes = {item.id: item.installation_id for item in await client.chargers()}
+        new = Claim(
+            entry_id="",
+            created_at=dt_util.utcnow(),
+            read_at=monotonic(),
+            listed=frozenset((*homes, *(item.id for item in installations))),
+            homes=homes,
+        )
+        by_device = owners([*others, new])
+        accounts = {by_device[charger_id] for charger_id in homes}
+        if new.entry_id in accounts:
+            return ""
+        return ", ".join(
+            sorted(
+                entry.title
+                for entry in self.hass.config_entries.async_entries(DOMAIN)
+                if entry.entry_id in accounts
+            )
+        )
 
 
 class ZaptecOptionsFlow(OptionsFlowWithReload):
