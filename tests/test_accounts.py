@@ -1,9 +1,7 @@
 """Several accounts that see the same chargers, over real sockets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 from homeassistant.config_entries import (
@@ -22,7 +20,6 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
-from simulator.charger import Charger
 from simulator.scenario import DEMO_USER, OWNER, InstallationScenario, Scenario
 from simulator.simulator import Simulator
 

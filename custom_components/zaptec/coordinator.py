@@ -295,9 +295,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 )
             },
             shown=frozenset(
-                (*self.data.installations, *self.data.chargers, *self._leaving)
+                device_id
+                for device_id in (*self.data.installations, *self.data.chargers)
+                if not self._is_gone(device_id)
             ),
         )
+
+    @property
+    def occupied_ids(self) -> set[str]:
+        """Return the ids of the devices that this account may have entities of."""
+        return {*self.data.installations, *self.data.chargers, *self._leaving}
 
     def _owned(self, found: Account) -> Account:
         """Return what was found, without what other accounts show (see `owners`).
@@ -311,7 +318,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._elsewhere = {
             device_id for device_id, owner in by_device.items() if owner != entry_id
         }
-        hidden = self._elsewhere.union(*(claim.shown for claim in others))
+        hidden = self._elsewhere.union(
+            *(
+                coordinator.occupied_ids
+                for coordinator in async_coordinators(self.hass)
+                if coordinator is not self
+            )
+        )
         left = Account(
             {
                 key: item
