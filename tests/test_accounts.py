@@ -567,6 +567,33 @@ async def test_chargers_that_an_account_leaves_out_are_shown_by_the_other(
     assert home.kept() == kept
 
 
+async def test_what_is_left_out_waits_for_an_account_that_is_not_running(
+    home: Home,
+) -> None:
+    """It has a device for the charger, too, and will show it."""
+    kept_here, left_out = sorted(home.sim.chargers)
+    home.add_devices(home.first, with_entities=True)
+    home.add_devices(home.second, with_entities=False)
+    home.customize(home.first)
+    before = {item.id: item for item in home.entities.entities.values()}
+    home.hass.config_entries.async_update_entry(
+        home.first, options={OPTION: [kept_here]}
+    )
+    await set_up(home.hass, home.first)
+    await wait_until_live(home.hass, home.first)
+    assert left_out not in home.shown_by(home.first)
+    await set_up(home.hass, home.second)
+    await home.time_machine.travel(110)
+    assert home.shown_by(home.second) == {left_out}
+    device = home.device(left_out)
+    assert (device.name_by_user, device.area_id) == (DEVICE_NAME, AREA)
+    for item in home.entities.entities.values():
+        if old := before.get(item.id):
+            assert item.device_id == home.device(item.unique_id.partition("_")[0]).id
+            assert (item.entity_id, item.name) == (old.entity_id, ENTITY_NAME)
+    assert before.keys() <= {item.id for item in home.entities.entities.values()}
+
+
 @pytest.mark.parametrize("looks_first", ["first", "second"])
 async def test_a_new_charger_goes_with_its_installation(
     home: Home, looks_first: str
@@ -574,8 +601,10 @@ async def test_a_new_charger_goes_with_its_installation(
     """Whichever account finds it first in its lists."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
-    (installation_id,) = home.sim.installations
-    home.sim.add_charger(installation_id, serial="ZAP000900", name="New")
+    (installation,) = home.sim.installations.values()
+    # Its messages would have the first account look, too.
+    home.sim.bus.interfere(installation.topic, "elsewhere")
+    home.sim.add_charger(installation.id, serial="ZAP000900", name="New")
     entry = home.first if looks_first == "first" else home.second
     await entry.runtime_data.async_refresh()
     await home.check_shown_by(home.first)

@@ -19,7 +19,7 @@ class Claim:
     listed: frozenset[str] = frozenset()
     """The devices in its lists that its options include."""
     homes: Mapping[str, str | None] = field(default_factory=dict)
-    """The installation of each charger that it lists or shows."""
+    """The installation of each charger in its lists, or that it shows."""
     shown: frozenset[str] = frozenset()
     """The devices it shows at this moment."""
     held: frozenset[str] = frozenset()

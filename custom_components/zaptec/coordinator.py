@@ -291,7 +291,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 charger.id: charger.installation_id
                 for charger in (
                     *self.data.chargers.values(),
-                    *chosen.chargers.values(),
+                    *self.visible.chargers.values(),
                 )
             },
             shown=frozenset(
