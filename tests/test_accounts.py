@@ -378,6 +378,38 @@ async def test_an_account_that_is_removed_leaves_everything_to_the_other(
     assert home.kept() == kept
 
 
+@pytest.mark.parametrize("moves_on", ["both devices", "one device"])
+async def test_an_entity_of_another_integration_stays_on_the_device(
+    home: Home, moves_on: str
+) -> None:
+    """Helpers such as a utility meter are shown on the device of their source."""
+    home.add_devices(home.first, with_entities=False)
+    if moves_on == "both devices":
+        home.add_devices(home.second, with_entities=True)
+    charger_id = next(iter(home.sim.chargers))
+    device = home.devices.async_get_device_by_identifier(
+        (DOMAIN, charger_id), home.first.entry_id
+    )
+    assert device
+    helper_entry = MockConfigEntry(domain="utility_meter")
+    helper_entry.add_to_hass(home.hass)
+    helper = home.entities.async_get_or_create(
+        "sensor",
+        "utility_meter",
+        "energy",
+        config_entry=helper_entry,
+        device_id=device.id,
+    )
+    await home.disable(home.first)
+    await set_up(home.hass, home.second)
+    await wait_until_live(home.hass, home.second)
+    found = home.entities.async_get(helper.entity_id)
+    assert found
+    assert found.id == helper.id
+    assert found.device_id == home.device(charger_id).id
+    assert found.config_entry_id == helper_entry.entry_id
+
+
 async def test_an_account_takes_over_what_one_left_that_is_disabled_already(
     home: Home,
 ) -> None:

@@ -49,17 +49,13 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
-        # An account may be disabled that was not loaded, because the cloud is down:
-        # nothing of it is called then.
-        if (
-            entry.domain == DOMAIN
-            and entry.disabled_by
-            and entry.state is ConfigEntryState.NOT_LOADED
-        ):
+        if entry.domain != DOMAIN:
+            return
+        # Home Assistant calls nothing when an account that is not loaded is disabled.
+        if entry.disabled_by and entry.state is ConfigEntryState.NOT_LOADED:
             async_delete_issues(hass, entry)
-        if entry.domain == DOMAIN:
-            # What an account can show depends on whether the others run.
-            async_reconsider(hass)
+        # What an account shows depends on which of the others run.
+        async_reconsider(hass)
 
     async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, entry_changed)
     return True

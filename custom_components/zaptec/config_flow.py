@@ -27,9 +27,10 @@ from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import (
+    Charger,
+    Installation,
     ZaptecAuthenticationError,
     ZaptecBusyError,
-    ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
     ZaptecServerError,
@@ -163,8 +164,11 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         client = await async_create_client(self.hass, user_name, password)
         try:
             await client.authenticate()
-            if is_new:
-                self._shown_by = await self._async_shown_by(client)
+            self._shown_by = ""
+            if is_new and (others := async_other_claims(self.hass)):
+                self._shown_by = self._owner_names(
+                    others, await client.installations(), await client.chargers()
+                )
         except ZaptecAuthenticationError:
             return {"base": "invalid_auth"}
         except ZaptecConnectionError:
@@ -179,17 +183,17 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             return {}
         return {"base": "unknown"}
 
-    async def _async_shown_by(self, client: ZaptecClient) -> str:
+    def _owner_names(
+        self,
+        others: list[Claim],
+        installations: list[Installation],
+        chargers: list[Charger],
+    ) -> str:
         """Return the names of the accounts that show all chargers of a new account.
 
-        Raises:
-            ZaptecError: The lists of the account could not be read.
-
+        Empty if there are chargers left for it to show, or if it sees none yet.
         """
-        if not (others := async_other_claims(self.hass)):
-            return ""
-        installations = await client.installations()
-        homes = {item.id: item.installation_id for item in await client.chargers()}
+        homes = {item.id: item.installation_id for item in chargers}
         new = Claim(
             entry_id="",
             created_at=dt_util.utcnow(),
