@@ -373,9 +373,20 @@ async def test_an_account_that_is_removed_leaves_everything_to_the_other(
     await home.check_shown_by(home.first)
     home.customize(home.first)
     kept = home.kept()
+    removed: list[str] = []
+    home.hass.bus.async_listen(
+        dr.EVENT_DEVICE_REGISTRY_UPDATED,
+        lambda event: (
+            removed.append(event.data["device_id"])
+            if event.data["action"] == "remove"
+            else None
+        ),
+    )
     await home.hass.config_entries.async_remove(home.first.entry_id)
     await home.check_shown_by(home.second)
     assert home.kept() == kept
+    # What other integrations attach to a device goes with it.
+    assert removed == []
 
 
 @pytest.mark.parametrize("moves_on", ["both devices", "one device"])
