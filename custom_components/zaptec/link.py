@@ -106,7 +106,7 @@ def message_topic(installation_id: str) -> Topic:
 
 
 def link_topic(device_id: str) -> Topic:
-    """Return the topic that tells how the messages of an installation reach us.
+    """Return the topic for changes of the link to an installation.
 
     With the id of a charger, it is that of the installation the charger is in, although
     the charger may move to another one.
@@ -115,7 +115,7 @@ def link_topic(device_id: str) -> Topic:
 
 
 def installation_topic(charger_id: str) -> Topic:
-    """Return the topic that tells of changes of a charger's installation.
+    """Return the topic for changes of a charger's installation.
 
     Whichever installation that is: a charger may move to another one.
     """
