@@ -24,6 +24,12 @@ from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 USER = "someone@example.com"
 
 
+@pytest.fixture(autouse=True)
+def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for a cloud that fails on purpose."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+
+
 @pytest.fixture
 def scenario() -> Scenario:
     """Return a home with two chargers and a cabin with one."""
@@ -172,6 +178,8 @@ async def test_its_entities_are_available_with_the_new_installations_link(
     sim.rest.fail(f"/api/chargers/{moved.id}/state$", fault=500)
     live_entry.runtime_data.reader.read(moved.id)
     await time_machine.travel(40)
+    state = live_entry.runtime_data.states[moved.id]
+    await wait_until(lambda: not state.readable)
     mode = ("sensor", moved.id, "charger_operation_mode")
     assert entities.state(*mode) != STATE_UNAVAILABLE
 
@@ -221,7 +229,7 @@ async def test_an_installation_that_appears_with_the_charger_gets_a_link(
     await live_entry.runtime_data.async_refresh()
     await wait_until_live(hass, live_entry)
     assert before.items() <= registered(hass, live_entry).items()
-    assert sim.bus.consumers(new.topic) == 1
+    await wait_until(lambda: sim.bus.consumers(new.topic) == 1)
     assert entities.state("sensor", charger.id, "available_current") == "20.0"
     await wait_until(
         lambda: any(
@@ -256,9 +264,8 @@ async def test_without_permission_for_messages_it_is_polled_from_then_on(
     await time_machine.travel(30)
     charger.plug_in(Car())
     await time_machine.travel(630)
-    assert (
-        entities.state("sensor", charger.id, "charger_operation_mode")
-        == "connected_charging"
+    await entities.wait_for(
+        "sensor", charger.id, "charger_operation_mode", "connected_charging"
     )
 
 
