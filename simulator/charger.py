@@ -520,6 +520,16 @@ class Charger:
         self.installation.chargers.remove(self)
         self.installation.rebalance()
 
+    def move(self, installation: Installation) -> None:
+        """Take the charger to another installation, to the first circuit there."""
+        former, self.installation = self.installation, installation
+        former.chargers.remove(self)
+        former.rebalance()
+        self.circuit = installation.circuits[0]
+        installation.chargers.append(self)
+        self._report(StateId.INSTALLATION_ID, installation.id)
+        installation.rebalance()
+
     # The session.
 
     def _open_session(self) -> None:

@@ -210,6 +210,10 @@ class Simulator:
         """Remove a charger while running."""
         self.chargers.pop(charger_id).remove()
 
+    def move_charger(self, charger_id: str, installation_id: str) -> None:
+        """Move a charger to another installation while running; it keeps its id."""
+        self.chargers[charger_id].move(self.installations[installation_id])
+
     def add_installation(self, scenario: InstallationScenario) -> Installation:
         """Add an installation while running; give an account a role to make it visible."""
         return self._add_installation(scenario)

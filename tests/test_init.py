@@ -251,6 +251,38 @@ async def test_an_incomplete_list_after_a_restart_deletes_nothing(
     assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
 
 
+@pytest.mark.parametrize("after_restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("missing", ["everything", "a charger"])
+@pytest.mark.parametrize("scenario", [Scenario.of(2)], ids=["two chargers"])
+async def test_a_device_is_kept_until_it_has_been_missing_for_long(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    missing: str,
+    after_restart: bool,
+) -> None:
+    """Lists that are read in quick succession are no more evidence than one of them."""
+    entry_id = live_entry.entry_id
+    if missing == "everything":
+        sim.accounts[DEMO_USER].roles.clear()
+        left = 0
+    else:
+        sim.remove_charger(next(iter(sim.chargers)))
+        left = 2
+    if after_restart:
+        await hass.config_entries.async_reload(entry_id)
+    for _ in range(10):
+        await live_entry.runtime_data.async_refresh()
+        assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 3
+        await time_machine.travel(300, step=60)
+    # 50 minutes have passed, and the next list is more than an hour after the first.
+    await time_machine.travel(900, step=60)
+    await live_entry.runtime_data.async_refresh()
+    assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == left
+
+
 async def test_a_write_under_way_at_unload_leaves_no_timer(
     hass: HomeAssistant,
     sim: Simulator,

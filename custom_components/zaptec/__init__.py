@@ -20,7 +20,7 @@ from .coordinator import (
     ZaptecConfigEntry,
     ZaptecCoordinator,
     async_create_client,
-    async_offer_devices,
+    async_reconsider,
 )
 from .energy_store import EnergyStore
 from .issues import Issues, async_delete_issues
@@ -51,15 +51,13 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
-        # An account may be disabled that was not loaded, because the cloud is down:
-        # nothing of it is called then.
-        if (
-            entry.domain == DOMAIN
-            and entry.disabled_by
-            and entry.state is ConfigEntryState.NOT_LOADED
-        ):
+        if entry.domain != DOMAIN:
+            return
+        # Home Assistant calls nothing when an account that is not loaded is disabled.
+        if entry.disabled_by and entry.state is ConfigEntryState.NOT_LOADED:
             async_delete_issues(hass, entry)
-            async_offer_devices(hass, entry)
+        # What an account shows depends on which of the others run.
+        async_reconsider(hass)
 
     async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, entry_changed)
     return True
@@ -114,7 +112,9 @@ async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> b
 
 async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
     """Leave nothing of an account behind."""
-    async_offer_devices(hass, entry)
+    # Before Home Assistant deletes what the account has: another one that shows the same
+    # chargers takes over devices and entities as they are.
+    async_reconsider(hass)
     ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     async_delete_issues(hass, entry)
     await recent_changes(hass).async_remove_account(entry)

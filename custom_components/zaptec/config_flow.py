@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import logging
+from time import monotonic
 from typing import Any, override
 
 from homeassistant.config_entries import (
@@ -22,17 +23,26 @@ from homeassistant.helpers.selector import (
     TextSelectorConfig,
     TextSelectorType,
 )
+from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import (
+    Charger,
+    Installation,
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
     ZaptecServerError,
 )
+from .claims import Claim, owners
 from .const import CONF_CHARGERS, DOMAIN, PORTAL_URL
-from .coordinator import Account, ZaptecConfigEntry, async_create_client
+from .coordinator import (
+    Account,
+    ZaptecConfigEntry,
+    async_create_client,
+    async_other_claims,
+)
 
 # Whether new chargers of the account are included by themselves.
 CONF_ALL_CHARGERS = "all_chargers"
@@ -62,6 +72,10 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
     MINOR_VERSION = 2
 
+    # The names of the accounts that show all chargers of this one; empty if there are
+    # chargers left for it to show.
+    _shown_by = ""
+
     @staticmethod
     @callback
     @override
@@ -80,8 +94,13 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             password = user_input[CONF_PASSWORD]
             await self.async_set_unique_id(user_name.lower(), raise_on_progress=False)
             self._abort_if_unique_id_configured()
-            errors = await self._async_sign_in(user_name, password)
+            errors = await self._async_sign_in(user_name, password, is_new=True)
             if not errors:
+                if self._shown_by:
+                    return self.async_abort(
+                        reason="chargers_shown",
+                        description_placeholders={"accounts": self._shown_by},
+                    )
                 return self.async_create_entry(
                     title=user_name,
                     data={CONF_USERNAME: user_name, CONF_PASSWORD: password},
@@ -138,11 +157,18 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=errors,
         )
 
-    async def _async_sign_in(self, user_name: str, password: str) -> dict[str, str]:
+    async def _async_sign_in(
+        self, user_name: str, password: str, *, is_new: bool = False
+    ) -> dict[str, str]:
         """Sign in to the cloud; return the error to show, if any."""
         client = await async_create_client(self.hass, user_name, password)
         try:
             await client.authenticate()
+            self._shown_by = ""
+            if is_new and (others := async_other_claims(self.hass)):
+                self._shown_by = self._owner_names(
+                    others, await client.installations(), await client.chargers()
+                )
         except ZaptecAuthenticationError:
             return {"base": "invalid_auth"}
         except ZaptecConnectionError:
@@ -156,6 +182,36 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         else:
             return {}
         return {"base": "unknown"}
+
+    def _owner_names(
+        self,
+        others: list[Claim],
+        installations: list[Installation],
+        chargers: list[Charger],
+    ) -> str:
+        """Return the names of the accounts that show all chargers of a new account.
+
+        Empty if there are chargers left for it to show, or if it sees none yet.
+        """
+        homes = {item.id: item.installation_id for item in chargers}
+        new = Claim(
+            entry_id="",
+            created_at=dt_util.utcnow(),
+            read_at=monotonic(),
+            listed=frozenset((*homes, *(item.id for item in installations))),
+            homes=homes,
+        )
+        by_device = owners([*others, new])
+        accounts = {by_device[charger_id] for charger_id in homes}
+        if new.entry_id in accounts:
+            return ""
+        return ", ".join(
+            sorted(
+                entry.title
+                for entry in self.hass.config_entries.async_entries(DOMAIN)
+                if entry.entry_id in accounts
+            )
+        )
 
 
 class ZaptecOptionsFlow(OptionsFlowWithReload):

@@ -18,7 +18,7 @@ from homeassistant.exceptions import ConfigEntryAuthFailed
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.debounce import Debouncer
-from homeassistant.helpers.typing import UNDEFINED
+from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
@@ -43,6 +43,7 @@ from .api import (
 )
 from .batch import Batches
 from .charger_state import LIST_LAG, ChargerState
+from .claims import Claim, is_outdated, owners
 from .const import (
     CONF_CHARGERS,
     CONF_PREFIX,
@@ -54,8 +55,18 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
+<<<<<<< HEAD
 from .energy_store import EnergyStore
 from .link import Link, link_topic, message_topic
+=======
+from .devices import (
+    async_adopt_device,
+    async_held_ids,
+    async_recorded_ids,
+    async_remove_entities,
+)
+from .link import Link, installation_topic, link_topic, message_topic
+>>>>>>> part-c
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
 from .watch import StreamWatch
@@ -169,6 +180,15 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # All that the account may see, and the ids of what was not chosen of it.
         self.visible = Account()
         self._unchosen: set[str] = set()
+        # When the lists were last asked for (monotonic seconds).
+        self._read_at: float | None = None
+        # The ids of the devices that other accounts show, and of those that this one
+        # still has entities of, although another account is about to show them.
+        self._elsewhere: set[str] = set()
+        self._leaving: set[str] = set()
+        # The installation of each charger when it was last brought in line.
+        self._homes: dict[str, str | None] = {}
+        self._shown_before: set[str] = set()
         # When an installation was told or changed by itself (monotonic seconds).
         self._changed_at: dict[str, float] = {}
         self._looked_at: dict[str, float] = {}
@@ -203,7 +223,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._undiscovered_since: float | None = None
         # When they were last read.
         self.discovered_at: datetime | None = None
-        self._told_of_claims = False
+        self._reported_elsewhere = False
         # Commands and settings of one charger go out one after another.
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -230,6 +250,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ) from err
         self._undiscovered_since = None
         self.discovered_at = dt_util.utcnow()
+        self._read_at = asked_at
         self.visible = Account(
             {
                 installation.id: self._newest(installation, asked_at)
@@ -242,7 +263,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             *(self.visible.installations.keys() - chosen.installations.keys()),
             *(self.visible.chargers.keys() - chosen.chargers.keys()),
         }
-        return self._keep_missed(self._without_claimed(chosen))
+        return self._keep_missed(self._owned(chosen))
 
     def _discovery_retry(self) -> float:
         """Return the seconds until a failed discovery is tried again."""
@@ -267,49 +288,149 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         chosen = self.config_entry.options.get(CONF_CHARGERS)
         return found if chosen is None else found.only(chosen)
 
-    def _without_claimed(self, found: Account) -> Account:
-        """Return what was found, without what another account has set up.
-
-        Two accounts may see the same installation, but it has one subscription,
-        and each of its devices one set of entities.
-        """
-        claimed: set[str] = set()
-        registry = dr.async_get(self.hass)
-        for entry in self.hass.config_entries.async_entries(DOMAIN):
-            if entry is self.config_entry or entry.disabled_by:
-                continue
-            # Its devices are its own also while it is being reloaded.
-            claimed.update(
-                identifier
-                for device in dr.async_entries_for_config_entry(
-                    registry, entry.entry_id
+    @property
+    def claim(self) -> Claim:
+        """Return what this account sees, shows and has shown."""
+        chosen = self._chosen(self.visible)
+        entry = self.config_entry
+        return replace(
+            async_registry_claim(self.hass, entry),
+            read_at=self._read_at,
+            listed=frozenset((*chosen.installations, *chosen.chargers)),
+            homes={
+                charger.id: charger.installation_id
+                for charger in (
+                    *self.data.chargers.values(),
+                    *self.visible.chargers.values(),
                 )
-                for _, identifier in device.identifiers
+            },
+            shown=frozenset(
+                device_id
+                for device_id in (*self.data.installations, *self.data.chargers)
+                if not self._is_gone(device_id)
+            ),
+        )
+
+    @property
+    def occupied_ids(self) -> set[str]:
+        """Return the ids of the devices that this account may have entities of."""
+        return {*self.data.installations, *self.data.chargers, *self._leaving}
+
+    def _owned(self, found: Account) -> Account:
+        """Return what was found, without what other accounts show (see `owners`).
+
+        What another account is still removing its entities of has to wait, because a
+        unique id can have only one entity at a time.
+        """
+        others = async_other_claims(self.hass, self.config_entry)
+        entry_id = self.config_entry.entry_id
+        by_device = owners([self.claim, *others]) if others else {}
+        self._elsewhere = {
+            device_id for device_id, owner in by_device.items() if owner != entry_id
+        }
+        hidden = self._elsewhere.union(
+            *(
+                coordinator.occupied_ids
+                for coordinator in async_coordinators(self.hass)
+                if coordinator is not self
             )
-            other = getattr(entry, "runtime_data", None)
-            if isinstance(other, ZaptecCoordinator):
-                claimed.update(other.data.installation_ids, other.data.chargers)
+        )
         left = Account(
             {
-                installation.id: installation
-                for installation in found.installations.values()
-                if installation.id not in claimed
+                key: item
+                for key, item in found.installations.items()
+                if key not in hidden
             },
-            {
-                charger.id: charger
-                for charger in found.chargers.values()
-                if not claimed & {charger.id, charger.installation_id}
-            },
+            {key: item for key, item in found.chargers.items() if key not in hidden},
         )
-        if left != found and not self._told_of_claims:
-            self._told_of_claims = True
+        if left != found and not self._reported_elsewhere:
+            self._reported_elsewhere = True
             LOGGER.info(
-                "Another Zaptec account has already set up %d of the %d chargers of %s",
+                "Another Zaptec account shows %d of the %d chargers of this one",
                 len(found.chargers) - len(left.chargers),
                 len(found.chargers),
-                self.config_entry.title,
             )
         return left
+
+    @property
+    def _linked_ids(self) -> set[str]:
+        """Return the installations whose messages this account reads.
+
+        An installation has one subscription: where another account reads it, the
+        chargers that only this account shows are polled.
+        """
+        return self.data.installation_ids - self._elsewhere
+
+    @callback
+    def reconsider(self) -> None:
+        """Show what this account is to show by now, without a look at the lists."""
+        if self._read_at is None or self._shutdown_requested:
+            return
+        found = self._owned(self._chosen(self.visible))
+        # What this account shows may have been read since its lists were.
+        held = self.data
+        data = self._keep_missed(
+            Account(
+                {
+                    key: held.installations.get(key, item)
+                    for key, item in found.installations.items()
+                },
+                {
+                    key: held.chargers.get(key, item)
+                    for key, item in found.chargers.items()
+                },
+            )
+        )
+        self.data = data
+        if data != held or self.links.keys() != self._linked_ids:
+            self._bring_in_line()
+            self.async_update_listeners()
+            self.hass.loop.call_soon(async_reconsider, self.hass)
+
+    @callback
+    def _ask_outdated(self) -> None:
+        """Have other accounts look for chargers that only these lists hold yet.
+
+        They show the installation of such a charger, and so the charger, if they see
+        it.
+        """
+        others = async_other_claims(self.hass, self.config_entry)
+        if not others:
+            return
+        claims = [self.claim, *others]
+        homes = self.claim.homes
+        by_device = owners(claims)
+        hosts = {
+            claim.entry_id
+            for charger_id, home in homes.items()
+            for claim in others
+            if by_device.get(home or "") == claim.entry_id
+            and claim.read_at is not None
+            and charger_id not in claim.listed
+            and claim.includes(charger_id, homes)
+            and is_outdated(claim, charger_id, claims)
+        }
+        for coordinator in async_coordinators(self.hass):
+            if coordinator.config_entry.entry_id in hosts:
+                coordinator.refresh_soon()
+
+    @callback
+    def _let_go(self, device_ids: set[str]) -> None:
+        """Leave devices to the account that shows them from now on."""
+        self._leaving |= device_ids
+
+        async def remove() -> None:
+            # The listeners have to know first: they add no entities then.
+            await asyncio.sleep(0)
+            await async_remove_entities(
+                self.hass, self.config_entry.entry_id, device_ids
+            )
+            self._leaving -= device_ids
+            async_reconsider(self.hass)
+
+        self.config_entry.async_create_background_task(
+            self.hass, remove(), name=f"{DOMAIN} release"
+        )
 
     def _keep_missed(self, found: Account) -> Account:
         """Return what was found, with what has not been missing for long.
@@ -319,8 +440,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """
         now = monotonic()
         known = self.data.installations.keys() | self.data.chargers.keys()
+        known -= self._elsewhere
         present = found.installations.keys() | found.chargers.keys()
-        for device_id in present:
+        for device_id in present | self._elsewhere:
             self._missed.pop(device_id, None)
         for device_id in known - present:
             self._missed.setdefault(device_id, now)
@@ -354,13 +476,37 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     @override
     def _async_refresh_finished(self) -> None:
-        """Bring states, links and devices in line with what was found."""
+        """Take in what the lists have brought."""
         if not self.last_update_success or self._shutdown_requested:
             return
+        self._bring_in_line()
+        for charger in self.data.chargers.values():
+            self._apply_listed(charger)
+        self._ask_outdated()
+        self.hass.loop.call_soon(async_reconsider, self.hass)
+
+    @callback
+    def _bring_in_line(self) -> None:
+        """Bring states, links and devices in line with what this account shows."""
         chargers = self.data.chargers
-        for installation_id in self.data.installation_ids - self.links.keys():
+        shown = {*self.data.installations, *chargers}
+        if leaving := (self._shown_before - shown) & self._elsewhere:
+            self._let_go(leaving)
+        self._shown_before = shown
+        moved = [
+            charger
+            for charger in chargers.values()
+            if charger.id in self.states
+            and self._homes.get(charger.id) != charger.installation_id
+        ]
+        for charger in moved:
+            self._leave_installation(charger.id, self._homes.get(charger.id))
+        self._homes = {
+            charger.id: charger.installation_id for charger in chargers.values()
+        }
+        for installation_id in self._linked_ids - self.links.keys():
             self.links[installation_id] = Link()
-        for installation_id in self.links.keys() - self.data.installation_ids:
+        for installation_id in self.links.keys() - self._linked_ids:
             del self.links[installation_id]
             self.watch.forget(installation_id)
         for charger_id in self.states.keys() - chargers.keys():
@@ -371,20 +517,33 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.states[charger_id] = ChargerState(chargers[charger_id])
         self._unknown_chargers -= newcomers
         self._update_devices()
+        for charger in moved:
+            self._read_unlinked(charger)
         for charger_id in newcomers:
-            self._read_newcomer(chargers[charger_id])
-        if newcomers:
+            self._read_unlinked(chargers[charger_id], first=True)
+        if newcomers or moved:
             self.config_entry.async_create_background_task(
                 self.hass, self.firmware.async_refresh(), name=f"{DOMAIN} firmware"
             )
-        for charger in chargers.values():
-            self._apply_listed(charger)
 
     @callback
-    def _read_newcomer(self, charger: Charger) -> None:
+    def _leave_installation(self, charger_id: str, installation_id: str | None) -> None:
+        """Keep of a charger's former installation only whether its state is fresh.
+
+        The messages of that installation do not cover the charger any more, so what
+        they have not reported is no evidence against them.
+        """
+        link = self.links.get(installation_id or "")
+        state = self.states[charger_id]
+        if link is None or not link.is_reliable:
+            state.complete = state.readable
+        self.watch.forget_charger(charger_id)
+
+    @callback
+    def _read_unlinked(self, charger: Charger, *, first: bool = False) -> None:
         """Read a new charger, unless its installation's link is about to."""
         if self.link(charger).status is not PushStatus.CONNECTING:
-            self.reader.read(charger.id, first=True)
+            self.reader.read(charger.id, first=first)
 
     @callback
     def _apply_listed(self, charger: Charger) -> None:
@@ -418,6 +577,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Register the devices of the account, and remove those that are gone."""
         registry = dr.async_get(self.hass)
         entry_id = self.config_entry.entry_id
+        for device_id in (*self.data.installations, *self.data.chargers):
+            async_adopt_device(self.hass, entry_id, device_id)
         prefix = str(self.config_entry.data.get(CONF_PREFIX) or "").rstrip()
         installations = {
             installation.id: registry.async_get_or_create(
@@ -431,7 +592,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             for installation in self.data.installations.values()
         }
         for charger in self.data.chargers.values():
-            parent = installations.get(charger.installation_id or "")
+            # Without an installation the list is incomplete: its device stays.
+            via_device_id: str | UndefinedType | None = UNDEFINED
+            if charger.installation_id:
+                parent = installations.get(charger.installation_id)
+                via_device_id = parent.id if parent else None
             registry.async_get_or_create(
                 config_entry_id=entry_id,
                 identifiers={(DOMAIN, charger.id)},
@@ -440,11 +605,14 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 name=f"{prefix} {charger.name or charger.device_id or 'Zaptec'}".lstrip(),
                 serial_number=charger.device_id,
                 configuration_url=PORTAL_URL,
-                via_device_id=parent.id if parent else UNDEFINED,
+                via_device_id=via_device_id,
             )
         known = self.data.installations.keys() | self.data.chargers.keys()
         for device in dr.async_entries_for_config_entry(registry, entry_id):
             unknown = {identifier for _, identifier in device.identifiers} - known
+            if unknown & self._elsewhere:
+                # The account that shows it takes it over, with all that is set for it.
+                continue
             for device_id in unknown:
                 # What was there before a restart is missing since then.
                 self._missed.setdefault(device_id, monotonic())
@@ -499,11 +667,21 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         told = {**before.installations, **before.chargers}
         found = {**self.data.installations, **self.data.chargers}
-        self.announce(
+        changed = {
             device_id
             for device_id in told | found
             if was_successful is not self.last_update_success
             or told.get(device_id) != found.get(device_id)
+        }
+        self.announce(
+            (
+                *changed,
+                *(
+                    installation_topic(charger.id)
+                    for charger in self.data.chargers.values()
+                    if charger.installation_id in changed
+                ),
+            )
         )
 
     @callback
@@ -524,16 +702,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Look for a charger that nobody knows, once."""
         if (
             charger_id in self._unknown_chargers
-            or charger_id in self._unchosen
+            or charger_id in self.visible.chargers
             or len(self._unknown_chargers) >= UNKNOWN_CHARGERS_MAX
         ):
             return
         self._unknown_chargers.add(charger_id)
         LOGGER.debug("Charger %s is unknown: looking at the lists", charger_id)
-        self._refresh_soon()
+        self.refresh_soon()
 
     @callback
-    def _refresh_soon(self) -> None:
+    def refresh_soon(self) -> None:
         """Look at the lists, but not twice in a minute."""
         self.config_entry.async_create_background_task(
             self.hass, self.async_request_refresh(), name=f"{DOMAIN} discovery"
@@ -631,7 +809,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 " seems to read them too. Its chargers are polled",
                 installation_id,
             )
-        self.announce([link_topic(installation_id)])
+        self._announce_link(installation_id)
 
     @callback
     def _stream_complete(self, installation_id: str) -> None:
@@ -645,7 +823,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         link.shared_since = None
         for charger in self.chargers_of(installation_id):
             self.reader.read(charger.id)
-        self.announce([link_topic(installation_id)])
+        self._announce_link(installation_id)
 
     @callback
     def set_link_status(
@@ -689,7 +867,30 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 self.reader.read(charger.id, first=first)
             else:
                 self._poll(charger.id)
-        self.announce([link_topic(installation_id)])
+        self._announce_link(installation_id)
+
+    @callback
+    def _announce_link(self, installation_id: str) -> None:
+        """Announce that a link has changed, to its chargers' entities too."""
+        self.announce(
+            (
+                link_topic(installation_id),
+                *(link_topic(item.id) for item in self.chargers_of(installation_id)),
+            )
+        )
+
+    @callback
+    def announce_installation(self, installation_id: str) -> None:
+        """Announce that an installation has changed, to its chargers' entities too."""
+        self.announce(
+            (
+                installation_id,
+                *(
+                    installation_topic(item.id)
+                    for item in self.chargers_of(installation_id)
+                ),
+            )
+        )
 
     @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
@@ -782,7 +983,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             state.unreadable_since = monotonic()
         elif not self.last_update_success:
             # The cloud is back, so the lists need not wait.
-            self._refresh_soon()
+            self.refresh_soon()
         self.announce([charger_id])
 
     def is_certain(self, charger_id: str, state_id: StateId) -> bool:
@@ -888,7 +1089,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.data,
             installations={**self.data.installations, installation.id: installation},
         )
-        self.announce([installation.id])
+        self.announce_installation(installation.id)
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Return whether the account is unloaded, or could not be set up."""
+        return self._shutdown_requested
 
     @override
     async def async_shutdown(self) -> None:
@@ -914,15 +1120,54 @@ def _log_transition(
 
 
 @callback
-def async_offer_devices(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Let the other accounts look for what an account leaves to them."""
-    for other in hass.config_entries.async_loaded_entries(DOMAIN):
-        if other is not entry:
-            other.async_create_background_task(
-                hass,
-                other.runtime_data.async_request_refresh(),
-                name=f"{DOMAIN} discovery",
-            )
+def async_coordinators(hass: HomeAssistant) -> list[ZaptecCoordinator]:
+    """Return those of the accounts that run, or start."""
+    return [
+        coordinator
+        for entry in hass.config_entries.async_entries(DOMAIN)
+        if isinstance(
+            coordinator := getattr(entry, "runtime_data", None), ZaptecCoordinator
+        )
+        and not coordinator.is_shut_down
+    ]
+
+
+@callback
+def async_registry_claim(hass: HomeAssistant, entry: ConfigEntry) -> Claim:
+    """Return what the registries say of an account."""
+    chosen = entry.options.get(CONF_CHARGERS)
+    return Claim(
+        entry_id=entry.entry_id,
+        created_at=entry.created_at,
+        chosen=None if chosen is None else frozenset(chosen),
+        held=async_held_ids(hass, entry.entry_id),
+        recorded=async_recorded_ids(hass, entry.entry_id),
+    )
+
+
+@callback
+def async_other_claims(
+    hass: HomeAssistant, entry: ConfigEntry | None = None
+) -> list[Claim]:
+    """Return the claims of all accounts but one."""
+    running = {
+        coordinator.config_entry.entry_id: coordinator
+        for coordinator in async_coordinators(hass)
+    }
+    return [
+        running[other.entry_id].claim
+        if other.entry_id in running
+        else async_registry_claim(hass, other)
+        for other in hass.config_entries.async_entries(DOMAIN)
+        if other is not entry and (other.entry_id in running or not other.disabled_by)
+    ]
+
+
+@callback
+def async_reconsider(hass: HomeAssistant) -> None:
+    """Have each account show what it is to show by now."""
+    for coordinator in async_coordinators(hass):
+        coordinator.reconsider()
 
 
 class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]]):

@@ -20,7 +20,7 @@ from .charger_state import ChargerState
 from .commands import may_control
 from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
-from .link import link_topic, message_topic
+from .link import installation_topic, link_topic, message_topic
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
 
@@ -140,15 +140,14 @@ class ZaptecChargerEntity(ZaptecEntity):
         description: ZaptecChargerDescription,
     ) -> None:
         """Initialize the entity."""
-        installation_id = charger.installation_id or ""
-        topics: tuple[Topic, ...] = (charger.id, installation_id)
+        topics: tuple[Topic, ...] = (charger.id, installation_topic(charger.id))
         if description.state_ids:
             topics = (
                 *charger_topics(
                     charger.id, {*description.state_ids, StateId.IS_ONLINE}
                 ),
                 charger.id,
-                link_topic(installation_id),
+                link_topic(charger.id),
             )
         super().__init__(coordinator, charger.id, description, topics)
         self.charger_id = charger.id

@@ -105,6 +105,18 @@ def message_topic(installation_id: str) -> Topic:
     return (installation_id, 0)
 
 
-def link_topic(installation_id: str) -> Topic:
-    """Return the topic that tells how the messages of an installation reach us."""
-    return (installation_id, -1)
+def link_topic(device_id: str) -> Topic:
+    """Return the topic for changes of the link to an installation.
+
+    With the id of a charger, it is that of the installation the charger is in, although
+    the charger may move to another one.
+    """
+    return (device_id, -1)
+
+
+def installation_topic(charger_id: str) -> Topic:
+    """Return the topic for changes of a charger's installation.
+
+    Whichever installation that is: a charger may move to another one.
+    """
+    return (charger_id, -2)

@@ -211,6 +211,15 @@ class StreamWatch:
         """Drop what is known of an installation."""
         self._streams.pop(installation_id, None)
 
+    def forget_charger(self, charger_id: str) -> None:
+        """Drop what is suspected because of a charger that has moved elsewhere."""
+        for stream in self._streams.values():
+            stream.heard_of.pop(charger_id, None)
+            stream.asked_of.pop(charger_id, None)
+            stream.read.discard(charger_id)
+            for key in [key for key in stream.changes if key[0] == charger_id]:
+                del stream.changes[key]
+
     def heard(
         self, installation_id: str, observation: Observation, *, is_known: bool
     ) -> None:
