@@ -14,7 +14,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import announcements
+from custom_components.zaptec import announcements, coordinator as coordinator_module
 from custom_components.zaptec.api import transport
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
@@ -64,6 +64,12 @@ async def clocks(
 def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all that is announced written before anybody looks, on a busy machine too."""
     monkeypatch.setattr(announcements, "TELL_TIME", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give links time to come up on a busy machine, before chargers are read without."""
+    monkeypatch.setattr(coordinator_module, "CONNECT_PATIENCE", 600.0)
 
 
 @pytest.fixture(autouse=True)

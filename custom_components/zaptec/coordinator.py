@@ -74,6 +74,11 @@ DISCOVERY_RETRY_MAX = 300.0
 POLL_CHARGING = 60.0
 POLL_IDLE = 600.0
 
+# Delay before a new charger is read although its installation's link is not up yet
+# (seconds). A link takes less than a second. Where a firewall drops the packets to its
+# port, the attempt takes half a minute to fail, and the user waits for the first values.
+CONNECT_PATIENCE = 5.0
+
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
 MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
@@ -376,9 +381,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
     @callback
     def _read_newcomer(self, charger: Charger) -> None:
-        """Read a new charger, unless its installation's link is about to."""
-        if self.link(charger).status is not PushStatus.CONNECTING:
-            self.reader.read(charger.id, first=True)
+        """Read a new charger, once its installation's link is up or takes too long.
+
+        With the link up all its chargers are read, in place of what is planned here.
+        """
+        is_connecting = self.link(charger).status is PushStatus.CONNECTING
+        delay = CONNECT_PATIENCE if is_connecting else 0.0
+        self.reader.read(charger.id, first=True, delay=delay)
 
     @callback
     def _apply_listed(self, charger: Charger) -> None:
