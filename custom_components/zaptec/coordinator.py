@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 import math
 import os
 from time import monotonic
@@ -36,9 +37,11 @@ from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
+    ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
+    ZaptecServerError,
     parse_words,
 )
 from .charger_state import LIST_LAG, ChargerState
@@ -54,6 +57,7 @@ from .const import (
     PushStatus,
 )
 from .link import Link, link_topic, message_topic
+from .outages import REFRESH_LOGGER, Outages
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
 from .watch import StreamWatch
@@ -157,7 +161,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Initialize the coordinator."""
         super().__init__(
             hass,
-            LOGGER,
+            REFRESH_LOGGER,
             config_entry=entry,
             name=DOMAIN,
             update_interval=DISCOVERY_INTERVAL,
@@ -167,6 +171,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             always_update=False,
         )
         self.client = client
+        self.outages = Outages()
+        # The installations whose messages were logged as not permitted.
+        self._not_permitted: set[str] = set()
         self.data = Account()
         # All that the account may see, and the ids of what was not chosen of it.
         self.visible = Account()
@@ -221,12 +228,19 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
             if self.states:
                 retry_after = max(retry_after or 0.0, self._discovery_retry())
+                self.outages.begin(
+                    "lists",
+                    f"The Zaptec cloud does not list the chargers: {err}",
+                    "The Zaptec cloud lists the chargers again",
+                    is_unreachable=_is_unreachable(err),
+                )
             raise UpdateFailed(
                 translation_domain=DOMAIN,
                 translation_key="update_failed",
                 translation_placeholders={"error": str(err)},
                 retry_after=retry_after,
             ) from err
+        self.outages.end("lists")
         self._undiscovered_since = None
         self.discovered_at = dt_util.utcnow()
         self.visible = Account(
@@ -303,10 +317,11 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         if left != found and not self._told_of_claims:
             self._told_of_claims = True
             LOGGER.info(
-                "Another Zaptec account has already set up %d of the %d chargers of %s",
+                "Another Zaptec account has already set up %d of the %d chargers of"
+                " entry %s",
                 len(found.chargers) - len(left.chargers),
                 len(found.chargers),
-                self.config_entry.title,
+                self.config_entry.entry_id,
             )
         return left
 
@@ -362,9 +377,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         for installation_id in self.links.keys() - self.data.installation_ids:
             del self.links[installation_id]
             self.watch.forget(installation_id)
+            self._not_permitted.discard(installation_id)
+            for part in (installation_id, _details_of(installation_id)):
+                self.outages.end(part, is_back=False)
         for charger_id in self.states.keys() - chargers.keys():
             del self.states[charger_id]
             self.reader.forget(charger_id)
+            self.outages.end(charger_id, is_back=False)
         newcomers = chargers.keys() - self.states.keys()
         for charger_id in newcomers:
             self.states[charger_id] = ChargerState(chargers[charger_id])
@@ -678,7 +697,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             LOGGER.debug("Push of installation %s: %s", installation_id, fault)
         if (status, refusal) == (link.status, link.refusal):
             return
-        _log_transition(installation_id, link.status, status, fault)
+        self._log_transition(installation_id, link.status, status, fault)
         link.refusal = refusal
         chargers = self.chargers_of(installation_id)
         fresh = {charger.id for charger in chargers if self.is_fresh(charger.id)}
@@ -695,8 +714,47 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.announce([link_topic(installation_id)])
 
     @callback
+    def _log_transition(
+        self,
+        installation_id: str,
+        before: PushStatus,
+        now: PushStatus,
+        fault: str | None,
+    ) -> None:
+        """Log when the push is lost and when it is back, once each."""
+        back = f"Push is back for installation {installation_id}"
+        if now is PushStatus.CONNECTED:
+            was_refused = installation_id in self._not_permitted
+            self._not_permitted.discard(installation_id)
+            if not self.outages.end(installation_id) and was_refused:
+                LOGGER.info(back)
+        elif now is PushStatus.NOT_PERMITTED:
+            self.outages.end(installation_id, is_back=False)
+            if installation_id not in self._not_permitted:
+                self._not_permitted.add(installation_id)
+                LOGGER.info(
+                    "Push is not permitted for installation %s: polling its chargers",
+                    installation_id,
+                )
+        elif now is PushStatus.DISCONNECTED and before is not PushStatus.NOT_PERMITTED:
+            self.outages.begin(
+                installation_id,
+                f"Push is lost for installation {installation_id}: {fault}",
+                back,
+            )
+
+    @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
         """Note whether the cloud answers; what it did not confirm may be outdated."""
+        if reached:
+            self.outages.end(_details_of(installation_id))
+        else:
+            self.outages.begin(
+                _details_of(installation_id),
+                "The Zaptec cloud cannot be reached",
+                "The Zaptec cloud can be reached again",
+                is_unreachable=True,
+            )
         if reached and (link := self.links.get(installation_id)):
             link.admitted = True
         for charger in self.chargers_of(installation_id):
@@ -739,6 +797,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Take in a charger's whole state."""
         if (charger := self.data.chargers.get(charger_id)) is None:
             return
+        self.outages.end(charger_id)
         self._set_readable(charger_id, readable=True)
         self._compare(charger, observations)
         self.apply(observations)
@@ -769,6 +828,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             error,
             (ZaptecAuthenticationError, ZaptecPermissionError, ZaptecNotFoundError),
         )
+        charger = self.data.chargers[charger_id]
+        if refused:
+            self.outages.end(charger_id, is_back=False)
+        elif not self.link(charger).is_reliable:
+            self.outages.begin(
+                charger_id,
+                f"The state of charger {charger_id} cannot be read: {error}",
+                f"The state of charger {charger_id} can be read again",
+                is_unreachable=_is_unreachable(error),
+            )
         outage = monotonic() - self.states[charger_id].unreadable_since
         self.reader.poll(charger_id, refusal_pause(outage) if refused else READ_RETRY)
 
@@ -883,19 +952,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.data = Account()
 
 
-def _log_transition(
-    installation_id: str, before: PushStatus, now: PushStatus, fault: str | None
-) -> None:
-    """Log when the push is lost and when it is back, once each."""
-    if now is PushStatus.CONNECTED and before is not PushStatus.CONNECTING:
-        LOGGER.info("Push is back for installation %s", installation_id)
-    elif now is PushStatus.NOT_PERMITTED:
-        LOGGER.info(
-            "Push is not permitted for installation %s: polling its chargers",
-            installation_id,
-        )
-    elif now is PushStatus.DISCONNECTED:
-        LOGGER.info("Push is lost for installation %s: %s", installation_id, fault)
+def _is_unreachable(error: ZaptecError) -> bool:
+    """Return whether an error is one of the cloud as a whole, not of what was asked."""
+    if isinstance(error, ZaptecServerError):
+        return error.status > HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, (ZaptecConnectionError, ZaptecBusyError))
+
+
+def _details_of(installation_id: str) -> str:
+    """Return how an outage names the connection details of an installation."""
+    return f"details {installation_id}"
 
 
 @callback
@@ -927,7 +993,7 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
         """Initialize the coordinator."""
         super().__init__(
             hass,
-            LOGGER,
+            REFRESH_LOGGER,
             config_entry=entry,
             name=f"{DOMAIN} firmware",
             update_interval=FIRMWARE_INTERVAL,
@@ -951,6 +1017,12 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
                 continue
             firmware |= {item.charger_id: item for item in found}
         if failure:
+            self._account.outages.begin(
+                "firmware",
+                f"The Zaptec cloud does not list the firmware: {failure}",
+                "The Zaptec cloud lists the firmware again",
+                is_rare=True,
+            )
             self.data = self.data | firmware
             raise UpdateFailed(
                 translation_domain=DOMAIN,
@@ -958,4 +1030,5 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
                 translation_placeholders={"error": str(failure)},
                 retry_after=FIRMWARE_RETRY,
             ) from failure
+        self._account.outages.end("firmware")
         return firmware
