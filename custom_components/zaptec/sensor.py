@@ -394,6 +394,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         key="warnings",
         translation_key="warnings",
         state_ids=(StateId.WARNINGS,),
+        live=True,
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=_warnings,
     ),
