@@ -234,15 +234,19 @@ def test_a_reading_that_holds_power_and_car_in_any_order(
 
 
 @pytest.mark.parametrize(("measured", "shown"), [(-1, 0.0), (99, 7400.0)])
+@pytest.mark.parametrize("ahead", [0, 7200])
 def test_a_car_that_charges_before_it_is_reported(
-    state: ChargerState, freezer, measured: float, shown: float
+    state: ChargerState, freezer, measured: float, shown: float, ahead: float
 ) -> None:
     """The message of its connection was lost; its power was measured since the last."""
     freezer.move_to(NOON + timedelta(hours=1))
-    apply(state, 513, "7400", measured)
-    apply(state, MODE, "1", 0)
-    apply(state, 513, "7400", measured)
-    apply(state, MODE, "3", 100)
+    apply(state, 513, "7400", measured + ahead)
+    freezer.tick(1)
+    apply(state, MODE, "1", ahead)
+    freezer.tick(1)
+    if shown:
+        apply(state, 513, "7400", measured + ahead)
+    apply(state, MODE, "3", 100 + ahead)
     assert state.drawn(StateId.TOTAL_CHARGE_POWER) == shown
 
 
