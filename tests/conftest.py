@@ -16,6 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import announcements, coordinator as coordinator_module
 from custom_components.zaptec.api import transport
+from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.clock import Clock
@@ -115,8 +116,7 @@ class SecretsInLogs(logging.Handler):
         text = self.format(record)
         if any(secret in text for secret in self.secrets()):
             self.lines.append(text)
-        # Home Assistant's own lines show the title of an entry, which is the user name
-        # for entries of the tests.
+        # Home Assistant's lines about an entry, with its title, are among these.
         if record.name.startswith(OUR_LOGGERS) and any(
             name in text.lower() for name in self.user_names()
         ):
@@ -194,7 +194,7 @@ def add_entry(
     account = sim.accounts[user_name or next(iter(sim.accounts))]
     entry = MockConfigEntry(
         domain=DOMAIN,
-        title=account.user_name,
+        title=TITLE,
         unique_id=account.user_name.lower(),
         data={CONF_USERNAME: account.user_name, CONF_PASSWORD: account.password},
     )

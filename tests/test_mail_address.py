@@ -132,6 +132,6 @@ def test_the_watcher_sees_it(
     """At every level, in whatever capitals."""
     logger = logging.getLogger(f"custom_components.zaptec{name}")
     logger.debug("Signing in as %s", DEMO_USER.upper())
-    logging.getLogger("homeassistant.config_entries").debug("%s", DEMO_USER)
+    logging.getLogger("homeassistant.core").debug("%s", DEMO_USER)
     assert len(secrets_in_logs.lines) == 1
     secrets_in_logs.lines.clear()
