@@ -280,6 +280,10 @@ class _ManagementNode(RequestNode):
         return response
 
 
+# More than the shortest queue of a listening socket holds.
+_PLUGS = 4
+
+
 class ServiceBus:
     """A Service Bus namespace.
 
@@ -325,6 +329,8 @@ class ServiceBus:
         self._server: asyncio.Server | None = None
         # Keeps the port for `restore` while nothing listens there.
         self._reserved: socket | None = None
+        # Fill the queue of the reserved port, so that the kernel drops what comes.
+        self._plugs: list[socket] = []
         self._connections: set[Connection] = set()
         self._topics: dict[str, Topic] = {}
         self._token_status: int | None = None
@@ -344,6 +350,7 @@ class ServiceBus:
         await self._close(reset=False)
         for topic in self._topics.values():
             topic.close()
+        self._pull_plugs()
         if self._reserved:
             self._reserved.close()
             self._reserved = None
@@ -370,11 +377,31 @@ class ServiceBus:
         if self._reserved is None:
             self._reserved = self._bind()
 
+    async def drop_packets(self) -> None:
+        """Reset every connection and leave new ones without any answer.
+
+        That is what a firewall does with a port that it does not let through.
+        """
+        await self.cut()
+        assert self._reserved
+        self._reserved.listen(0)
+        for _ in range(_PLUGS):
+            plug = socket(self._reserved.family)
+            plug.setblocking(False)
+            plug.connect_ex(self._reserved.getsockname())
+            self._plugs.append(plug)
+
     async def restore(self) -> None:
         """Listen again, at the same port."""
+        self._pull_plugs()
         if self._reserved:
             reserved, self._reserved = self._reserved, None
             await self._listen(reserved)
+
+    def _pull_plugs(self) -> None:
+        """Drop packets no more."""
+        while self._plugs:
+            self._plugs.pop().close()
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
         """Show another certificate to those who connect after the next `restore`."""

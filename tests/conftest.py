@@ -14,8 +14,13 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import announcements, batch
+from custom_components.zaptec import (
+    announcements,
+    batch,
+    coordinator as coordinator_module,
+)
 from custom_components.zaptec.api import transport
+from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.clock import Clock
@@ -27,6 +32,8 @@ from .time_machine import TimeMachine, wait_until
 
 # That of every account of the tests: no word that stands anywhere else.
 PASSWORD = "Passw0rd-of-the-tests"
+
+OUR_LOGGERS = "custom_components.zaptec"
 
 # A charging card, as a test may present it.
 CARD = "nfc-04A2B3C4D5E6F7"
@@ -73,6 +80,12 @@ def _sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give links time to come up on a busy machine, before chargers are read without."""
+    monkeypatch.setattr(coordinator_module, "CONNECT_PATIENCE", 600.0)
+
+
+@pytest.fixture(autouse=True)
 def _no_limiters() -> None:
     """Forget what other tests have requested.
 
@@ -100,6 +113,10 @@ class SecretsInLogs(logging.Handler):
             found.update(item.bus_key for item in sim.installations.values())
         return found
 
+    def user_names(self) -> set[str]:
+        """Return the e-mail addresses of the accounts, in lower case."""
+        return {name.lower() for sim in self.simulators for name in sim.accounts}
+
     @override
     def emit(self, record: logging.LogRecord) -> None:
         """Look at a line, and at the traceback below it."""
@@ -109,6 +126,11 @@ class SecretsInLogs(logging.Handler):
         text = self.format(record)
         if any(secret in text for secret in self.secrets()):
             self.lines.append(text)
+        # Home Assistant's lines about an entry, with its title, are among these.
+        if record.name.startswith(OUR_LOGGERS) and any(
+            name in text.lower() for name in self.user_names()
+        ):
+            self.lines.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +139,11 @@ def secrets_in_logs() -> Generator[SecretsInLogs]:
     handler = SecretsInLogs()
     root = logging.getLogger()
     root.addHandler(handler)
+    ours = logging.getLogger(OUR_LOGGERS)
+    level = ours.level
+    ours.setLevel(logging.DEBUG)
     yield handler
+    ours.setLevel(level)
     root.removeHandler(handler)
     assert handler.lines == []
 
@@ -178,7 +204,7 @@ def add_entry(
     account = sim.accounts[user_name or next(iter(sim.accounts))]
     entry = MockConfigEntry(
         domain=DOMAIN,
-        title=account.user_name,
+        title=TITLE,
         unique_id=account.user_name.lower(),
         data={CONF_USERNAME: account.user_name, CONF_PASSWORD: account.password},
     )

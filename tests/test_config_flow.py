@@ -56,7 +56,7 @@ async def test_sign_in(
 
     result = await hass.config_entries.flow.async_configure(result["flow_id"], ACCOUNT)
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert result["title"] == DEMO_USER
+    assert result["title"] == "Zaptec"
     assert result["data"] == ACCOUNT
     assert result["result"].unique_id == DEMO_USER
     assert len(mock_setup_entry.mock_calls) == 1

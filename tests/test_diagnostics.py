@@ -60,6 +60,13 @@ _VARYING = {
 }
 
 
+@pytest.fixture
+def entry(hass: HomeAssistant, entry: MockConfigEntry) -> MockConfigEntry:
+    """Return an entry with a title of its user's."""
+    hass.config_entries.async_update_entry(entry, title="The account of Kari")
+    return entry
+
+
 async def _download(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
     """Return the diagnostics as they would be downloaded."""
     found = await async_get_config_entry_diagnostics(hass, entry)

@@ -167,33 +167,6 @@ async def test_warnings_longer_than_a_state(
     assert entities.state("binary_sensor", charger.id, "problem") == STATE_OFF
 
 
-@pytest.mark.parametrize(
-    ("communication", "unit", "device_class"),
-    [("LTE", "%", None), ("Wifi", "dBm", "signal_strength")],
-)
-async def test_the_unit_of_the_signal_strength(
-    hass: HomeAssistant,
-    charger: Charger,
-    entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
-    communication: str,
-    unit: str,
-    device_class: str | None,
-) -> None:
-    """Percent on LTE, dBm on Wi-Fi."""
-    monkeypatch.setattr(
-        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
-    )
-    charger.observe(StateId.COMMUNICATION_MODE, communication)
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_live(hass, entry)
-    state = hass.states.get(entities.id("sensor", charger.id, "signal_strength"))
-    assert state
-    assert state.attributes["unit_of_measurement"] == unit
-    assert state.attributes.get("device_class") == device_class
-
-
 async def test_controls_come_with_the_right_to_use_them(
     hass: HomeAssistant,
     sim: Simulator,

@@ -155,8 +155,8 @@ async def test_a_session_that_has_not_begun_to_charge_shows_none(
     await time_machine.travel(600)
     charger.observe(721, "0d6f3c50-0000-4000-8000-000000000003")
     charger.observe(553, 0.0)
-    charger.observe(513, 3.0)
-    await entities.wait_for("sensor", charger.id, "total_charge_power", "3.0")
+    charger.observe(501, 3.0)
+    await entities.wait_for("sensor", charger.id, "voltage_phase1", "3.0")
     assert entities.state("sensor", charger.id, SESSION_ENERGY) == "0.0"
 
 
@@ -210,8 +210,8 @@ async def test_the_meter_never_falls(
     before = entities.state("sensor", charger.id, METER)
     assert before not in (STATE_UNKNOWN, "0.0")
     charger.observe(554, reading)
-    charger.observe(513, 7.0)
-    await entities.wait_for("sensor", charger.id, "total_charge_power", "7.0")
+    charger.observe(501, 7.0)
+    await entities.wait_for("sensor", charger.id, "voltage_phase1", "7.0")
     assert entities.state("sensor", charger.id, METER) == (shown or before)
 
 

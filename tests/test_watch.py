@@ -210,11 +210,12 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
             charger.observe(StateId.TOTAL_CHARGE_POWER, power)
         charger.observe(StateId.HUMIDITY, 2.0 + power)
         await time_machine.travel(30)
-    assert entities.state("sensor", charger.id, "total_charge_power") == "0.0"
+    state = live_entry.runtime_data.states[charger.id]
+    assert state.value(StateId.TOTAL_CHARGE_POWER) == 0.0
     assert readings(sim) == 1
     await seconds_until(
         time_machine,
-        lambda: entities.state("sensor", charger.id, "total_charge_power") == "2000.0",
+        lambda: state.value(StateId.TOTAL_CHARGE_POWER) == 2000.0,
         125,
     )
     assert readings(sim) == 2

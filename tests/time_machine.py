@@ -44,6 +44,11 @@ class TimeMachine:
         self._sim = sim
         self._frozen = frozen
 
+    def tick(self, seconds: float) -> None:
+        """Let time pass, without a wait for what happens meanwhile."""
+        self._frozen.tick(seconds)
+        self._sim.clock.advance(seconds)
+
     async def travel(
         self,
         seconds: float,
@@ -55,8 +60,7 @@ class TimeMachine:
         while seconds > 0:
             stride = min(step, seconds)
             seconds -= stride
-            self._frozen.tick(stride)
-            self._sim.clock.advance(stride)
+            self.tick(stride)
             await self.settle()
             check()
 

@@ -140,6 +140,7 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
         key="problem",
         translation_key="problem",
         state_ids=(StateId.WARNINGS,),
+        live=True,
         device_class=BinarySensorDeviceClass.PROBLEM,
         entity_category=EntityCategory.DIAGNOSTIC,
         is_on_fn=_has_warnings,

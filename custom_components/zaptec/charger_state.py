@@ -9,7 +9,7 @@ from time import monotonic
 from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.util import dt as dt_util
 
-from .api import Charger, Observation, StateId, Value, parse_value
+from .api import Charger, Observation, OperationMode, StateId, Value, parse_value
 
 # How long a pushed value outranks the hourly list (seconds): the list may be
 # older than the push that arrived just before it.
@@ -52,6 +52,9 @@ class ChargerState:
         # Those that the hourly list told.
         self._listed: set[int] = set()
         self._followers: dict[int, list[Follower]] = {}
+        # The latest time at which the car may have been connected first: as held, and by
+        # the charger's clock. None while there is no car, and if none was seen to come.
+        self._car_since: tuple[datetime, datetime] | None = None
 
     def __contains__(self, state_id: int) -> bool:
         """Return whether a StateId has a value, also one that could not be parsed."""
@@ -72,6 +75,35 @@ class ChargerState:
     def since(self, state_id: StateId) -> datetime | None:
         """Return when the present value of a StateId was first reported."""
         return self._since.get(state_id)
+
+    def drawn(self, state_id: StateId) -> float | None:
+        """Return a power or current that the car draws, in the unit of the table.
+
+        A charger reports changes, and the last one before the car leaves can be lost
+        or never sent. No car draws nothing, and what was measured before a car was
+        connected is not that car's, so both are 0 until the charger measures again.
+        None if the charger has no number to show.
+        """
+        held = self.value(state_id)
+        if not isinstance(held, (int, float)):
+            return None
+        mode = self.value(StateId.CHARGER_OPERATION_MODE)
+        if mode is OperationMode.DISCONNECTED:
+            return 0.0
+        return 0.0 if self._is_from_before_the_car(state_id) else held
+
+    def _is_from_before_the_car(self, state_id: StateId) -> bool:
+        """Return whether an observation was made before the car was connected.
+
+        A charger whose clock is ahead may be set right in between. Then only the times
+        of arrival can be compared; in a reading, where all arrive at once, only the
+        charger's own times. So it counts as earlier only if both say so.
+        """
+        if self._car_since is None:
+            return False
+        held, told = self._car_since
+        timestamp = self._observations[state_id].timestamp
+        return timestamp < held and self._ahead.get(state_id, timestamp) < told
 
     def timestamp(self, state_id: StateId) -> datetime | None:
         """Return when the value of a StateId came to be."""
@@ -144,7 +176,7 @@ class ChargerState:
         """
         told = self.timestamp(state_id)
         return told is not None and (
-            timestamp is None or told > timestamp + SAME_OBSERVATION
+            timestamp is None or told - timestamp > SAME_OBSERVATION
         )
 
     def would_change(self, observation: Observation) -> bool:
@@ -154,7 +186,7 @@ class ChargerState:
             return False
         told = self._ahead.get(state_id, held.timestamp)
         return (
-            observation.timestamp > told + SAME_OBSERVATION
+            observation.timestamp - told > SAME_OBSERVATION
             and parse_value(observation, self.family) != self._values[state_id]
         )
 
@@ -176,11 +208,13 @@ class ChargerState:
             # What the list has replaced may be told again, with its time rounded.
             if (
                 state_id not in self._listed
-                or observation.timestamp < held.timestamp - SAME_OBSERVATION
+                or held.timestamp - observation.timestamp > SAME_OBSERVATION
             ):
                 return self._pass_on_late(observation)
         if held is None and len(self._observations) >= STATE_IDS_MAX:
             return False
+        if state_id == StateId.CHARGER_OPERATION_MODE:
+            self._follow_car(observation, ahead)
         if ahead is not observation.timestamp:
             self._ahead[state_id] = ahead
         else:
@@ -199,6 +233,29 @@ class ChargerState:
         self._values[state_id] = parse_value(observation, self.family)
         self._pass_on(observation, self._values[state_id])
         return True
+
+    def _follow_car(self, observation: Observation, told: datetime) -> None:
+        """Note since when a car is connected, before its operation mode is held.
+
+        Args:
+            observation: The mode, with the time as of which it is held.
+            told: The time by the charger's clock.
+
+        """
+        state_id = StateId.CHARGER_OPERATION_MODE
+        mode = parse_value(observation, self.family)
+        if mode is OperationMode.DISCONNECTED:
+            self._car_since = None
+        elif self.value(state_id) is OperationMode.DISCONNECTED:
+            self._car_since = (observation.timestamp, told)
+            # A car that charges already was connected at some time before, of which no
+            # message came, so what it drew may have been measured before now.
+            if (
+                mode is OperationMode.CONNECTED_CHARGING
+                and state_id not in self._listed
+            ):
+                held = self._observations[state_id].timestamp
+                self._car_since = (held, self._ahead.get(state_id, held))
 
     def contradicts(self, state_id: StateId, value: str) -> bool:
         """Return whether the hourly list says otherwise, and may be right.

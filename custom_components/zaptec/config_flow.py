@@ -1,6 +1,7 @@
 """Config flow for the Zaptec integration."""
 
 from collections.abc import Mapping
+from itertools import chain, count
 import logging
 from time import monotonic
 from typing import Any, override
@@ -46,6 +47,9 @@ from .coordinator import (
 
 # Whether new chargers of the account are included by themselves.
 CONF_ALL_CHARGERS = "all_chargers"
+
+# The title of an entry, as custom-components/zaptec has it.
+TITLE = "Zaptec"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -102,7 +106,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
                         description_placeholders={"accounts": self._shown_by},
                     )
                 return self.async_create_entry(
-                    title=user_name,
+                    title=self._free_title(),
                     data={CONF_USERNAME: user_name, CONF_PASSWORD: password},
                 )
         return self.async_show_form(
@@ -114,6 +118,16 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={"portal_url": PORTAL_URL},
             errors=errors,
         )
+
+    def _free_title(self) -> str:
+        """Return a title that no other entry has.
+
+        It is not the user name, which is an e-mail address: Home Assistant writes the
+        title to its log, for one when an entry cannot be set up.
+        """
+        taken = {entry.title for entry in self._async_current_entries()}
+        titles = chain([TITLE], (f"{TITLE} {number}" for number in count(2)))
+        return next(title for title in titles if title not in taken)
 
     async def async_step_reauth(
         self, entry_data: Mapping[str, Any]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 import math
 import os
 from time import monotonic
@@ -36,9 +37,11 @@ from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
+    ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
+    ZaptecServerError,
     parse_words,
 )
 from .batch import Batches
@@ -55,18 +58,15 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
-<<<<<<< HEAD
-from .energy_store import EnergyStore
-from .link import Link, link_topic, message_topic
-=======
 from .devices import (
     async_adopt_device,
     async_held_ids,
     async_recorded_ids,
     async_remove_entities,
 )
+from .energy_store import EnergyStore
 from .link import Link, installation_topic, link_topic, message_topic
->>>>>>> part-c
+from .outages import REFRESH_LOGGER, Outages
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
 from .watch import StreamWatch
@@ -87,6 +87,11 @@ DISCOVERY_RETRY_MAX = 300.0
 # How often a charger is read while its installation's push is down (seconds).
 POLL_CHARGING = 60.0
 POLL_IDLE = 600.0
+
+# Delay before a new charger is read although its installation's link is not up yet
+# (seconds). A link takes less than a second. Where a firewall drops the packets to its
+# port, the attempt takes half a minute to fail, and the user waits for the first values.
+CONNECT_PATIENCE = 5.0
 
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
@@ -166,7 +171,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Initialize the coordinator."""
         super().__init__(
             hass,
-            LOGGER,
+            REFRESH_LOGGER,
             config_entry=entry,
             name=DOMAIN,
             update_interval=DISCOVERY_INTERVAL,
@@ -176,6 +181,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             always_update=False,
         )
         self.client = client
+        self.outages = Outages()
+        # The installations whose messages were logged as not permitted.
+        self._not_permitted: set[str] = set()
         self.data = Account()
         # All that the account may see, and the ids of what was not chosen of it.
         self.visible = Account()
@@ -242,12 +250,19 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
             if self.states:
                 retry_after = max(retry_after or 0.0, self._discovery_retry())
+                self.outages.begin(
+                    "lists",
+                    f"The Zaptec cloud does not list the chargers: {err}",
+                    "The Zaptec cloud lists the chargers again",
+                    is_unreachable=_is_unreachable(err),
+                )
             raise UpdateFailed(
                 translation_domain=DOMAIN,
                 translation_key="update_failed",
                 translation_placeholders={"error": str(err)},
                 retry_after=retry_after,
             ) from err
+        self.outages.end("lists")
         self._undiscovered_since = None
         self.discovered_at = dt_util.utcnow()
         self._read_at = asked_at
@@ -509,9 +524,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         for installation_id in self.links.keys() - self._linked_ids:
             del self.links[installation_id]
             self.watch.forget(installation_id)
+            self._not_permitted.discard(installation_id)
+            for part in (installation_id, _details_of(installation_id)):
+                self.outages.end(part, is_back=False)
         for charger_id in self.states.keys() - chargers.keys():
             del self.states[charger_id]
             self.reader.forget(charger_id)
+            self.outages.end(charger_id, is_back=False)
         newcomers = chargers.keys() - self.states.keys()
         for charger_id in newcomers:
             self.states[charger_id] = ChargerState(chargers[charger_id])
@@ -541,9 +560,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
     @callback
     def _read_unlinked(self, charger: Charger, *, first: bool = False) -> None:
-        """Read a new charger, unless its installation's link is about to."""
-        if self.link(charger).status is not PushStatus.CONNECTING:
-            self.reader.read(charger.id, first=first)
+        """Read a charger, once its installation's link is up or takes too long.
+
+        With the link up all its chargers are read, in place of what is planned here.
+        """
+        is_connecting = self.link(charger).status is PushStatus.CONNECTING
+        delay = CONNECT_PATIENCE if is_connecting else 0.0
+        self.reader.read(charger.id, first=first, delay=delay)
 
     @callback
     def _apply_listed(self, charger: Charger) -> None:
@@ -853,7 +876,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             LOGGER.debug("Push of installation %s: %s", installation_id, fault)
         if (status, refusal) == (link.status, link.refusal):
             return
-        _log_transition(installation_id, link.status, status, fault)
+        self._log_transition(installation_id, link.status, status, fault)
         link.refusal = refusal
         chargers = self.chargers_of(installation_id)
         fresh = {charger.id for charger in chargers if self.is_fresh(charger.id)}
@@ -893,8 +916,47 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
 
     @callback
+    def _log_transition(
+        self,
+        installation_id: str,
+        before: PushStatus,
+        now: PushStatus,
+        fault: str | None,
+    ) -> None:
+        """Log when the push is lost and when it is back, once each."""
+        back = f"Push is back for installation {installation_id}"
+        if now is PushStatus.CONNECTED:
+            was_refused = installation_id in self._not_permitted
+            self._not_permitted.discard(installation_id)
+            if not self.outages.end(installation_id) and was_refused:
+                LOGGER.info(back)
+        elif now is PushStatus.NOT_PERMITTED:
+            self.outages.end(installation_id, is_back=False)
+            if installation_id not in self._not_permitted:
+                self._not_permitted.add(installation_id)
+                LOGGER.info(
+                    "Push is not permitted for installation %s: polling its chargers",
+                    installation_id,
+                )
+        elif now is PushStatus.DISCONNECTED and before is not PushStatus.NOT_PERMITTED:
+            self.outages.begin(
+                installation_id,
+                f"Push is lost for installation {installation_id}: {fault}",
+                back,
+            )
+
+    @callback
     def set_cloud_reached(self, installation_id: str, *, reached: bool) -> None:
         """Note whether the cloud answers; what it did not confirm may be outdated."""
+        if reached:
+            self.outages.end(_details_of(installation_id))
+        else:
+            self.outages.begin(
+                _details_of(installation_id),
+                "The Zaptec cloud cannot be reached",
+                "The Zaptec cloud can be reached again",
+                is_unreachable=True,
+            )
         if reached and (link := self.links.get(installation_id)):
             link.admitted = True
         for charger in self.chargers_of(installation_id):
@@ -937,6 +999,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Take in a charger's whole state."""
         if (charger := self.data.chargers.get(charger_id)) is None:
             return
+        self.outages.end(charger_id)
         self._set_readable(charger_id, readable=True)
         self._compare(charger, observations)
         self.apply(observations)
@@ -967,6 +1030,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             error,
             (ZaptecAuthenticationError, ZaptecPermissionError, ZaptecNotFoundError),
         )
+        charger = self.data.chargers[charger_id]
+        if refused:
+            self.outages.end(charger_id, is_back=False)
+        elif not self.link(charger).is_reliable:
+            self.outages.begin(
+                charger_id,
+                f"The state of charger {charger_id} cannot be read: {error}",
+                f"The state of charger {charger_id} can be read again",
+                is_unreachable=_is_unreachable(error),
+            )
         outage = monotonic() - self.states[charger_id].unreadable_since
         self.reader.poll(charger_id, refusal_pause(outage) if refused else READ_RETRY)
 
@@ -1104,19 +1177,16 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.data = Account()
 
 
-def _log_transition(
-    installation_id: str, before: PushStatus, now: PushStatus, fault: str | None
-) -> None:
-    """Log when the push is lost and when it is back, once each."""
-    if now is PushStatus.CONNECTED and before is not PushStatus.CONNECTING:
-        LOGGER.info("Push is back for installation %s", installation_id)
-    elif now is PushStatus.NOT_PERMITTED:
-        LOGGER.info(
-            "Push is not permitted for installation %s: polling its chargers",
-            installation_id,
-        )
-    elif now is PushStatus.DISCONNECTED:
-        LOGGER.info("Push is lost for installation %s: %s", installation_id, fault)
+def _is_unreachable(error: ZaptecError) -> bool:
+    """Return whether an error is one of the cloud as a whole, not of what was asked."""
+    if isinstance(error, ZaptecServerError):
+        return error.status > HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, (ZaptecConnectionError, ZaptecBusyError))
+
+
+def _details_of(installation_id: str) -> str:
+    """Return how an outage names the connection details of an installation."""
+    return f"details {installation_id}"
 
 
 @callback
@@ -1187,7 +1257,7 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
         """Initialize the coordinator."""
         super().__init__(
             hass,
-            LOGGER,
+            REFRESH_LOGGER,
             config_entry=entry,
             name=f"{DOMAIN} firmware",
             update_interval=FIRMWARE_INTERVAL,
@@ -1211,6 +1281,12 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
                 continue
             firmware |= {item.charger_id: item for item in found}
         if failure:
+            self._account.outages.begin(
+                "firmware",
+                f"The Zaptec cloud does not list the firmware: {failure}",
+                "The Zaptec cloud lists the firmware again",
+                is_rare=True,
+            )
             self.data = self.data | firmware
             raise UpdateFailed(
                 translation_domain=DOMAIN,
@@ -1218,4 +1294,5 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
                 translation_placeholders={"error": str(failure)},
                 retry_after=FIRMWARE_RETRY,
             ) from failure
+        self._account.outages.end("firmware")
         return firmware

@@ -32,6 +32,9 @@ class ZaptecChargerDescription(EntityDescription):
     # The StateIds it shows; their change is what makes it write its state. With
     # none of them it shows what the hourly list tells.
     state_ids: tuple[StateId, ...] = ()
+    # Further StateIds that its value depends on. They make it write its state, too, but
+    # an entity does not appear because of them alone.
+    depends_on: tuple[StateId, ...] = ()
     # The families that have it from the start; the others with its first value.
     always: frozenset[Family] = frozenset()
     # The families that can have it, as one StateId differs between them.
@@ -144,7 +147,12 @@ class ZaptecChargerEntity(ZaptecEntity):
         if description.state_ids:
             topics = (
                 *charger_topics(
-                    charger.id, {*description.state_ids, StateId.IS_ONLINE}
+                    charger.id,
+                    {
+                        *description.state_ids,
+                        *description.depends_on,
+                        StateId.IS_ONLINE,
+                    },
                 ),
                 charger.id,
                 link_topic(charger.id),

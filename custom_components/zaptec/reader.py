@@ -75,16 +75,17 @@ class StateReader:
         reading = self._readings.get(charger_id)
         return reading.due if reading else None
 
-    def read(self, charger_id: str, *, first: bool = False) -> None:
+    def read(self, charger_id: str, *, first: bool = False, delay: float = 0.0) -> None:
         """Read a charger as soon as the cloud has something newer to say.
 
         Args:
             charger_id: The charger.
-            first: Whether a person waits for the first values of its entities.
+            first: Whether the user waits for the first values of its entities.
+            delay: Seconds to wait before; an earlier request takes its place.
 
         """
         priority = Priority.FIRST_STATE if first else Priority.BACKGROUND
-        self._schedule(charger_id, _Reading(monotonic(), priority, poll=False))
+        self._schedule(charger_id, _Reading(monotonic() + delay, priority, poll=False))
 
     def poll(self, charger_id: str, delay: float) -> None:
         """Read a charger in `delay` seconds, in its turn among all polled ones."""

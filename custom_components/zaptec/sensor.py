@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import override
 
 from homeassistant.components.sensor import (
+    DOMAIN as SENSOR_DOMAIN,
     SensorDeviceClass,
     SensorEntity,
     SensorEntityDescription,
@@ -23,6 +24,7 @@ from homeassistant.const import (
     UnitOfTemperature,
 )
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
@@ -41,7 +43,7 @@ from .api import (
     warning_names,
 )
 from .charger_state import ChargerState
-from .const import PushStatus
+from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry
 from .energy import (
     ZaptecCompletedSessionSensor,
@@ -67,6 +69,8 @@ PARALLEL_UPDATES = 0
 STATE_LENGTH_MAX = 255
 
 NO_WARNINGS = "ok"
+
+PERCENT_MAX = 100
 
 # What a person calls the phases, whatever the grid.
 PHASES = {
@@ -134,6 +138,11 @@ def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
     return value
 
 
+def _drawn(state_id: StateId) -> Callable[[ChargerState], StateType]:
+    """Return the value of a StateId that is 0 while no car is connected."""
+    return lambda state: state.drawn(state_id)
+
+
 def _member(state_id: StateId) -> Callable[[ChargerState], StateType]:
     """Return the value of a StateId that tells a member of an enum."""
     return lambda state: _state_of(state.value(state_id))
@@ -149,6 +158,32 @@ def _communication_mode(state: ChargerState) -> str | None:
     """Return how a charger reaches the cloud."""
     mode = state.value(StateId.COMMUNICATION_MODE)
     return mode.value if isinstance(mode, CommunicationMode) else None
+
+
+def _signal_strength(state: ChargerState) -> float | None:
+    """Return how strong the Wi-Fi is (dBm), None for a charger that has none.
+
+    StateId 809 has no unit of its own. After a change of the network the value of the
+    old one is held for a while; only a value below zero is a strength in dBm.
+    Source: State observation reference, StateId 809.
+    """
+    told = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
+    mode = state.value(StateId.COMMUNICATION_MODE)
+    if mode is not CommunicationMode.WIFI or not isinstance(told, (int, float)):
+        return None
+    return told if told < 0 else None
+
+
+def _signal_quality(state: ChargerState) -> float | None:
+    """Return how good the mobile network is (%), None for a charger that has none.
+
+    See `_signal_strength`.
+    """
+    told = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
+    mode = state.value(StateId.COMMUNICATION_MODE)
+    if mode is not CommunicationMode.LTE or not isinstance(told, (int, float)):
+        return None
+    return told if 0 <= told <= PERCENT_MAX else None
 
 
 def _warnings(state: ChargerState) -> str | None:
@@ -176,13 +211,14 @@ def _current(phase: int, state_id: StateId) -> ZaptecSensorDescription:
         key=f"current_phase{phase}",
         translation_key=f"current_phase{phase}",
         state_ids=(state_id,),
+        depends_on=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.CURRENT,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         suggested_display_precision=1,
-        value_fn=_number(state_id),
+        value_fn=_drawn(state_id),
     )
 
 
@@ -232,13 +268,14 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         key="total_charge_power",
         translation_key="total_charge_power",
         state_ids=(StateId.TOTAL_CHARGE_POWER,),
+        depends_on=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
         live=True,
         device_class=SensorDeviceClass.POWER,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=UnitOfPower.WATT,
         suggested_display_precision=0,
-        value_fn=_number(StateId.TOTAL_CHARGE_POWER),
+        value_fn=_drawn(StateId.TOTAL_CHARGE_POWER),
     ),
     ZaptecSensorDescription(
         key="charge_current_set",
@@ -341,24 +378,39 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         value_fn=_communication_mode,
     ),
     ZaptecSensorDescription(
+        key="signal_strength",
+        translation_key="signal_strength",
+        state_ids=(StateId.COMMUNICATION_SIGNAL_STRENGTH, StateId.COMMUNICATION_MODE),
+        live=True,
+        device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+        suggested_display_precision=0,
+        value_fn=_signal_strength,
+    ),
+    ZaptecSensorDescription(
         key="warnings",
         translation_key="warnings",
         state_ids=(StateId.WARNINGS,),
+        live=True,
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=_warnings,
     ),
 )
 
-SIGNAL_STRENGTH = ZaptecSensorDescription(
-    key="signal_strength",
-    translation_key="signal_strength",
+SIGNAL_QUALITY = ZaptecSensorDescription(
+    key="signal_quality",
+    translation_key="signal_quality",
     state_ids=(StateId.COMMUNICATION_SIGNAL_STRENGTH, StateId.COMMUNICATION_MODE),
     live=True,
     state_class=SensorStateClass.MEASUREMENT,
     entity_category=EntityCategory.DIAGNOSTIC,
     entity_registry_enabled_default=False,
+    native_unit_of_measurement=PERCENTAGE,
     suggested_display_precision=0,
-    value_fn=_number(StateId.COMMUNICATION_SIGNAL_STRENGTH),
+    value_fn=_signal_quality,
 )
 
 SESSION_ENERGY = ZaptecEnergyDescription(
@@ -489,7 +541,7 @@ async def async_setup_entry(
     """Set up the sensors of an account."""
     for create, descriptions in (
         (ZaptecSensor, DESCRIPTIONS),
-        (ZaptecSignalStrengthSensor, (SIGNAL_STRENGTH,)),
+        (ZaptecSignalQualitySensor, (SIGNAL_QUALITY,)),
         (ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
         (ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
         (ZaptecMeterSensor, (METER,)),
@@ -516,29 +568,26 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
         return self.entity_description.value_fn(self.state_of_charger)
 
 
-class ZaptecSignalStrengthSensor(ZaptecSensor):
-    """How well a charger hears its network: percent on LTE, dBm on Wi-Fi.
-
-    Source: State observation reference, StateId 809.
-    """
+class ZaptecSignalQualitySensor(ZaptecSensor):
+    """How good the mobile network of a charger is."""
 
     @property
-    def _is_wifi(self) -> bool:
-        """Return whether the charger is on Wi-Fi."""
+    @override
+    def entity_registry_enabled_default(self) -> bool:
+        """Return whether it is enabled when it is new.
+
+        The signal strength once showed it. Where a user has enabled that sensor for a
+        charger in a mobile network, this one takes its place.
+        """
         mode = self.state_of_charger.value(StateId.COMMUNICATION_MODE)
-        return mode is CommunicationMode.WIFI
-
-    @property
-    @override
-    def native_unit_of_measurement(self) -> str:
-        """Return the unit, which depends on the network."""
-        return SIGNAL_STRENGTH_DECIBELS_MILLIWATT if self._is_wifi else PERCENTAGE
-
-    @property
-    @override
-    def device_class(self) -> SensorDeviceClass | None:
-        """Return the device class, which there is for dBm only."""
-        return SensorDeviceClass.SIGNAL_STRENGTH if self._is_wifi else None
+        registry = er.async_get(self.coordinator.hass)
+        entity_id = registry.async_get_entity_id(
+            SENSOR_DOMAIN, DOMAIN, f"{self.charger_id}_signal_strength"
+        )
+        strength = registry.async_get(entity_id) if entity_id else None
+        if mode is CommunicationMode.LTE and strength and not strength.disabled:
+            return True
+        return super().entity_registry_enabled_default
 
 
 class ZaptecListedSensor(ZaptecChargerEntity, SensorEntity):

@@ -23,7 +23,7 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.entity_component import EntityComponent
 from homeassistant.util import dt as dt_util
 
-from custom_components.zaptec.api import Observation
+from custom_components.zaptec.api import Observation, StateId
 from custom_components.zaptec.api.servicebus import FRAME_TIMEOUT, PREFETCH
 from custom_components.zaptec.coordinator import ZaptecCoordinator
 
@@ -264,6 +264,11 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
     link = coordinator.links[installation_id]
     chargers = len(coordinator.chargers_of(installation_id))
     samples: dict[str, list[float]] = {}
+    # Without a car the sensors of power and current show 0, whatever messages say.
+    coordinator.apply(
+        Observation(charger.id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
+        for charger in coordinator.chargers_of(installation_id)
+    )
 
     def note(name: str, *values: float) -> None:
         samples.setdefault(name, []).extend(values)

@@ -1,6 +1,6 @@
 """Values of unusual types are read as what they mean, or count as missing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 import logging
 
 import pytest
@@ -14,6 +14,7 @@ from custom_components.zaptec.api.tolerant import (
     parse_float,
     parse_int,
     parse_moment,
+    parse_stamp,
     parse_text,
     parse_timestamp,
     parse_uuid,
@@ -146,6 +147,54 @@ def test_bad_timestamps(value: str) -> None:
         parse_timestamp(value)
     assert parse_moment(value) is None
     assert parse_moment(5) is None
+
+
+LATEST = datetime(9999, 12, 30, 23, 59, 59, 999999, UTC)
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("9999-12-31T23:59:59.9999999Z", LATEST),
+        ("9999-12-31T23:59:59.9999999+14:00", LATEST),
+        ("9999-12-31T00:00:00", LATEST),
+        ("0001-01-01T00:00:00", EARLIEST),
+        ("0001-01-01T00:00:00-12:00", EARLIEST),
+        ("0001-01-01T23:59:59.9999999Z", EARLIEST),
+    ],
+)
+def test_the_ends_of_the_calendar_are_never(text: str, moment: datetime) -> None:
+    """As a stamp each is a moment that can be calculated with; as a value it is none."""
+    assert parse_timestamp(text) == parse_stamp(text) == moment
+    assert parse_moment(text) is None
+    # Home Assistant shows a time in the zone of its user.
+    assert moment.astimezone(timezone(timedelta(hours=14))).year
+    assert moment.astimezone(timezone(timedelta(hours=-12))).year
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59.9999999-00:01",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T24:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+    ],
+)
+def test_beyond_the_calendar_there_is_no_moment(text: str) -> None:
+    """Neither as a stamp nor as a value, and no other error is raised."""
+    assert parse_stamp(text) is None
+    assert parse_moment(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-30T23:59:59.9999980Z", "0001-01-02T00:00:00.000001Z"]
+)
+def test_what_is_far_away_is_a_moment(text: str) -> None:
+    """Only the last day at either end is no moment."""
+    assert parse_moment(text) == parse_stamp(text) is not None
 
 
 def test_new_members_of_enums(caplog: pytest.LogCaptureFixture) -> None:

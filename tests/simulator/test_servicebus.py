@@ -275,6 +275,20 @@ async def test_messages_expire_by_the_clock(bus: ServiceBus, clock: Clock) -> No
     assert bus.delivered(TOPIC) == 1
 
 
+async def test_packets_that_are_dropped(bus: ServiceBus) -> None:
+    """A connection is neither taken nor refused, until the port is open again."""
+    await bus.drop_packets()
+    attempt = asyncio.create_task(asyncio.open_connection("127.0.0.1", bus.port))
+    done, _ = await asyncio.wait([attempt], timeout=0.05)
+    assert not done
+    attempt.cancel()
+    await asyncio.wait([attempt])
+    await bus.restore()
+    _, writer = await asyncio.open_connection("127.0.0.1", bus.port)
+    writer.close()
+    await bus.drop_packets()
+
+
 async def test_cut_and_restore(bus: ServiceBus) -> None:
     """A cut ends links and refuses new ones; messages wait; the port stays the same."""
     port = bus.port

@@ -22,6 +22,7 @@ from .tolerant import (
     parse_int,
     parse_moment,
     parse_object,
+    parse_stamp,
     parse_text,
     parse_timestamp,
     parse_uuid,
@@ -513,7 +514,7 @@ class Observation:
             charger_id = parse_id(data, "ChargerId")
         if (state_id := parse_int(data.get("StateId"))) is None:
             raise ValueError("StateId is missing")
-        if (timestamp := parse_moment(data.get("Timestamp"))) is None:
+        if (timestamp := parse_stamp(data.get("Timestamp"))) is None:
             raise ValueError(f"StateId {state_id} has no timestamp")
         value = data.get("ValueAsString")
         if value is None:

@@ -1,7 +1,7 @@
 """Reading of JSON whose fields may be missing, or of another type than usual."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from ipaddress import ip_address
 import logging
@@ -27,6 +27,11 @@ _CHARACTERS_PER_PLACE = 4
 
 # A cloud that sends odd values in each message must not fill the memory.
 _REPORTED_MAX = 500
+
+# .NET writes the two ends of the calendar for "never". A day away from them, no time
+# zone and no pause that is added to a moment leaves the calendar.
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 _reported: set[str] = set()
 
@@ -129,7 +134,7 @@ def parse_enum[EnumT: IntEnum](enum: type[EnumT], value: object) -> EnumT | None
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Return a moment in UTC.
+    """Return a moment in UTC, at least a day away from the ends of the calendar.
 
     The cloud writes UTC with and without a Z and with up to seven digits for the
     fraction of a second, of which six are kept.
@@ -142,19 +147,30 @@ def parse_timestamp(text: str) -> datetime:
         raise ValueError("A moment of that many characters")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=UTC)
     try:
-        return moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except OverflowError as err:
         raise ValueError("A moment beyond the calendar") from err
+    return min(max(moment, _EARLIEST), _LATEST)
 
 
-def parse_moment(value: object) -> datetime | None:
-    """Return a moment in UTC, None for anything else."""
+def parse_stamp(value: object) -> datetime | None:
+    """Return when something was reported, in UTC; None for what is no moment.
+
+    At an end of the calendar it is a day away from it: such a stamp says nothing, but
+    what it belongs to still counts.
+    """
     try:
         return parse_timestamp(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def parse_moment(value: object) -> datetime | None:
+    """Return a moment in UTC, None for "never" and for anything else."""
+    moment = parse_stamp(value)
+    return None if moment in (_EARLIEST, _LATEST) else moment
 
 
 def parse_object(value: object) -> Mapping[str, Any]:

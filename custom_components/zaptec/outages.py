@@ -1,0 +1,144 @@
+"""What the log says about outages: one line when each begins, and one when it ends.
+
+The lists, the readings, the firmware list and the messages of each installation fail one
+by one, or all together because there is no internet. Whatever fails in the same outage
+belongs to one line, or the log would say the same in as many words as there are parts.
+"""
+
+from dataclasses import dataclass, field
+import logging
+from time import monotonic
+from typing import override
+
+from .const import LOGGER
+
+# How long after the first part of an outage others are taken for parts of it (seconds).
+# The links to several installations find a dead peer within 260 s.
+JOIN_TIME = 300.0
+
+# What Home Assistant logs about each coordinator that cannot be refreshed, and about each
+# that can be again (version 2026.10).
+_REFRESH_LINES = {"Error fetching %s data: %s", "Fetching %s data recovered"}
+
+REFRESH_LOGGER = logging.getLogger(f"{__package__}.refresh")
+
+
+class _RefreshFilter(logging.Filter):
+    """Keeps Home Assistant's lines about refreshes for debugging.
+
+    Two coordinators fail in the same outage, and `Outages` has a line for it already.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is to be logged."""
+        if record.msg not in _REFRESH_LINES:
+            return True
+        record.levelno = logging.DEBUG
+        record.levelname = logging.getLevelName(logging.DEBUG)
+        return REFRESH_LOGGER.isEnabledFor(logging.DEBUG)
+
+
+REFRESH_LOGGER.addFilter(_RefreshFilter())
+
+
+@dataclass(slots=True)
+class _Outage:
+    """One outage: what fails in it, and since when (monotonic seconds)."""
+
+    began_at: float
+    over: str
+    """What is logged when it ends, if nothing else fails in it."""
+    failing: set[str] = field(default_factory=set)
+    unreachable: set[str] = field(default_factory=set)
+    """Those that fail because the cloud cannot be reached."""
+    rare: set[str] = field(default_factory=set)
+    """Those that are tried too rarely for the end of the outage to wait for them."""
+    is_mixed: bool = False
+    """Whether more than one part has failed."""
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether all of it is back."""
+        waiting = self.failing - self.rare if self.is_mixed else self.failing
+        return not waiting
+
+
+class Outages:
+    """The outages of an account."""
+
+    def __init__(self) -> None:
+        """Initialize the outages."""
+        self._ongoing: list[_Outage] = []
+
+    def begin(
+        self,
+        part: str,
+        warning: str,
+        over: str,
+        *,
+        is_unreachable: bool = False,
+        is_rare: bool = False,
+    ) -> None:
+        """Note that something fails, and log it unless it is part of an outage.
+
+        Args:
+            part: What fails.
+            warning: What to log, if an outage begins with it.
+            over: What to log, if the outage ends with it and nothing else has failed.
+            is_unreachable: Whether the cloud as a whole is out of reach.
+            is_rare: Whether it is tried once an hour or less.
+
+        """
+        outage = self._outage_of(part) or self._current()
+        if outage is None:
+            LOGGER.warning(warning)
+            outage = _Outage(monotonic(), over)
+            self._ongoing.append(outage)
+        elif part not in outage.failing:
+            LOGGER.debug("In the same outage: %s", warning)
+            outage.is_mixed = True
+        outage.failing.add(part)
+        if is_unreachable:
+            outage.unreachable.add(part)
+        else:
+            outage.unreachable.discard(part)
+        if is_rare:
+            outage.rare.add(part)
+
+    def end(self, part: str, *, is_back: bool = True) -> bool:
+        """Note that something does not fail any more; return whether it did.
+
+        Args:
+            part: What has failed.
+            is_back: Whether it works; otherwise it is no longer there to fail.
+
+        """
+        if (outage := self._outage_of(part)) is None:
+            return False
+        outage.failing.discard(part)
+        outage.unreachable.discard(part)
+        if outage.is_over:
+            self._ongoing.remove(outage)
+            if outage.is_mixed:
+                minutes = round((monotonic() - outage.began_at) / 60)
+                LOGGER.info("Zaptec is back after an outage of %d min", minutes)
+            elif is_back:
+                LOGGER.info(outage.over)
+        return True
+
+    def _outage_of(self, part: str) -> _Outage | None:
+        """Return the outage in which something fails."""
+        return next((item for item in self._ongoing if part in item.failing), None)
+
+    def _current(self) -> _Outage | None:
+        """Return the outage that whatever fails now is a part of."""
+        now = monotonic()
+        return next(
+            (
+                item
+                for item in self._ongoing
+                if item.unreachable or now - item.began_at < JOIN_TIME
+            ),
+            None,
+        )

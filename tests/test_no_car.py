@@ -1,0 +1,297 @@
+"""What is shown as drawn, beside whether a car is connected: the two must agree."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from homeassistant.const import STATE_UNKNOWN
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_state_change_event
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.api import Charger as ZaptecCharger, Observation, StateId
+from custom_components.zaptec.charger_state import LIST_LAG, ChargerState
+from simulator.charger import Charger, StoredObservation
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .test_push import message
+
+POWER = "total_charge_power"
+DRAWN = {
+    POWER: (StateId.TOTAL_CHARGE_POWER, "10969"),
+    "current_phase1": (StateId.CURRENT_PHASE1, "15.9"),
+    "current_phase2": (StateId.CURRENT_PHASE2, "15.8"),
+    "current_phase3": (StateId.CURRENT_PHASE3, "15.9"),
+}
+MODE = StateId.CHARGER_OPERATION_MODE
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+type Tell = Callable[..., None]
+
+
+@pytest.fixture
+def tell(sim: Simulator, charger: Charger) -> Tell:
+    """Return what sends messages of the charger, in one order and batch."""
+
+    def send(*facts: tuple[StateId, str | None], minutes: int = 1) -> None:
+        for state_id, value in facts:
+            body = message(charger, state_id, value, minutes)
+            sim.bus.publish(charger.installation.topic, body)
+
+    return send
+
+
+@pytest.fixture
+async def charging(
+    charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder, tell: Tell
+) -> None:
+    """Have a car that draws three phases."""
+    tell((MODE, "3"), *DRAWN.values())
+    await entities.wait_for("sensor", charger.id, "current_phase3", "15.9")
+    await entities.wait_for("sensor", charger.id, POWER, "10969.0")
+
+
+@pytest.fixture
+def written(
+    hass: HomeAssistant, charger: Charger, charging: None, entities: EntityFinder
+) -> list[str]:
+    """Return the powers that are shown from now on."""
+    states: list[str] = []
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        assert event.data["new_state"]
+        states.append(event.data["new_state"].state)
+
+    async_track_state_change_event(hass, entities.id("sensor", charger.id, POWER), note)
+    return states
+
+
+async def test_nothing_is_drawn_once_the_car_has_left(
+    time_machine: TimeMachine,
+    charger: Charger,
+    charging: None,
+    entities: EntityFinder,
+    tell: Tell,
+) -> None:
+    """The charger never reported that the power ended."""
+    tell((MODE, "1"))
+    for key in DRAWN:
+        await entities.wait_for("sensor", charger.id, key, "0.0")
+    await time_machine.travel(3600, step=300)
+    assert {entities.state("sensor", charger.id, key) for key in DRAWN} == {"0.0"}
+
+
+async def test_the_next_car_does_not_draw_what_the_last_one_drew(
+    charger: Charger, charging: None, entities: EntityFinder, tell: Tell
+) -> None:
+    """What was measured before it was connected is not what it draws."""
+    tell((MODE, "1"))
+    await entities.wait_for("sensor", charger.id, POWER, "0.0")
+    tell((MODE, "2"), minutes=2)
+    await entities.wait_for("binary_sensor", charger.id, "car_connected", "on")
+    assert {entities.state("sensor", charger.id, key) for key in DRAWN} == {"0.0"}
+    tell((StateId.TOTAL_CHARGE_POWER, "7000"), minutes=9)
+    await entities.wait_for("sensor", charger.id, POWER, "7000.0")
+    # The currents have not been measured yet.
+    assert entities.state("sensor", charger.id, "current_phase1") == "0.0"
+
+
+@pytest.mark.parametrize(
+    "after", [[("513", "10500")], [("513", "10500"), ("513", "0.000")]]
+)
+async def test_a_late_power_does_not_flicker(
+    charger: Charger,
+    entities: EntityFinder,
+    written: list[str],
+    tell: Tell,
+    after: list[tuple[str, str]],
+) -> None:
+    """Power that is reported just after the car has left is the past."""
+    tell((MODE, "1"))
+    await entities.wait_for("sensor", charger.id, POWER, "0.0")
+    late = [(StateId(int(state_id)), value) for state_id, value in after]
+    tell(*late, (StateId.HUMIDITY, "41"), minutes=2)
+    await entities.wait_for("sensor", charger.id, "humidity", "41.0")
+    assert written == ["0.0"]
+
+
+async def test_what_comes_in_one_batch_is_written_once(
+    hass: HomeAssistant,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    written: list[str],
+) -> None:
+    """Mode and power change together, and the power is shown once."""
+    coordinator = live_entry.runtime_data
+    moment = datetime.now(UTC) + timedelta(minutes=3)
+    coordinator.apply(
+        Observation(charger.id, state_id, moment, value)
+        for state_id, value in ((MODE, "1"), (513, "0"), (507, "0"))
+    )
+    await hass.async_block_till_done()
+    assert written == ["0.0"]
+
+
+@pytest.mark.parametrize("mode", ["2", "5", "17", None])
+async def test_only_the_absence_of_a_car_is_certain(
+    charger: Charger,
+    charging: None,
+    entities: EntityFinder,
+    tell: Tell,
+    mode: str | None,
+) -> None:
+    """With a car, and with a mode nobody knows, the last measurement counts."""
+    tell((MODE, mode), (StateId.HUMIDITY, "41"))
+    await entities.wait_for("sensor", charger.id, "humidity", "41.0")
+    assert entities.state("sensor", charger.id, POWER) == "10969.0"
+
+
+async def test_what_the_cloud_is_silent_about_is_unknown(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """A charger without a car that never reported a power is not known to draw none."""
+    for state_id, _ in DRAWN.values():
+        charger.observations.pop(state_id, None)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert entities.state("sensor", charger.id, "charger_operation_mode") == (
+        "disconnected"
+    )
+    assert entities.state("sensor", charger.id, POWER) == STATE_UNKNOWN
+
+
+async def test_a_start_with_an_old_power_shows_none(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The first reading holds both facts; the cloud never drops the older one."""
+    moment = charger.clock.now() - timedelta(hours=1)
+    for state_id, value in DRAWN.values():
+        charger.observations[state_id] = StoredObservation(moment, value)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert {entities.state("sensor", charger.id, key) for key in DRAWN} == {"0.0"}
+
+
+async def test_the_list_may_say_that_the_car_has_left(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    charging: None,
+    entities: EntityFinder,
+) -> None:
+    """Without messages and readings the hourly list is what is known."""
+    await sim.bus.cut()
+    await entities.wait_for(
+        "sensor", charger.installation.id, "push_status", "disconnected"
+    )
+    await time_machine.travel(LIST_LAG + 5)
+    sim.rest.fail("/state$", fault=500)
+    await live_entry.runtime_data.async_refresh()
+    await wait_until(
+        lambda: entities.state("binary_sensor", charger.id, "car_connected") != "on"
+    )
+    state = live_entry.runtime_data.states[charger.id]
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
+
+
+@pytest.fixture
+def state() -> ChargerState:
+    """Return the state of a Go."""
+    return ChargerState(
+        ZaptecCharger(id="3f0c5f5e-0b8e-4d4b-9a51-5d0f1f6f2a01", device_type=4)
+    )
+
+
+def apply(
+    state: ChargerState, state_id: int, value: str | None, seconds: float
+) -> None:
+    """Report a value some seconds after noon."""
+    state.apply(Observation("", state_id, NOON + timedelta(seconds=seconds), value))
+
+
+def test_a_reading_that_holds_power_and_car_in_any_order(
+    state: ChargerState, freezer
+) -> None:
+    """A reading is sorted by StateId: the power comes before the mode."""
+    freezer.move_to(NOON + timedelta(hours=1))
+    apply(state, MODE, "1", 0)
+    apply(state, 513, "7400", 30)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
+    apply(state, MODE, "2", 20)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 7400.0
+    # The mode goes on changing while the same car is connected.
+    apply(state, MODE, "5", 50)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 7400.0
+
+
+@pytest.mark.parametrize(("measured", "shown"), [(-1, 0.0), (99, 7400.0)])
+@pytest.mark.parametrize("ahead", [0, 7200])
+def test_a_car_that_charges_before_it_is_reported(
+    state: ChargerState, freezer, measured: float, shown: float, ahead: float
+) -> None:
+    """The message of its connection was lost; its power was measured since the last."""
+    freezer.move_to(NOON + timedelta(hours=1))
+    apply(state, 513, "7400", measured + ahead)
+    freezer.tick(1)
+    apply(state, MODE, "1", ahead)
+    freezer.tick(1)
+    if shown:
+        apply(state, 513, "7400", measured + ahead)
+    apply(state, MODE, "3", 100 + ahead)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == shown
+
+
+def test_a_car_of_which_the_list_knew_nothing(state: ChargerState, freezer) -> None:
+    """The list has no time of its own, so any power is from before the car."""
+    freezer.move_to(NOON + timedelta(hours=1))
+    apply(state, MODE, "3", 0)
+    apply(state, 513, "10969", 60)
+    freezer.tick(LIST_LAG + 1)
+    assert state.apply_listed(MODE, "", "1")
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
+    apply(state, MODE, "3", 100)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
+
+
+@pytest.mark.parametrize(("measured", "shown"), [(3600, 7400.0), (3590, 0.0)])
+def test_a_clock_ahead_that_stays_so(
+    state: ChargerState, freezer, measured: float, shown: float
+) -> None:
+    """Power and mode arrive at once, so the charger's own times tell their order."""
+    freezer.move_to(NOON)
+    apply(state, MODE, "1", 3000)
+    freezer.tick(5)
+    apply(state, 513, "7400", measured)
+    freezer.tick(5)
+    apply(state, MODE, "2", 3595)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == shown
+
+
+def test_a_clock_ahead_that_is_set_right(state: ChargerState, freezer) -> None:
+    """A right time is earlier than the wrong one of the car, yet later than the car."""
+    freezer.move_to(NOON)
+    apply(state, 513, "10969", -60)
+    apply(state, MODE, "1", 3000)
+    freezer.tick(5)
+    apply(state, MODE, "2", 3600)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
+    freezer.tick(60)
+    apply(state, 513, "7400", 65)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 7400.0
+
+
+def test_a_text_that_is_no_power(state: ChargerState) -> None:
+    """It is unknown, with and without a car."""
+    apply(state, 513, "much", 0)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) is None
+    apply(state, MODE, "1", 0)
+    assert state.drawn(StateId.TOTAL_CHARGE_POWER) is None

@@ -1,0 +1,255 @@
+"""The log of an outage, as the owner of a home reads it: when it begins, when it ends."""
+
+import logging
+
+from homeassistant.core import HomeAssistant
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.outages import JOIN_TIME, REFRESH_LOGGER, Outages
+from simulator.charger import Charger
+from simulator.scenario import (
+    DEMO_PASSWORD,
+    DEMO_USER,
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
+from simulator.simulator import Simulator
+
+from .conftest import TimeMachine, wait_until, wait_until_live
+
+TWO_HOMES = Scenario(
+    installations=tuple(
+        InstallationScenario(
+            name=name, chargers=(ChargerScenario(name=name, serial=serial),)
+        )
+        for name, serial in (("Home", "ZAP000401"), ("Cabin", "ZAP000402"))
+    ),
+    accounts=(
+        AccountScenario(
+            user_name=DEMO_USER,
+            password=DEMO_PASSWORD,
+            roles={"Home": OWNER, "Cabin": OWNER},
+        ),
+    ),
+)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return what we and Home Assistant's coordinators have logged for an owner."""
+    return [
+        (record.levelname, record.getMessage())
+        for record in caplog.records
+        if record.name.startswith("custom_components.zaptec")
+        and record.levelno >= logging.INFO
+    ]
+
+
+@pytest.fixture
+async def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests fail without pauses between their attempts."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(1), Scenario.of(3), TWO_HOMES])
+@pytest.mark.parametrize("first", ["push", "lists", "firmware"])
+@pytest.mark.parametrize("minutes", [2, 30])
+async def test_an_outage_of_the_internet_is_two_lines(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+    hasty: None,
+    first: str,
+    minutes: int,
+) -> None:
+    """Whatever fails first, and whatever else fails in it."""
+    coordinator = live_entry.runtime_data
+    caplog.clear()
+    await sim.rest.cut()
+    if first == "lists":
+        await coordinator.async_refresh()
+    elif first == "firmware":
+        await coordinator.firmware.async_refresh()
+    await sim.bus.cut()
+    await time_machine.travel(20)
+    await coordinator.async_refresh()
+    await coordinator.firmware.async_refresh()
+    await time_machine.travel(60 * minutes, step=20)
+    assert [level for level, _ in lines(caplog)] == ["WARNING"]
+    await sim.rest.restore()
+    await sim.bus.restore()
+    await time_machine.travel(900, step=20)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(400, step=20)
+    assert coordinator.last_update_success
+    assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"]
+    assert "Zaptec is back after an outage of" in lines(caplog)[1][1]
+
+
+async def test_a_loss_of_push_alone_is_two_lines(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The chargers are read meanwhile, and the lines name the installation."""
+    caplog.clear()
+    await sim.bus.cut()
+    await time_machine.travel(1800, step=20)
+    await sim.bus.restore()
+    await time_machine.travel(400, step=20)
+    await wait_until_live(hass, live_entry)
+    (warned, lost), (noted, back) = lines(caplog)
+    assert (warned, noted) == ("WARNING", "INFO")
+    assert lost.startswith(f"Push is lost for installation {charger.installation.id}: ")
+    assert back == f"Push is back for installation {charger.installation.id}"
+
+
+@pytest.mark.parametrize("part", ["lists", "firmware"])
+async def test_a_list_that_fails_alone_is_two_lines(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+    hasty: None,
+    part: str,
+) -> None:
+    """Everything else works, and its own next success ends it."""
+    coordinator = live_entry.runtime_data
+    refreshed = coordinator if part == "lists" else coordinator.firmware
+    caplog.clear()
+    sim.rest.fail("/api/chargers$|chargerFirmware", fault=500)
+    await refreshed.async_refresh()
+    await refreshed.async_refresh()
+    assert not refreshed.last_update_success
+    sim.rest.heal()
+    await refreshed.async_refresh()
+    assert refreshed.last_update_success
+    assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"]
+    await hass.async_block_till_done()
+
+
+async def test_a_start_without_the_cloud_leaves_its_line_to_home_assistant(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+    hasty: None,
+) -> None:
+    """It says that the entry is not ready, and tries again."""
+    await sim.rest.cut()
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert lines(caplog) == []
+    assert "not ready yet" in caplog.text
+
+
+async def test_messages_that_are_not_permitted_are_one_line(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The subscription was removed, and is there again hours later."""
+    caplog.clear()
+    sim.rest.fail("messagingConnectionDetails", fault=403)
+    sim.bus.drop_connections()
+    await wait_until(lambda: len(lines(caplog)) == 1)
+    await time_machine.travel(600, step=20)
+    sim.rest.heal()
+    sim.rest.fail("messagingConnectionDetails", fault=502, times=12)
+    await time_machine.travel(1200, step=20)
+    sim.rest.heal()
+    await time_machine.travel(7200, step=60)
+    await wait_until_live(hass, live_entry)
+    assert [(level, text.partition(" for ")[0]) for level, text in lines(caplog)] == [
+        ("WARNING", "Push is lost"),
+        ("INFO", "Push is not permitted"),
+        ("INFO", "Push is back"),
+    ]
+
+
+def begin(outages: Outages, part: str, *, unreachable: bool = False) -> None:
+    """Have a part fail."""
+    outages.begin(part, f"{part} fails", f"{part} works", is_unreachable=unreachable)
+
+
+def test_what_fails_much_later_is_another_outage(
+    caplog: pytest.LogCaptureFixture, freezer
+) -> None:
+    """The messages of one home are lost for days; those of another must not go unsaid."""
+    outages = Outages()
+    begin(outages, "one")
+    freezer.tick(JOIN_TIME + 1)
+    begin(outages, "two")
+    assert outages.end("two")
+    assert outages.end("one")
+    assert not outages.end("one")
+    assert lines(caplog) == [
+        ("WARNING", "one fails"),
+        ("WARNING", "two fails"),
+        ("INFO", "two works"),
+        ("INFO", "one works"),
+    ]
+
+
+def test_what_fails_while_the_cloud_is_out_of_reach_is_the_same_outage(
+    caplog: pytest.LogCaptureFixture, freezer
+) -> None:
+    """However late; but not once the cloud can be reached again."""
+    outages = Outages()
+    begin(outages, "one", unreachable=True)
+    freezer.tick(7200)
+    begin(outages, "two")
+    outages.end("one")
+    begin(outages, "three")
+    assert [text for _, text in lines(caplog)] == ["one fails", "three fails"]
+    outages.end("two")
+    assert lines(caplog)[-1] == ("INFO", "Zaptec is back after an outage of 120 min")
+    outages.end("three")
+    assert lines(caplog)[-1] == ("INFO", "three works")
+
+
+def test_a_part_may_change_its_reason(
+    caplog: pytest.LogCaptureFixture, freezer
+) -> None:
+    """It fails on, but what fails after it is no longer the cloud's outage."""
+    outages = Outages()
+    begin(outages, "one", unreachable=True)
+    freezer.tick(JOIN_TIME + 1)
+    begin(outages, "one")
+    begin(outages, "two")
+    assert [text for _, text in lines(caplog)] == ["one fails", "two fails"]
+
+
+def test_what_is_gone_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
+    """An installation was removed while its messages were lost."""
+    outages = Outages()
+    begin(outages, "one")
+    assert outages.end("one", is_back=False)
+    assert lines(caplog) == [("WARNING", "one fails")]
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_home_assistants_lines_about_refreshes_are_for_debugging(
+    caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    """Others stay what they are."""
+    caplog.set_level(level, REFRESH_LOGGER.name)
+    REFRESH_LOGGER.error("Error fetching %s data: %s", "zaptec", "no answer")
+    REFRESH_LOGGER.info("Fetching %s data recovered", "zaptec")
+    REFRESH_LOGGER.error("Unexpected error fetching %s data", "zaptec")
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told[-1] == ("ERROR", "Unexpected error fetching zaptec data")
+    assert [item[0] for item in told[:-1]] == (
+        ["DEBUG", "DEBUG"] if level == logging.DEBUG else []
+    )
