@@ -275,6 +275,16 @@ def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
     assert session.counter.is_reported
 
 
+def test_a_reading_after_a_restart() -> None:
+    """Its stamp is rounded, so it may be earlier than that of the message before."""
+    session = Session()
+    session.report((721, A), (553, 5.2), "restart", -0.0004, (553, 5.2))
+    assert session.counter.is_reported
+    assert session.counter.energy == 5.2
+    session.report("restart", 60, (553, 5.3))
+    assert session.sum == pytest.approx(5.3)
+
+
 def test_a_late_report_does_not_count() -> None:
     """An energy that is older than the one before is dropped."""
     session = Session()

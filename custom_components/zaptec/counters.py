@@ -240,9 +240,9 @@ class SessionEnergy(Cycles):
 
     def report_energy(self, energy: float | None, at: datetime) -> None:
         """Take in StateId 553, None where it is empty."""
-        if self._reported_at is not None and at < self._reported_at:
+        if self._reported_at is not None and _is_before(at, self._reported_at):
             return
-        self._reported_at = at
+        self._reported_at = _later(self._reported_at, at)
         self.is_reported = energy is not None
         if energy is None:
             self._drop = None
@@ -366,9 +366,9 @@ class SessionEnergy(Cycles):
 
     def report_session(self, identifier: str | None, at: datetime) -> None:
         """Take in StateId 721, None where it is empty."""
-        if self._identifier_at is not None and at < self._identifier_at:
+        if self._identifier_at is not None and _is_before(at, self._identifier_at):
             return
-        self._identifier_at = at
+        self._identifier_at = _later(self._identifier_at, at)
         self._identifier = identifier
         if identifier is None:
             self._settle_drop()
@@ -399,9 +399,9 @@ class SessionEnergy(Cycles):
 
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
         """Take in whether a car is connected (StateId 710)."""
-        if self._car_at is not None and at < self._car_at:
+        if self._car_at is not None and _is_before(at, self._car_at):
             return
-        self._car_at = at
+        self._car_at = _later(self._car_at, at)
         self._is_unplugged = not is_connected
         if not is_connected:
             self._unplugged_at = at
