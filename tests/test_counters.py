@@ -275,6 +275,16 @@ def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
     assert session.counter.is_reported
 
 
+def test_stamps_at_the_ends_of_the_calendar() -> None:
+    """The hourly list has no stamp at all; whatever it is, the session goes on."""
+    counter = SessionEnergy()
+    for at in (datetime.min, datetime.max, datetime.min):
+        counter.report_car(is_connected=False, at=at.replace(tzinfo=UTC))
+    counter.report_session(A, NOON)
+    counter.report_energy(5.2, NOON)
+    assert counter.energy == 5.2
+
+
 def test_a_reading_after_a_restart() -> None:
     """Its stamp is rounded, so it may be earlier than that of the message before."""
     session = Session()

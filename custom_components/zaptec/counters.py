@@ -76,12 +76,12 @@ def could_be_drawn(
 
 def _is_since(moment: datetime | None, other: datetime | None) -> bool:
     """Return whether a moment is known and not before another one."""
-    return moment is not None and (other is None or moment >= other - SAME_MOMENT)
+    return moment is not None and (other is None or other - moment <= SAME_MOMENT)
 
 
 def _is_before(moment: datetime | None, other: datetime) -> bool:
     """Return whether a moment is known and before another one."""
-    return moment is not None and moment < other - SAME_MOMENT
+    return moment is not None and other - moment > SAME_MOMENT
 
 
 def _later(moment: datetime | None, other: datetime) -> datetime:
