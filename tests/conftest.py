@@ -15,7 +15,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import announcements
-from custom_components.zaptec.api import transport
+from custom_components.zaptec.api import auth, transport
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.clock import Clock
@@ -74,6 +74,7 @@ def _no_limiters() -> None:
     """
     transport._limiters.clear()
     transport._recent.clear()
+    auth._refused_tokens.clear()
 
 
 class SecretsInLogs(logging.Handler):

@@ -12,10 +12,11 @@ from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
-from .api import Installation, ZaptecClient, ZaptecError
+from .api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
 from .commands import (
     PASSING_FAILURES,
     async_check_current_is_ours,
+    async_turn,
     async_update_installation,
 )
 from .const import AVAILABLE_CURRENT_INTERVAL, CURRENT_MAX, DOMAIN, LOGGER
@@ -81,6 +82,7 @@ class AvailableCurrent:
         self.waiting: Currents | None = None
         self.due: datetime | None = None
 
+    @limits_time
     async def async_set(self, wish: Currents, *, override: bool = False) -> None:
         """Set the currents, now or as soon as the vendor's rule allows.
 
@@ -92,7 +94,7 @@ class AvailableCurrent:
             HomeAssistantError: What can be done now was refused or failed.
 
         """
-        async with self._turn:
+        async with async_turn(self._turn):
             await async_check_current_is_ours(self._coordinator, self._installation_id)
             self._forget_wish()
             try:
@@ -197,6 +199,8 @@ class AvailableCurrent:
         )
         self._coordinator.announce([self._installation_id])
 
+    @acts_by_itself
+    @limits_time
     async def _async_send_waiting(self) -> None:
         """Set the currents that have waited."""
         async with self._turn:

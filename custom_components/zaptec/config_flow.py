@@ -29,6 +29,7 @@ from .api import (
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecServerError,
 )
 from .const import CONF_CHARGERS, DOMAIN, PORTAL_URL
@@ -149,6 +150,8 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             return {"base": "cannot_connect"}
         except ZaptecBusyError, ZaptecServerError:
             return {"base": "cloud_busy"}
+        except ZaptecInterceptedError:
+            return {"base": "intercepted"}
         except ZaptecError as err:
             _LOGGER.error("The Zaptec cloud answered the sign-in with: %s", err)
         except Exception:

@@ -38,8 +38,11 @@ from .api import (
     ZaptecClient,
     ZaptecError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
+    automatic,
     parse_words,
+    time_limit,
 )
 from .charger_state import LIST_LAG, ChargerState
 from .const import (
@@ -206,14 +209,20 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Look at the two lists."""
         asked_at = monotonic()
         try:
-            installations = await self.client.installations()
-            chargers = await self.client.chargers()
+            # The user waits for the first one, when the account is set up.
+            with automatic() if self.states else time_limit():
+                installations = await self.client.installations()
+                chargers = await self.client.chargers()
         except ZaptecAuthenticationError as err:
             raise ConfigEntryAuthFailed(
                 translation_domain=DOMAIN, translation_key="authentication_failed"
             ) from err
         except ZaptecError as err:
-            retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
+            retry_after = (
+                err.retry_after
+                if isinstance(err, (ZaptecBusyError, ZaptecNotSentError))
+                else None
+            )
             if self.states:
                 retry_after = max(retry_after or 0.0, self._discovery_retry())
             raise UpdateFailed(
@@ -807,7 +816,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         return self.states.get(charger_id)
 
-    async def async_read_installation(self, installation_id: str) -> Installation:
+    async def async_read_installation(
+        self, installation_id: str, *, priority: Priority = Priority.COMMAND
+    ) -> Installation:
         """Read an installation now.
 
         Raises:
@@ -815,7 +826,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
         """
         installation = await self.client.installation(
-            installation_id, priority=Priority.COMMAND
+            installation_id, priority=priority
         )
         self.installation_changed(installation)
         return installation
@@ -840,7 +851,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
         async def read() -> None:
             with suppress(ZaptecError):
-                then(await self.async_read_installation(installation_id))
+                # No user waits for it any more, so it respects a pause of the cloud.
+                then(
+                    await self.async_read_installation(
+                        installation_id, priority=Priority.BACKGROUND
+                    )
+                )
 
         @callback
         def look() -> None:

@@ -16,9 +16,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .api import Charger, Family, Installation, StateId, ZaptecClient
+from .api import Charger, Family, Installation, StateId, ZaptecClient, limits_time
 from .commands import (
     CURRENT_MIN,
+    async_turn,
     async_update_installation,
     check_current,
     check_number,
@@ -238,11 +239,12 @@ class ZaptecChargerNumber(ZaptecChargerEntity, NumberEntity):
         return self.entity_description.default_fn(self.charger)
 
     @override
+    @limits_time
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
         check_number(value)
         self.entity_description.check_fn(self.coordinator, self.charger_id, value)
-        async with self.coordinator.turns[self.charger_id]:
+        async with async_turn(self.coordinator.turns[self.charger_id]):
             with plain_words(self.coordinator):
                 await self.coordinator.writes.async_send(
                     self.charger_id,

@@ -14,7 +14,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId
+from .api import Command, StateId, acts_by_itself
 from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
@@ -180,6 +180,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                 self.hass, self._async_hold_car(), name=f"{DOMAIN} hold car"
             )
 
+    @acts_by_itself
     async def _async_hold_car(self) -> None:
         """Pause the charger, as soon as the cloud can be reached."""
         while self._has_car_to_hold:

@@ -16,6 +16,8 @@ from custom_components.zaptec.api import (
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
+    ZaptecNotFoundError,
     ZaptecRejectedError,
     ZaptecResponseError,
     ZaptecServerError,
@@ -223,14 +225,24 @@ async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> Non
         ({"document": {"error": "server_error"}, "status": 400}, ZaptecRejectedError),
         ({"document": {"error": "<b>"}, "status": 400}, ZaptecRejectedError),
         ({"document": ["error"], "status": 400}, ZaptecRejectedError),
-        ({"text": "<html>bad gateway</html>", "status": 400}, ZaptecRejectedError),
-        ({"text": "<html>no</html>", "status": 401}, ZaptecServerError),
+        ({"text": "<html>no</html>", "status": 400}, ZaptecInterceptedError),
+        ({"text": "<html>no</html>", "status": 401}, ZaptecInterceptedError),
+        ({"text": " <!DOCTYPE html>", "status": 403}, ZaptecInterceptedError),
+        ({"text": "", "status": 400}, ZaptecRejectedError),
+        ({"text": "", "status": 401}, ZaptecServerError),
+        ({"text": "no", "status": 404}, ZaptecNotFoundError),
+        ({"text": "", "status": 407}, ZaptecInterceptedError),
+        ({"text": "", "status": 511}, ZaptecInterceptedError),
+        ({"text": "<html>busy</html>", "status": 429}, ZaptecBusyError),
+        ({"text": "<html>bad gateway</html>", "status": 502}, ZaptecServerError),
         ({"text": "<html>busy</html>", "status": 503}, ZaptecBusyError),
         ({"text": "", "status": 429}, ZaptecBusyError),
         ({"text": "<html>oops</html>", "status": 500}, ZaptecServerError),
-        ({"text": "", "status": 302, "headers": {"Location": "/x"}}, ZaptecServerError),
-        ({"text": "<html>hello</html>"}, ZaptecResponseError),
-        ({"text": ""}, ZaptecResponseError),
+        ({"text": "", "status": 302, "headers": {"Location": "/x"}}, ZaptecInterceptedError),
+        ({"text": "<html>hello</html>"}, ZaptecInterceptedError),
+        ({"text": "Please sign in"}, ZaptecInterceptedError),
+        ({"text": '{"access_token":'}, ZaptecInterceptedError),
+        ({"text": ""}, ZaptecInterceptedError),
         ({"document": []}, ZaptecResponseError),
         ({"document": {}}, ZaptecResponseError),
         ({"document": {"access_token": 7}}, ZaptecResponseError),
@@ -249,6 +261,7 @@ async def test_failures(
     answer(cloud, **options)
     with pytest.raises(error) as raised:
         await source.token()
+    assert type(raised.value) is error
     told = f"{raised.value!r} {raised.value} {source!r} {caplog.text}"
     assert USER_NAME not in told
     assert PASSWORD not in told
