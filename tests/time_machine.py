@@ -35,6 +35,16 @@ async def wait_until(
         await asyncio.sleep(0.005)
 
 
+async def calm_down() -> None:
+    """Wait until nothing is ready in the loop, in which both ends of a connection are."""
+    # The loop has no public way to ask.
+    loop: Any = asyncio.get_running_loop()
+    calm = 0
+    while calm < 20:
+        await asyncio.sleep(0)
+        calm = 0 if loop._ready else calm + 1
+
+
 class TimeMachine:
     """Moves the clocks of Home Assistant and of the simulator together."""
 
@@ -60,6 +70,16 @@ class TimeMachine:
             await self.settle()
             check()
 
+    async def tick(self, seconds: float) -> None:
+        """Let time pass at once, and do not wait for actions that go on.
+
+        Home Assistant knows of the actions that it runs, so `settle` would wait until
+        they are over, in real time.
+        """
+        self._frozen.tick(seconds)
+        self._sim.clock.advance(seconds)
+        await calm_down()
+
     async def settle(self) -> None:
         """Wait until what was sent has arrived and what was asked is answered.
 
@@ -80,9 +100,4 @@ class TimeMachine:
                 )
             )
         )
-        # What is ready in it, it does not tell.
-        loop: Any = asyncio.get_running_loop()
-        calm = 0
-        while calm < 20:
-            await asyncio.sleep(0)
-            calm = 0 if loop._ready else calm + 1
+        await calm_down()

@@ -238,7 +238,10 @@ async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> Non
         ({"text": "<html>busy</html>", "status": 503}, ZaptecBusyError),
         ({"text": "", "status": 429}, ZaptecBusyError),
         ({"text": "<html>oops</html>", "status": 500}, ZaptecServerError),
-        ({"text": "", "status": 302, "headers": {"Location": "/x"}}, ZaptecInterceptedError),
+        (
+            {"text": "", "status": 302, "headers": {"Location": "/x"}},
+            ZaptecInterceptedError,
+        ),
         ({"text": "<html>hello</html>"}, ZaptecInterceptedError),
         ({"text": "Please sign in"}, ZaptecInterceptedError),
         ({"text": '{"access_token":'}, ZaptecInterceptedError),

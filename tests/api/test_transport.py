@@ -22,7 +22,6 @@ from custom_components.zaptec.api import (
     ZaptecError,
     ZaptecInterceptedError,
     ZaptecNotFoundError,
-    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
     ZaptecResponseError,

@@ -878,6 +878,7 @@ class Transport:
             retries: How often it may be sent again, None: until the deadline.
 
         """
+        reason: BaseException | None = None
         for failures in count():
             try:
                 answer = await attempt()
@@ -885,13 +886,18 @@ class Transport:
                     return answer
                 raise answer.error()
             except ZaptecError as err:
-                if not _may_repeat(err, reads=reads):
-                    raise
                 delay = _delay(err, failures)
-                if failures == retries or (reads and delay > READ_PAUSE_MAX):
+                if (
+                    not _may_repeat(err, reads=reads)
+                    or failures == retries
+                    or (reads and delay > READ_PAUSE_MAX)
+                    or (deadline is not None and delay >= deadline.left)
+                ):
+                    if isinstance(err, ZaptecNotSentError) and not err.__cause__:
+                        # It may only have had no time left for another sign-in.
+                        raise err from reason
                     raise
-                if deadline is not None and delay >= deadline.left:
-                    raise
+                reason = err.__cause__
             await asyncio.sleep(delay)
             self.statistics.count_retry()
         raise AssertionError  # pragma: no cover
