@@ -248,6 +248,25 @@ async def test_a_command_waits_for_a_sign_in_that_fails_once(
     assert took >= 1
 
 
+async def test_a_connection_that_is_never_made(
+    clocks: TickingDateTimeFactory,
+    zaptec: ZaptecClient,
+    session: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also the last attempt ends before the time does, so it is known to be unsent."""
+    await zaptec.authenticate()
+
+    async def connect(*_: object, **__: object) -> None:
+        await asyncio.sleep(1e9)
+
+    assert session.connector is not None
+    monkeypatch.setattr(session.connector, "connect", connect)
+    ((error, took),) = await outcomes(clocks, stop(zaptec), longest=25)
+    assert isinstance(error, ZaptecNotSentError)
+    assert took > 11
+
+
 @pytest.mark.parametrize("fault", [500, 502, 503, "hang", "html", "redirect", "lost"])
 async def test_a_command_without_a_sign_in_is_not_sent(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud, fault: object
@@ -458,6 +477,8 @@ async def test_a_cloud_that_refuses_its_own_tokens(
     # It has taken ten minutes.
     assert 3 <= cloud.counts[TOKEN] <= 5
     if clients == "one":
+        # Nor is the same token sent twice for one request.
+        assert cloud.counts[READ] <= 60 + cloud.counts[TOKEN]
         # The tokens that it has given are good again, so no other one is needed.
         sign_ins = cloud.counts[TOKEN]
         cloud.handle("GET", READ, slow(0))
