@@ -248,20 +248,37 @@ async def test_a_command_waits_for_a_sign_in_that_fails_once(
     assert took >= 1
 
 
+class Fixed:
+    """Has a token without a request."""
+
+    async def token(self, priority: Priority = Priority.COMMAND) -> str:
+        """Return it."""
+        return "fixed"
+
+    def invalidate(self, token: str) -> None:
+        """Keep it."""
+
+
 async def test_a_connection_that_is_never_made(
     clocks: TickingDateTimeFactory,
-    zaptec: ZaptecClient,
     session: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also the last attempt ends before the time does, so it is known to be unsent."""
-    await zaptec.authenticate()
 
     async def connect(*_: object, **__: object) -> None:
         await asyncio.sleep(1e9)
 
+    # Without a connection to the token endpoint that it could use again.
+    zaptec = ZaptecClient(
+        session,
+        USER_NAME,
+        PASSWORD,
+        base_url="http://127.0.0.1:1",
+        token_source=Fixed(),
+    )
     assert session.connector is not None
-    monkeypatch.setattr(session.connector, "connect", connect)
+    monkeypatch.setattr(session.connector, "_create_connection", connect)
     ((error, took),) = await outcomes(clocks, stop(zaptec), longest=25)
     assert isinstance(error, ZaptecNotSentError)
     assert took > 11

@@ -61,7 +61,11 @@ QUEUE_TIMEOUT = 120.0
 
 # Share of the time left that a connection may take. It has to end before the time
 # does: then it is known that the request was not sent.
-_CONNECT_SHARE = 0.95
+_CONNECT_SHARE = 0.9
+
+# Share of a command's time at its end in which nothing is sent again: a connection and
+# an answer need some time, too.
+_LAST_SHARE = 0.1
 
 READ_RETRIES = 3
 BACKOFF_BASE = 0.5
@@ -891,7 +895,10 @@ class Transport:
                     not _may_repeat(err, reads=reads)
                     or failures == retries
                     or (reads and delay > READ_PAUSE_MAX)
-                    or (deadline is not None and delay >= deadline.left)
+                    or (
+                        deadline is not None
+                        and delay > deadline.left - COMMAND_TIMEOUT * _LAST_SHARE
+                    )
                 ):
                     if isinstance(err, ZaptecNotSentError) and not err.__cause__:
                         # It may only have had no time left for another sign-in.
