@@ -163,12 +163,22 @@ async def test_the_user_s_action_ends_in_time_in_a_queue_that_stands_still(
 
 
 @pytest.mark.parametrize("path", [READ + "/state", TOKEN])
+@pytest.mark.parametrize("is_automatic", [False, True])
 async def test_a_look_for_the_user_ends_in_time(
-    clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud, path: str
+    clocks: TickingDateTimeFactory,
+    zaptec: ZaptecClient,
+    cloud: Cloud,
+    path: str,
+    is_automatic: bool,
 ) -> None:
     """Not after four attempts of 15 s each."""
     cloud.handle("POST" if path == TOKEN else "GET", path, hang)
-    ((error, took),) = await outcomes(clocks, look(zaptec), longest=80, step=0.5)
+    ((error, took),) = await outcomes(
+        clocks,
+        (look_by_itself if is_automatic else look)(zaptec),
+        longest=80,
+        step=0.5,
+    )
     assert isinstance(error, ZaptecConnectionError)
     assert took < ACTION_TIMEOUT + 5
 
@@ -339,6 +349,12 @@ def failing(fault: object) -> Handler:
 async def read(zaptec: ZaptecClient) -> None:
     """Read something in the background."""
     await zaptec.charger(CHARGER)
+
+
+@acts_by_itself
+async def look_by_itself(zaptec: ZaptecClient) -> None:
+    """Read what a command depends on that no user has asked for."""
+    await look(zaptec)
 
 
 @acts_by_itself

@@ -235,3 +235,48 @@ async def test_a_pause_does_not_disturb_the_order() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(item, ZaptecBusyError) for item in results] == [True, False] * 8
     assert served == list(range(8))
+
+
+async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
+    """It has its turn, but has not been sent yet, so it does not go out."""
+    limiter = RateLimiter(1, 0.0)
+    sent: list[str] = []
+
+    async def request() -> None:
+        async with limiter.turn(Priority.BACKGROUND):
+            sent.append("request")
+
+    async with limiter.turn(Priority.COMMAND):
+        task = asyncio.create_task(request())
+        await asyncio.sleep(0)
+    # The turn was passed on just now.
+    assert not limiter._waiting
+    limiter.pause(600)
+    with pytest.raises(ZaptecBusyError):
+        await task
+    assert not sent
+    assert limiter._under_way == 0
+    await take(limiter)
+
+
+async def test_a_pause_in_the_middle_of_a_queue_leaves_a_queue() -> None:
+    """What it lets through goes by its urgency, not by where it was."""
+    limiter = RateLimiter(1, WINDOW)
+    served: list[int] = []
+
+    async def request(number: int, priority: Priority) -> None:
+        async with limiter.turn(
+            priority, pausing=lambda: Priority(number % 2 and Priority.BACKGROUND)
+        ):
+            served.append(number)
+
+    order = (8, 1, 6, 3, 5, 4, 7, 2, 0)
+    async with limiter.turn(Priority.COMMAND):
+        tasks = [
+            asyncio.create_task(request(number, Priority(number // 2)))
+            for number in order
+        ]
+        await asyncio.sleep(0)
+        limiter.pause(600)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert served == [0, 2, 4, 6, 8]
