@@ -19,7 +19,7 @@ from custom_components.zaptec import (
     batch,
     coordinator as coordinator_module,
 )
-from custom_components.zaptec.api import transport
+from custom_components.zaptec.api import auth, transport
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
@@ -93,6 +93,7 @@ def _no_limiters() -> None:
     """
     transport._limiters.clear()
     transport._recent.clear()
+    auth._refused_tokens.clear()
 
 
 class SecretsInLogs(logging.Handler):

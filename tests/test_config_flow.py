@@ -70,7 +70,10 @@ async def test_sign_in(
         (503, "cloud_busy"),
         (429, "cloud_busy"),
         (502, "cloud_busy"),
-        ("html", "unknown"),
+        ("html", "intercepted"),
+        ("redirect", "intercepted"),
+        ("malformed", "intercepted"),
+        (511, "intercepted"),
     ],
 )
 async def test_errors_are_told_apart_and_can_be_mended(

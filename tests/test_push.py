@@ -30,6 +30,7 @@ from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.push import Push
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.faults import Fault
 from simulator.nbfx import encode
 from simulator.scenario import RESIDENT_USER, Scenario
 from simulator.simulator import Simulator
@@ -592,3 +593,125 @@ async def test_lone_surrogates_reach_no_registry(
         return device.sw_version
 
     await wait_until(lambda: version() == "9.9?", version)
+
+
+def asked_for_details(sim: Simulator) -> int:
+    """Return how often the connection details were asked for since the last look."""
+    paths = [record.path for record in sim.rest.requests]
+    sim.rest.clear()
+    return sum(path.endswith("/messagingConnectionDetails") for path in paths)
+
+
+@pytest.mark.parametrize("fault", [500, 502, "malformed", "html", "hang"])
+@pytest.mark.parametrize("start", ["at start", "later"])
+async def test_details_that_fail_alone_are_asked_for_less_and_less(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    start: str,
+    fault: Fault,
+) -> None:
+    """All other requests succeed, so this may last for months."""
+    if start == "later":
+        await set_up(hass, entry)
+        await wait_until_live(hass, entry)
+        await time_machine.travel(30)
+    sim.rest.clear()
+    sim.rest.fail("messagingConnectionDetails$", fault=fault)
+    if start == "at start":
+        await set_up(hass, entry)
+    sim.bus.drop_connections()
+    await time_machine.travel(3600, step=15)
+    assert 3 <= asked_for_details(sim) <= 15
+    for _ in range(3):
+        await time_machine.travel(2 * 3600, step=60)
+        assert 1 <= asked_for_details(sim) <= 2
+
+
+async def test_details_that_fail_alone_and_then_come(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """The link is up again after as long as it was away, at the latest in an hour."""
+    await time_machine.travel(30)
+    sim.rest.fail("messagingConnectionDetails$", fault=500)
+    sim.bus.drop_connections()
+    await time_machine.travel(600, step=15)
+    sim.rest.heal()
+    await time_machine.travel(600, step=15)
+    await wait_until_live(hass, live_entry)
+    # What was learned then does not count in the next outage.
+    sim.rest.fail("messagingConnectionDetails$", fault=500, times=1)
+    sim.bus.drop_connections()
+    await time_machine.travel(5, step=1)
+    await wait_until_live(hass, live_entry)
+
+
+@pytest.mark.parametrize("outage", [60, 1200])
+@pytest.mark.parametrize("lag", [0, 20])
+async def test_a_real_outage_is_no_refusal(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    outage: float,
+    lag: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All is back within a fifth of it, or a minute, also if the details are later."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    await time_machine.travel(30)
+    sim.rest.fail("/api/", fault=500)
+    sim.bus.drop_connections()
+    await time_machine.travel(outage, step=5)
+    sim.rest.heal()
+    sim.rest.fail("messagingConnectionDetails$", fault=500)
+    await time_machine.travel(lag, step=5)
+    sim.rest.heal()
+    await time_machine.travel(max(outage / 5, 75), step=5)
+    await wait_until_live(hass, live_entry)
+
+
+async def test_a_link_that_cannot_be_opened_is_tried_again_soon(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+) -> None:
+    """The details come each time, so nothing is refused."""
+    await time_machine.travel(30)
+    await sim.bus.cut()
+    sim.rest.clear()
+    await time_machine.travel(120, step=1)
+    assert asked_for_details(sim) > 10
+    await sim.bus.restore()
+    await time_machine.travel(30, step=1)
+    await wait_until_live(hass, live_entry)
+
+
+async def test_a_refusal_that_becomes_an_outage(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once all requests fail, the details are asked for as in any outage."""
+    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    sim.rest.fail("messagingConnectionDetails$", fault=500)
+    sim.bus.drop_connections()
+    await time_machine.travel(600, step=15)
+    sim.rest.heal()
+    sim.rest.fail("/api/", fault=500)
+    await time_machine.travel(3600, step=15)
+    sim.rest.heal()
+    await time_machine.travel(330, step=15)
+    await wait_until_live(hass, live_entry)

@@ -35,6 +35,16 @@ async def wait_until(
         await asyncio.sleep(0.005)
 
 
+async def calm_down() -> None:
+    """Wait until nothing is ready in the loop, in which both ends of a connection are."""
+    # The loop has no public way to ask.
+    loop: Any = asyncio.get_running_loop()
+    calm = 0
+    while calm < 20:
+        await asyncio.sleep(0)
+        calm = 0 if loop._ready else calm + 1
+
+
 class TimeMachine:
     """Moves the clocks of Home Assistant and of the simulator together."""
 
@@ -65,11 +75,15 @@ class TimeMachine:
             check()
 
     async def pass_by(self, seconds: float) -> None:
-        """Let time pass while actions are under way, which settle() would wait for."""
+        """Let time pass while actions are under way, which settle() would wait for.
+
+        Home Assistant knows of the actions that it runs, so `settle` would wait until
+        they are over, in real time.
+        """
         await self.spin()
         self._frozen.tick(seconds)
         self._sim.clock.advance(seconds)
-        await self.spin()
+        await calm_down()
 
     async def spin(self) -> None:
         """Let what is ready in the event loop run, without waiting for what is not."""
@@ -96,9 +110,4 @@ class TimeMachine:
                 )
             )
         )
-        # What is ready in it, it does not tell.
-        loop: Any = asyncio.get_running_loop()
-        calm = 0
-        while calm < 20:
-            await asyncio.sleep(0)
-            calm = 0 if loop._ready else calm + 1
+        await calm_down()

@@ -14,11 +14,12 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
-from .api import Installation, ZaptecClient, ZaptecError
+from .api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
 from .batch import CALM_TIME_MAX, Batch
 from .commands import (
     PASSING_FAILURES,
     async_check_current_is_ours,
+    async_turn,
     async_update_installation,
     check_current,
     round_current,
@@ -167,6 +168,7 @@ class AvailableCurrent:
         self.waiting: Currents | None = None
         self.due: datetime | None = None
 
+    @limits_time
     async def async_set(self, currents: Currents, *, override: bool = False) -> None:
         """Set the currents, now or as soon as the vendor's rule allows.
 
@@ -190,14 +192,14 @@ class AvailableCurrent:
         await async_check_current_is_ours(self._coordinator, self._installation_id)
         is_idle = not self._batch.is_busy and not self._turn.locked()
         if is_idle and self._is_held(currents):
-            async with self._turn:
+            async with async_turn(self._turn):
                 await self._async_forget_waiting()
             return
         await self._batch.async_request(_Request(currents, override))
 
     async def _async_set(self, request: _Request) -> None:
         """Set what may be set now, and keep the rest for later."""
-        async with self._turn:
+        async with async_turn(self._turn):
             try:
                 await self._async_set_or_wait(request)
             except HomeAssistantError as err:
@@ -369,6 +371,8 @@ class AvailableCurrent:
             )
         self._coordinator.announce([self._installation_id])
 
+    @acts_by_itself
+    @limits_time
     async def _async_send_waiting(self) -> None:
         """Set the currents that have waited."""
         async with self._turn:

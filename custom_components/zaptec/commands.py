@@ -1,8 +1,8 @@
 """What a person may tell chargers and installations to do, and what they are told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 import math
@@ -25,9 +25,13 @@ from .api import (
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
     ZaptecServerError,
+    current_deadline,
+    limits_time,
 )
 from .charger_state import ChargerState
 from .const import DOMAIN
@@ -41,7 +45,13 @@ CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
 CURRENT_MIN = 6.0
 
 # The sentences of failures that may pass by themselves.
-PASSING_FAILURES = ("cannot_connect", "cloud_busy", "uncertain")
+PASSING_FAILURES = (
+    "cannot_connect",
+    "cloud_busy",
+    "intercepted",
+    "not_sent",
+    "uncertain",
+)
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
@@ -184,6 +194,16 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_key="rejected",
             translation_placeholders={"reason": err.details},
         ) from err
+    except ZaptecNotSentError as err:
+        intercepted = isinstance(err.__cause__, ZaptecInterceptedError)
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="intercepted" if intercepted else "not_sent",
+        ) from err
+    except ZaptecInterceptedError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="intercepted"
+        ) from err
     except ZaptecConnectionError as err:
         raise HomeAssistantError(
             translation_domain=DOMAIN, translation_key="cannot_connect"
@@ -202,6 +222,28 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_key="command_failed",
             translation_placeholders={"error": str(err)},
         ) from err
+
+
+@asynccontextmanager
+async def async_turn(lock: asyncio.Lock) -> AsyncIterator[None]:
+    """Hold a lock; wait for it only until the deadline of the user's action.
+
+    Raises:
+        HomeAssistantError: What holds it took too long, so nothing was sent.
+
+    """
+    deadline = current_deadline()
+    try:
+        async with asyncio.timeout_at(deadline.at if deadline else None):
+            await lock.acquire()
+    except TimeoutError:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="not_sent"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_number(value: float) -> None:
@@ -238,6 +280,7 @@ def check_current(value: float) -> None:
         )
 
 
+@limits_time
 async def async_send_command(
     coordinator: ZaptecCoordinator, charger_id: str, command: Command
 ) -> None:
@@ -247,7 +290,7 @@ async def async_send_command(
         HomeAssistantError: It was not carried out, or would be in vain.
 
     """
-    async with coordinator.turns[charger_id]:
+    async with async_turn(coordinator.turns[charger_id]):
         await _async_send_command(coordinator, charger_id, command)
 
 
@@ -440,15 +483,19 @@ async def _async_wait_for_pause(
         (charger_id, int(StateId.FINAL_STOP_ACTIVE)),
     )
     remove = coordinator.async_add_listener(look, topics)
+    deadline = current_deadline()
     try:
         look()
         with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIME):
+            async with asyncio.timeout(
+                min(STOP_TIME, deadline.left) if deadline else STOP_TIME
+            ):
                 await stopped.wait()
     finally:
         remove()
 
 
+@limits_time
 async def async_update_installation(
     coordinator: ZaptecCoordinator,
     installation_id: str,
@@ -473,6 +520,8 @@ async def async_update_installation(
     with plain_words(coordinator):
         try:
             await request(coordinator.client)
+        except ZaptecNotSentError:
+            raise
         except ZaptecConnectionError, ZaptecServerError:
             coordinator.expect_installation(installation_id, looked)
             raise
@@ -487,6 +536,7 @@ async def async_update_installation(
         )
 
 
+@limits_time
 async def async_check_current_is_ours(
     coordinator: ZaptecCoordinator, installation_id: str
 ) -> None:

@@ -34,6 +34,7 @@ from .api import (
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecServerError,
 )
 from .claims import Claim, owners
@@ -189,6 +190,8 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             return {"base": "cannot_connect"}
         except ZaptecBusyError, ZaptecServerError:
             return {"base": "cloud_busy"}
+        except ZaptecInterceptedError:
+            return {"base": "intercepted"}
         except ZaptecError as err:
             _LOGGER.error("The Zaptec cloud answered the sign-in with: %s", err)
         except Exception:

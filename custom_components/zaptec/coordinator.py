@@ -40,9 +40,12 @@ from .api import (
     ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecServerError,
+    automatic,
     parse_words,
+    time_limit,
 )
 from .batch import Batches
 from .charger_state import LIST_LAG, ChargerState
@@ -240,14 +243,20 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Look at the two lists."""
         asked_at = monotonic()
         try:
-            installations = await self.client.installations()
-            chargers = await self.client.chargers()
+            # The user waits for the first one, when the account is set up.
+            with automatic() if self.states else time_limit():
+                installations = await self.client.installations()
+                chargers = await self.client.chargers()
         except ZaptecAuthenticationError as err:
             raise ConfigEntryAuthFailed(
                 translation_domain=DOMAIN, translation_key="authentication_failed"
             ) from err
         except ZaptecError as err:
-            retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
+            retry_after = (
+                err.retry_after
+                if isinstance(err, (ZaptecBusyError, ZaptecNotSentError))
+                else None
+            )
             if self.states:
                 retry_after = max(retry_after or 0.0, self._discovery_retry())
                 self.outages.begin(
@@ -1087,7 +1096,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
         return self.states.get(charger_id)
 
-    async def async_read_installation(self, installation_id: str) -> Installation:
+    async def async_read_installation(
+        self, installation_id: str, *, priority: Priority = Priority.COMMAND
+    ) -> Installation:
         """Read an installation now.
 
         Raises:
@@ -1096,12 +1107,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """
         asked_at = monotonic()
         installation = await self.client.installation(
-            installation_id, priority=Priority.COMMAND
+            installation_id, priority=priority
         )
         if self._changed_at.get(installation_id, -math.inf) > asked_at:
             # The cloud accepted a change while it answered, so the answer may be older.
             installation = await self.client.installation(
-                installation_id, priority=Priority.COMMAND
+                installation_id, priority=priority
             )
         self.installation_changed(installation)
         return installation
@@ -1138,7 +1149,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
         async def read() -> None:
             with suppress(ZaptecError):
-                then(await self.async_read_installation(installation_id))
+                # No user waits for it any more, so it respects a pause of the cloud.
+                then(
+                    await self.async_read_installation(
+                        installation_id, priority=Priority.BACKGROUND
+                    )
+                )
 
         @callback
         def look() -> None:

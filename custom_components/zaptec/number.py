@@ -16,7 +16,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .api import Charger, Family, Installation, StateId, ZaptecClient
+from .api import Charger, Family, Installation, StateId, ZaptecClient, limits_time
 from .available_current import UNCERTAIN_FAILURES
 from .batch import Batch
 from .commands import (
@@ -301,6 +301,7 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
         return self.entity_description.default_fn(self.charger)
 
     @override
+    @limits_time
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
         check_number(value)
@@ -368,6 +369,7 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
         self._is_uncertain = False
 
     @override
+    @limits_time
     async def async_set_native_value(self, value: float) -> None:
         """Set the current."""
         check_number(value)

@@ -15,6 +15,7 @@ from .api import (
     Subscription,
     Turn,
     ZaptecAuthenticationError,
+    ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
     ZaptecNotFoundError,
@@ -37,6 +38,51 @@ NOT_PROVISIONED_CODES = {526, 527, 533}
 
 # A link that lived shorter than this has not ended the outage (seconds).
 HEALTHY_TIME = 60.0
+
+
+class DetailsFailures:
+    """Tells a refusal of the connection details from an outage of the cloud.
+
+    In an outage all requests fail, and the details are asked for again soon. If they
+    fail, another request succeeds, and they fail again, then it is the details alone.
+    That may last for months, so they are asked for less and less, at last once an hour.
+    """
+
+    def __init__(self, client: ZaptecClient) -> None:
+        """Initialize with no failure."""
+        self._client = client
+        # When the latest request for them that failed was begun (monotonic seconds).
+        self._failed_at: float | None = None
+        self._refused_since: float | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether the latest request failed."""
+        return self._failed_at is not None
+
+    def clear(self) -> None:
+        """Note that the details have come."""
+        self._failed_at = self._refused_since = None
+
+    def add(self, began_at: float) -> None:
+        """Note that a request for the details has failed.
+
+        Args:
+            began_at: When it was begun (monotonic seconds).
+
+        """
+        if self._failed_at is not None:
+            was_served = self._client.was_served_since(self._failed_at)
+            if was_served is False:
+                self._refused_since = None
+            elif was_served and self._refused_since is None:
+                self._refused_since = began_at
+        self._failed_at = began_at
+
+    def pause(self) -> float | None:
+        """Return the seconds until the next request, None if this is no refusal."""
+        if self._refused_since is None:
+            return None
+        return refusal_pause(monotonic() - self._refused_since)
 
 
 class Push:
@@ -92,13 +138,14 @@ class Push:
         """Listen to an installation for ever, whatever happens to the link."""
         link = self._coordinator.links[installation_id]
         down_since: float | None = None
+        failures = DetailsFailures(self._coordinator.client)
         while True:
             link.opened_at = None
             status = PushStatus.DISCONNECTED
             refusal: PushRefusal | None = None
             patient = False
             try:
-                await self._listen(installation_id, link)
+                await self._listen(installation_id, link, failures)
                 reason = "it ended"
             except TimeoutError:
                 reason = "it told nothing of what the chargers did"
@@ -137,10 +184,14 @@ class Push:
                 await asyncio.sleep(DISCOVERY_INTERVAL.total_seconds())
             elif refusal:
                 await asyncio.sleep(refusal_pause(now - down_since))
+            elif pause := failures.pause():
+                await asyncio.sleep(pause)
             else:
                 await asyncio.sleep(self._pause(now - down_since))
 
-    async def _listen(self, installation_id: str, link: Link) -> None:
+    async def _listen(
+        self, installation_id: str, link: Link, failures: DetailsFailures
+    ) -> None:
         """Listen to one link until it ends.
 
         Raises:
@@ -150,7 +201,7 @@ class Push:
         """
         coordinator = self._coordinator
         async with (
-            await self._subscription(installation_id) as stream,
+            await self._subscription(installation_id, failures) as stream,
             asyncio.timeout(None) as patience,
         ):
             link.opened_at = monotonic()
@@ -168,7 +219,9 @@ class Push:
                 link.give_up = None
                 link.end_stream()
 
-    async def _subscription(self, installation_id: str) -> Subscription:
+    async def _subscription(
+        self, installation_id: str, failures: DetailsFailures
+    ) -> Subscription:
         """Return a new subscription.
 
         Host and key may change at any time, so the vendor asks to fetch them
@@ -176,11 +229,29 @@ class Push:
         Credentials).
         """
         client = self._coordinator.client
+        began_at = monotonic()
         try:
-            details = await client.connection_details(installation_id)
-        except ZaptecConnectionError:
-            self._coordinator.set_cloud_reached(installation_id, reached=False)
+            details = await client.connection_details(
+                installation_id,
+                # After a failure, the loop around this repeats it.
+                repeats=not failures,
+            )
+        except (
+            ZaptecAuthenticationError,
+            ZaptecPermissionError,
+            ZaptecNotFoundError,
+        ):
+            # These have pauses of their own.
+            failures.clear()
             raise
+        except ZaptecError as err:
+            if not failures:
+                self._look_for_outage(installation_id)
+            failures.add(began_at)
+            if isinstance(err, ZaptecConnectionError):
+                self._coordinator.set_cloud_reached(installation_id, reached=False)
+            raise
+        failures.clear()
         self._coordinator.set_cloud_reached(installation_id, reached=True)
         return Subscription(
             details,
@@ -189,6 +260,12 @@ class Push:
             reported=self._reported,
             turn=self._turn,
         )
+
+    @callback
+    def _look_for_outage(self, installation_id: str) -> None:
+        """Read a charger, to know whether the cloud fails with all requests."""
+        for charger in self._coordinator.chargers_of(installation_id)[:1]:
+            self._coordinator.reader.read(charger.id)
 
     @staticmethod
     def _pause(outage: float) -> float:

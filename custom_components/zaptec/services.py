@@ -22,7 +22,7 @@ from homeassistant.helpers import (
 )
 import probatio
 
-from .api import Command
+from .api import Command, limits_time
 from .available_current import Currents
 from .commands import (
     async_check_current_is_ours,
@@ -142,6 +142,7 @@ async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) 
     )
 
 
+@limits_time
 async def _async_limit_current(
     hass: HomeAssistant, call: ServiceCall
 ) -> ServiceResponse:

@@ -11,7 +11,7 @@ from .api import (
     ZaptecServerError,
 )
 from .batch import Batch
-from .commands import plain_words
+from .commands import async_turn, plain_words
 from .coordinator import ZaptecCoordinator
 
 
@@ -61,7 +61,7 @@ class ChargerSetting:
 
     async def _async_send(self, value: float) -> None:
         """Send a value, after what was sent to the charger before."""
-        async with self._coordinator.turns[self._charger_id]:
+        async with async_turn(self._coordinator.turns[self._charger_id]):
             if self._is_held(value):
                 return
             before = (self._sent, self._observed_before)

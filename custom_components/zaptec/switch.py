@@ -15,7 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId, ZaptecBusyError
+from .api import Command, StateId, ZaptecBusyError, acts_by_itself
 from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
@@ -238,6 +238,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             self._holding.cancel()
             self._holding = None
 
+    @acts_by_itself
     async def _async_hold_car(self, delay: float) -> None:
         """Pause the charger, as soon as the cloud can be reached."""
         this_task = asyncio.current_task()

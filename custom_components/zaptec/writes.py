@@ -11,6 +11,7 @@ from .api import (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
@@ -24,6 +25,7 @@ _REFUSED = (
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
 )
 

@@ -7,15 +7,19 @@ from urllib.parse import parse_qs
 
 import aiohttp
 from aiohttp import web
+from freezegun.api import TickingDateTimeFactory
 import pytest
 
 from custom_components.zaptec.api import (
     PasswordTokenSource,
+    Priority,
     ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
+    ZaptecNotFoundError,
     ZaptecRejectedError,
     ZaptecResponseError,
     ZaptecServerError,
@@ -23,6 +27,7 @@ from custom_components.zaptec.api import (
 )
 
 from .conftest import PASSWORD, USER_NAME, Cloud, reset
+from .virtual_time import outcomes
 
 TOKEN = "/oauth/token"
 WRONG = {"error": "invalid_grant", "error_description": f"No {USER_NAME} here"}
@@ -223,14 +228,27 @@ async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> Non
         ({"document": {"error": "server_error"}, "status": 400}, ZaptecRejectedError),
         ({"document": {"error": "<b>"}, "status": 400}, ZaptecRejectedError),
         ({"document": ["error"], "status": 400}, ZaptecRejectedError),
-        ({"text": "<html>bad gateway</html>", "status": 400}, ZaptecRejectedError),
-        ({"text": "<html>no</html>", "status": 401}, ZaptecServerError),
+        ({"text": "<html>no</html>", "status": 400}, ZaptecInterceptedError),
+        ({"text": "<html>no</html>", "status": 401}, ZaptecInterceptedError),
+        ({"text": " <!DOCTYPE html>", "status": 403}, ZaptecInterceptedError),
+        ({"text": "", "status": 400}, ZaptecRejectedError),
+        ({"text": "", "status": 401}, ZaptecServerError),
+        ({"text": "no", "status": 404}, ZaptecNotFoundError),
+        ({"text": "", "status": 407}, ZaptecInterceptedError),
+        ({"text": "", "status": 511}, ZaptecInterceptedError),
+        ({"text": "<html>busy</html>", "status": 429}, ZaptecBusyError),
+        ({"text": "<html>bad gateway</html>", "status": 502}, ZaptecServerError),
         ({"text": "<html>busy</html>", "status": 503}, ZaptecBusyError),
         ({"text": "", "status": 429}, ZaptecBusyError),
         ({"text": "<html>oops</html>", "status": 500}, ZaptecServerError),
-        ({"text": "", "status": 302, "headers": {"Location": "/x"}}, ZaptecServerError),
-        ({"text": "<html>hello</html>"}, ZaptecResponseError),
-        ({"text": ""}, ZaptecResponseError),
+        (
+            {"text": "", "status": 302, "headers": {"Location": "/x"}},
+            ZaptecInterceptedError,
+        ),
+        ({"text": "<html>hello</html>"}, ZaptecInterceptedError),
+        ({"text": "Please sign in"}, ZaptecInterceptedError),
+        ({"text": '{"access_token":'}, ZaptecInterceptedError),
+        ({"text": ""}, ZaptecInterceptedError),
         ({"document": []}, ZaptecResponseError),
         ({"document": {}}, ZaptecResponseError),
         ({"document": {"access_token": 7}}, ZaptecResponseError),
@@ -249,6 +267,7 @@ async def test_failures(
     answer(cloud, **options)
     with pytest.raises(error) as raised:
         await source.token()
+    assert type(raised.value) is error
     told = f"{raised.value!r} {raised.value} {source!r} {caplog.text}"
     assert USER_NAME not in told
     assert PASSWORD not in told
@@ -265,3 +284,63 @@ async def test_no_answer(
         await zaptec.authenticate()
     assert zaptec.statistics.requests["POST", TOKEN, 0] == 1
     assert zaptec.statistics.last_error == f"POST {TOKEN}: ServerDisconnectedError"
+
+
+async def test_a_new_token_after_a_refused_one_is_used_again(
+    source: PasswordTokenSource, cloud: Cloud
+) -> None:
+    """The refusal was that of the old one."""
+    source.invalidate(await source.token())
+    assert await source.token() == "token-2"
+    assert await source.token() == "token-2"
+    assert cloud.counts[TOKEN] == 2
+
+
+async def test_a_token_is_refused_once(
+    source: PasswordTokenSource, cloud: Cloud
+) -> None:
+    """However many requests were under way with it."""
+    token = await source.token()
+    for _ in range(20):
+        source.invalidate(token)
+    assert await source.token() == "token-2"
+    assert cloud.counts[TOKEN] == 2
+
+
+async def test_a_sign_in_counts_as_the_request_that_needs_it(
+    source: PasswordTokenSource, cloud: Cloud
+) -> None:
+    """One for the user does not make the next one urgent."""
+    source.invalidate(await source.token())
+    limiter = source._door._limiter
+    limiter.pause(600)
+    with pytest.raises(ZaptecBusyError):
+        await source.token(Priority.BACKGROUND)
+    with pytest.raises(ZaptecBusyError):
+        await source.token(Priority.AUTOMATIC)
+    assert cloud.counts[TOKEN] == 1
+    assert await source.token() == "token-2"
+
+
+async def test_a_sign_in_goes_before_all_that_wait_for_it(
+    clocks: TickingDateTimeFactory, cloud: Cloud, session: aiohttp.ClientSession
+) -> None:
+    """Hundreds of commands may be in the queue when a token ends."""
+    source = PasswordTokenSource(
+        session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
+    )
+    limiter = source._door._limiter
+    order: list[str] = []
+
+    async def command() -> None:
+        async with limiter.turn(Priority.COMMAND):
+            await asyncio.sleep(0.4)
+        order.append("command")
+
+    async def sign_in() -> None:
+        await source.token(Priority.BACKGROUND)
+        order.append("sign-in")
+
+    commands = [command() for _ in range(40)]
+    await outcomes(clocks, *commands, sign_in(), longest=20)
+    assert order.index("sign-in") <= 11

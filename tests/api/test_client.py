@@ -15,6 +15,7 @@ from custom_components.zaptec import api
 from custom_components.zaptec.api import (
     Command,
     NetworkType,
+    Priority,
     ReportGroup,
     ZaptecClient,
     ZaptecPermissionError,
@@ -415,7 +416,7 @@ async def test_another_source_of_tokens(
     """The password grant can be replaced."""
 
     class Fixed:
-        async def token(self) -> str:
+        async def token(self, priority: Priority = Priority.COMMAND) -> str:
             return "fixed"
 
         def invalidate(self, token: str) -> None:

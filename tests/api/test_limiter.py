@@ -5,7 +5,15 @@ import gc
 
 import pytest
 
-from custom_components.zaptec.api import Priority, RateLimiter, limiter_for, transport
+from custom_components.zaptec.api import (
+    Priority,
+    RateLimiter,
+    ZaptecBusyError,
+    ZaptecNotSentError,
+    limiter_for,
+    transport,
+)
+from custom_components.zaptec.api.action import Deadline
 
 WINDOW = 0.05
 
@@ -195,3 +203,80 @@ async def test_a_reload_forgets_nothing() -> None:
     again = limiter_for("http://127.0.0.1:1", "reloaded@example.com")
     assert id(again) == identity
     assert len(again._answered) == 1
+
+
+async def test_a_deadline_ends_the_wait_for_a_turn() -> None:
+    """A queue that stands still is no reason to keep the user waiting."""
+    limiter = RateLimiter(1, WINDOW)
+    async with limiter.turn(Priority.COMMAND), asyncio.timeout(10):
+        deadline = Deadline(60, Deadline(0.05))
+        with pytest.raises(ZaptecNotSentError):
+            await limiter.turn(Priority.COMMAND, deadline=deadline).__aenter__()
+    assert not limiter._waiting
+
+
+async def test_a_pause_does_not_disturb_the_order() -> None:
+    """Those that it lets through have their turns as before."""
+    limiter = RateLimiter(1, WINDOW)
+    served: list[int] = []
+
+    async def request(priority: Priority, number: int) -> None:
+        async with limiter.turn(priority):
+            served.append(number)
+
+    async with limiter.turn(Priority.COMMAND):
+        tasks = [
+            asyncio.create_task(request(priority, number))
+            for number in range(8)
+            for priority in (Priority.BACKGROUND, Priority.COMMAND)
+        ]
+        await asyncio.sleep(0)
+        limiter.pause(600)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(item, ZaptecBusyError) for item in results] == [True, False] * 8
+    assert served == list(range(8))
+
+
+async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
+    """It has its turn, but has not been sent yet, so it does not go out."""
+    limiter = RateLimiter(1, 0.0)
+    sent: list[str] = []
+
+    async def request() -> None:
+        async with limiter.turn(Priority.BACKGROUND):
+            sent.append("request")
+
+    async with limiter.turn(Priority.COMMAND):
+        task = asyncio.create_task(request())
+        await asyncio.sleep(0)
+    # The turn was passed on just now.
+    assert not limiter._waiting
+    limiter.pause(600)
+    with pytest.raises(ZaptecBusyError):
+        await task
+    assert not sent
+    assert limiter._under_way == 0
+    await take(limiter)
+
+
+async def test_a_pause_in_the_middle_of_a_queue_leaves_a_queue() -> None:
+    """What it lets through goes by its urgency, not by where it was."""
+    limiter = RateLimiter(1, WINDOW)
+    served: list[int] = []
+
+    async def request(number: int, priority: Priority) -> None:
+        async with limiter.turn(
+            priority, pausing=lambda: Priority(number % 2 and Priority.BACKGROUND)
+        ):
+            served.append(number)
+
+    order = (8, 1, 6, 3, 5, 4, 7, 2, 0)
+    async with limiter.turn(Priority.COMMAND):
+        tasks = [
+            asyncio.create_task(request(number, Priority(number // 2)))
+            for number in order
+        ]
+        await asyncio.sleep(0)
+        limiter.pause(600)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert served == [0, 2, 4, 6, 8]

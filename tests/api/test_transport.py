@@ -20,6 +20,7 @@ from custom_components.zaptec.api import (
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecNotFoundError,
     ZaptecPermissionError,
     ZaptecRejectedError,
@@ -402,7 +403,7 @@ async def test_a_refused_read_is_not_repeated(
         ({"status": 204, "text": ""}, ZaptecPermissionError),
         ({"text": ""}, ZaptecPermissionError),
         ({"text": " \n"}, ZaptecPermissionError),
-        ({"text": "<html>log in</html>"}, ZaptecResponseError),
+        ({"text": "<html>log in</html>"}, ZaptecInterceptedError),
         ({"text": '{"Id":'}, ZaptecResponseError),
         ({"text": "[" * 200_000}, ZaptecResponseError),
         ({"text": '{"Id":' + "9" * 5000 + "}"}, ZaptecResponseError),
@@ -442,9 +443,19 @@ async def test_a_write_takes_any_success(zaptec: ZaptecClient, cloud: Cloud) -> 
     document = json.dumps({"Code": 200, "Details": "Charging paused successfully"})
     cloud.answer("POST", WRITE, text=document)
     cloud.answer("POST", WRITE, status=204, text="")
-    cloud.answer("POST", WRITE, text="<html>fine</html>")
+    cloud.answer("POST", WRITE, text="fine")
     for _ in range(3):
         await write(zaptec)
+
+
+async def test_a_write_that_a_page_answers_has_not_succeeded(
+    zaptec: ZaptecClient, cloud: Cloud
+) -> None:
+    """A captive portal says 200 to everything, and passes nothing on."""
+    cloud.answer("POST", WRITE, text="\n<html>Welcome to our hotel</html>")
+    with pytest.raises(ZaptecInterceptedError):
+        await write(zaptec)
+    assert cloud.counts[WRITE] == 1
 
 
 async def test_odd_ids_are_not_requested(zaptec: ZaptecClient, cloud: Cloud) -> None:

@@ -16,6 +16,7 @@ Printing what the chargers of an account are doing, as it happens:
                     print(charger.name, kind.name if kind else "?", value)
 """
 
+from .action import acts_by_itself, automatic, current_deadline, limits_time, time_limit
 from .auth import PasswordTokenSource, TokenSource
 from .client import DEFAULT_URL, ZaptecClient
 from .errors import (
@@ -25,7 +26,9 @@ from .errors import (
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
     ZaptecResponseError,
@@ -115,17 +118,24 @@ __all__ = [
     "ZaptecClient",
     "ZaptecConnectionError",
     "ZaptecError",
+    "ZaptecInterceptedError",
     "ZaptecNotFoundError",
+    "ZaptecNotSentError",
     "ZaptecPermissionError",
     "ZaptecRejectedError",
     "ZaptecResponseError",
     "ZaptecServerError",
+    "acts_by_itself",
+    "automatic",
+    "current_deadline",
     "limiter_for",
+    "limits_time",
     "observation_type",
     "parse_timestamp",
     "parse_uuid",
     "parse_value",
     "parse_words",
     "prepare",
+    "time_limit",
     "warning_names",
 ]

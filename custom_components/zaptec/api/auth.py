@@ -5,6 +5,7 @@ be a `TokenSource`.
 """
 
 import asyncio
+from collections import deque
 from http import HTTPStatus
 import re
 from time import monotonic
@@ -12,7 +13,13 @@ from typing import Protocol, override
 
 import aiohttp
 
-from .errors import ZaptecAuthenticationError, ZaptecError, ZaptecResponseError
+from .errors import (
+    ZaptecAuthenticationError,
+    ZaptecBusyError,
+    ZaptecError,
+    ZaptecInterceptedError,
+    ZaptecResponseError,
+)
 from .tolerant import parse_float, parse_text
 from .transport import Answer, Door, Priority, Statistics, limiter_for
 
@@ -20,6 +27,18 @@ TOKEN_ENDPOINT = "/oauth/token"
 
 # The vendor allows one request a second there (since December 2025).
 TOKEN_INTERVAL = 1.1
+
+# Longest time for the answer to a sign-in (s), which takes 0.2 s. Two of them are within
+# the time of a command.
+TOKEN_TIMEOUT = 7.0
+
+# A token that is refused so soon after it was issued (s) was never good.
+NEW_TOKEN_TIME = 60.0
+
+# Delay before another sign-in (s), by how many new tokens were refused within the time
+# below (s). The last one is for all further refusals.
+REFUSAL_PAUSES = (0.0, 0.0, 0.0, 120.0, 300.0)
+REFUSALS_TIME = 1800.0
 
 # A password that was refused is not tried again for so long (seconds): what is
 # needed is another one, and too many failures may lock the account.
@@ -35,6 +54,11 @@ RENEWAL_MAX = 60.0
 
 # OAuth errors that say nothing about the account (RFC 6749, 4.1.2.1).
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
+# What a captive portal or a proxy that wants a sign-in of its own answers with.
+_PORTAL_STATUS = (
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED,
+)
 _ERROR_PATTERN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 # What a bearer token may consist of (RFC 6750, 2.1).
@@ -44,8 +68,12 @@ _TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
 class TokenSource(Protocol):
     """Gives tokens to requests."""
 
-    async def token(self) -> str:
+    async def token(self, priority: Priority = Priority.COMMAND) -> str:
         """Return a token that should be valid.
+
+        Args:
+            priority: How urgent the request is that needs it. While the cloud asks
+                for a pause, only the user's commands are worth a sign-in.
 
         Raises:
             ZaptecError: There is none to be had.
@@ -53,7 +81,48 @@ class TokenSource(Protocol):
         """
 
     def invalidate(self, token: str) -> None:
-        """Note that the cloud has refused a token."""
+        """Note that the cloud has refused a token.
+
+        The next one may be the same, if the source has no better one.
+        """
+
+
+class RefusedTokens:
+    """The new tokens of an account that the cloud has refused lately.
+
+    A cloud that gives tokens and refuses them must not be asked for one with each
+    request. This is kept per account, as a set-up that fails is tried again by Home
+    Assistant with a new client each time.
+    """
+
+    def __init__(self) -> None:
+        """Initialize with no refusal."""
+        # Monotonic seconds.
+        self._refusals: deque[float] = deque(maxlen=len(REFUSAL_PAUSES))
+
+    def add(self) -> None:
+        """Note a refusal."""
+        self._refusals.append(monotonic())
+
+    @property
+    def pause_left(self) -> float:
+        """Return the seconds until the next sign-in is worth a try."""
+        now = monotonic()
+        while self._refusals and not 0 <= now - self._refusals[0] <= REFUSALS_TIME:
+            self._refusals.popleft()
+        if not self._refusals:
+            return 0.0
+        pause = REFUSAL_PAUSES[min(len(self._refusals), len(REFUSAL_PAUSES) - 1)]
+        return max(0.0, self._refusals[-1] + pause - now)
+
+
+_refused_tokens: dict[tuple[str, str], RefusedTokens] = {}
+
+
+def refused_tokens_of(base_url: str, user_name: str) -> RefusedTokens:
+    """Return the refused tokens of an account, the same ones for all its clients."""
+    key = (base_url, user_name.strip().lower())
+    return _refused_tokens.setdefault(key, RefusedTokens())
 
 
 class PasswordTokenSource(TokenSource):
@@ -96,29 +165,42 @@ class PasswordTokenSource(TokenSource):
         self._pace = limiter_for(
             f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1, window=TOKEN_INTERVAL
         )
+        self._refused_tokens = refused_tokens_of(base_url, user_name)
         self._token: str | None = None
+        # Whether the cloud has refused it.
+        self._is_token_refused = False
+        self._issued_at = 0.0
         self._renew_at = 0.0
         self._refused: ZaptecAuthenticationError | None = None
         self._refused_until = 0.0
         self._login: asyncio.Task[str] | None = None
         self._waiting = 0
+        # That of the most urgent request which waits for the login.
+        self._login_priority = Priority.BACKGROUND
 
     @override
-    async def token(self) -> str:
+    async def token(self, priority: Priority = Priority.COMMAND) -> str:
         """Return a token.
 
         Raises:
             ZaptecAuthenticationError: User name or password are wrong.
+            ZaptecBusyError: The cloud asks for a pause, or has refused too many new
+                tokens.
             ZaptecError: The cloud did not give one for another reason.
 
         """
         if self._token is not None and monotonic() < self._renew_at:
-            return self._token
+            if not self._is_token_refused or self._refused_tokens.pause_left:
+                return self._token
         if self._refused and monotonic() < self._refused_until:
             raise self._refused
+        if pause := self._refused_tokens.pause_left:
+            raise ZaptecBusyError("The cloud refuses its own new tokens", pause)
         if self._login is None:
+            self._login_priority = priority
             self._login = asyncio.create_task(self._log_in(), name="zaptec login")
             self._login.add_done_callback(self._login_done)
+        self._login_priority = min(self._login_priority, priority)
         login = self._login
         self._waiting += 1
         try:
@@ -133,8 +215,11 @@ class PasswordTokenSource(TokenSource):
     @override
     def invalidate(self, token: str) -> None:
         """Note that the cloud has refused a token."""
-        if token == self._token:
-            self._token = None
+        if token != self._token or self._is_token_refused:
+            return
+        self._is_token_refused = True
+        if monotonic() - self._issued_at < NEW_TOKEN_TIME:
+            self._refused_tokens.add()
 
     def _login_done(self, task: asyncio.Task[str]) -> None:
         """Note the end of a login."""
@@ -155,7 +240,9 @@ class PasswordTokenSource(TokenSource):
             answer = await self._door.send(
                 "POST",
                 TOKEN_ENDPOINT,
-                priority=Priority.COMMAND,
+                priority=Priority.SIGN_IN,
+                pausing=lambda: self._login_priority,
+                timeout=TOKEN_TIMEOUT,
                 form={
                     "grant_type": "password",
                     "username": self._user_name,
@@ -171,7 +258,11 @@ class PasswordTokenSource(TokenSource):
                 self._refused_until = monotonic() + REFUSAL_TIME
             raise error
         self._refused = None
-        document = answer.document()
+        try:
+            document = answer.document()
+        except ZaptecResponseError:
+            # The vendor answers with JSON, whatever happens.
+            raise ZaptecInterceptedError from None
         if not isinstance(document, dict):
             raise ZaptecResponseError("The token is no JSON object")
         token = parse_text(document.get("access_token"))
@@ -181,6 +272,8 @@ class PasswordTokenSource(TokenSource):
         if lifetime is None or lifetime <= 0:
             lifetime = DEFAULT_LIFETIME
         self._token = token
+        self._is_token_refused = False
+        self._issued_at = monotonic()
         self._renew_at = (
             requested_at + lifetime - min(lifetime * RENEWAL_SHARE, RENEWAL_MAX)
         )
@@ -190,14 +283,26 @@ class PasswordTokenSource(TokenSource):
 def _login_error(answer: Answer) -> ZaptecError:
     """Return what a refused login means.
 
-    Only an OAuth error speaks of the account; a proxy answers with 400 and 401
-    too.
+    Only an OAuth error speaks of the account. A captive portal or a proxy answers with
+    a redirect, or with a page and any status that blames the request.
     """
+    if answer.status in _PORTAL_STATUS or (
+        HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
+    ):
+        return ZaptecInterceptedError()
+    if (
+        answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    ):
+        # The vendor's own server in front of the cloud sends pages with these.
+        return answer.error()
+    try:
+        document = answer.document()
+    except ZaptecInterceptedError as err:
+        return err
+    except ZaptecResponseError:
+        document = None
     if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED):
-        try:
-            document = answer.document()
-        except ZaptecResponseError:
-            document = None
         error = document.get("error") if isinstance(document, dict) else None
         if (
             isinstance(error, str)

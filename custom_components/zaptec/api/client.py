@@ -1,5 +1,6 @@
 """The documented endpoints of the Zaptec cloud, one method for each."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 import math
@@ -8,8 +9,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from .auth import PasswordTokenSource, TokenSource
-from .errors import ZaptecResponseError
+from .action import time_limit
+from .auth import TOKEN_ENDPOINT, PasswordTokenSource, TokenSource
+from .errors import ZaptecConnectionError, ZaptecResponseError
 from .models import (
     Charger,
     ChargerFirmware,
@@ -22,6 +24,7 @@ from .models import (
     Session,
     parse_items,
 )
+from .observations import parse_large
 from .tolerant import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
 from .transport import Door, Priority, Statistics, Transport, limiter_for
 
@@ -32,6 +35,8 @@ DEFAULT_USER_AGENT = "zaptec-python"
 # pages never end.
 PAGE_SIZE = 100
 PAGES_MAX = 1000
+
+CONNECTION_DETAILS_ENDPOINT = "/api/installation/{id}/messagingConnectionDetails"
 
 
 class ZaptecClient:
@@ -105,6 +110,16 @@ class ZaptecClient:
         """Return what was requested so far, for diagnostics."""
         return self._transport.statistics
 
+    def was_served_since(self, moment: float) -> bool | None:
+        """Return whether the cloud has served the account after a monotonic moment.
+
+        None if it was asked for nothing. Neither the sign-in counts, nor the
+        connection details.
+        """
+        return self.statistics.was_served_since(
+            moment, but=(TOKEN_ENDPOINT, CONNECTION_DETAILS_ENDPOINT)
+        )
+
     @property
     def allows_plain_bus(self) -> bool:
         """Return whether messages may come unencrypted.
@@ -114,13 +129,21 @@ class ZaptecClient:
         return urlsplit(self._base_url).scheme == "http"
 
     async def authenticate(self) -> None:
-        """Sign in, unless that was done before.
+        """Sign in, unless that was done before; the user waits for it.
 
         Raises:
             ZaptecAuthenticationError: User name or password are wrong.
+            ZaptecConnectionError: It was given up, or there was no answer.
 
         """
-        await self._token_source.token()
+        with time_limit() as deadline:
+            try:
+                async with asyncio.timeout_at(deadline.at):
+                    await self._token_source.token()
+            except TimeoutError:
+                raise ZaptecConnectionError(
+                    "The cloud did not answer in time"
+                ) from None
 
     async def installations(self) -> list[Installation]:
         """Return the installations that the account may see."""
@@ -161,13 +184,24 @@ class ZaptecClient:
         The cloud answers from a cache of 15 s (API usage guidelines). Each
         observation has the time of its last change, which may be years ago.
         """
-        document = await self._transport.request(
-            "GET", "/api/chargers/{id}/state", object_id=charger_id, priority=priority
+
+        def parse(document: object) -> list[Observation]:
+            return [
+                parse_large(observation)
+                for observation in parse_items(
+                    lambda item: Observation.from_json(item, charger_id.lower()),
+                    _expect_list(document),
+                )
+            ]
+
+        found: list[Observation] = await self._transport.request(
+            "GET",
+            "/api/chargers/{id}/state",
+            object_id=charger_id,
+            priority=priority,
+            parse=parse,
         )
-        return parse_items(
-            lambda item: Observation.from_json(item, charger_id.lower()),
-            _expect_list(document),
-        )
+        return found
 
     async def firmware(self, installation_id: str) -> list[ChargerFirmware]:
         """Return the firmware of an installation's chargers."""
@@ -177,19 +211,29 @@ class ZaptecClient:
         return parse_items(ChargerFirmware.from_json, _expect_list(document))
 
     async def connection_details(
-        self, installation_id: str, *, priority: Priority = Priority.FIRST_STATE
+        self,
+        installation_id: str,
+        *,
+        priority: Priority = Priority.FIRST_STATE,
+        repeats: bool = True,
     ) -> ConnectionDetails:
         """Return where the messages of an installation are.
+
+        Args:
+            installation_id: The installation.
+            priority: How urgent it is.
+            repeats: Whether it is asked for again after a fault that may pass.
 
         Raises:
             ZaptecPermissionError: The account is neither owner nor service.
 
         """
         return await self._one(
-            "/api/installation/{id}/messagingConnectionDetails",
+            CONNECTION_DETAILS_ENDPOINT,
             installation_id,
             ConnectionDetails.from_json,
             priority,
+            repeats=repeats,
         )
 
     async def send_command(self, charger_id: str, command: Command) -> None:
@@ -431,15 +475,26 @@ class ZaptecClient:
         object_id: str,
         parse: Callable[[object], ModelT],
         priority: Priority = Priority.BACKGROUND,
+        *,
+        repeats: bool = True,
     ) -> ModelT:
         """Return one object."""
-        document = await self._transport.request(
-            "GET", path, object_id=object_id, priority=priority
+
+        def read(document: object) -> ModelT:
+            try:
+                return parse(document)
+            except ValueError as err:
+                raise ZaptecResponseError(str(err)) from err
+
+        found: ModelT = await self._transport.request(
+            "GET",
+            path,
+            object_id=object_id,
+            priority=priority,
+            repeats=repeats,
+            parse=read,
         )
-        try:
-            return parse(document)
-        except ValueError as err:
-            raise ZaptecResponseError(str(err)) from err
+        return found
 
     async def _list[ModelT: (Installation, Charger)](
         self, path: str, parse: Callable[[object], ModelT]

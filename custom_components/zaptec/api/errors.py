@@ -26,6 +26,25 @@ class ZaptecConnectionError(ZaptecError):
     """No answer: name not resolved, refused, reset, TLS, or time-out."""
 
 
+class ZaptecNotSentError(ZaptecConnectionError):
+    """The request did not reach the cloud, so it certainly changed nothing.
+
+    There was no connection, no token, or no time left before it could be sent. If
+    there was no token, the cause says why.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Initialize the error.
+
+        Args:
+            message: What happened.
+            retry_after: Seconds to wait, if the token endpoint asks for it.
+
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class ZaptecAuthenticationError(ZaptecError):
     """The cloud does not take the user name and password, or the token."""
 
@@ -91,6 +110,20 @@ class ZaptecRejectedError(ZaptecError):
 
 class ZaptecResponseError(ZaptecError):
     """The cloud answered with something that can't be understood."""
+
+
+class ZaptecInterceptedError(ZaptecResponseError):
+    """Something between this machine and the cloud answered in its place.
+
+    A captive portal or a proxy answers with a page or a redirect.
+    """
+
+    def __init__(self) -> None:
+        """Initialize the error."""
+        super().__init__(
+            "Something between Home Assistant and Zaptec answered, for example a"
+            " captive portal or a proxy"
+        )
 
 
 class SubscriptionError(ZaptecError):

@@ -496,6 +496,8 @@ class Observation:
     timestamp: datetime
     value: str | None = field(default=None, repr=False)
     """Which may tell who charges."""
+    parsed: Mapping[Any, Any] | None = field(default=None, repr=False, compare=False)
+    """What a large text means, by the kinds of `observations` it may be of."""
 
     @classmethod
     def from_json(cls, data: object, charger_id: str | None = None) -> Self:

@@ -6,7 +6,7 @@ Integrating with Zaptec charging systems, or from what chargers send.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, IntEnum, StrEnum, auto
 import json
@@ -24,6 +24,10 @@ from .tolerant import (
 )
 
 type Value = bool | int | float | str | dict[str, Any] | datetime | CompletedSession
+
+# Shortest text whose value is parsed where it is read, and not in the event loop
+# (characters): a megabyte of meter readings takes a tenth of a second.
+LARGE_TEXT = 16 * 1024
 
 _BIT64 = (1 << 64) - 1
 
@@ -437,6 +441,26 @@ _PARSERS: dict[Kind, Callable[[str], Value | None]] = {
 }
 
 
+def parse_large(observation: Observation) -> Observation:
+    """Return an observation, with its value already parsed if that takes long.
+
+    The event loop must not wait for it, so this is called in the thread that parses the
+    answer. The family of the charger is not known there, but for the StateIds with
+    large texts, all families have the same kind.
+    """
+    if not observation.value or len(observation.value) <= LARGE_TEXT:
+        return observation
+    kinds = {
+        meaning.kind
+        for family in Family
+        if (meaning := observation_type(observation.state_id, family))
+    }
+    return replace(
+        observation,
+        parsed={kind: _PARSERS[kind](observation.value) for kind in kinds},
+    )
+
+
 def parse_value(observation: Observation, family: Family) -> Value | None:
     """Return the value of an observation in the type and unit of the table.
 
@@ -447,7 +471,12 @@ def parse_value(observation: Observation, family: Family) -> Value | None:
     if not observation.value:
         return None
     meaning = observation_type(observation.state_id, family)
-    value = _PARSERS[meaning.kind if meaning else Kind.TEXT](observation.value)
+    kind = meaning.kind if meaning else Kind.TEXT
+    value: Value | None
+    if observation.parsed is not None and kind in observation.parsed:
+        value = observation.parsed[kind]
+    else:
+        value = _PARSERS[kind](observation.value)
     if value is None:
         log_once(f"A value of StateId {observation.state_id} can't be understood")
     return value

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,11 +20,15 @@ from weakref import WeakValueDictionary
 
 import aiohttp
 
+from .action import ACTION_TIMEOUT, Deadline, current_deadline, is_automatic
 from .errors import (
+    ZaptecAuthenticationError,
     ZaptecBusyError,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
     ZaptecResponseError,
@@ -48,8 +52,20 @@ RESERVED_FOR_COMMANDS = 2
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 15.0
 
-# A person waits for what a command does, so it is given up as a whole.
+# Longest time for a command and its repetitions, without the wait for its turn.
 COMMAND_TIMEOUT = 15.0
+
+# Longest wait of a command for its turn. At the latency of the real cloud (0.4 s) the
+# rate limit lets 7 requests a second through, so 500 commands at once take 71 s.
+QUEUE_TIMEOUT = 120.0
+
+# Share of the time left that a connection may take. It has to end before the time
+# does: then it is known that the request was not sent.
+_CONNECT_SHARE = 0.9
+
+# Share of a command's time at its end in which nothing is sent again: a connection and
+# an answer need some time, too.
+_LAST_SHARE = 0.1
 
 READ_RETRIES = 3
 BACKOFF_BASE = 0.5
@@ -59,13 +75,13 @@ RETRY_AFTER_MAX = 3600.0
 # A longer pause is the caller's to keep, who knows whether anybody waits.
 READ_PAUSE_MAX = 10.0
 
-# The largest answers, a page of a long history, are a tenth of this.
+# The largest answers, a page of a long history and the state of a charger whose signed
+# session lasted for months, are less than a quarter of this.
 ANSWER_SIZE_MAX = 8 * 1024 * 1024
 
-# That of a charger's state, of ten kilobytes, is asked for most often. To read eight
-# megabytes would hold up the event loop; the signed session of a car that was parked
-# for two months has one.
-_SIZES_MAX = {"/api/chargers/{id}/state": 1024 * 1024}
+# Largest answer that is parsed in the event loop (octets); it takes a few milliseconds.
+# Larger ones are parsed in a thread.
+PARSE_INLINE_MAX = 64 * 1024
 
 DETAILS_LENGTH_MAX = 200
 
@@ -82,11 +98,32 @@ UNKNOWN_OBJECT = 512
 
 
 class Priority(IntEnum):
-    """Who goes first when requests have to wait."""
+    """Who goes first when requests have to wait.
 
-    COMMAND = 0
-    FIRST_STATE = 1
-    BACKGROUND = 2
+    While the cloud asks for a pause, only commands are sent, and the sign-in that a
+    command needs. `AUTOMATIC` is for commands that no user has just asked for.
+    """
+
+    SIGN_IN = 0
+    COMMAND = 1
+    AUTOMATIC = 2
+    FIRST_STATE = 3
+    BACKGROUND = 4
+
+
+def _pauses(priority: Priority) -> bool:
+    """Return whether a request has to wait until a pause of the cloud is over."""
+    return priority > Priority.COMMAND
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    """A request that waits for its turn; the least is the most urgent."""
+
+    priority: Priority
+    number: int
+    turn: asyncio.Future[None] = field(compare=False)
+    pausing: Callable[[], Priority] = field(compare=False)
 
 
 class RateLimiter:
@@ -114,56 +151,148 @@ class RateLimiter:
         self._reserved = min(RESERVED_FOR_COMMANDS, limit - 1)
         self._under_way = 0
         self._answered: deque[float] = deque()
-        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
+        # When a request was answered last, by the loop's clock.
+        self._last_answer_at = -math.inf
 
     def pause(self, seconds: float) -> None:
-        """Send nothing but commands for so long, because the cloud has asked for it."""
+        """Send only what the user asks for, because the cloud asks for a pause.
+
+        Requests that wait for their turn fail at once: at their turn, the pause may
+        not be over.
+        """
         until = asyncio.get_running_loop().time() + seconds
         self._paused_until = max(self._paused_until, until)
+        for entry in list(self._waiting):
+            if self.pause_left(entry.pausing()) and not entry.turn.done():
+                self._waiting.remove(entry)
+                entry.turn.set_exception(self._pause_error())
+        heapq.heapify(self._waiting)
+        self._arm()
 
     def pause_left(self, priority: Priority) -> float:
         """Return the seconds until a request of this priority may be sent again."""
-        if priority is Priority.COMMAND:
+        if not _pauses(priority):
             return 0.0
         return max(0.0, self._paused_until - asyncio.get_running_loop().time())
 
+    def check_pause(self, priority: Priority) -> None:
+        """Refuse a request that must not be sent now.
+
+        Raises:
+            ZaptecBusyError: The cloud asks for a pause.
+
+        """
+        if self.pause_left(priority):
+            raise self._pause_error()
+
+    def _pause_error(self) -> ZaptecBusyError:
+        """Return what a request fails with during a pause."""
+        return ZaptecBusyError(
+            "The cloud has asked for a pause", self.pause_left(Priority.BACKGROUND)
+        )
+
     @asynccontextmanager
-    async def turn(self, priority: Priority) -> AsyncIterator[None]:
-        """Wait for a request's turn; the request lasts as long as the context."""
-        await self._acquire(priority)
+    async def turn(
+        self,
+        priority: Priority,
+        *,
+        deadline: Deadline | None = None,
+        pausing: Callable[[], Priority] | None = None,
+    ) -> AsyncIterator[None]:
+        """Wait for a request's turn; the request lasts as long as the context.
+
+        Args:
+            priority: How urgent it is.
+            deadline: That of the request. It is postponed by the wait; the one around
+                it only as long as other requests are answered meanwhile.
+            pausing: Returns as what it counts when the cloud asks for a pause, if
+                not as its priority.
+
+        Raises:
+            ZaptecBusyError: The cloud asks for a pause.
+            ZaptecNotSentError: The turn did not come in time.
+
+        """
+        if pausing is None:
+
+            def pausing() -> Priority:
+                return priority
+
+        self.check_pause(pausing())
+        await self._acquire(priority, deadline, pausing)
+        if self.pause_left(pausing()):
+            # The pause has begun between the moment of its turn and now.
+            self._under_way -= 1
+            self._serve()
+            raise self._pause_error()
+        is_answered = False
         try:
             yield
+            is_answered = True
         finally:
             now = asyncio.get_running_loop().time()
+            if is_answered:
+                self._last_answer_at = now
             self._under_way -= 1
             self._answered.append(now)
             _keep_for_a_while(self, now)
             self._serve()
 
-    async def _acquire(self, priority: Priority) -> None:
+    async def _acquire(
+        self,
+        priority: Priority,
+        deadline: Deadline | None,
+        pausing: Callable[[], Priority],
+    ) -> None:
         """Wait until there is room for another request."""
         if not self._waiting and self._has_room(priority):
             self._under_way += 1
             return
         turn = asyncio.get_running_loop().create_future()
-        entry = (priority, next(self._numbers), turn)
+        entry = _Waiting(priority, next(self._numbers), turn, pausing)
         heapq.heappush(self._waiting, entry)
         self._serve()
         try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                # It got its turn, but is not there to take it.
-                self._under_way -= 1
-                self._serve()
-            elif entry in self._waiting:
+            await self._wait(turn, deadline)
+            # It may have failed because of a pause.
+            turn.result()
+        except asyncio.CancelledError, ZaptecNotSentError:
+            if entry in self._waiting:
                 self._waiting.remove(entry)
                 heapq.heapify(self._waiting)
                 self._arm()
+            elif turn.exception() is None:
+                # Cancelled after its turn had come: it goes to the next one.
+                self._under_way -= 1
+                self._serve()
             raise
+
+    async def _wait(
+        self, turn: asyncio.Future[None], deadline: Deadline | None
+    ) -> None:
+        """Wait for a turn, as long as the deadline allows, and postpone it."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        if deadline is None:
+            await asyncio.wait([turn])
+            return
+        outer = deadline.outer
+        outer_at = math.inf if outer is None else outer.at
+        while True:
+            moved = max(0.0, self._last_answer_at - began_at)
+            if outer is not None:
+                outer.postpone(outer_at + moved)
+            if turn.done():
+                break
+            latest = min(began_at + QUEUE_TIMEOUT, outer_at + moved)
+            if (left := latest - loop.time()) <= 0:
+                raise ZaptecNotSentError("Too many requests had to be sent before it")
+            await asyncio.wait([turn], timeout=left)
+        deadline.extend(loop.time() - began_at)
 
     def _has_room(self, priority: Priority) -> bool:
         """Return whether a request could be sent now."""
@@ -172,15 +301,12 @@ class RateLimiter:
             self._answered.popleft()
         if self._under_way + len(self._answered) >= self._limit:
             return False
-        return (
-            priority is Priority.COMMAND
-            or self._under_way < self._limit - self._reserved
-        )
+        return not _pauses(priority) or self._under_way < self._limit - self._reserved
 
     def _serve(self) -> None:
         """Let the most urgent requests through, as many as there is room for."""
-        while self._waiting and self._has_room(self._waiting[0][0]):
-            *_, turn = heapq.heappop(self._waiting)
+        while self._waiting and self._has_room(self._waiting[0].priority):
+            turn = heapq.heappop(self._waiting).turn
             if not turn.done():
                 turn.set_result(None)
                 self._under_way += 1
@@ -270,11 +396,40 @@ class Statistics:
     last_error: str | None = None
     last_error_at: datetime | None = None
     _minutes: dict[int, _Minute] = field(default_factory=dict)
+    # When the cloud has served or failed each endpoint last (monotonic seconds).
+    _succeeded_at: dict[str, float] = field(default_factory=dict)
+    _failed_at: dict[str, float] = field(default_factory=dict)
 
     def count(self, method: str, endpoint: str, status: int) -> None:
         """Count a request; the status is 0 where there was no answer."""
         self.requests[method, endpoint, status] += 1
         self._minute().requests[method, endpoint, status] += 1
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            self._succeeded_at[endpoint] = monotonic()
+        elif not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._failed_at[endpoint] = monotonic()
+
+    def was_served_since(self, moment: float, *, but: Collection[str]) -> bool | None:
+        """Return whether the cloud has served requests after a monotonic moment.
+
+        Args:
+            moment: Monotonic seconds.
+            but: Endpoints that do not count.
+
+        Returns:
+            True if any request succeeded, False if the cloud failed with all of
+            them, None if there was none.
+
+        """
+
+        def is_newer(times: Mapping[str, float]) -> bool:
+            return any(
+                at > moment for endpoint, at in times.items() if endpoint not in but
+            )
+
+        if is_newer(self._succeeded_at):
+            return True
+        return False if is_newer(self._failed_at) else None
 
     def count_retry(self) -> None:
         """Count that a request is sent again."""
@@ -335,13 +490,21 @@ class Answer:
     """With a token in it, perhaps."""
     retry_after: float | None = None
 
+    @property
+    def is_page(self) -> bool:
+        """Return whether it is a page for a browser, which the vendor never sends."""
+        return self.body.lstrip()[:1] == b"<"
+
     def document(self) -> Any:
         """Return the JSON.
 
         Raises:
-            ZaptecResponseError: It is none.
+            ZaptecInterceptedError: It is a page.
+            ZaptecResponseError: It is no JSON for another reason.
 
         """
+        if self.is_page:
+            raise ZaptecInterceptedError
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as err:
@@ -390,10 +553,6 @@ class Answer:
         )
 
 
-class _NotDeliveredError(ZaptecConnectionError):
-    """There was no connection, so the request can't have been delivered."""
-
-
 def _words(value: object) -> str | None:
     """Return what the cloud says, fit for a log or a screen."""
     return parse_words(value, DETAILS_LENGTH_MAX)
@@ -423,6 +582,20 @@ async def _read_body(response: aiohttp.ClientResponse, size_max: int) -> bytes:
         if len(body) > size_max:
             raise ZaptecResponseError("The answer is too large")
     return bytes(body)
+
+
+def _time_left(deadline: Deadline | None, longest: float) -> float:
+    """Return how long a request may take (s).
+
+    Raises:
+        ZaptecNotSentError: There is no time left to send it.
+
+    """
+    if deadline is None:
+        return longest
+    if (left := deadline.left) <= 0:
+        raise ZaptecNotSentError("There was no time left to send it")
+    return min(longest, left)
 
 
 class _ConnectionLostError(aiohttp.ClientConnectionError):
@@ -474,6 +647,15 @@ class Door:
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
         self.statistics = statistics or Statistics()
 
+    def check_pause(self, priority: Priority) -> None:
+        """Refuse a request that must not be sent now.
+
+        Raises:
+            ZaptecBusyError: The cloud asks for a pause.
+
+        """
+        self._limiter.check_pause(priority)
+
     async def send(
         self,
         method: str,
@@ -485,26 +667,43 @@ class Door:
         params: Mapping[str, str | int] | None = None,
         json_body: object = None,
         form: Mapping[str, str] | None = None,
+        deadline: Deadline | None = None,
+        timeout: float | None = None,
+        pausing: Callable[[], Priority] | None = None,
     ) -> Answer:
         """Send a request once, and return the answer whatever its status.
 
+        Args:
+            method: The HTTP method.
+            endpoint: The path, with `{id}` where the object's id belongs.
+            priority: How urgent it is.
+            object_id: The object's id.
+            token: The bearer token.
+            params: What follows the path.
+            json_body: The body, as JSON.
+            form: The body, as a form.
+            deadline: When it is given up.
+            timeout: How long the answer may take (s).
+            pausing: Returns as what it counts in a pause, if not as its priority.
+
         Raises:
             ZaptecBusyError: The cloud has asked for a pause, so it was not sent.
+            ZaptecNotSentError: There was no connection, or no time left for it.
             ZaptecConnectionError: There was no answer.
             ZaptecResponseError: The answer is too large.
 
         """
-        if pause := self._limiter.pause_left(priority):
-            raise ZaptecBusyError("The cloud has asked for a pause", pause)
         headers = self._headers
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
         asked_at = monotonic()
-        async with self._limiter.turn(priority):
+        async with self._limiter.turn(priority, deadline=deadline, pausing=pausing):
             self.statistics.count_wait(priority, monotonic() - asked_at)
             answer = await self._send(
                 method,
                 endpoint,
+                # Read only now: the wait for the turn has postponed it.
+                _time_left(deadline, REQUEST_TIMEOUT if timeout is None else timeout),
                 url=f"{self._base_url}{endpoint.format(id=object_id)}",
                 params=params,
                 json=json_body,
@@ -515,8 +714,10 @@ class Door:
             self._limiter.pause(answer.retry_after)
         return answer
 
-    async def _send(self, method: str, endpoint: str, **request: Any) -> Answer:
-        """Send a request whose turn it is."""
+    async def _send(
+        self, method: str, endpoint: str, seconds: float, **request: Any
+    ) -> Answer:
+        """Send a request whose turn it is; give it up after so many seconds."""
         status = 0
         fault: str | None = None
         try:
@@ -527,13 +728,14 @@ class Door:
                 # A redirect must not carry the token elsewhere.
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
-                    total=REQUEST_TIMEOUT, connect=CONNECT_TIMEOUT
+                    total=seconds,
+                    connect=min(CONNECT_TIMEOUT, seconds * _CONNECT_SHARE),
+                    # By itself aiohttp rounds long times up to a whole second.
+                    ceil_threshold=math.inf,
                 ),
             ) as response:
                 status = response.status
-                body = await _read_body(
-                    response, _SIZES_MAX.get(endpoint, ANSWER_SIZE_MAX)
-                )
+                body = await _read_body(response, ANSWER_SIZE_MAX)
                 if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                     fault = str(status)
                 return Answer(
@@ -549,7 +751,7 @@ class Door:
             if isinstance(
                 err, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
             ):
-                raise _NotDeliveredError(
+                raise ZaptecNotSentError(
                     f"The cloud can't be reached ({fault})"
                 ) from None
             if isinstance(err, TimeoutError):
@@ -592,8 +794,10 @@ class Transport:
         priority: Priority = Priority.BACKGROUND,
         authenticated: bool = True,
         reads: bool | None = None,
+        repeats: bool = True,
+        parse: Callable[[Any], Any] = lambda document: document,
     ) -> Any:
-        """Send a request; return the document it asks for, or None for a write.
+        """Send a request; return what it asks for, or None for a write.
 
         Args:
             method: The HTTP method.
@@ -606,17 +810,31 @@ class Transport:
             reads: Whether it changes nothing: then it is repeated after any
                 fault that may pass, and has to return a document. Otherwise it
                 is repeated only if it certainly was not carried out, and is given
-                up after 15 s. By default it is what the method tells.
+                up 15 s after its turn has come. By default it is what the method
+                tells.
+            repeats: Whether it is sent again after a fault that may pass.
+            parse: What makes a model of the document; a large one is parsed in a
+                thread.
 
         Raises:
-            ValueError: The id is no UUID.
+            ValueError: The id is no UUID, or `parse` refuses the document.
             ZaptecError: The request failed; the subclass tells how.
 
         """
         if object_id is not None and (object_id := parse_uuid(object_id)) is None:
             raise ValueError("An id has to be a UUID")
+        if priority is Priority.COMMAND and is_automatic():
+            priority = Priority.AUTOMATIC
+        if reads is None:
+            reads = method == "GET"
+        action = current_deadline()
+        deadline: Deadline | None = None
+        if not reads:
+            deadline = Deadline(COMMAND_TIMEOUT, action)
+        elif action is not None or priority <= Priority.AUTOMATIC:
+            deadline = Deadline(ACTION_TIMEOUT, action)
 
-        async def attempt(token: str | None) -> Answer:
+        async def send(token: str | None) -> Answer:
             return await self._door.send(
                 method,
                 path,
@@ -625,86 +843,124 @@ class Transport:
                 token=token,
                 params=params,
                 json_body=json,
+                deadline=deadline,
             )
 
-        if reads is None:
-            reads = method == "GET"
-        if reads:
-            answer = await self._repeat(attempt, authenticated, reads=True)
-            if answer.status == HTTPStatus.NO_CONTENT or not answer.body.strip():
-                # How the cloud says no since September 2025.
-                raise ZaptecPermissionError("The cloud does not show this document")
-            return answer.document()
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT):
-                await self._repeat(attempt, authenticated, reads=False)
-        except TimeoutError:
-            raise ZaptecConnectionError("The cloud did not answer in time") from None
-        return None
+        async def attempt() -> Answer:
+            if authenticated:
+                return await self._send_signed_in(send, priority, deadline)
+            return await send(None)
+
+        retries = 0 if not repeats else READ_RETRIES if reads else None
+        answer = await self._repeat(attempt, deadline, reads=reads, retries=retries)
+        if not reads:
+            if answer.is_page:
+                # Of the vendor's answers to a write, none is a page.
+                raise ZaptecInterceptedError
+            return None
+        if answer.status == HTTPStatus.NO_CONTENT or not answer.body.strip():
+            # Since September 2025 a read without permission returns 204, or nothing.
+            raise ZaptecPermissionError("The cloud does not show this document")
+        if len(answer.body) > PARSE_INLINE_MAX:
+            return await asyncio.to_thread(lambda: parse(answer.document()))
+        return parse(answer.document())
 
     async def _repeat(
         self,
-        send: Callable[[str | None], Awaitable[Answer]],
-        authenticated: bool,
+        attempt: Callable[[], Awaitable[Answer]],
+        deadline: Deadline | None,
         *,
         reads: bool,
+        retries: int | None,
     ) -> Answer:
-        """Send until it succeeds, as long as that is harmless and has a point."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + COMMAND_TIMEOUT
+        """Send until it succeeds, as long as that is harmless and may help.
+
+        Args:
+            attempt: What sends it once.
+            deadline: When it is given up.
+            reads: Whether it changes nothing.
+            retries: How often it may be sent again, None: until the deadline.
+
+        """
+        reason: BaseException | None = None
         for failures in count():
             try:
-                return await self._attempt(send, authenticated)
+                answer = await attempt()
+                if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    return answer
+                raise answer.error()
             except ZaptecError as err:
-                if not _may_repeat(err, reads=reads):
-                    raise
                 delay = _delay(err, failures)
-                if reads:
-                    if failures == READ_RETRIES or delay > READ_PAUSE_MAX:
-                        raise
-                elif loop.time() + delay >= deadline:
+                if (
+                    not _may_repeat(err, reads=reads)
+                    or failures == retries
+                    or (reads and delay > READ_PAUSE_MAX)
+                    or (
+                        deadline is not None
+                        and delay > deadline.left - COMMAND_TIMEOUT * _LAST_SHARE
+                    )
+                ):
+                    if isinstance(err, ZaptecNotSentError) and not err.__cause__:
+                        # It may only have had no time left for another sign-in.
+                        raise err from reason
                     raise
+                reason = err.__cause__
             await asyncio.sleep(delay)
             self.statistics.count_retry()
         raise AssertionError  # pragma: no cover
 
-    async def _attempt(
-        self, send: Callable[[str | None], Awaitable[Answer]], authenticated: bool
+    async def _send_signed_in(
+        self,
+        send: Callable[[str | None], Awaitable[Answer]],
+        priority: Priority,
+        deadline: Deadline | None,
     ) -> Answer:
         """Send once, and once more with a new token if the old one is refused."""
-        if authenticated:
-            token = await self._token()
-            answer = await send(token)
-            if answer.status == HTTPStatus.UNAUTHORIZED:
-                self._token_source.invalidate(token)
-                token = await self._token()
+        # Without the request there is no need for a token.
+        self._door.check_pause(priority)
+        token = await self._token(priority, deadline)
+        answer = await send(token)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            refused = token
+            self._token_source.invalidate(token)
+            token = await self._token(priority, deadline)
+            # The same one again, if too many new ones were refused lately.
+            if token != refused:
                 answer = await send(token)
-            if answer.status == HTTPStatus.UNAUTHORIZED:
-                self._token_source.invalidate(token)
-                # The sign-in has just worked, so it is not the account's fault.
-                raise ZaptecServerError(
-                    "The cloud refuses its own new token", answer.status
-                )
-        else:
-            answer = await send(None)
-        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            return answer
-        raise answer.error()
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    self._token_source.invalidate(token)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            # The sign-in has just worked, so it is not the account's fault.
+            raise ZaptecServerError(
+                "The cloud refuses its own new token", answer.status
+            )
+        return answer
 
-    async def _token(self) -> str:
+    async def _token(self, priority: Priority, deadline: Deadline | None) -> str:
         """Return a token.
 
-        Without one nothing is sent, so the request may be repeated.
+        Raises:
+            ZaptecAuthenticationError: User name or password are wrong.
+            ZaptecBusyError: The cloud asks for a pause.
+            ZaptecNotSentError: There is none for another reason. Without one nothing
+                is sent, so the request may be repeated.
+
         """
         try:
-            return await self._token_source.token()
-        except ZaptecConnectionError as err:
-            raise _NotDeliveredError(str(err)) from err
+            async with asyncio.timeout_at(deadline.at if deadline else None):
+                return await self._token_source.token(priority)
+        except TimeoutError:
+            raise ZaptecNotSentError("The sign-in took too long") from None
+        except ZaptecAuthenticationError:
+            raise
+        except ZaptecError as err:
+            retry_after = err.retry_after if isinstance(err, ZaptecBusyError) else None
+            raise ZaptecNotSentError(str(err), retry_after) from err
 
 
 def _may_repeat(error: ZaptecError, *, reads: bool) -> bool:
     """Return whether a request that failed may be sent again."""
-    if isinstance(error, (_NotDeliveredError, ZaptecBusyError)):
+    if isinstance(error, (ZaptecNotSentError, ZaptecBusyError)):
         return True
     if isinstance(error, ZaptecServerError):
         return reads and (
@@ -716,6 +972,9 @@ def _may_repeat(error: ZaptecError, *, reads: bool) -> bool:
 def _delay(error: ZaptecError, failures: int) -> float:
     """Return the seconds to wait before a request is sent again."""
     delay = random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE * 2**failures))
-    if isinstance(error, ZaptecBusyError) and error.retry_after is not None:
+    if (
+        isinstance(error, (ZaptecBusyError, ZaptecNotSentError))
+        and error.retry_after is not None
+    ):
         return max(delay, error.retry_after)
     return delay

@@ -1,0 +1,324 @@
+"""What the user waits for, and what happens by itself while the cloud asks for a pause."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+from unittest.mock import patch
+
+from aiohttp import web
+from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    CONF_PASSWORD,
+    CONF_USERNAME,
+    SERVICE_TURN_OFF,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import DOMAIN
+from simulator.car import Car
+from simulator.charger import Charger, CommandRejectedError
+from simulator.faults import Fault
+from simulator.scenario import DEMO_USER
+from simulator.simulator import Simulator
+
+from .conftest import PASSWORD, EntityFinder, TimeMachine, set_up, wait_until_live
+
+MODE = "charger_operation_mode"
+SCHEDULE = 1
+
+# What the user waits for takes 20 s at most (s); the clocks also count what a busy
+# machine takes.
+LONGEST = 30.0
+
+
+def refuse() -> None:
+    """Refuse a command, as a charger that is out of order."""
+    raise CommandRejectedError("The charger reports a relay error")
+
+
+async def outcome(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    action: Awaitable[Any],
+    *,
+    longest: float = LONGEST,
+) -> BaseException | None:
+    """Let time pass until an action of the user is done, and return its error."""
+    task = asyncio.ensure_future(_awaited(action))
+    began_at = hass.loop.time()
+    while not task.done():
+        assert hass.loop.time() - began_at < longest, "It takes too long"
+        await time_machine.pass_by(0.5)
+    return task.exception()
+
+
+async def _awaited(action: Awaitable[Any]) -> Any:
+    """Return the result of anything that can be awaited."""
+    return await action
+
+
+def call(
+    hass: HomeAssistant, domain: str, service: str, entity_id: str, **data: Any
+) -> Awaitable[Any]:
+    """Return an action of the user on an entity."""
+    return hass.services.async_call(
+        domain, service, {ATTR_ENTITY_ID: entity_id, **data}, blocking=True
+    )
+
+
+def sent(sim: Simulator) -> list[str]:
+    """Return the writes and sign-ins since the last look."""
+    paths = [
+        record.path.rpartition("/")[2]
+        for record in sim.rest.requests
+        if record.method == "POST"
+    ]
+    sim.rest.clear()
+    return paths
+
+
+@pytest.mark.parametrize("hanging", ["/state$", "/(state|sendCommand/.*)$"])
+async def test_a_look_after_a_refused_command_ends_in_time(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+    hanging: str,
+) -> None:
+    """A cloud that hangs does not keep the user waiting for a minute."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    # The command is refused, or hangs by itself.
+    monkeypatch.setattr(charger, "stop_charging", refuse)
+    sim.rest.fail(hanging, fault="hang")
+    button = entities.id("button", charger.id, "stop_charging_final")
+    error = await outcome(hass, time_machine, call(hass, "button", "press", button))
+    assert isinstance(error, HomeAssistantError)
+    assert error.translation_key == (
+        "rejected" if hanging == "/state$" else "cannot_connect"
+    )
+
+
+async def test_a_look_before_a_setting_ends_in_time(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Where a schedule seems to control the current, the cloud is asked first."""
+    charger.installation.available_current_mode = SCHEDULE
+    await live_entry.runtime_data.async_refresh()
+    sim.rest.fail("/api/installation/", fault="hang")
+    for data in ({ATTR_VALUE: 12}, {ATTR_VALUE: 13}):
+        error = await outcome(
+            hass,
+            time_machine,
+            call(
+                hass,
+                "number",
+                SERVICE_SET_VALUE,
+                entities.id("number", charger.installation.id, "available_current"),
+                **data,
+            ),
+        )
+        assert isinstance(error, HomeAssistantError)
+        assert error.translation_key == "schedule_controls_current"
+
+
+@pytest.mark.parametrize("path", ["/update$", "/api/", "/oauth/token"])
+async def test_settings_one_after_another_end_in_time(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    path: str,
+) -> None:
+    """Those that wait for the one before say that they were not sent."""
+    if path == "/oauth/token":
+        sim.rest.tokens.revoke()
+    sim.rest.fail(path, fault="hang")
+    number = entities.id("number", charger.id, "charger_max_current")
+
+    settings = asyncio.gather(
+        *(
+            call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
+            for value in (10, 11, 12)
+        ),
+        return_exceptions=True,
+    )
+    assert await outcome(hass, time_machine, settings) is None
+    keys = [getattr(error, "translation_key", None) for error in await settings]
+    if path == "/oauth/token":
+        assert keys == ["not_sent"] * 3
+    else:
+        assert keys == ["cannot_connect", "cannot_connect", "not_sent"]
+
+
+@pytest.mark.parametrize("fault", [500, 502, 503, "hang", "html"])
+@pytest.mark.parametrize("platform", ["number", "button"])
+async def test_a_control_without_a_sign_in_is_not_sent(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    fault: Fault,
+    platform: str,
+) -> None:
+    """The user knows that nothing was changed, and why."""
+    await time_machine.travel(5)
+    sim.rest.tokens.revoke()
+    sim.rest.fail("/oauth/token", fault=fault)
+    if platform == "number":
+        number = entities.id("number", charger.installation.id, "available_current")
+        action = call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 9})
+    else:
+        button = entities.id("button", charger.id, "restart_charger")
+        action = call(hass, "button", "press", button)
+    sim.rest.clear()
+    error = await outcome(hass, time_machine, action)
+    assert isinstance(error, HomeAssistantError)
+    assert error.translation_key == ("intercepted" if fault == "html" else "not_sent")
+    # What was not sent is not looked at later.
+    sim.rest.heal()
+    sim.rest.clear()
+    await time_machine.travel(60, step=5)
+    assert not [item for item in sim.rest.requests if item.method == "GET"]
+
+
+async def test_a_cloud_that_hangs_at_sign_in(
+    hass: HomeAssistant, time_machine: TimeMachine, sim: Simulator
+) -> None:
+    """The form is back in time."""
+    sim.rest.fail("/oauth/token", fault="hang")
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}
+    )
+    errors: list[Any] = []
+
+    async def sign_in() -> None:
+        form = await hass.config_entries.flow.async_configure(
+            result["flow_id"], {CONF_USERNAME: DEMO_USER, CONF_PASSWORD: PASSWORD}
+        )
+        errors.append(form["errors"])
+
+    assert await outcome(hass, time_machine, sign_in()) is None
+    assert errors == [{"base": "cannot_connect"}]
+
+
+async def test_a_cloud_that_hangs_at_set_up(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """The last step of the flow waits for it; Home Assistant tries it again."""
+    sim.rest.fail("/api/", fault="hang")
+    assert await outcome(hass, time_machine, set_up(hass, entry)) is None
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_held_car_respects_a_pause_of_the_cloud(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    status: int,
+) -> None:
+    """The user has asked for it long ago, so it waits until the pause is over."""
+    await call(
+        hass, "switch", SERVICE_TURN_OFF, entities.id("switch", charger.id, MODE)
+    )
+    with patch("simulator.faults.failure", busy(status)):
+        sim.rest.fail("/sendCommand/", fault=status)
+        sim.rest.clear()
+        charger.plug_in(Car())
+        await time_machine.travel(590, step=5)
+    assert sent(sim) == ["506"]
+    sim.rest.heal()
+    await time_machine.travel(60, step=5)
+    assert sent(sim) == ["506"]
+    assert entities.state("switch", charger.id, MODE) == "off"
+
+
+async def test_a_held_car_and_an_expired_token_in_a_pause(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """No sign-in for it, but one for the user."""
+    await call(
+        hass, "switch", SERVICE_TURN_OFF, entities.id("switch", charger.id, MODE)
+    )
+    await time_machine.travel(5)
+    with patch("simulator.faults.failure", busy(429)):
+        sim.rest.fail("/sendCommand/", fault=429, times=1)
+        charger.plug_in(Car())
+        await time_machine.travel(20, step=5)
+    sim.rest.tokens.revoke()
+    live_entry.runtime_data.client._token_source._renew_at = 0.0
+    sim.rest.clear()
+    await time_machine.travel(300, step=5)
+    assert sent(sim) == []
+    button = entities.id("button", charger.id, "restart_charger")
+    assert (
+        await outcome(hass, time_machine, call(hass, "button", "press", button)) is None
+    )
+    assert sent(sim) == ["token", "102"]
+
+
+async def test_a_queued_current_respects_a_pause_of_the_cloud(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """Its time comes in the middle of the pause."""
+    installation = charger.installation
+    number = entities.id("number", installation.id, "available_current")
+    for value in (10, 14):
+        await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
+    await time_machine.travel(600, step=15)
+    with patch("simulator.faults.failure", busy(429)):
+        sim.rest.fail("/state$", fault=429)
+        live_entry.runtime_data.reader.read(charger.id)
+        await time_machine.travel(15)
+    sim.rest.heal()
+    sim.rest.clear()
+    # The 15 minutes are over after five of them, the pause after ten.
+    await time_machine.travel(560, step=5)
+    assert sent(sim) == []
+    await time_machine.travel(900, step=15)
+    assert sent(sim) == ["update"]
+    assert installation.available_current == (14, 14, 14)
+    await wait_until_live(hass, live_entry)
+
+
+def busy(status: int) -> Any:
+    """Return what answers with the wish for a pause of ten minutes."""
+
+    def answer(_status: int, *, token: bool = False) -> web.Response:
+        return web.Response(status=status, headers={"Retry-After": "600"})
+
+    return answer
