@@ -29,12 +29,13 @@ from .energy_walk import (
     feed_session,
 )
 
-# The number of walks; docs/testing.md says how to run more of them.
+# Number of walks of each kind; docs/chaos.md says how to walk more.
 WALKS = int(os.environ.get("ENERGY_WALKS", "500"))
 
 # Energies are reported with three decimals (kWh).
 PRECISION = 0.0015
 
+MINUTE = timedelta(minutes=1)
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
@@ -73,12 +74,18 @@ class Session:
         return round(self.recorder.total, 6)
 
     def report(self, *reports: tuple[int, object] | float | str) -> None:
-        """Report observations; a number lets seconds pass, `restart` restarts."""
+        """Report observations.
+
+        A number lets seconds pass, `restart` restarts, and `reading` says that what was
+        reported before it came with a reading of the whole state.
+        """
         for report in reports:
             match report:
                 case "restart":
                     document = json.loads(json.dumps(self.counter.as_dict()))
                     self.counter = SessionEnergy().restore(document)
+                case "reading":
+                    self.counter.end_reading()
                 case float() | int():
                     self.at += timedelta(seconds=report)
                 case (553, float() | None as energy):
@@ -216,6 +223,18 @@ type Reports = list[tuple[int, object] | float | str]
             [300, (553, 0.0), 9, (553, 5.2), 300, (721, B), (553, 0.0), 60, (553, 0.4)],
             0.4,
         ),
+        # The end of a session that has followed another one.
+        (
+            [(721, A), (553, 5.2), 60, (721, B), (553, 0.0), 60, (553, 0.4)],
+            [60, completed(B, 0.6), 60, completed(A, 5.9), (553, 0.6)],
+            0.2,
+        ),
+        # The end of a session that went on, unseen, with another one.
+        (
+            [(721, A), (553, 0.2)],
+            [600, (553, 1.4), 60, completed(A, 0.3), 600, (553, 3.0)],
+            2.8,
+        ),
         # A Pro takes the energy away.
         (
             [(721, A), (553, 5.2)],
@@ -258,6 +277,51 @@ def test_what_a_session_adds_to_the_sum(
 @pytest.mark.parametrize(
     ("reports", "energy"),
     [
+        # A zero is the end of a session if a reading has neither car nor identifier.
+        ([(721, A), (553, 5.2), 9, (721, None), (710, 1), (553, 0.0), "reading"], 0.0),
+        ([(721, A), (553, 5.2), 9, (721, None), (710, 1), (553, 0.1), "reading"], 5.2),
+        ([(721, A), (553, 5.2), 9, (721, None), (710, 3), (553, 0.0), "reading"], 5.2),
+        ([(721, A), (553, 5.2), 9, (710, 1), (553, 0.0), "reading"], 5.2),
+        (
+            [
+                (721, A),
+                (553, 5.2),
+                9,
+                (721, None),
+                (710, 1),
+                (710, 2),
+                (553, 0.0),
+                "reading",
+            ],
+            5.2,
+        ),
+        (
+            [(710, 1), 60, (721, A), (553, 5.2), 9, (721, None), (553, 0.0), "reading"],
+            5.2,
+        ),
+        # One that was reported before the end is not.
+        (
+            [
+                (721, A),
+                (553, 5.2),
+                60,
+                (553, 0.0),
+                60,
+                completed(A, 5.2, None, NOON + 2 * MINUTE),
+            ],
+            5.2,
+        ),
+        (
+            [
+                (721, A),
+                (553, 5.2),
+                60,
+                (553, 0.0),
+                1,
+                completed(A, 5.2, None, NOON + MINUTE),
+            ],
+            0.0,
+        ),
         ([(721, A), (553, 5.2), 300, (721, None), (721, A)], 5.2),
         ([(721, A), (553, 5.2), 300, (721, None)], 5.2),
         ([(721, A), (553, 9917.125)], None),
