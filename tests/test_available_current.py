@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
-from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.const import ATTR_ENTITY_ID, CONF_USERNAME
 from homeassistant.core import HomeAssistant, State
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
@@ -16,7 +16,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import batch
-from custom_components.zaptec.api import ZaptecClient, ZaptecServerError
+from custom_components.zaptec.api import ZaptecClient, ZaptecServerError, action
 from custom_components.zaptec.available_current import RECENT_CHANGES, recent_changes
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
@@ -905,6 +905,8 @@ async def test_what_waits_comes_due_in_the_calm_moment_of_a_reduction(
     await time_machine.travel(14 * MINUTE + 30, step=15)
     monkeypatch.setattr(batch, "CALM_TIME", 60.0)
     monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
+    # The time limit of an action is longer than its calm moment.
+    monkeypatch.setattr(action, "ACTION_TIMEOUT", 600.0)
     if is_refused:
         sim.rest.fail("/update$", fault=500, times=1)
     press = asyncio.create_task(current.set(6))
@@ -929,6 +931,8 @@ async def test_an_override_counts_for_what_is_sent_with_it(
     await current.set(20)
     monkeypatch.setattr(batch, "CALM_TIME", 60.0)
     monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
+    # The time limit of an action is longer than its calm moment.
+    monkeypatch.setattr(action, "ACTION_TIMEOUT", 600.0)
     urgent = asyncio.create_task(current.limit(available_current=24, override=True))
     await time_machine.pass_by(30)
     newest = asyncio.create_task(current.set(25))
@@ -954,13 +958,13 @@ async def test_what_waits_for_an_installation_that_is_missing_after_a_restart(
     await current.set(20)
     await current.set(25)
     await hass.config_entries.async_unload(live_entry.entry_id)
-    role = sim.accounts[live_entry.title].roles.pop(installation.id)
+    role = sim.accounts[live_entry.data[CONF_USERNAME]].roles.pop(installation.id)
     await set_up(hass, live_entry)
     await time_machine.travel(40 * MINUTE, step=15)
     assert current.cloud == (20, 20, 20)
     if is_late:
         await time_machine.travel(25 * 60 * MINUTE, step=10 * MINUTE)
-    sim.accounts[live_entry.title].roles[installation.id] = role
+    sim.accounts[live_entry.data[CONF_USERNAME]].roles[installation.id] = role
     await time_machine.travel(61 * MINUTE, step=15)
     assert current.cloud == ((20, 20, 20) if is_late else (25, 25, 25))
     assert current.waiting is None
@@ -974,20 +978,20 @@ async def test_what_waits_for_an_installation_that_goes_missing(
     current: Current,
 ) -> None:
     """A role that is taken away for some hours is no refusal."""
-    sim.accounts[live_entry.title].roles, roles = (
+    sim.accounts[live_entry.data[CONF_USERNAME]].roles, roles = (
         {},
-        sim.accounts[live_entry.title].roles,
+        sim.accounts[live_entry.data[CONF_USERNAME]].roles,
     )
     await live_entry.runtime_data.async_refresh()
     await time_machine.travel(50 * MINUTE, step=15)
-    sim.accounts[live_entry.title].roles = roles
+    sim.accounts[live_entry.data[CONF_USERNAME]].roles = roles
     await current.set(20)
     await current.set(25)
-    sim.accounts[live_entry.title].roles = {}
+    sim.accounts[live_entry.data[CONF_USERNAME]].roles = {}
     await time_machine.travel(12 * MINUTE, step=15)
     assert installation.id not in live_entry.runtime_data.data.installations
     await time_machine.travel(20 * MINUTE, step=15)
-    sim.accounts[live_entry.title].roles = roles
+    sim.accounts[live_entry.data[CONF_USERNAME]].roles = roles
     await time_machine.travel(61 * MINUTE, step=15)
     assert current.cloud == (25, 25, 25)
 
@@ -1073,7 +1077,7 @@ async def test_another_account_takes_an_installation_over(
     """The vendor's rule is about the installation, whoever changes it."""
     await current.set(20)
     await hass.config_entries.async_remove(live_entry.entry_id)
-    first = sim.accounts[live_entry.title]
+    first = sim.accounts[live_entry.data[CONF_USERNAME]]
     partner = replace(first, user_name="partner@example.com", roles=dict(first.roles))
     sim.accounts[partner.user_name] = partner
     entry = add_entry(hass, sim, partner.user_name)

@@ -12,6 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import batch
+from custom_components.zaptec.api import action
 from custom_components.zaptec.batch import CALM_TIME, CALM_TIME_MAX
 from custom_components.zaptec.commands import round_current
 from simulator.charger import Charger
@@ -55,6 +56,8 @@ def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a calm moment before anything is sent."""
     monkeypatch.setattr(batch, "CALM_TIME", CALM)
     monkeypatch.setattr(batch, "CALM_TIME_MAX", 2.5 * CALM)
+    # The time limit of an action is longer than its calm moment.
+    monkeypatch.setattr(action, "ACTION_TIMEOUT", 600.0)
 
 
 class Numbers:
