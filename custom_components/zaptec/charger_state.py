@@ -101,9 +101,11 @@ class ChargerState:
         """
         if self._car_since is None:
             return False
-        held, told = self._car_since
+        held_at, reported_at = self._car_since
         timestamp = self._observations[state_id].timestamp
-        return timestamp < held and self._ahead.get(state_id, timestamp) < told
+        return (
+            timestamp < held_at and self._ahead.get(state_id, timestamp) < reported_at
+        )
 
     def timestamp(self, state_id: StateId) -> datetime | None:
         """Return when the value of a StateId came to be."""
@@ -234,12 +236,12 @@ class ChargerState:
         self._pass_on(observation, self._values[state_id])
         return True
 
-    def _follow_car(self, observation: Observation, told: datetime) -> None:
+    def _follow_car(self, observation: Observation, reported_at: datetime) -> None:
         """Note since when a car is connected, before its operation mode is held.
 
         Args:
             observation: The mode, with the time as of which it is held.
-            told: The time by the charger's clock.
+            reported_at: The time by the charger's clock.
 
         """
         state_id = StateId.CHARGER_OPERATION_MODE
@@ -247,7 +249,7 @@ class ChargerState:
         if mode is OperationMode.DISCONNECTED:
             self._car_since = None
         elif self.value(state_id) is OperationMode.DISCONNECTED:
-            self._car_since = (observation.timestamp, told)
+            self._car_since = (observation.timestamp, reported_at)
             # A car that charges already was connected at some time before, of which no
             # message came, so what it drew may have been measured before now.
             if (

@@ -41,7 +41,7 @@ HEALTHY_TIME = 60.0
 
 
 class DetailsFailures:
-    """Tells a refusal of the connection details from an outage of the cloud.
+    """Distinguishes a refusal of the connection details from an outage of the cloud.
 
     In an outage all requests fail, and the details are asked for again soon. If they
     fail, another request succeeds, and they fail again, then it is the details alone.

@@ -167,11 +167,11 @@ def _signal_strength(state: ChargerState) -> float | None:
     old one is held for a while; only a value below zero is a strength in dBm.
     Source: State observation reference, StateId 809.
     """
-    told = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
+    strength = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
     mode = state.value(StateId.COMMUNICATION_MODE)
-    if mode is not CommunicationMode.WIFI or not isinstance(told, (int, float)):
+    if mode is not CommunicationMode.WIFI or not isinstance(strength, (int, float)):
         return None
-    return told if told < 0 else None
+    return strength if strength < 0 else None
 
 
 def _signal_quality(state: ChargerState) -> float | None:
@@ -179,11 +179,11 @@ def _signal_quality(state: ChargerState) -> float | None:
 
     See `_signal_strength`.
     """
-    told = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
+    strength = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
     mode = state.value(StateId.COMMUNICATION_MODE)
-    if mode is not CommunicationMode.LTE or not isinstance(told, (int, float)):
+    if mode is not CommunicationMode.LTE or not isinstance(strength, (int, float)):
         return None
-    return told if 0 <= told <= PERCENT_MAX else None
+    return strength if 0 <= strength <= PERCENT_MAX else None
 
 
 def _warnings(state: ChargerState) -> str | None:
