@@ -169,7 +169,7 @@ async def test_messages_that_are_not_permitted_are_one_line(
     sim.rest.fail("messagingConnectionDetails", fault=502, times=12)
     await time_machine.travel(1200, step=20)
     sim.rest.heal()
-    await time_machine.travel(7200, step=60)
+    await time_machine.travel(7200, step=20)
     await wait_until_live(hass, live_entry)
     assert [(level, text.partition(" for ")[0]) for level, text in lines(caplog)] == [
         ("WARNING", "Push is lost"),

@@ -690,8 +690,9 @@ async def test_an_unexpected_fault_does_not_end_the_holding(
     live_entry: MockConfigEntry,
     switch: Switch,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The next change at the charger begins it again."""
+    """It is logged, and the next change at the charger begins it again."""
     await switch.turn(SERVICE_TURN_OFF)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -703,6 +704,7 @@ async def test_an_unexpected_fault_does_not_end_the_holding(
     await time_machine.travel(20)
     assert switch.state == STATE_OFF
     assert switch.mode == "connected_finished"
+    assert "Unexpected error while holding a car" in caplog.text
 
 
 async def test_a_held_car_waits_as_long_as_the_cloud_asks_for(

@@ -259,6 +259,9 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                     )
                     use.held = False
                 self.async_write_ha_state()
+        except Exception:
+            # The next change at the charger begins it again.
+            LOGGER.exception("Unexpected error while holding a car")
         finally:
             # A later use of the switch may have a task of its own.
             if self._holding is this_task:
