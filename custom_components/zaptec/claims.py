@@ -54,7 +54,8 @@ def owners(claims: Collection[Claim]) -> dict[str, str]:
     3. A charger goes with its installation, because an installation has one
        subscription to its messages. Only where that account does not see the charger,
        or its options leave it out, rule 2 applies to the charger itself. An account
-       whose lists are older than those that brought the charger has to look first.
+       whose lists are older than those that brought a new charger has to look first,
+       if it is running.
 
     Args:
         claims: Those of all accounts that are enabled or still running.
@@ -101,7 +102,13 @@ def _owner_of_charger(
         and host.includes(charger_id, homes)
     ):
         shown = [claim for claim in claims if charger_id in claim.shown]
-        return min(shown, key=_age, default=host)
+        # An account that is running looks soon. One that is not may never do so, and
+        # must not keep the charger from an account that sees it.
+        is_waited_for = host.read_at is not None and not any(
+            charger_id in claim.held for claim in claims
+        )
+        if shown or is_waited_for:
+            return min(shown, key=_age, default=host)
     return _best(claims, charger_id, homes)
 
 
