@@ -36,6 +36,7 @@ WALKS = int(os.environ.get("ENERGY_WALKS", "500"))
 PRECISION = 0.0015
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
@@ -232,7 +233,14 @@ type Reports = list[tuple[int, object] | float | str]
         # The end of a session that went on, unseen, with another one.
         (
             [(721, A), (553, 0.2)],
-            [600, (553, 1.4), 60, completed(A, 0.3), 600, (553, 3.0)],
+            [
+                600,
+                (553, 1.4),
+                60,
+                completed(A, 0.3, NOON, NOON + MINUTE),
+                600,
+                (553, 3.0),
+            ],
             2.8,
         ),
         # A Pro takes the energy away.
@@ -250,6 +258,60 @@ type Reports = list[tuple[int, object] | float | str]
                 (553, 0.3),
             ],
             0.3,
+        ),
+        # A small step back in mid-session, once or for long.
+        (
+            [(721, A), (553, 0.9)],
+            [180, (553, 0.85), 60, (553, 0.86), 60, (553, 0.87), 300, (553, 1.0)],
+            0.1,
+        ),
+        (
+            [(721, A), (553, 18.435)],
+            [3600, (553, 18.34), 60, (553, 18.36), 60, (553, 18.38), 60, (553, 18.5)],
+            0.065,
+        ),
+        (
+            [(721, A), (553, 5.2)],
+            [60, (553, 0.0), 60, (553, 0.1), 60, (553, 0.2), 60, (553, 5.4)],
+            0.2,
+        ),
+        # A rise that no charger can deliver, also after a long standstill.
+        (
+            [(721, A), (553, 0.5)],
+            [60, (553, 91.7), 120, (553, 0.6), 60, (553, 0.8)],
+            0.3,
+        ),
+        (
+            [(721, A), (553, 5.2)],
+            [17 * 24 * 3600, (553, 5.2), 900, (553, 9917.125), 900, (553, 5.4)],
+            0.2,
+        ),
+        # A smaller one is corrected at the end.
+        (
+            [(721, A), (553, 5.2)],
+            [60, (553, 13.0), 60, completed(A, 5.3, NOON, NOON + 2 * MINUTE)],
+            0.1,
+        ),
+        # A charger whose clock is wrong: the next report confirms the first.
+        ([(721, A), (553, 1.0)], [60, (553, 21.0), 60, (553, 21.3)], 20.3),
+        # A Go reports a zero after the end, and then the final energy, rounded.
+        (
+            [(721, A), (553, 5.2), (721, None), (710, 1), completed(A, 5.2)],
+            [60, (553, 0.0), 9, (553, 5.21), 300, (721, B), (553, 0.0), 90, (553, 0.5)],
+            0.5,
+        ),
+        # The end of a session that was missed comes after the beginning of the next.
+        (
+            [(721, A), (553, 1.0)],
+            [
+                7200,
+                (721, C),
+                9,
+                completed(B, 4.0, NOON + 10 * MINUTE, NOON + 60 * MINUTE),
+                60,
+                (553, 0.5),
+            ],
+            4.5,
         ),
         # An identifier never comes back, whatever is sent again.
         (
@@ -446,9 +508,6 @@ def _sum_of(reports: Iterable[tuple[int, CompletedSession]], *, restart: bool) -
     return recorder.total
 
 
-HOUR = timedelta(hours=1)
-
-
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize(
     ("reports", "total"),
@@ -578,6 +637,11 @@ def _meter(*readings: tuple[float, float]) -> list[float | None]:
         # Late and repeated.
         ([(1, 1235.1), (0, 1234.8), (1, 1235.1), (1, 1235.2)], [1235.1] * 3 + [1235.2]),
         ([(0, 1234.8), (1, 1235.0), (2, 1234.9)], [1234.8, 1235.0, 1235.0]),
+        # Readings that agree already are not given up for a single one.
+        (
+            [(0, 100.0), (1, 101.0), (2, 4600.0), (3, 102.0)],
+            [100.0, 101.0, 101.0, 102.0],
+        ),
     ],
 )
 def test_a_meter(
@@ -604,6 +668,26 @@ def test_an_exchanged_meter(interval: float, first: float) -> None:
     [(count, at)] = exchanges
     assert count >= EXCHANGE_READINGS
     assert EXCHANGE_TIME <= at - NOON <= EXCHANGE_TIME + timedelta(hours=1)
+
+
+def test_a_meter_that_began_with_a_mistake() -> None:
+    """Readings that agree correct it, although they are not those of another meter."""
+    meter = Meter()
+    meter.resume(5000.0)
+    meter.report(5000.0, NOON)
+    for hour in range(1, 9):
+        meter.report(1200.0 + hour, NOON + hour * HOUR)
+    assert meter.value == 1208.0
+    meter.report_listed(5000.0, NOON + 9 * HOUR)
+    assert meter.value == 1208.0
+
+
+def test_a_meter_of_an_earlier_version_that_overflowed() -> None:
+    """It begins again with the first reading."""
+    meter = Meter()
+    meter.resume(4296201.863)
+    meter.report(1234.8, NOON)
+    assert meter.value == 1234.8
 
 
 def test_a_meter_that_is_not_exchanged() -> None:

@@ -6,18 +6,33 @@ import json
 import os
 from random import Random
 from typing import Any
+from unittest.mock import AsyncMock
 
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN
+from homeassistant.core import (
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    State,
+    callback,
+)
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.restore_state import async_get as async_get_restored
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    mock_restore_cache_with_extra_data,
+)
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
     do_adhoc_statistics,
 )
 
+from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.energy_store import EnergyStore
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.scenario import (
@@ -291,6 +306,73 @@ async def test_a_meter_that_is_exchanged(
     await home.time_machine.travel(4 * 3600, step=300)
     assert float(home.state(METER)) == 3.25
     assert caplog.text.count("has been exchanged") == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "more"),
+    [
+        # A Go 2 zeroes at the end, and nothing else says that the session is over.
+        ([(553, 0.0), (721, None), (710, 1)], 9.0),
+        ([(721, B), (553, 3.0)], 12.0),
+        ([(553, 9.5)], 9.5),
+        ([(553, 9.0)], 9.0),
+    ],
+)
+async def test_a_power_cut(
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: list[object],
+    more: float,
+) -> None:
+    """What was recorded since the session's beginning was stored is not taken back."""
+    await home.play((710, 3), 60, (721, A), (553, 0.0), 2)
+    start = await home.sum(SESSION)
+    await home.play((553, 9.0), 60)
+    with monkeypatch.context() as patch:
+        patch.setattr(EnergyStore, "async_save", AsyncMock())
+        assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+        async_get_restored(home.hass).last_states.clear()
+    await async_wait_recording_done(home.hass)
+    await home.play(*meanwhile)
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until_live(home.hass, home.entry)
+    assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+async def test_a_meter_waits_for_its_first_reading(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entities: EntityFinder,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """After a power cut what was stored is older than what was recorded."""
+    charger.exchange_meter(1240.0)
+    charger.observe(554, ocmf({"RV": 1240.0}))
+    entity = entity_registry.async_get_or_create(
+        "sensor", DOMAIN, f"{charger.id}_{METER}", config_entry=entry
+    )
+    mock_restore_cache_with_extra_data(
+        hass,
+        [
+            (
+                State(entity.entity_id, "1234.567"),
+                {"native_value": 1234.567, "native_unit_of_measurement": "kWh"},
+            )
+        ],
+    )
+    shown: list[str] = []
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity.entity_id and event.data["new_state"]:
+            shown.append(event.data["new_state"].state)
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    assert entities.state("sensor", charger.id, METER) == "1240.0"
+    assert set(shown) <= {STATE_UNKNOWN, "1240.0"}
 
 
 @pytest.fixture

@@ -20,18 +20,30 @@ from .api import CompletedSession
 # 32 A at 230 V; the rest is for grids of a higher voltage.
 POWER_MAX = 25.0
 
-# Energy that is accepted beyond what the time stamps allow (kWh), because a charger
-# without a reliable clock may stamp two reports too close together. No car takes more.
+# Energy that is accepted beyond what the time stamps allow (kWh), where they have to
+# decide between two explanations: reports are rounded, and stamped a little early or late.
+REPORT_SLACK = 0.1
+
+# The same, before a rise is taken for a mistake. One that is smaller is corrected by the
+# final energy of the session.
+RISE_SLACK = 10.0
+
+# The same, where a charger without a reliable clock may have stamped two reports too
+# close together. No car takes more.
 CLOCK_SLACK = 100.0
 
-# The same, where the time stamps have to decide between two explanations (kWh).
-REPORT_SLACK = 0.1
+# Chargers report their energy no more often than this, unless something has changed.
+REPORT_INTERVAL = timedelta(seconds=10)
 
 # Maximum energy of a session whose start is unknown (kWh).
 SESSION_MAX = 1000.0
 
 # StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
 ROUNDING = 0.002
+
+# An energy this close to the final one of the session before is that one, reported
+# again after a zero by mistake (kWh).
+FINAL_ROUNDING = 0.05
 
 # What happens in one moment is reported with time stamps up to this far apart: those of
 # the messages differ by milliseconds, and readings round them.
@@ -40,9 +52,10 @@ SAME_MOMENT = timedelta(seconds=0.5)
 # Number of ended sessions whose identifiers are kept: an identifier never comes back.
 SESSIONS_KEPT = 200
 
-# Energy that is accepted of a meter beyond what the time stamps allow (kWh): the meter
-# of a charger that was away for months is stamped with its first reading after that.
+# Energy that is accepted of a meter beyond what the time stamps allow (kWh), as long as
+# not even two readings agree: what was stored or listed before may be of another year.
 METER_SLACK = 5000.0
+METER_READINGS = 2
 
 # A meter in Wh of 32 bits that overflows is this far off (kWh). No charger gets there.
 METER_MAX = 2**32 / 1000
@@ -203,6 +216,10 @@ class SessionEnergy(Cycles):
         self._session: str | None = None
         self._energy_at: datetime | None = None
         self._completed_at: datetime | None = None
+        # When it was last reported, changed or not.
+        self._confirmed_at: datetime | None = None
+        # An energy that cannot have been drawn, until another one confirms it.
+        self._suspect: tuple[float, datetime] | None = None
         # The final energy of the session before it.
         self._final: float | None = None
         # Whether there has been no energy since.
@@ -235,8 +252,17 @@ class SessionEnergy(Cycles):
 
         """
         self.energy, self.reset = energy, reset
-        self._energy_at = until
+        self._energy_at = self._confirmed_at = until
         self._is_resumed = True
+
+    def catch_up(self, energy: float) -> None:
+        """Take in what was recorded of the cycle after it was stored.
+
+        The stamps stay: when it was recorded is a time of Home Assistant's clock, not of
+        the charger's.
+        """
+        if energy > (self.energy or 0.0):
+            self.energy = energy
 
     def report_energy(self, energy: float | None, at: datetime) -> None:
         """Take in StateId 553, None where it is empty."""
@@ -298,10 +324,40 @@ class SessionEnergy(Cycles):
         """Take in the first energy there is."""
         if self._completed_at is not None or self._has_ended_before(at):
             self._session = self._completed_at = None
-        if energy <= SESSION_MAX or could_be_drawn(energy, self.reset or at, at):
+        if (
+            self._accepts(energy, energy, self.reset, at)
+            if self.reset
+            else energy <= SESSION_MAX
+        ):
             self.energy = energy
-            self._energy_at = at
+            self._energy_at = self._confirmed_at = at
             self._show()
+
+    def _accepts(
+        self, energy: float, drawn: float, since: datetime, at: datetime
+    ) -> bool:
+        """Return whether an energy is possible, or confirms one that seemed not to be.
+
+        Args:
+            energy: What is reported.
+            drawn: How much of it was drawn since the moment before.
+            since: That moment.
+            at: The stamp of the report.
+
+        """
+        is_burst = at - since < REPORT_INTERVAL
+        if could_be_drawn(drawn, since, at, CLOCK_SLACK if is_burst else RISE_SLACK):
+            self._suspect = None
+            return True
+        suspect, self._suspect = self._suspect, (energy, at)
+        if suspect is None or not could_be_drawn(drawn, since, at):
+            return False
+        earlier, earlier_at = suspect
+        return (
+            at > earlier_at
+            and energy >= earlier
+            and could_be_drawn(energy - earlier, earlier_at, at, RISE_SLACK)
+        )
 
     def _report_rise(self, energy: float, at: datetime) -> None:
         """Take in an energy that is not below the one that is shown."""
@@ -320,15 +376,16 @@ class SessionEnergy(Cycles):
 
         A zero after the end of a session may be one of the mistakes.
         """
-        return self._final is not None and abs(energy - self._final) <= ROUNDING
+        return self._final is not None and abs(energy - self._final) <= FINAL_ROUNDING
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Take in an energy below the one that is shown."""
         drop = self._drop
-        if not could_be_drawn(energy, self._energy_at or at, at, REPORT_SLACK):
+        if not could_be_drawn(energy, self._confirmed_at or at, at, REPORT_SLACK):
             # No session since the last report can have drawn it: a correction.
             self._drop = None
-            self.energy, self._energy_at = energy, at
+            self.energy = energy
+            self._energy_at = self._confirmed_at = at
             self._show()
         elif drop is None or energy < drop.energy:
             self._drop = _Drop(at, energy, at)
@@ -339,11 +396,12 @@ class SessionEnergy(Cycles):
 
     def _raise(self, energy: float, at: datetime) -> None:
         """Go on with the cycle, unless the energy is absurd."""
-        before = self.energy or 0.0
-        if not could_be_drawn(energy - before, self._energy_at or at, at):
+        drawn = energy - (self.energy or 0.0)
+        if not self._accepts(energy, drawn, self._confirmed_at or at, at):
             return
         self._drop = None
-        if energy == self.energy:
+        self._confirmed_at = _later(self._confirmed_at, at)
+        if not drawn:
             return
         if self._has_ended_before(at):
             # It may be that of another session, whose identifier has not arrived.
@@ -438,6 +496,9 @@ class SessionEnergy(Cycles):
             rises = 1 if drop.energy else 0
         elif _is_since(self._unplugged_at, self._energy_at):
             rises = 1
+        elif self._identifier and self._identifier == self._session:
+            # The session goes on: a small step back, or a mistake.
+            return
         else:
             rises = 2
         if drop.rises >= rises:
@@ -457,21 +518,31 @@ class SessionEnergy(Cycles):
             and session.start is not None
             and self._energy_at is not None
             and _is_since(session.start, self._energy_at)
-            and self._next in (None, identifier)
+            and (
+                self._next in (None, identifier)
+                or _is_since(self._next_at, session.end or at)
+            )
         ):
             # It began and ended since the last report: no energy of it has been shown.
+            later = self._next, self._next_at
             self._open(identifier, session.start, energy, session.end or at)
             self._completed_at = session.end or at
+            if later[0] != identifier:
+                self._next, self._next_at = later
         # Else it is older than what is shown, or as old as the integration.
 
     def _complete(self, identifier: str, energy: float | None, at: datetime) -> None:
         """Take in the end of the session of the cycle."""
         shown = self.energy or 0.0
         if energy is not None and energy < shown - ROUNDING:
-            # The cycle has gone on with another session, whose beginning was lost.
-            self._session = None
-            self._end(identifier)
-            return
+            if _is_before(at, self._energy_at or at):
+                # The cycle has gone on with another session, whose beginning was lost.
+                self._session = None
+                self._end(identifier)
+                return
+            # What was shown was a mistake, too small to be noticed before.
+            self.energy, self._energy_at, self._drop = energy, at, None
+            self._show()
         if energy is not None and energy > shown:
             self._raise(energy, at)
         self._completed_at = at
@@ -494,13 +565,13 @@ class SessionEnergy(Cycles):
         self, session: str | None, reset: datetime, energy: float, at: datetime
     ) -> None:
         """Begin the cycle of another session, unless its energy is absurd."""
-        if not could_be_drawn(energy, min(reset, at), at):
+        if not self._accepts(energy, energy, min(reset, at), at):
             return
         if self._session is not None:
             self._end(self._session)
         self._session = session
         self._final = self.energy
-        self._energy_at = at
+        self._energy_at = self._confirmed_at = at
         self._is_resumed = self._was_emptied = False
         self._next = self._next_at = self._drop = self._completed_at = None
         self._begin(reset, energy)
@@ -518,6 +589,8 @@ class SessionEnergy(Cycles):
             "was_emptied": self._was_emptied,
             "final": self._final,
             "drop": self._drop and self._drop.as_list(),
+            "suspect": self._suspect
+            and [self._suspect[0], self._suspect[1].isoformat()],
             **{name: _stored(getattr(self, f"_{name}")) for name in _MOMENTS},
         }
 
@@ -533,13 +606,18 @@ class SessionEnergy(Cycles):
         self._was_emptied = document["was_emptied"]
         self._final = document["final"]
         self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None
+        if document["suspect"]:
+            energy, at = document["suspect"]
+            self._suspect = energy, datetime.fromisoformat(at)
         for name in _MOMENTS:
             setattr(self, f"_{name}", _moment(document[name]))
         return self
 
 
+# Whether a car is connected is not among them: the first reading says it again.
 _MOMENTS = (
     "completed_at",
+    "confirmed_at",
     "energy_at",
     "next_at",
     "reported_at",
@@ -571,6 +649,9 @@ class CompletedEnergy(Cycles):
 
         """
         self.energy, self.reset, self._until = energy, reset, until
+
+    def catch_up(self, energy: float) -> None:
+        """Take in what was recorded of the cycle after it was stored: nothing new."""
 
     def report(self, session: CompletedSession, at: datetime) -> None:
         """Take in StateId 723, each session once, in whatever order they come."""
@@ -635,20 +716,22 @@ class Meter:
     """A lifetime meter, which rises, unless it is exchanged.
 
     A reading that no charger can have reached since the one before is not followed, and
-    neither is a lower one, until several readings over hours confirm it.
+    neither is a lower one, until several readings over hours confirm it: then the meter
+    was exchanged, or the one before was a mistake.
     """
 
     def __init__(self) -> None:
         """Initialize without a reading."""
         self.value: float | None = None
-        # When that was read, and what had been read before it.
+        # When that was read, and how many readings agree with it.
         self._at: datetime | None = None
-        self._before: float = 0.0
+        self._agreed = 0
         self._contradiction: _Contradiction | None = None
 
     def resume(self, value: float) -> None:
         """Go on with a value whose moment is unknown."""
-        self.value = value
+        if value < METER_MAX:
+            self.value = value
 
     def report(self, reading: float, at: datetime) -> bool:
         """Take in a reading of StateId 554 or 723; return whether it is another meter.
@@ -665,8 +748,7 @@ class Meter:
                 self._contradiction = None
             self._accept(reading, at)
             return False
-        is_late = self._at is not None and at <= self._at
-        if is_late or self._before <= reading <= (self.value or 0.0):
+        if self._at is not None and at <= self._at:
             return False
         return self._contradict(reading, at)
 
@@ -679,16 +761,18 @@ class Meter:
         """Return whether the meter can have got from its last value to this one."""
         if self.value is None:
             return True
+        slack = METER_SLACK if self._agreed < METER_READINGS else CLOCK_SLACK
         return reading >= self.value and (
             self._at is None
-            or could_be_drawn(reading - self.value, self._at, at, METER_SLACK)
+            or could_be_drawn(reading - self.value, self._at, at, slack)
         )
 
     def _accept(self, reading: float, at: datetime) -> None:
         """Go on with a reading."""
-        if reading != self.value:
-            self._before, self.value = self.value or reading, reading
-        self._at = _later(self._at, at)
+        self.value = reading
+        if self._at is None or at > self._at:
+            self._agreed += 1
+            self._at = at
 
     def _contradict(self, reading: float, at: datetime) -> bool:
         """Note a reading that is not followed yet; return whether it is now."""
@@ -704,8 +788,7 @@ class Meter:
         if held.count < EXCHANGE_READINGS or at - held.first_at < EXCHANGE_TIME:
             return False
         self._contradiction = None
-        self.value = self._before = reading
-        self._at = at
+        self.value, self._at, self._agreed = reading, at, held.count
         return True
 
     def as_dict(self) -> dict[str, Any]:
@@ -714,7 +797,7 @@ class Meter:
         return {
             "value": self.value,
             "at": _stored(self._at),
-            "before": self._before,
+            "agreed": self._agreed,
             "contradiction": held
             and [_stored(held.first_at), _stored(held.at), held.value, held.count],
         }
@@ -723,7 +806,7 @@ class Meter:
         """Go on where it was before a restart."""
         self.value = document["value"]
         self._at = _moment(document["at"])
-        self._before = document["before"]
+        self._agreed = document["agreed"]
         if held := document["contradiction"]:
             first_at, at, value, count = held
             self._contradiction = _Contradiction(

@@ -32,6 +32,12 @@ RECORDER = "recorder"
 # What a reading of a charger's state always has.
 _OF_A_READING = {StateId.TOTAL_CHARGE_POWER_SESSION, StateId.CHARGER_OPERATION_MODE}
 
+# A state this much newer than what was stored is not of the same shutdown.
+STORED_LATE = timedelta(seconds=1)
+
+# Number of observations that wait for a change to be shown.
+ARRIVED_MAX = 50
+
 # How far back, and among how many states, the last recorded number is looked for.
 RECORDED_TIME = timedelta(days=10)
 RECORDED_STATES = 20
@@ -98,9 +104,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         assert self.unique_id
         self.async_on_remove(store.add(self.unique_id, self._as_dict))
         self.async_on_remove(
-            self.state_of_charger.follow(
-                self.followed, lambda *item: self._arrived.append(item)
-            )
+            self.state_of_charger.follow(self.followed, self._observed)
         )
         self.async_on_remove(
             self.coordinator.async_add_listener(
@@ -123,6 +127,16 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         """Show what has been reported."""
         self._follow()
         super()._handle_coordinator_update()
+
+    @callback
+    def _observed(self, observation: Observation, value: Value | None) -> None:
+        """Note an observation until what is held is announced.
+
+        What repeats a value is not announced, so it is taken in now and then.
+        """
+        self._arrived.append((observation, value))
+        if len(self._arrived) >= ARRIVED_MAX:
+            self._follow()
 
     @callback
     def _follow(self) -> None:
@@ -179,31 +193,54 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     async def _async_restore(self) -> None:
         """Let the counter go on where it was before a restart.
 
-        What was recorded by custom-components/zaptec, by an earlier version, or through
-        another account has no document here, or an older one.
+        What the recorder has is looked up if it may be newer than what was stored:
+        after a power cut, after another account has shown the charger, and for what
+        custom-components/zaptec or an earlier version has shown.
         """
         assert self.unique_id
-        stored = self.coordinator.energy_store.document(self.unique_id)
+        store = self.coordinator.energy_store
+        stored = store.document(self.unique_id)
         last = await self.async_get_last_state()
-        if stored and not (last and _is_later_cycle(last, *stored)):
-            self._counter.restore(stored[0])
+        recorded = None
+        if (
+            stored is None
+            or not store.is_complete
+            or (last is not None and last.last_updated > stored[1] + STORED_LATE)
+        ):
+            recorded = await self._async_last_recorded()
+        if stored:
+            document, saved_at = stored
+            self._counter.restore(document)
+            if recorded and recorded.last_updated > saved_at:
+                self._follow_recorded(recorded)
             self._stored_reset = self._counter.reset
+        elif recorded:
+            self._resume(_number(recorded), recorded)
         elif last:
             data = await self.async_get_last_sensor_data()
             energy = data.native_value if data else None
-            self._counter.resume(
-                energy if isinstance(energy, (int, float)) else None,
-                _reset(last),
-                last.last_updated,
-            )
-        elif RECORDER in self.hass.config.components:
-            recorded = await get_instance(self.hass).async_add_executor_job(
-                _last_recorded, self.hass, self.entity_id
-            )
-            if recorded:
-                self._counter.resume(
-                    _number(recorded), _reset(recorded), recorded.last_updated
-                )
+            self._resume(energy if isinstance(energy, (int, float)) else None, last)
+
+    async def _async_last_recorded(self) -> State | None:
+        """Return the last state with a number that was recorded, if there is one."""
+        if RECORDER not in self.hass.config.components:
+            return None
+        return await get_instance(self.hass).async_add_executor_job(
+            _last_recorded, self.hass, self.entity_id
+        )
+
+    def _follow_recorded(self, recorded: State) -> None:
+        """Take in what was recorded after the counter was stored."""
+        energy = _number(recorded)
+        if _reset(recorded) != self._counter.reset:
+            self._resume(energy, recorded)
+        elif energy is not None:
+            self._counter.catch_up(energy)
+
+    def _resume(self, energy: float | None, state: State) -> None:
+        """Begin with a state, of which there is no document."""
+        self._counter = type(self._counter)()
+        self._counter.resume(energy, _reset(state), state.last_updated)
 
     @property
     def _energy(self) -> float | None:
@@ -229,16 +266,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def _as_dict(self) -> dict[str, Any]:
         """Return what the counter has to remember."""
         return self._counter.as_dict()
-
-
-def _is_later_cycle(last: State, stored: dict[str, Any], saved_at: datetime) -> bool:
-    """Return whether a state shows another cycle than what was stored before it."""
-    reset = _reset(last)
-    return (
-        last.last_updated > saved_at
-        and reset is not None
-        and reset != dt_util.parse_datetime(stored["reset"] or "")
-    )
 
 
 class ZaptecSessionEnergySensor(ZaptecCycleSensor):
@@ -345,6 +372,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
                 value,
                 before,
             )
+            self.coordinator.energy_store.save_soon()
 
     @callback
     @override

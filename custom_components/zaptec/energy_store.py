@@ -32,15 +32,22 @@ class EnergyStore:
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:
         """Initialize the store."""
         self._hass = hass
-        self._store: Store[dict[str, Document]] = Store(
+        self._store: Store[dict[str, Any]] = Store(
             hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}.energy"
         )
         self._documents: dict[str, Document] = {}
+        # Whether all that had been shown was stored when Home Assistant stopped.
+        self.is_complete = False
         self._counters: dict[str, Callable[[], Document]] = {}
 
     async def async_load(self) -> CALLBACK_TYPE:
         """Load what was stored; return what ends storing it when Home Assistant stops."""
-        self._documents = await self._store.async_load() or {}
+        stored = await self._store.async_load() or {}
+        self._documents = stored.get("counters", {})
+        self.is_complete = stored.get("is_complete", False)
+        if self.is_complete:
+            # From now on there is more to remember than what is stored.
+            await self._store.async_save(self._data(is_complete=False))
 
         async def save(_event: Event) -> None:
             await self.async_save()
@@ -68,12 +75,13 @@ class EnergyStore:
     @callback
     def save_soon(self) -> None:
         """Store all counters now, because a cycle has begun."""
-        self._store.async_delay_save(self._collect_all, SAVE_DELAY)
+        self._store.async_delay_save(lambda: self._data(is_complete=False), SAVE_DELAY)
 
     async def async_save(self) -> None:
-        """Store all counters."""
-        if documents := self._collect_all():
-            await self._store.async_save(documents)
+        """Store all counters, because nothing more will be shown."""
+        data = self._data(is_complete=True)
+        if data["counters"]:
+            await self._store.async_save(data)
 
     async def async_remove(self) -> None:
         """Remove what is stored."""
@@ -86,8 +94,8 @@ class EnergyStore:
             "saved_at": dt_util.utcnow().isoformat(),
         }
 
-    def _collect_all(self) -> dict[str, Document]:
+    def _data(self, *, is_complete: bool) -> dict[str, Any]:
         """Return what all counters have to remember."""
         for counter_id in self._counters:
             self._collect(counter_id)
-        return self._documents
+        return {"is_complete": is_complete, "counters": self._documents}
