@@ -211,6 +211,12 @@ type Reports = list[tuple[int, object] | float | str]
         ([(721, A), (553, 5.2)], [60, completed(A, 5.5), (553, 5.5004)], 0.3),
         ([(721, A), (553, 5.2)], [60, completed(A, 9917.0), (553, 5.3)], 0.0),
         ([(721, A), (553, 5.2)], [60, completed(None, 7.0, NOON), (553, 5.3)], 0.1),
+        # What was before the session says nothing of its end.
+        (
+            [(710, 1), (721, None), (553, None), 600, (721, A), (553, 5.0), 60],
+            [(553, 5.2), 60, (721, B), 60, (553, 0.3)],
+            0.5,
+        ),
         # Nothing but its end says that a session is over.
         (
             [(721, A), (553, 5.2)],

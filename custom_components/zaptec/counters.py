@@ -319,6 +319,7 @@ class SessionEnergy(Cycles):
             self._end(self._session)
         self._session = session
         self._next = self._next_at = None
+        self._was_emptied = False
 
     def _report_first(self, energy: float, at: datetime) -> None:
         """Take in the first energy there is."""
@@ -437,6 +438,7 @@ class SessionEnergy(Cycles):
         elif self._belongs(at):
             self._adopt(identifier)
             if not self.energy and not self._is_resumed:
+                self._energy_at = _later(self._energy_at, at)
                 self._begin(at, self.energy)
         else:
             self._next, self._next_at = identifier, at
