@@ -653,6 +653,7 @@ async def test_details_that_fail_alone_and_then_come(
 
 @pytest.mark.parametrize("outage", [60, 1200])
 @pytest.mark.parametrize("lag", [0, 20])
+@pytest.mark.parametrize("fault", [500, "malformed", "truncated"])
 async def test_a_real_outage_is_no_refusal(
     hass: HomeAssistant,
     time_machine: TimeMachine,
@@ -661,12 +662,13 @@ async def test_a_real_outage_is_no_refusal(
     live_entry: MockConfigEntry,
     outage: float,
     lag: float,
+    fault: Fault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All is back within a fifth of it, or a minute, also if the details are later."""
     monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
     await time_machine.travel(30)
-    sim.rest.fail("/api/", fault=500)
+    sim.rest.fail("/api/", fault=fault)
     sim.bus.drop_connections()
     await time_machine.travel(outage, step=5)
     sim.rest.heal()

@@ -404,10 +404,13 @@ class Statistics:
         """Count a request; the status is 0 where there was no answer."""
         self.requests[method, endpoint, status] += 1
         self._minute().requests[method, endpoint, status] += 1
-        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            self._succeeded_at[endpoint] = monotonic()
-        elif not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._failed_at[endpoint] = monotonic()
+
+    def serve(self, endpoint: str, *, is_served: bool) -> None:
+        """Note whether an answer was what was asked for, whatever its status."""
+        times = self._succeeded_at if is_served else self._failed_at
+        times[endpoint] = monotonic()
 
     def was_served_since(self, moment: float, *, but: Collection[str]) -> bool | None:
         """Return whether the cloud has served requests after a monotonic moment.
@@ -742,6 +745,7 @@ class Door:
                     status, body, _retry_after(response.headers.get("Retry-After"))
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as err:
+            self.statistics.serve(endpoint, is_served=False)
             fault = (
                 str(err)
                 if isinstance(err, _ConnectionLostError)
@@ -857,13 +861,21 @@ class Transport:
             if answer.is_page:
                 # Of the vendor's answers to a write, none is a page.
                 raise ZaptecInterceptedError
+            self.statistics.serve(path, is_served=True)
             return None
         if answer.status == HTTPStatus.NO_CONTENT or not answer.body.strip():
             # Since September 2025 a read without permission returns 204, or nothing.
             raise ZaptecPermissionError("The cloud does not show this document")
-        if len(answer.body) > PARSE_INLINE_MAX:
-            return await asyncio.to_thread(lambda: parse(answer.document()))
-        return parse(answer.document())
+        try:
+            if len(answer.body) > PARSE_INLINE_MAX:
+                document = await asyncio.to_thread(lambda: parse(answer.document()))
+            else:
+                document = parse(answer.document())
+        except ValueError, ZaptecError:
+            self.statistics.serve(path, is_served=False)
+            raise
+        self.statistics.serve(path, is_served=True)
+        return document
 
     async def _repeat(
         self,
