@@ -209,6 +209,12 @@ type Reports = list[tuple[int, object] | float | str]
         # Its last energy was lost, but its end says it.
         ([(721, A), (553, 5.2)], [60, completed(A, 5.5, NOON), 60, (553, 5.5)], 0.3),
         ([(721, A), (553, 5.2)], [60, completed(A, 5.5), (553, 5.5004)], 0.3),
+        # A message that comes twice, the second time after the end.
+        (
+            [(721, A), (553, 5.2)],
+            [60, completed(A, 5.5), -9, (553, 5.4), 9, (553, 5.5)],
+            0.3,
+        ),
         ([(721, A), (553, 5.2)], [60, completed(A, 9917.0), (553, 5.3)], 0.0),
         ([(721, A), (553, 5.2)], [60, completed(None, 7.0, NOON), (553, 5.3)], 0.1),
         # What was before the session says nothing of its end.

@@ -43,7 +43,7 @@ ROUNDING = 0.002
 
 # An energy this close to the final one of the session before is that one, reported
 # again after a zero by mistake (kWh).
-FINAL_ROUNDING = 0.05
+FINAL_ROUNDING = 0.01
 
 # What happens in one moment is reported with time stamps up to this far apart: those of
 # the messages differ by milliseconds, and readings round them.
@@ -363,7 +363,7 @@ class SessionEnergy(Cycles):
     def _report_rise(self, energy: float, at: datetime) -> None:
         """Take in an energy that is not below the one that is shown."""
         if self._completed_at is None:
-            if self.energy or not self._is_final(energy):
+            if self.energy or not self._is_final(energy, at):
                 self._raise(energy, at)
             return
         self._drop = None
@@ -372,16 +372,24 @@ class SessionEnergy(Cycles):
         ):
             self._open(None, at, energy, at)
 
-    def _is_final(self, energy: float) -> bool:
+    def _is_final(self, energy: float, at: datetime) -> bool:
         """Return whether an energy is that of the session before, reported again.
 
-        A zero after the end of a session may be one of the mistakes.
+        A zero after the end of a session may be one of the mistakes. What was reported
+        since another session began is that session's, whatever it is.
         """
-        return self._final is not None and abs(energy - self._final) <= FINAL_ROUNDING
+        return (
+            self._final is not None
+            and abs(energy - self._final) <= FINAL_ROUNDING
+            and (self._session is None or _is_before(at, self.reset or at))
+        )
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Take in an energy below the one that is shown."""
         drop = self._drop
+        if not self._is_resumed and _is_before(at, self._confirmed_at or at):
+            # The final energy has arrived already, and is newer.
+            return
         if not could_be_drawn(energy, self._confirmed_at or at, at, REPORT_SLACK):
             # No session since the last report can have drawn it: a correction.
             self._drop = None

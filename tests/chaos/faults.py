@@ -393,7 +393,7 @@ FAULTS: tuple[Fault, ...] = (
     rest("giant", STATE, "giant", durations=SHORT),
     rest("drips", API, "drip", durations=SHORT),
     rest("details 403", DETAILS, 403, bound=after_refusals),
-    rest("details 500", DETAILS, 500),
+    rest("details 500", DETAILS, 500, bound=after_refusals),
     rest("states 404", STATE, 404, bound=after_refusals),
     rest("lists 500", LISTS, 500),
     rest("sign-in 503", "^/oauth/token$", 503),
