@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -29,6 +30,8 @@ class _Pending[ValueT]:
     outcome: asyncio.Future[None]
     # The time of the event loop at which it is sent at the latest.
     deadline: float
+    # That of the newest request, whose time limit counts for all of them.
+    context: Context
     is_due: bool = False
 
 
@@ -86,12 +89,17 @@ class Batch[ValueT]:
             outcome = loop.create_future()
             # Without this, asyncio logs a failure that no caller is left to retrieve.
             outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._pending = _Pending(value, outcome, loop.time() + CALM_TIME_MAX)
+            self._pending = _Pending(
+                value, outcome, loop.time() + CALM_TIME_MAX, copy_context()
+            )
         else:
             self._pending.value = self._merge(self._pending.value, value)
+            self._pending.context = copy_context()
         outcome = self._pending.outcome
         self._schedule(self._pending)
-        await asyncio.shield(outcome)
+        # Unlike `shield`, this logs no failure of which a cancelled caller hears nothing.
+        await asyncio.wait([outcome])
+        outcome.result()
 
     @callback
     def _schedule(self, pending: _Pending[ValueT]) -> None:
@@ -128,8 +136,15 @@ class Batch[ValueT]:
             return
         self._pending = None
         # Not a background task of the config entry: it would be cancelled on unload.
-        self._task = self._hass.async_create_task(
-            self._send(pending.value), name=f"{DOMAIN} setting", eager_start=False
+        # In the context of the request: a timer, or the end of the task before, runs in
+        # that of an earlier one, whose time may be over.
+        self._task = pending.context.run(
+            partial(
+                self._hass.async_create_task,
+                self._send(pending.value),
+                name=f"{DOMAIN} setting",
+                eager_start=False,
+            )
         )
         self._task.add_done_callback(partial(self._finish, pending.outcome))
 
