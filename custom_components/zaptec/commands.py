@@ -32,6 +32,7 @@ from .api import (
     ZaptecServerError,
     current_deadline,
     limits_time,
+    outside_of_actions,
 )
 from .charger_state import ChargerState
 from .const import DOMAIN
@@ -174,7 +175,8 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
     try:
         yield
     except ZaptecAuthenticationError as err:
-        coordinator.config_entry.async_start_reauth(coordinator.hass)
+        with outside_of_actions():
+            coordinator.config_entry.async_start_reauth(coordinator.hass)
         raise HomeAssistantError(
             translation_domain=DOMAIN, translation_key="authentication_failed"
         ) from err

@@ -15,7 +15,13 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId, ZaptecBusyError, acts_by_itself
+from .api import (
+    Command,
+    StateId,
+    ZaptecBusyError,
+    acts_by_itself,
+    outside_of_actions,
+)
 from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
@@ -258,7 +264,8 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                         err.__cause__ or err,
                     )
                     use.held = False
-                self.async_write_ha_state()
+                with outside_of_actions():
+                    self.async_write_ha_state()
         except Exception:
             # The next change at the charger begins it again.
             LOGGER.exception("Unexpected error while holding a car")
