@@ -1123,3 +1123,85 @@ async def test_a_wall_clock_that_is_set(
     assert timedelta() < until - dt_util.utcnow() < timedelta(minutes=2)
     await time_machine.travel(MINUTE + 15, step=15)
     assert current.cloud == (24, 24, 24)
+
+
+@pytest.mark.parametrize("failure", ["password", 404])
+async def test_an_increase_does_not_follow_a_reduction_that_failed(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+    failure: Fault,
+) -> None:
+    """Only what the cloud refuses for good leaves what waited."""
+    await current.set(10)
+    await current.set(25)
+    assert current.waiting == 25
+    if failure == "password":
+        sim.set_password(next(iter(sim.accounts)), "another")
+    else:
+        sim.rest.fail("/update$", fault=failure)
+    with pytest.raises(HomeAssistantError):
+        await current.set(6)
+    assert current.waiting is None
+    sim.rest.heal()
+
+
+async def test_what_waits_outlives_a_password_that_is_refused(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """It is sent once the user has signed in again."""
+    account = next(iter(sim.accounts.values()))
+    password = account.password
+    await current.set(10)
+    await current.set(25)
+    await time_machine.travel(14 * MINUTE, step=15)
+    account.password = "another"
+    sim.rest.tokens.revoke()
+    await time_machine.travel(5 * MINUTE, step=15)
+    coordinator = live_entry.runtime_data
+    assert coordinator.available_currents.of(current._installation.id).waiting == (
+        25,
+        25,
+        25,
+    )
+    account.password = password
+    coordinator.client._token_source._refused = None
+    await time_machine.travel(20 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+@pytest.mark.parametrize("value", [6, 20])
+async def test_a_look_that_hangs_does_not_hold_back_the_user(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+    value: float,
+) -> None:
+    """What waits is looked at before it is tried again."""
+    await current.set(10)
+    await current.set(25)
+    sim.rest.fail("/update$", fault="reset", times=1)
+    await time_machine.travel(15 * MINUTE + 15, step=15)
+    assert current.waiting == 25
+    sim.rest.fail("/api/installation/[^/]*$", fault="hang")
+    sim.rest.clear()
+    while not sim.rest.requests:
+        await time_machine.pass_by(1)
+    began_at = hass.loop.time()
+    action = asyncio.ensure_future(current.limit(available_current=value, override=True))
+    for _ in range(6):
+        await time_machine.pass_by(0.5)
+    assert action.done()
+    await action
+    assert hass.loop.time() - began_at < 10
+    assert current.cloud == (value, value, value)
+    sim.rest.heal()
+    await time_machine.travel(20 * MINUTE, step=15)
+    # What waited was for the time before.
+    assert current.cloud == (value, value, value)

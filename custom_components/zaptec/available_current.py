@@ -17,11 +17,11 @@ from homeassistant.util.hass_dict import HassKey
 from .api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
 from .batch import CALM_TIME_MAX, Batch
 from .commands import (
-    PASSING_FAILURES,
     async_check_current_is_ours,
     async_turn,
     async_update_installation,
     check_current,
+    is_refusal,
     round_current,
 )
 from .const import AVAILABLE_CURRENT_INTERVAL, CURRENT_MAX, DOMAIN, LOGGER
@@ -205,7 +205,7 @@ class AvailableCurrent:
             except HomeAssistantError as err:
                 # A refused request changes nothing, so what waits is still wanted. But
                 # after a reduction that failed, an older increase must not follow.
-                if err.translation_key in PASSING_FAILURES:
+                if not is_refusal(err):
                     self._forget_waiting()
                 raise
             finally:
@@ -375,21 +375,17 @@ class AvailableCurrent:
     @limits_time
     async def _async_send_waiting(self) -> None:
         """Set the currents that have waited."""
+        is_known = True
+        if self._is_due() and (self._tries or self._attempts):
+            # Not in its turn: a cloud that does not answer must not hold back what the
+            # user requests meanwhile.
+            is_known = await self._async_look()
         async with self._turn:
-            waiting = self.waiting
-            if waiting is None or self._cancel_timer:
-                # Another request came first.
-                return
-            if self._missing_since is not None:
-                # Sent when the installation is in the account's list again.
-                return
-            if self._batch.is_busy:
-                # A newer request, perhaps a reduction, is about to be sent instead.
-                # Only if the cloud refuses that one, this one follows.
-                self._wait(waiting, self._now() + CALM_TIME_MAX)
+            # What the user has requested meanwhile may have replaced it.
+            if not self._is_due() or (waiting := self.waiting) is None:
                 return
             self._tries += 1
-            if (self._tries > 1 or self._attempts) and not await self._async_look():
+            if not is_known:
                 self._wait_longer(waiting)
                 return
             if self._held() == waiting:
@@ -405,7 +401,7 @@ class AvailableCurrent:
                 try:
                     await self._async_send(waiting)
                 except HomeAssistantError as err:
-                    if err.translation_key in PASSING_FAILURES:
+                    if not is_refusal(err):
                         LOGGER.debug(
                             "The available current has to wait: %s",
                             err.__cause__ or err,
@@ -423,6 +419,22 @@ class AvailableCurrent:
                     reason,
                 )
             await self._async_forget_waiting()
+
+    @callback
+    def _is_due(self) -> bool:
+        """Return whether what waits is to be sent now."""
+        if self.waiting is None or self._cancel_timer:
+            # Another request came first.
+            return False
+        if self._missing_since is not None:
+            # Sent when the installation is in the account's list again.
+            return False
+        if self._batch.is_busy:
+            # A newer request, perhaps a reduction, is about to be sent instead.
+            # Only if the cloud refuses that one, this one follows.
+            self._wait(self.waiting, self._now() + CALM_TIME_MAX)
+            return False
+        return True
 
     async def _async_look(self) -> bool:
         """Look at what the cloud holds; return whether it could be asked."""

@@ -45,14 +45,8 @@ CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
 # The least current a car charges with (A).
 CURRENT_MIN = 6.0
 
-# The sentences of failures that may pass by themselves.
-PASSING_FAILURES = (
-    "cannot_connect",
-    "cloud_busy",
-    "intercepted",
-    "not_sent",
-    "uncertain",
-)
+# The sentences with which the cloud refuses something for good.
+_REFUSALS = ("not_permitted", "rejected", "rejected_without_reason")
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
@@ -224,6 +218,18 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_key="command_failed",
             translation_placeholders={"error": str(err)},
         ) from err
+
+
+def is_refusal(error: HomeAssistantError) -> bool:
+    """Return whether it is no use to try again what has failed.
+
+    All else may pass: a network that is down, a cloud that fails, and a password that is
+    refused until the user signs in again.
+    """
+    return (
+        isinstance(error, ServiceValidationError)
+        or error.translation_key in _REFUSALS
+    )
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from .api import (
     acts_by_itself,
     outside_of_actions,
 )
-from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
+from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
 from .entity import (
@@ -191,7 +191,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         try:
             await self._async_pause(use)
         except HomeAssistantError as err:
-            if err.translation_key not in PASSING_FAILURES:
+            if is_refusal(err):
                 use.held = before is not None and before.held
             raise
         finally:
@@ -255,7 +255,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                 try:
                     await self._async_pause(use)
                 except HomeAssistantError as err:
-                    if err.translation_key in PASSING_FAILURES:
+                    if not is_refusal(err):
                         await asyncio.sleep(_pause_after(err, monotonic() - began))
                         continue
                     LOGGER.warning(
