@@ -191,7 +191,7 @@ class AvailableCurrent:
             check_current(current)
         await async_check_current_is_ours(self._coordinator, self._installation_id)
         is_idle = not self._batch.is_busy and not self._turn.locked()
-        if is_idle and self._is_held(currents):
+        if is_idle and await self._async_is_held(currents):
             async with async_turn(self._turn):
                 await self._async_forget_waiting()
             return
@@ -214,7 +214,7 @@ class AvailableCurrent:
     async def _async_set_or_wait(self, request: _Request) -> None:
         """Send what may be sent now, and let the rest wait."""
         currents = request.currents
-        if self._is_held(currents):
+        if await self._async_is_held(currents):
             self._forget_waiting()
             return
         if request.override or self._free_at() <= self._now():
@@ -256,15 +256,25 @@ class AvailableCurrent:
             ceiling = _highest(ceiling, possible)
         return ceiling
 
-    def _is_held(self, currents: Currents) -> bool:
-        """Return whether the cloud certainly holds these currents."""
+    async def _async_is_held(self, currents: Currents) -> bool:
+        """Return whether the cloud certainly holds these currents, after a look at it."""
+        return (
+            self._seems_held(currents)
+            and await self._coordinator.async_is_installation_certain(
+                self._installation_id
+            )
+            # The look may have found others.
+            and self._seems_held(currents)
+        )
+
+    def _seems_held(self, currents: Currents) -> bool:
+        """Return whether the cloud held these currents when it reported them last."""
         installation = self._coordinator.data.installations.get(self._installation_id)
         return (
             installation is not None
             and has_available_current(installation)
             and held_currents(installation) == currents
             and not self._attempts
-            and self._coordinator.is_installation_certain(self._installation_id)
         )
 
     def _free_at(self) -> float:
