@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+import gc
 from typing import Any
 
 from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
 from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant, State
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -645,3 +647,21 @@ async def test_a_phase_switch_current_that_was_changed_elsewhere_is_set_again(
         sim.rest.fail("/api/installation/[^/]*$", fault=403)
     await numbers.set(key, 10)
     assert charger.installation.three_to_one_phase_switch_current == 10
+
+
+async def test_an_entity_that_is_added_again_leaves_no_batch_behind(
+    hass: HomeAssistant, live_entry: MockConfigEntry, numbers: Numbers
+) -> None:
+    """Home Assistant adds it again under each new entity id."""
+    batches = live_entry.runtime_data.batches
+    gc.collect()
+    before = len(batches)
+    registry = er.async_get(hass)
+    for index in range(3):
+        for key in ("charger_max_current", "three_to_one_phase_switch_current"):
+            registry.async_update_entity(
+                numbers.state(key).entity_id, new_entity_id=f"number.{key}_{index}"
+            )
+            await hass.async_block_till_done()
+    gc.collect()
+    assert len(batches) == before

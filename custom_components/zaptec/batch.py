@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
@@ -20,6 +21,10 @@ CALM_TIME = 1.0
 # protect a fuse, so a program that changes a current all the time must not hold it back.
 # Someone who presses minus for two seconds still causes one request.
 CALM_TIME_MAX = 2.5
+
+# Longest time that an unload, or the stop of Home Assistant, waits for what was
+# requested (seconds).
+CLOSE_TIME = 20.0
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Batch[ValueT]:
         self._pending: _Pending[ValueT] | None = None
         self._cancel_timer: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
+        # That of what is being sent.
+        self._outcome: asyncio.Future[None] | None = None
         self._is_closed = False
 
     @property
@@ -135,6 +142,7 @@ class Batch[ValueT]:
         if self._task:
             return
         self._pending = None
+        self._outcome = pending.outcome
         # Not a background task of the config entry: it would be cancelled on unload.
         # In the context of the request: a timer, or the end of the task before, runs in
         # that of an earlier one, whose time may be over.
@@ -151,7 +159,7 @@ class Batch[ValueT]:
     @callback
     def _finish(self, outcome: asyncio.Future[None], task: asyncio.Task[None]) -> None:
         """Report what came of a value to all who requested it, and send the next."""
-        self._task = None
+        self._task = self._outcome = None
         if task.cancelled():
             outcome.cancel()
         elif error := task.exception():
@@ -161,20 +169,21 @@ class Batch[ValueT]:
         if self._pending and self._pending.is_due:
             self._start()
 
-    async def async_flush(self) -> None:
-        """Send at once what is pending, and wait until nothing is under way."""
-        while self.is_busy:
-            self._stop_timer()
-            self._start()
-            if self._task:
-                await asyncio.wait([self._task])
-
     @callback
-    def close(self) -> None:
-        """Set no timer any more: send at once what is pending and what still comes."""
+    def close(self) -> list[asyncio.Future[None]]:
+        """Set no timer any more: send at once what is pending and what still comes.
+
+        Returns:
+            The outcomes of what was requested and has none yet.
+
+        """
         self._is_closed = True
         self._stop_timer()
+        outcomes = [self._outcome] if self._outcome else []
+        if self._pending:
+            outcomes.append(self._pending.outcome)
         self._start()
+        return outcomes
 
 
 class Batches:
@@ -182,27 +191,24 @@ class Batches:
 
     def __init__(self) -> None:
         """Initialize them."""
-        self._flushes: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._closes: list[CALLBACK_TYPE] = []
+        # An entity that is gone leaves none behind, except while that has something to do.
+        self._batches: WeakKeyDictionary[Batch[Any], None] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._batches)
 
     def add[ValueT](self, batch: Batch[ValueT]) -> Batch[ValueT]:
         """Add a batch, and return it."""
-        self._flushes.append(batch.async_flush)
-        self._closes.append(batch.close)
+        self._batches[batch] = None
         return batch
 
-    async def async_flush(self) -> None:
-        """Send at once what is pending in any of them, and wait for the outcome."""
-        await asyncio.gather(*(flush() for flush in self._flushes))
-
     async def async_close(self) -> None:
-        """Send at once what is pending, and from now on without a calm moment."""
-        for close in self._closes:
-            close()
-        await self.async_flush()
+        """Send at once what is pending, and from now on without a calm moment.
 
-    @callback
-    def close(self) -> None:
-        """Set no timer any more."""
-        for close in self._closes:
-            close()
+        Waits for what has been requested so far, but not for long: neither a cloud that
+        does not answer, nor a program that goes on requesting, may hold up an unload.
+        """
+        outcomes = [outcome for batch in list(self._batches) for outcome in batch.close()]
+        if outcomes:
+            await asyncio.wait(outcomes, timeout=CLOSE_TIME)

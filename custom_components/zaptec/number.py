@@ -286,10 +286,12 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
         self._state_id = description.state_ids[0]
         # One for as long as the account is loaded: what was sent and is not confirmed
         # yet must survive that Home Assistant removes the entity and adds it again.
-        self._setting = coordinator.charger_settings.setdefault(
-            (charger.id, self._state_id),
-            ChargerSetting(coordinator, charger.id, self._state_id, description.set_fn),
-        )
+        key = (charger.id, self._state_id)
+        if key not in coordinator.charger_settings:
+            coordinator.charger_settings[key] = ChargerSetting(
+                coordinator, charger.id, self._state_id, description.set_fn
+            )
+        self._setting = coordinator.charger_settings[key]
 
     @property
     @override
