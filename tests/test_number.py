@@ -665,3 +665,24 @@ async def test_an_entity_that_is_added_again_leaves_no_batch_behind(
             await hass.async_block_till_done()
     gc.collect()
     assert len(batches) == before
+
+
+async def test_a_maximum_that_failed_limits_no_minimum(
+    sim: Simulator,
+    charger: Charger,
+    time_machine: TimeMachine,
+    live_entry: MockConfigEntry,
+    numbers: Numbers,
+) -> None:
+    """Once it is known that it did not arrive, the one that is held counts."""
+    await time_machine.travel(30)
+    sim.rest.fail("/update$", fault="reset", times=1)
+    with pytest.raises(HomeAssistantError):
+        await numbers.set("charger_max_current", 10)
+    # Until then it may have arrived.
+    with pytest.raises(ServiceValidationError) as raised:
+        await numbers.set("charger_min_current", 12)
+    assert raised.value.translation_key == "min_current_above_max"
+    await time_machine.travel(60, step=5)
+    assert numbers.value("charger_max_current") == 32
+    await numbers.set("charger_min_current", 12)
