@@ -1239,7 +1239,9 @@ async def test_a_look_that_hangs_does_not_hold_back_the_user(
     while not any(record.path == look for record in sim.rest.requests):
         await time_machine.pass_by(1)
     began_at = hass.loop.time()
-    action = asyncio.ensure_future(current.limit(available_current=value, override=True))
+    action = asyncio.ensure_future(
+        current.limit(available_current=value, override=True)
+    )
     for _ in range(6):
         await time_machine.pass_by(0.5)
     assert action.done()

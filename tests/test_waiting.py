@@ -14,12 +14,7 @@ from homeassistant.const import (
     CONF_USERNAME,
     SERVICE_TURN_OFF,
 )
-from homeassistant.core import (
-    Event,
-    EventStateChangedData,
-    HomeAssistant,
-    callback,
-)
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
@@ -369,3 +364,30 @@ async def test_an_automation_is_no_part_of_what_triggers_it(
             await time_machine.travel(15)
     key = "number 10.0" if cause == "user" else "number 14.0"
     assert seen[key] == (None, False)
+
+
+@pytest.mark.parametrize("fault", [401, "redirect"])
+async def test_a_change_without_a_valid_token_was_not_made(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    fault: Fault,
+) -> None:
+    """It does not begin the 15 minutes until the next one."""
+    number = entities.id("number", charger.installation.id, "available_current")
+    sim.rest.fail("/update$", fault=fault)
+    sim.rest.clear()
+    error = await outcome(
+        hass,
+        time_machine,
+        call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 9}),
+    )
+    assert isinstance(error, HomeAssistantError)
+    assert error.translation_key == ("not_sent" if fault == 401 else "intercepted")
+    assert sent(sim).count("update") <= 2
+    sim.rest.heal()
+    await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 12})
+    assert charger.installation.available_current == (12, 12, 12)

@@ -209,6 +209,8 @@ class Batches:
         Waits for what has been requested so far, but not for long: neither a cloud that
         does not answer, nor a program that goes on requesting, may hold up an unload.
         """
-        outcomes = [outcome for batch in list(self._batches) for outcome in batch.close()]
+        outcomes = [
+            outcome for batch in list(self._batches) for outcome in batch.close()
+        ]
         if outcomes:
             await asyncio.wait(outcomes, timeout=CLOSE_TIME)

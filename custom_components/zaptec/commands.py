@@ -227,8 +227,7 @@ def is_refusal(error: HomeAssistantError) -> bool:
     refused until the user signs in again.
     """
     return (
-        isinstance(error, ServiceValidationError)
-        or error.translation_key in _REFUSALS
+        isinstance(error, ServiceValidationError) or error.translation_key in _REFUSALS
     )
 
 

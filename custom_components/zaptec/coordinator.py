@@ -39,6 +39,7 @@ from .api import (
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecNotFoundError,
     ZaptecNotSentError,
     ZaptecPermissionError,
@@ -1217,7 +1218,9 @@ def _is_unreachable(error: ZaptecError) -> bool:
     """Return whether an error is one of the cloud as a whole, not of what was asked."""
     if isinstance(error, ZaptecServerError):
         return error.status > HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, (ZaptecConnectionError, ZaptecBusyError))
+    return isinstance(
+        error, (ZaptecConnectionError, ZaptecBusyError, ZaptecInterceptedError)
+    )
 
 
 def _details_of(installation_id: str) -> str:

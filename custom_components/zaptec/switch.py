@@ -15,13 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import (
-    Command,
-    StateId,
-    ZaptecBusyError,
-    acts_by_itself,
-    outside_of_actions,
-)
+from .api import Command, StateId, ZaptecBusyError, acts_by_itself, outside_of_actions
 from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
