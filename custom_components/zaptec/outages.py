@@ -138,7 +138,7 @@ class Outages:
             (
                 item
                 for item in self._ongoing
-                if item.unreachable or now - item.began_at < JOIN_TIME
+                if now - item.began_at < JOIN_TIME
             ),
             None,
         )
