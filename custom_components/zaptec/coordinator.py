@@ -271,6 +271,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     f"The Zaptec cloud does not list the chargers: {err}",
                     "The Zaptec cloud lists the chargers again",
                     is_unreachable=_is_unreachable(err),
+                    is_hourly=True,
                 )
             raise UpdateFailed(
                 translation_domain=DOMAIN,
