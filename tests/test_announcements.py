@@ -7,6 +7,13 @@ import pytest
 
 from custom_components.zaptec import announcements as announcements_module
 from custom_components.zaptec.announcements import Announcements
+from custom_components.zaptec.api import (
+    acts_by_itself,
+    current_deadline,
+    limits_time,
+    outside_of_actions,
+)
+from custom_components.zaptec.api.action import is_automatic
 
 TOPIC = ("charger", 710)
 
@@ -116,3 +123,40 @@ async def test_a_crowd_leaves_in_no_time() -> None:
         remove()
     assert time.perf_counter() - began < 2.0
     assert len(announcements) == 0
+
+
+@pytest.mark.parametrize("cause", ["user", "automatic", "both"])
+async def test_what_follows_from_news_is_no_part_of_its_cause(cause: str) -> None:
+    """Automations run in the context in which a state is written."""
+    announcements = Announcements()
+    seen: list[tuple[object, bool]] = []
+    announcements.watch(
+        lambda: seen.append((current_deadline(), is_automatic())), [TOPIC]
+    )
+
+    async def act() -> None:
+        before = (current_deadline(), is_automatic())
+        announcements.announce([TOPIC])
+        assert (current_deadline(), is_automatic()) == before
+        assert before != (None, False)
+
+    action = act if cause == "automatic" else limits_time(act)
+    await (action if cause == "user" else acts_by_itself(action))()
+    assert seen == [(None, False)]
+
+
+async def test_a_failure_outside_of_an_action_leaves_the_action_as_it_was() -> None:
+    """Its time limit still counts."""
+
+    def fail() -> None:
+        assert current_deadline() is None
+        raise ValueError("no")
+
+    @limits_time
+    async def act() -> None:
+        before = current_deadline()
+        with pytest.raises(ValueError, match="no"), outside_of_actions():
+            fail()
+        assert current_deadline() is before is not None
+
+    await act()

@@ -582,7 +582,8 @@ async def test_what_is_held_is_not_sent_and_starts_nothing(
     sim.rest.clear()
     for _ in range(60):
         await current.limit(**data)
-    assert not sim.rest.requests
+    # Only the list has reported it so far.
+    assert [record.method for record in sim.rest.requests] == ["GET"]
     await current.set(25)
     assert current.cloud == (25, 25, 25)
 
@@ -611,6 +612,48 @@ async def test_what_is_held_is_sent_if_the_list_is_old(
     installation.available_current = (32.0, 32.0, 32.0)
     await current.limit(available_current=16)
     assert current.cloud == (16, 16, 16)
+
+
+@pytest.mark.parametrize("override", [False, True])
+@pytest.mark.parametrize("cloud", ["answers", "hangs", "fails"])
+async def test_a_current_that_was_changed_elsewhere_is_set_again(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+    override: bool,
+    cloud: str,
+) -> None:
+    """No message reports what the portal or another program has set."""
+    await current.set(16)
+    await time_machine.travel(20 * MINUTE, step=30)
+    installation.available_current = (32.0, 32.0, 32.0)
+    if cloud != "answers":
+        fault: Fault = "hang" if cloud == "hangs" else 502
+        sim.rest.fail("/api/installation/[^/]*$", fault=fault)
+    action = asyncio.ensure_future(
+        current.limit(available_current=16, override=override)
+    )
+    began_at = hass.loop.time()
+    while not action.done():
+        assert hass.loop.time() - began_at < 30
+        await time_machine.pass_by(0.5)
+    await action
+    assert current.cloud == (16, 16, 16)
+
+
+async def test_those_who_ask_at_once_wait_for_one_look(
+    sim: Simulator,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """A look of another request must not make anything be sent."""
+    sim.rest.clear()
+    await asyncio.gather(*(current.limit(available_current=16) for _ in range(10)))
+    assert [record.method for record in sim.rest.requests] == ["GET"]
 
 
 # A change of unknown outcome.
@@ -1123,3 +1166,89 @@ async def test_a_wall_clock_that_is_set(
     assert timedelta() < until - dt_util.utcnow() < timedelta(minutes=2)
     await time_machine.travel(MINUTE + 15, step=15)
     assert current.cloud == (24, 24, 24)
+
+
+@pytest.mark.parametrize("failure", ["password", 404])
+async def test_an_increase_does_not_follow_a_reduction_that_failed(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+    failure: Fault,
+) -> None:
+    """Only what the cloud refuses for good leaves what waited."""
+    await current.set(10)
+    await current.set(25)
+    assert current.waiting == 25
+    if failure == "password":
+        sim.set_password(next(iter(sim.accounts)), "another")
+    else:
+        sim.rest.fail("/update$", fault=failure)
+    with pytest.raises(HomeAssistantError):
+        await current.set(6)
+    assert current.waiting is None
+    sim.rest.heal()
+
+
+async def test_what_waits_outlives_a_password_that_is_refused(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """It is sent once the user has signed in again."""
+    account = next(iter(sim.accounts.values()))
+    password = account.password
+    await current.set(10)
+    await current.set(25)
+    await time_machine.travel(14 * MINUTE, step=15)
+    account.password = "another"
+    sim.rest.tokens.revoke()
+    await time_machine.travel(5 * MINUTE, step=15)
+    coordinator = live_entry.runtime_data
+    assert coordinator.available_currents.of(current._installation.id).waiting == (
+        25,
+        25,
+        25,
+    )
+    account.password = password
+    coordinator.client._token_source._refused = None
+    await time_machine.travel(20 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
+@pytest.mark.parametrize("value", [6, 20])
+async def test_a_look_that_hangs_does_not_hold_back_the_user(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    current: Current,
+    value: float,
+) -> None:
+    """What waits is looked at before it is tried again."""
+    await current.set(10)
+    await current.set(25)
+    sim.rest.fail("/update$", fault="reset", times=1)
+    # With the look at what became of the change.
+    await time_machine.travel(15 * MINUTE + 45, step=15)
+    assert current.waiting == 25
+    sim.rest.fail("/api/installation/[^/]*$", fault="hang")
+    sim.rest.clear()
+    look = f"/api/installation/{current._installation.id}"
+    while not any(record.path == look for record in sim.rest.requests):
+        await time_machine.pass_by(1)
+    began_at = hass.loop.time()
+    action = asyncio.ensure_future(
+        current.limit(available_current=value, override=True)
+    )
+    for _ in range(6):
+        await time_machine.pass_by(0.5)
+    assert action.done()
+    await action
+    assert hass.loop.time() - began_at < 10
+    assert current.cloud == (value, value, value)
+    sim.rest.heal()
+    await time_machine.travel(20 * MINUTE, step=15)
+    # What waited was for the time before.
+    assert current.cloud == (value, value, value)

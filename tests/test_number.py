@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+import gc
 from typing import Any
 
 from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
 from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant, State
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -126,7 +128,8 @@ async def test_a_value_that_is_held_is_not_sent(
     sim.rest.clear()
     for _ in range(60):
         await numbers.set(key, held)
-    assert not sim.rest.requests
+    # No message reports the settings of an installation, so they may be looked at once.
+    assert [record.method for record in sim.rest.requests] in ([], ["GET"])
 
 
 @pytest.mark.parametrize("key", ["charger_max_current", "meter_value_interval"])
@@ -396,7 +399,8 @@ async def test_presses_that_end_where_they_began(
         await time_machine.pass_by(CALM / 2)
     await time_machine.pass_by(CALM)
     await asyncio.gather(*presses)
-    assert not sim.rest.requests
+    # No message reports the settings of an installation, so they may be looked at once.
+    assert [record.method for record in sim.rest.requests] in ([], ["GET"])
 
 
 @pytest.mark.usefixtures("_calm")
@@ -623,3 +627,62 @@ async def test_a_current_that_was_set_elsewhere_is_shown_in_tenths(
     charger.observe(StateId.MIN_CURRENT, 10.100000000000001)
     await wait_until(lambda: numbers.state("charger_min_current").state == "10.1")
     assert numbers.state("charger_min_current").state != STATE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+async def test_a_phase_switch_current_that_was_changed_elsewhere_is_set_again(
+    sim: Simulator,
+    charger: Charger,
+    time_machine: TimeMachine,
+    live_entry: MockConfigEntry,
+    numbers: Numbers,
+    is_looked_at: bool,
+) -> None:
+    """No message reports what the portal or another program has set."""
+    key = "three_to_one_phase_switch_current"
+    await numbers.set(key, 10)
+    await time_machine.travel(120, step=15)
+    charger.installation.three_to_one_phase_switch_current = 0
+    if not is_looked_at:
+        sim.rest.fail("/api/installation/[^/]*$", fault=403)
+    await numbers.set(key, 10)
+    assert charger.installation.three_to_one_phase_switch_current == 10
+
+
+async def test_an_entity_that_is_added_again_leaves_no_batch_behind(
+    hass: HomeAssistant, live_entry: MockConfigEntry, numbers: Numbers
+) -> None:
+    """Home Assistant adds it again under each new entity id."""
+    batches = live_entry.runtime_data.batches
+    gc.collect()
+    before = len(batches)
+    registry = er.async_get(hass)
+    for index in range(3):
+        for key in ("charger_max_current", "three_to_one_phase_switch_current"):
+            registry.async_update_entity(
+                numbers.state(key).entity_id, new_entity_id=f"number.{key}_{index}"
+            )
+            await hass.async_block_till_done()
+    gc.collect()
+    assert len(batches) == before
+
+
+async def test_a_maximum_that_failed_limits_no_minimum(
+    sim: Simulator,
+    charger: Charger,
+    time_machine: TimeMachine,
+    live_entry: MockConfigEntry,
+    numbers: Numbers,
+) -> None:
+    """Once it is known that it did not arrive, the one that is held counts."""
+    await time_machine.travel(30)
+    sim.rest.fail("/update$", fault="reset", times=1)
+    with pytest.raises(HomeAssistantError):
+        await numbers.set("charger_max_current", 10)
+    # Until then it may have arrived.
+    with pytest.raises(ServiceValidationError) as raised:
+        await numbers.set("charger_min_current", 12)
+    assert raised.value.translation_key == "min_current_above_max"
+    await time_machine.travel(60, step=5)
+    assert numbers.value("charger_max_current") == 32
+    await numbers.set("charger_min_current", 12)

@@ -202,21 +202,44 @@ def test_what_fails_much_later_is_another_outage(
     ]
 
 
-def test_what_fails_while_the_cloud_is_out_of_reach_is_the_same_outage(
+def test_what_is_tried_hourly_joins_an_outage_of_the_cloud_late(
     caplog: pytest.LogCaptureFixture, freezer
 ) -> None:
-    """However late; but not once the cloud can be reached again."""
+    """But not once the cloud can be reached again."""
     outages = Outages()
     begin(outages, "one", unreachable=True)
     freezer.tick(7200)
-    begin(outages, "two")
+    outages.begin("two", "two fails", "two works", is_hourly=True)
     outages.end("one")
-    begin(outages, "three")
+    outages.begin("three", "three fails", "three works", is_hourly=True)
     assert [text for _, text in lines(caplog)] == ["one fails", "three fails"]
     outages.end("two")
     assert lines(caplog)[-1] == ("INFO", "Zaptec is back after an outage of 120 min")
     outages.end("three")
     assert lines(caplog)[-1] == ("INFO", "three works")
+
+
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_a_part_that_fails_for_days_hides_no_later_outage(
+    caplog: pytest.LogCaptureFixture, freezer, unreachable: bool
+) -> None:
+    """One charger's state cannot be read, and then the internet fails."""
+    outages = Outages()
+    begin(outages, "charger", unreachable=True)
+    freezer.tick(3 * 86400)
+    begin(outages, "charger", unreachable=True)
+    begin(outages, "push", unreachable=unreachable)
+    begin(outages, "details", unreachable=True)
+    freezer.tick(600)
+    outages.end("push")
+    outages.end("details")
+    assert lines(caplog) == [
+        ("WARNING", "charger fails"),
+        ("WARNING", "push fails"),
+        ("INFO", "Zaptec is back after an outage of 10 min"),
+    ]
+    outages.end("charger")
+    assert lines(caplog)[-1] == ("INFO", "charger works")
 
 
 def test_a_part_may_change_its_reason(

@@ -584,13 +584,40 @@ async def test_all_failures_to_limit_the_current_are_named(
     assert first.startswith("My home: Your Zaptec account")
     assert second.startswith("Second: The Zaptec cloud refused")
 
-    # One alone keeps its own sentence, and the other is carried out.
+    # One alone is named as well, and the other is carried out.
     sim.rest.heal()
     sim.rest.fail(f"{installations[1].id}/update", fault=403)
     with pytest.raises(HomeAssistantError) as raised:
         await call(hass, "limit_current", **data)
-    assert raised.value.translation_key == "not_permitted"
+    assert raised.value.translation_key == "several_failed"
+    (second,) = str(raised.value).split("\n")[1:]
+    assert second.startswith("Second: Your Zaptec account")
     assert installations[0].available_current == (10, 10, 10)
+
+    # Of a single device, the sentence needs no name.
+    data["installation_id"] = [installations[1].id]
+    with pytest.raises(HomeAssistantError) as raised:
+        await call(hass, "limit_current", **data)
+    assert raised.value.translation_key == "not_permitted"
+
+
+@pytest.mark.parametrize("fault", [403, Rejection(528, "Not now")])
+async def test_the_one_charger_of_several_that_fails_is_named(
+    hass: HomeAssistant,
+    sim: Simulator,
+    accounts: list[MockConfigEntry],
+    chargers: list[Charger],
+    fault: Fault,
+) -> None:
+    """The user need not find out which one it was."""
+    sim.rest.fail(f"{chargers[1].id}/sendCommand", fault=fault)
+    with pytest.raises(HomeAssistantError) as raised:
+        await call(
+            hass, "restart_charger", charger_id=[charger.id for charger in chargers]
+        )
+    assert raised.value.translation_key == "several_failed"
+    (line,) = str(raised.value).split("\n")[1:]
+    assert line.startswith("Second's charger: ")
 
 
 async def test_all_installations_that_something_else_controls_are_named(

@@ -543,7 +543,7 @@ async def test_off_while_the_cloud_cannot_be_reached_and_the_car_leaves(
     assert switch.mode == "connected_finished"
 
 
-REFUSALS: list[Fault] = [403, 404, Rejection(528, "Not now"), Rejection(505)]
+REFUSALS: list[Fault] = [403, Rejection(528, "Not now"), Rejection(505)]
 
 
 @pytest.mark.parametrize("fault", REFUSALS)
@@ -773,3 +773,47 @@ async def test_an_off_that_fails_after_an_unload_starts_nothing(
     await wait_until_live(hass, live_entry)
     await time_machine.travel(20)
     assert switch.mode == "connected_finished"
+
+
+@pytest.mark.parametrize("is_plugged_in", [True, False])
+async def test_a_car_is_held_once_the_user_has_signed_in_again(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    is_plugged_in: bool,
+) -> None:
+    """A password that is refused says nothing about the pause."""
+    switch = Switch(hass, sim, charger, entities)
+    account = next(iter(sim.accounts.values()))
+    password = account.password
+
+    def change_password() -> None:
+        account.password = "another"
+        sim.rest.tokens.revoke()
+
+    await time_machine.travel(5)
+    if is_plugged_in:
+        charger.plug_in(Car())
+        await time_machine.travel(30)
+        change_password()
+        with pytest.raises(HomeAssistantError) as raised:
+            await switch.turn(SERVICE_TURN_OFF)
+        assert raised.value.translation_key == "authentication_failed"
+    else:
+        await switch.turn(SERVICE_TURN_OFF)
+        change_password()
+        charger.plug_in(Car())
+    sim.rest.clear()
+    await time_machine.travel(600, step=5)
+    # One sign-in was refused; the next ones are not even sent.
+    assert switch.sent().count("token") <= 1
+    sim.rest.clear()
+    account.password = password
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    await time_machine.travel(30, step=5)
+    assert switch.sent().count("506") == 1
+    assert switch.state == STATE_OFF

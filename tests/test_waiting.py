@@ -14,11 +14,14 @@ from homeassistant.const import (
     CONF_USERNAME,
     SERVICE_TURN_OFF,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.event import async_track_state_change_event
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import current_deadline
+from custom_components.zaptec.api.action import is_automatic
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger, CommandRejectedError
@@ -320,3 +323,71 @@ def busy(status: int) -> Any:
         return web.Response(status=status, headers={"Retry-After": "600"})
 
     return answer
+
+
+@pytest.mark.parametrize("cause", ["user", "waiting current", "held car"])
+async def test_an_automation_is_no_part_of_what_triggers_it(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    cause: str,
+) -> None:
+    """It runs in the context in which the state is written that triggers it."""
+    number = entities.id("number", charger.installation.id, "available_current")
+    switch = entities.id("switch", charger.id, MODE)
+    seen: dict[str, tuple[object, bool]] = {}
+
+    @callback
+    def trigger(event: Event[EventStateChangedData]) -> None:
+        if state := event.data["new_state"]:
+            seen[f"{state.domain} {state.state}"] = (
+                current_deadline(),
+                is_automatic(),
+            )
+
+    async_track_state_change_event(hass, [number, switch], trigger)
+    if cause == "held car":
+        await call(hass, "switch", SERVICE_TURN_OFF, switch)
+        seen.clear()
+        charger.plug_in(Car())
+        while "switch off" not in seen:
+            await time_machine.travel(5)
+        assert set(seen.values()) == {(None, False)}
+        return
+    for value in (10, 14):
+        await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
+    if cause == "waiting current":
+        while "number 14.0" not in seen:
+            await time_machine.travel(15)
+    key = "number 10.0" if cause == "user" else "number 14.0"
+    assert seen[key] == (None, False)
+
+
+@pytest.mark.parametrize("fault", [401, "redirect"])
+async def test_a_change_without_a_valid_token_was_not_made(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    fault: Fault,
+) -> None:
+    """It does not begin the 15 minutes until the next one."""
+    number = entities.id("number", charger.installation.id, "available_current")
+    sim.rest.fail("/update$", fault=fault)
+    sim.rest.clear()
+    error = await outcome(
+        hass,
+        time_machine,
+        call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 9}),
+    )
+    assert isinstance(error, HomeAssistantError)
+    assert error.translation_key == ("not_sent" if fault == 401 else "intercepted")
+    assert sent(sim).count("update") <= 2
+    sim.rest.heal()
+    await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 12})
+    assert charger.installation.available_current == (12, 12, 12)

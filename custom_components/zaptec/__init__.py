@@ -84,7 +84,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     entry.async_on_unload(
         hass.async_add_shutdown_job(HassJob(coordinator.batches.async_close))
     )
-    entry.async_on_unload(coordinator.batches.close)
+    entry.async_on_unload(coordinator.batches.async_close)
 
     coordinator.energy_store = EnergyStore(hass, entry)
     entry.async_on_unload(await coordinator.energy_store.async_load())
@@ -103,7 +103,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
 
 async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
     """Unload an account, once what waits for a calm moment is sent."""
-    await entry.runtime_data.batches.async_flush()
+    await entry.runtime_data.batches.async_close()
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     await entry.runtime_data.energy_store.async_save()

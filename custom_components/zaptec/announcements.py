@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from homeassistant.core import CALLBACK_TYPE, callback
 
+from .api import outside_of_actions
 from .const import LOGGER
 
 # What can be told of: a StateId of a charger, the messages or the link of an
@@ -90,7 +91,9 @@ class Announcements:
             watcher.is_due = False
             try:
                 if watcher.tell:
-                    watcher.tell()
+                    # What causes the news may be an action, but what follows is not.
+                    with outside_of_actions():
+                        watcher.tell()
             except Exception:
                 # One entity's fault must not keep the news from the others.
                 LOGGER.exception("Unexpected error while updating an entity")

@@ -17,11 +17,11 @@ from homeassistant.util.hass_dict import HassKey
 from .api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
 from .batch import CALM_TIME_MAX, Batch
 from .commands import (
-    PASSING_FAILURES,
     async_check_current_is_ours,
     async_turn,
     async_update_installation,
     check_current,
+    is_refusal,
     round_current,
 )
 from .const import AVAILABLE_CURRENT_INTERVAL, CURRENT_MAX, DOMAIN, LOGGER
@@ -191,7 +191,7 @@ class AvailableCurrent:
             check_current(current)
         await async_check_current_is_ours(self._coordinator, self._installation_id)
         is_idle = not self._batch.is_busy and not self._turn.locked()
-        if is_idle and self._is_held(currents):
+        if is_idle and await self._async_is_held(currents):
             async with async_turn(self._turn):
                 await self._async_forget_waiting()
             return
@@ -205,7 +205,7 @@ class AvailableCurrent:
             except HomeAssistantError as err:
                 # A refused request changes nothing, so what waits is still wanted. But
                 # after a reduction that failed, an older increase must not follow.
-                if err.translation_key in PASSING_FAILURES:
+                if not is_refusal(err):
                     self._forget_waiting()
                 raise
             finally:
@@ -214,7 +214,7 @@ class AvailableCurrent:
     async def _async_set_or_wait(self, request: _Request) -> None:
         """Send what may be sent now, and let the rest wait."""
         currents = request.currents
-        if self._is_held(currents):
+        if await self._async_is_held(currents):
             self._forget_waiting()
             return
         if request.override or self._free_at() <= self._now():
@@ -256,15 +256,25 @@ class AvailableCurrent:
             ceiling = _highest(ceiling, possible)
         return ceiling
 
-    def _is_held(self, currents: Currents) -> bool:
-        """Return whether the cloud certainly holds these currents."""
+    async def _async_is_held(self, currents: Currents) -> bool:
+        """Return whether the cloud certainly holds these currents, after a look at it."""
+        return (
+            self._seems_held(currents)
+            and await self._coordinator.async_is_installation_certain(
+                self._installation_id
+            )
+            # The look may have found others.
+            and self._seems_held(currents)
+        )
+
+    def _seems_held(self, currents: Currents) -> bool:
+        """Return whether the cloud held these currents when it reported them last."""
         installation = self._coordinator.data.installations.get(self._installation_id)
         return (
             installation is not None
             and has_available_current(installation)
             and held_currents(installation) == currents
             and not self._attempts
-            and self._coordinator.is_installation_certain(self._installation_id)
         )
 
     def _free_at(self) -> float:
@@ -375,21 +385,17 @@ class AvailableCurrent:
     @limits_time
     async def _async_send_waiting(self) -> None:
         """Set the currents that have waited."""
+        is_known = True
+        if self._is_due() and (self._tries or self._attempts):
+            # Not in its turn: a cloud that does not answer must not hold back what the
+            # user requests meanwhile.
+            is_known = await self._async_look()
         async with self._turn:
-            waiting = self.waiting
-            if waiting is None or self._cancel_timer:
-                # Another request came first.
-                return
-            if self._missing_since is not None:
-                # Sent when the installation is in the account's list again.
-                return
-            if self._batch.is_busy:
-                # A newer request, perhaps a reduction, is about to be sent instead.
-                # Only if the cloud refuses that one, this one follows.
-                self._wait(waiting, self._now() + CALM_TIME_MAX)
+            # What the user has requested meanwhile may have replaced it.
+            if not self._is_due() or (waiting := self.waiting) is None:
                 return
             self._tries += 1
-            if (self._tries > 1 or self._attempts) and not await self._async_look():
+            if not is_known:
                 self._wait_longer(waiting)
                 return
             if self._held() == waiting:
@@ -405,7 +411,7 @@ class AvailableCurrent:
                 try:
                     await self._async_send(waiting)
                 except HomeAssistantError as err:
-                    if err.translation_key in PASSING_FAILURES:
+                    if not is_refusal(err):
                         LOGGER.debug(
                             "The available current has to wait: %s",
                             err.__cause__ or err,
@@ -423,6 +429,22 @@ class AvailableCurrent:
                     reason,
                 )
             await self._async_forget_waiting()
+
+    @callback
+    def _is_due(self) -> bool:
+        """Return whether what waits is to be sent now."""
+        if self.waiting is None or self._cancel_timer:
+            # Another request came first.
+            return False
+        if self._missing_since is not None:
+            # Sent when the installation is in the account's list again.
+            return False
+        if self._batch.is_busy:
+            # A newer request, perhaps a reduction, is about to be sent instead.
+            # Only if the cloud refuses that one, this one follows.
+            self._wait(self.waiting, self._now() + CALM_TIME_MAX)
+            return False
+        return True
 
     async def _async_look(self) -> bool:
         """Look at what the cloud holds; return whether it could be asked."""

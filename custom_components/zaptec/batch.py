@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
@@ -20,6 +22,10 @@ CALM_TIME = 1.0
 # Someone who presses minus for two seconds still causes one request.
 CALM_TIME_MAX = 2.5
 
+# Longest time that an unload, or the stop of Home Assistant, waits for what was
+# requested (seconds).
+CLOSE_TIME = 20.0
+
 
 @dataclass(slots=True)
 class _Pending[ValueT]:
@@ -29,6 +35,8 @@ class _Pending[ValueT]:
     outcome: asyncio.Future[None]
     # The time of the event loop at which it is sent at the latest.
     deadline: float
+    # That of the newest request, whose time limit counts for all of them.
+    context: Context
     is_due: bool = False
 
 
@@ -59,6 +67,8 @@ class Batch[ValueT]:
         self._pending: _Pending[ValueT] | None = None
         self._cancel_timer: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
+        # That of what is being sent.
+        self._outcome: asyncio.Future[None] | None = None
         self._is_closed = False
 
     @property
@@ -86,12 +96,17 @@ class Batch[ValueT]:
             outcome = loop.create_future()
             # Without this, asyncio logs a failure that no caller is left to retrieve.
             outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._pending = _Pending(value, outcome, loop.time() + CALM_TIME_MAX)
+            self._pending = _Pending(
+                value, outcome, loop.time() + CALM_TIME_MAX, copy_context()
+            )
         else:
             self._pending.value = self._merge(self._pending.value, value)
+            self._pending.context = copy_context()
         outcome = self._pending.outcome
         self._schedule(self._pending)
-        await asyncio.shield(outcome)
+        # Unlike `shield`, this logs no failure of which a cancelled caller hears nothing.
+        await asyncio.wait([outcome])
+        outcome.result()
 
     @callback
     def _schedule(self, pending: _Pending[ValueT]) -> None:
@@ -127,16 +142,24 @@ class Batch[ValueT]:
         if self._task:
             return
         self._pending = None
+        self._outcome = pending.outcome
         # Not a background task of the config entry: it would be cancelled on unload.
-        self._task = self._hass.async_create_task(
-            self._send(pending.value), name=f"{DOMAIN} setting", eager_start=False
+        # In the context of the request: a timer, or the end of the task before, runs in
+        # that of an earlier one, whose time may be over.
+        self._task = pending.context.run(
+            partial(
+                self._hass.async_create_task,
+                self._send(pending.value),
+                name=f"{DOMAIN} setting",
+                eager_start=False,
+            )
         )
         self._task.add_done_callback(partial(self._finish, pending.outcome))
 
     @callback
     def _finish(self, outcome: asyncio.Future[None], task: asyncio.Task[None]) -> None:
         """Report what came of a value to all who requested it, and send the next."""
-        self._task = None
+        self._task = self._outcome = None
         if task.cancelled():
             outcome.cancel()
         elif error := task.exception():
@@ -146,20 +169,21 @@ class Batch[ValueT]:
         if self._pending and self._pending.is_due:
             self._start()
 
-    async def async_flush(self) -> None:
-        """Send at once what is pending, and wait until nothing is under way."""
-        while self.is_busy:
-            self._stop_timer()
-            self._start()
-            if self._task:
-                await asyncio.wait([self._task])
-
     @callback
-    def close(self) -> None:
-        """Set no timer any more: send at once what is pending and what still comes."""
+    def close(self) -> list[asyncio.Future[None]]:
+        """Set no timer any more: send at once what is pending and what still comes.
+
+        Returns:
+            The outcomes of what was requested and has none yet.
+
+        """
         self._is_closed = True
         self._stop_timer()
+        outcomes = [self._outcome] if self._outcome else []
+        if self._pending:
+            outcomes.append(self._pending.outcome)
         self._start()
+        return outcomes
 
 
 class Batches:
@@ -167,27 +191,26 @@ class Batches:
 
     def __init__(self) -> None:
         """Initialize them."""
-        self._flushes: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._closes: list[CALLBACK_TYPE] = []
+        # An entity that is gone leaves none behind, except while that has something to do.
+        self._batches: WeakKeyDictionary[Batch[Any], None] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._batches)
 
     def add[ValueT](self, batch: Batch[ValueT]) -> Batch[ValueT]:
         """Add a batch, and return it."""
-        self._flushes.append(batch.async_flush)
-        self._closes.append(batch.close)
+        self._batches[batch] = None
         return batch
 
-    async def async_flush(self) -> None:
-        """Send at once what is pending in any of them, and wait for the outcome."""
-        await asyncio.gather(*(flush() for flush in self._flushes))
-
     async def async_close(self) -> None:
-        """Send at once what is pending, and from now on without a calm moment."""
-        for close in self._closes:
-            close()
-        await self.async_flush()
+        """Send at once what is pending, and from now on without a calm moment.
 
-    @callback
-    def close(self) -> None:
-        """Set no timer any more."""
-        for close in self._closes:
-            close()
+        Waits for what has been requested so far, but not for long: neither a cloud that
+        does not answer, nor a program that goes on requesting, may hold up an unload.
+        """
+        outcomes = [
+            outcome for batch in list(self._batches) for outcome in batch.close()
+        ]
+        if outcomes:
+            await asyncio.wait(outcomes, timeout=CLOSE_TIME)

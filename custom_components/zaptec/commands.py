@@ -32,6 +32,7 @@ from .api import (
     ZaptecServerError,
     current_deadline,
     limits_time,
+    outside_of_actions,
 )
 from .charger_state import ChargerState
 from .const import DOMAIN
@@ -44,14 +45,8 @@ CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
 # The least current a car charges with (A).
 CURRENT_MIN = 6.0
 
-# The sentences of failures that may pass by themselves.
-PASSING_FAILURES = (
-    "cannot_connect",
-    "cloud_busy",
-    "intercepted",
-    "not_sent",
-    "uncertain",
-)
+# The sentences with which the cloud refuses something for good.
+_REFUSALS = ("not_permitted", "rejected", "rejected_without_reason")
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
@@ -174,7 +169,8 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
     try:
         yield
     except ZaptecAuthenticationError as err:
-        coordinator.config_entry.async_start_reauth(coordinator.hass)
+        with outside_of_actions():
+            coordinator.config_entry.async_start_reauth(coordinator.hass)
         raise HomeAssistantError(
             translation_domain=DOMAIN, translation_key="authentication_failed"
         ) from err
@@ -222,6 +218,17 @@ def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_key="command_failed",
             translation_placeholders={"error": str(err)},
         ) from err
+
+
+def is_refusal(error: HomeAssistantError) -> bool:
+    """Return whether it is no use to try again what has failed.
+
+    All else may pass: a network that is down, a cloud that fails, and a password that is
+    refused until the user signs in again.
+    """
+    return (
+        isinstance(error, ServiceValidationError) or error.translation_key in _REFUSALS
+    )
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ from .api import (
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
+    ZaptecInterceptedError,
     ZaptecNotFoundError,
     ZaptecNotSentError,
     ZaptecPermissionError,
@@ -103,6 +104,11 @@ MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
 # How often an installation is looked at for people (or automations) whose request
 # it does not allow (seconds).
 LOOK_INTERVAL = 60.0
+
+# How long the settings of an installation are certain after the cloud has accepted or
+# reported them, and the longest time that a request waits for a look at them (seconds).
+CERTAIN_TIME = 60.0
+LOOK_TIME = 7.5
 
 # A link that tells nothing is opened anew no more often than this (seconds).
 GIVE_UP_INTERVAL = 3600.0
@@ -203,6 +209,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # When an installation was told or changed by itself (monotonic seconds).
         self._changed_at: dict[str, float] = {}
         self._looked_at: dict[str, float] = {}
+        self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.available_currents: AvailableCurrents
         self.energy_store: EnergyStore
         self.batches = Batches()
@@ -264,6 +271,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     f"The Zaptec cloud does not list the chargers: {err}",
                     "The Zaptec cloud lists the chargers again",
                     is_unreachable=_is_unreachable(err),
+                    is_hourly=True,
                 )
             raise UpdateFailed(
                 translation_domain=DOMAIN,
@@ -1120,14 +1128,28 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def is_installation_certain(self, installation_id: str) -> bool:
         """Return whether an installation's settings are what the cloud holds.
 
-        No message reports them. They are as of the hourly list, or of a later change or
-        reading. A change of unknown outcome is known to the caller alone.
+        No message reports them, and the portal or another program may change them at any
+        time. So they are certain only for a moment after the cloud has accepted or
+        reported them. A change of unknown outcome is known to the caller alone.
         """
         known_at = self._changed_at.get(installation_id, -math.inf)
-        return installation_id not in self._missed and (
-            self.last_update_success
-            or monotonic() - known_at < DISCOVERY_INTERVAL.total_seconds()
+        return (
+            installation_id not in self._missed
+            and monotonic() - known_at < CERTAIN_TIME
         )
+
+    async def async_is_installation_certain(self, installation_id: str) -> bool:
+        """Return whether an installation's settings are certain, after a look at it.
+
+        Those who ask at the same time wait for one look. It leaves time to send what is
+        requested, if the cloud does not answer it.
+        """
+        async with self._looks[installation_id]:
+            if not self.is_installation_certain(installation_id):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_TIME):
+                        await self.async_look_at_installation(installation_id)
+        return self.is_installation_certain(installation_id)
 
     async def async_look_at_installation(self, installation_id: str) -> None:
         """Read an installation because a person waits for it, but not too often.
@@ -1197,7 +1219,9 @@ def _is_unreachable(error: ZaptecError) -> bool:
     """Return whether an error is one of the cloud as a whole, not of what was asked."""
     if isinstance(error, ZaptecServerError):
         return error.status > HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, (ZaptecConnectionError, ZaptecBusyError))
+    return isinstance(
+        error, (ZaptecConnectionError, ZaptecBusyError, ZaptecInterceptedError)
+    )
 
 
 def _details_of(installation_id: str) -> str:

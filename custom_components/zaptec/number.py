@@ -286,10 +286,12 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
         self._state_id = description.state_ids[0]
         # One for as long as the account is loaded: what was sent and is not confirmed
         # yet must survive that Home Assistant removes the entity and adds it again.
-        self._setting = coordinator.charger_settings.setdefault(
-            (charger.id, self._state_id),
-            ChargerSetting(coordinator, charger.id, self._state_id, description.set_fn),
-        )
+        key = (charger.id, self._state_id)
+        if key not in coordinator.charger_settings:
+            coordinator.charger_settings[key] = ChargerSetting(
+                coordinator, charger.id, self._state_id, description.set_fn
+            )
+        self._setting = coordinator.charger_settings[key]
 
     @property
     @override
@@ -381,21 +383,28 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
                 translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
             )
         await async_check_current_is_ours(self.coordinator, self.installation_id)
-        if not self._batch.is_busy and self._is_held(value):
+        if not self._batch.is_busy and await self._async_is_held(value):
             return
         await self._batch.async_request(value)
 
-    def _is_held(self, value: float) -> bool:
-        """Return whether the cloud certainly holds a value."""
+    async def _async_is_held(self, value: float) -> bool:
+        """Return whether the cloud certainly holds a value, after a look at it."""
         return (
-            self.native_value == value
-            and not self._is_uncertain
-            and self.coordinator.is_installation_certain(self.installation_id)
+            self._seems_held(value)
+            and await self.coordinator.async_is_installation_certain(
+                self.installation_id
+            )
+            # The look may have found another.
+            and self._seems_held(value)
         )
+
+    def _seems_held(self, value: float) -> bool:
+        """Return whether the cloud held a value when it reported that last."""
+        return self.native_value == value and not self._is_uncertain
 
     async def _async_send(self, value: float) -> None:
         """Send a current, unless the cloud holds it by now."""
-        if self._is_held(value):
+        if await self._async_is_held(value):
             return
 
         def looked(_installation: Installation) -> None:

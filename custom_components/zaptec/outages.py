@@ -78,6 +78,7 @@ class Outages:
         over: str,
         *,
         is_unreachable: bool = False,
+        is_hourly: bool = False,
         is_rare: bool = False,
     ) -> None:
         """Note that something fails, and log it unless it is part of an outage.
@@ -87,10 +88,13 @@ class Outages:
             warning: What to log, if an outage begins with it.
             over: What to log, if the outage ends with it and nothing else has failed.
             is_unreachable: Whether the cloud as a whole is out of reach.
-            is_rare: Whether it is tried once an hour or less.
+            is_hourly: Whether it is tried once an hour, so that it joins an outage of the
+                cloud as a whole late.
+            is_rare: Whether it is tried less often still, so that the end of an outage
+                does not wait for it.
 
         """
-        outage = self._outage_of(part) or self._current()
+        outage = self._outage_of(part) or self._current(is_hourly=is_rare or is_hourly)
         if outage is None:
             LOGGER.warning(warning)
             outage = _Outage(monotonic(), over)
@@ -131,14 +135,18 @@ class Outages:
         """Return the outage in which something fails."""
         return next((item for item in self._ongoing if part in item.failing), None)
 
-    def _current(self) -> _Outage | None:
-        """Return the outage that whatever fails now is a part of."""
+    def _current(self, *, is_hourly: bool) -> _Outage | None:
+        """Return the outage that whatever fails now is a part of.
+
+        What is tried often and begins to fail later worked meanwhile, so that is another
+        outage: a charger that cannot be read for days must not hide it.
+        """
         now = monotonic()
         return next(
             (
                 item
                 for item in self._ongoing
-                if item.unreachable or now - item.began_at < JOIN_TIME
+                if now - item.began_at < JOIN_TIME or (is_hourly and item.unreachable)
             ),
             None,
         )

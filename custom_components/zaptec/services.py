@@ -222,7 +222,8 @@ async def _async_all(
 ) -> None:
     """Do something with all devices, and then raise what went wrong.
 
-    One failure is raised as it is. Of several, each is named with its device.
+    Of a single device, the failure is raised as it is. Of several devices, each that
+    failed is named.
 
     Args:
         hass: Home Assistant.
@@ -244,7 +245,7 @@ async def _async_all(
         elif isinstance(outcome, BaseException):
             # A fault of the integration is not for the user's eyes, but for the log.
             raise outcome
-    if len(failures) == 1:
+    if failures and len(devices) == 1:
         raise next(iter(failures.values()))
     if failures:
         is_invalid = all(

@@ -37,10 +37,13 @@ class ChargerSetting:
 
     @property
     def requested(self) -> float | None:
-        """Return the newest value: the one that is requested, or else the one held."""
+        """Return the newest value: the one that is requested, or else the one held.
+
+        What was sent counts only while it may still be confirmed: it may have failed.
+        """
         if self._batch.pending is not None:
             return self._batch.pending
-        if self._sent is not None and not self._is_confirmed():
+        if self._coordinator.writes.is_awaited(self._charger_id, self._state_id):
             return self._sent
         return self._held()
 

@@ -15,8 +15,8 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId, ZaptecBusyError, acts_by_itself
-from .commands import PASSING_FAILURES, async_send_command, has_car, is_paused
+from .api import Command, StateId, ZaptecBusyError, acts_by_itself, outside_of_actions
+from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry
 from .entity import (
@@ -185,7 +185,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         try:
             await self._async_pause(use)
         except HomeAssistantError as err:
-            if err.translation_key not in PASSING_FAILURES:
+            if is_refusal(err):
                 use.held = before is not None and before.held
             raise
         finally:
@@ -249,7 +249,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                 try:
                     await self._async_pause(use)
                 except HomeAssistantError as err:
-                    if err.translation_key in PASSING_FAILURES:
+                    if not is_refusal(err):
                         await asyncio.sleep(_pause_after(err, monotonic() - began))
                         continue
                     LOGGER.warning(
@@ -258,7 +258,8 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                         err.__cause__ or err,
                     )
                     use.held = False
-                self.async_write_ha_state()
+                with outside_of_actions():
+                    self.async_write_ha_state()
         except Exception:
             # The next change at the charger begins it again.
             LOGGER.exception("Unexpected error while holding a car")

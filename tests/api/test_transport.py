@@ -1,6 +1,7 @@
 """Requests: how they are repeated, and what their failures mean."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 import json
@@ -22,6 +23,7 @@ from custom_components.zaptec.api import (
     ZaptecError,
     ZaptecInterceptedError,
     ZaptecNotFoundError,
+    ZaptecNotSentError,
     ZaptecPermissionError,
     ZaptecRejectedError,
     ZaptecResponseError,
@@ -242,8 +244,8 @@ async def test_an_expired_token_is_renewed(zaptec: ZaptecClient, cloud: Cloud) -
 
     cloud.handle("POST", WRITE)
     cloud.answer("POST", WRITE, status=401, text="")
-    # Not the account's fault, as the sign-in works.
-    with pytest.raises(ZaptecServerError):
+    # Not the account's fault, as the sign-in works; and nothing was carried out.
+    with pytest.raises(ZaptecNotSentError):
         await write(zaptec)
     assert cloud.counts == {"/oauth/token": 3, WRITE: 4}
 
@@ -286,10 +288,26 @@ async def test_a_wrong_password_ends_a_request(
 async def test_redirects_are_not_followed(zaptec: ZaptecClient, cloud: Cloud) -> None:
     """The token goes nowhere else."""
     cloud.answer("GET", READ, status=307, headers={"Location": "/elsewhere"})
-    with pytest.raises(ZaptecServerError) as raised:
+    with pytest.raises(ZaptecInterceptedError):
         await read(zaptec)
-    assert raised.value.status == 307
     assert cloud.counts["/elsewhere"] == 0
+
+
+@pytest.mark.parametrize("status", [302, 407, 511])
+@pytest.mark.parametrize("request_", [read, write])
+async def test_a_captive_portal_is_named(
+    zaptec: ZaptecClient,
+    cloud: Cloud,
+    status: int,
+    request_: Callable[[ZaptecClient], Awaitable[None]],
+) -> None:
+    """It answers everything, and nothing reaches the cloud."""
+    await zaptec.authenticate()
+    for method, path in (("GET", READ), ("POST", WRITE)):
+        cloud.answer(method, path, status=status, headers={"Location": "/portal"})
+    with pytest.raises(ZaptecInterceptedError):
+        await request_(zaptec)
+    assert sum(cloud.counts.values()) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,14 @@ Printing what the chargers of an account are doing, as it happens:
                     print(charger.name, kind.name if kind else "?", value)
 """
 
-from .action import acts_by_itself, automatic, current_deadline, limits_time, time_limit
+from .action import (
+    acts_by_itself,
+    automatic,
+    current_deadline,
+    limits_time,
+    outside_of_actions,
+    time_limit,
+)
 from .auth import PasswordTokenSource, TokenSource
 from .client import DEFAULT_URL, ZaptecClient
 from .errors import (
@@ -131,6 +138,7 @@ __all__ = [
     "limiter_for",
     "limits_time",
     "observation_type",
+    "outside_of_actions",
     "parse_timestamp",
     "parse_uuid",
     "parse_value",

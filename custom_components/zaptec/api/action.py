@@ -96,6 +96,22 @@ def automatic() -> Iterator[None]:
         _deadline.reset(deadline)
 
 
+@contextmanager
+def outside_of_actions() -> Iterator[None]:
+    """Run what is not a part of the action that happens to cause it.
+
+    Home Assistant runs the user's automations in the context in which a state is
+    written. They have time limits of their own, and are not automatic.
+    """
+    deadline = _deadline.set(None)
+    token = _is_automatic.set(False)
+    try:
+        yield
+    finally:
+        _is_automatic.reset(token)
+        _deadline.reset(deadline)
+
+
 def limits_time[**ParamsT, ReturnT](
     action: Callable[ParamsT, Awaitable[ReturnT]],
 ) -> Callable[ParamsT, Coroutine[Any, Any, ReturnT]]:

@@ -54,11 +54,6 @@ RENEWAL_MAX = 60.0
 
 # OAuth errors that say nothing about the account (RFC 6749, 4.1.2.1).
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
-# What a captive portal or a proxy that wants a sign-in of its own answers with.
-_PORTAL_STATUS = (
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED,
-)
 _ERROR_PATTERN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 # What a bearer token may consist of (RFC 6750, 2.1).
@@ -286,10 +281,6 @@ def _login_error(answer: Answer) -> ZaptecError:
     Only an OAuth error speaks of the account. A captive portal or a proxy answers with
     a redirect, or with a page and any status that blames the request.
     """
-    if answer.status in _PORTAL_STATUS or (
-        HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST
-    ):
-        return ZaptecInterceptedError()
     if (
         answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         or answer.status == HTTPStatus.TOO_MANY_REQUESTS

@@ -93,6 +93,14 @@ _PASSING_STATUS = (
 _BUSY_STATUS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _CLOUDFLARE_STATUS = range(520, 530)
 
+# What a captive portal or a proxy that wants a sign-in of its own answers with. The
+# vendor's cloud redirects nothing.
+_PORTAL_STATUS = (
+    *range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST),
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED,
+)
+
 # The vendor's code for an object that does not exist, or is not shown.
 UNKNOWN_OBJECT = 512
 
@@ -522,6 +530,8 @@ class Answer:
         Errors of the cloud are `{"Code", "Details"}` with 500, and since 2025
         `{"errorCode", "message"}` with 404.
         """
+        if self.status in _PORTAL_STATUS:
+            return ZaptecInterceptedError()
         try:
             document = self.document()
         except ZaptecResponseError:
@@ -856,7 +866,13 @@ class Transport:
             return await send(None)
 
         retries = 0 if not repeats else READ_RETRIES if reads else None
-        answer = await self._repeat(attempt, deadline, reads=reads, retries=retries)
+        try:
+            answer = await self._repeat(attempt, deadline, reads=reads, retries=retries)
+        except ZaptecServerError as err:
+            if not reads and err.status == HTTPStatus.UNAUTHORIZED:
+                # Without a token that it accepts, the cloud carries nothing out.
+                raise ZaptecNotSentError(str(err)) from err
+            raise
         if not reads:
             if answer.is_page:
                 # Of the vendor's answers to a write, none is a page.
