@@ -375,8 +375,8 @@ class SessionEnergy(Cycles):
     def _is_final(self, energy: float, at: datetime) -> bool:
         """Return whether an energy is that of the session before, reported again.
 
-        A zero after the end of a session may be one of the mistakes. What was reported
-        since another session began is that session's, whatever it is.
+        The zero that began the cycle may have been a mistake. But what is stamped after
+        the beginning of another session belongs to that one, whatever its value.
         """
         return (
             self._final is not None
@@ -494,7 +494,8 @@ class SessionEnergy(Cycles):
     def _settle_drop(self) -> None:
         """Begin a cycle with an energy that fell, once a mistake can be excluded.
 
-        The less is known of the end of the session, the more often it has to rise.
+        After a session that is completed a zero is enough. Where only the car is known to
+        have left, the energy has to rise once, and where nothing is known, twice.
         """
         if (drop := self._drop) is None:
             return
@@ -539,7 +540,7 @@ class SessionEnergy(Cycles):
             self._completed_at = session.end or at
             if later[0] != identifier:
                 self._next, self._next_at = later
-        # Else it is older than what is shown, or as old as the integration.
+        # Else a later session is shown already, or it ended before the first start.
 
     def _complete(self, identifier: str, energy: float | None, at: datetime) -> None:
         """Take in the end of the session of the cycle."""
