@@ -312,6 +312,12 @@ type Reports = list[tuple[int, object] | float | str]
             [60, (553, 0.0), 9, (553, 5.21), 300, (721, B), (553, 0.0), 90, (553, 0.5)],
             0.5,
         ),
+        # An identifier whose stamp is later than the first energy of its session.
+        (
+            [(721, A), (553, 0.0), 60, (721, None), completed(A, 0.0)],
+            [3600, (721, B), -8, (553, 7.7), 60, (553, 7.9)],
+            7.9,
+        ),
         # The end of a session that was missed comes after the beginning of the next.
         (
             [(721, A), (553, 1.0)],

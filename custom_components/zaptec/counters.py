@@ -289,8 +289,13 @@ class SessionEnergy(Cycles):
     ) -> None:
         """Take in an energy while another session is known to have begun."""
         shown = self.energy
-        if shown is not None and _is_before(at, started_at):
-            # The last report of the session before, in whatever order they came.
+        if (
+            shown is not None
+            and _is_before(at, started_at)
+            and (self._completed_at is None or energy <= shown + ROUNDING)
+        ):
+            # The last report of the session before, in whatever order they came. What
+            # is more than its final energy shows that the identifier's stamp is late.
             if energy > shown:
                 self._raise(energy, at)
         elif shown is None or energy < shown - ROUNDING or self._ends_the_cycle(energy):
