@@ -49,8 +49,9 @@ FINAL_ROUNDING = 0.01
 # the messages differ by milliseconds, and readings round them.
 SAME_MOMENT = timedelta(seconds=0.5)
 
-# Number of ended sessions whose identifiers are kept: an identifier never comes back.
-SESSIONS_KEPT = 200
+# Number of ended sessions of each charger that are remembered, so that none is counted
+# again. All of them are stored whenever a session begins.
+SESSIONS_KEPT = 20
 
 # Energy that is accepted of a meter beyond what the time stamps allow (kWh), as long as
 # not even two readings agree: what was stored or listed before may be of another year.
