@@ -312,6 +312,12 @@ type Reports = list[tuple[int, object] | float | str]
             [60, (553, 0.0), 9, (553, 5.21), 300, (721, B), (553, 0.0), 90, (553, 0.5)],
             0.5,
         ),
+        # A session without any energy, after which the next identifier is lost.
+        (
+            [(721, A), 60, (721, None), (710, 1), completed(A, 0.0)],
+            [60, (710, 2), 50, (553, 0.106), 50, (553, 0.215)],
+            0.215,
+        ),
         # An identifier whose stamp is later than the first energy of its session.
         (
             [(721, A), (553, 0.0), 60, (721, None), completed(A, 0.0)],
@@ -417,6 +423,21 @@ def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
     session.report(*reports)
     assert session.counter.energy == energy
     assert session.counter.is_reported
+
+
+def test_nothing_is_shown_before_there_is_an_energy() -> None:
+    """Neither at first, nor when a session begins."""
+    counter = SessionEnergy()
+    assert not counter.is_reported
+    counter.report_session(A, NOON)
+    assert counter.energy is None
+    assert counter.take_unshown() == []
+    counter.report_energy(0.0, NOON)
+    assert counter.is_reported
+    assert counter.take_unshown() == [Total(0.0, NOON)]
+    assert counter.take_unshown() == []
+    counter.report_energy(None, NOON + MINUTE)
+    assert not counter.is_reported
 
 
 def test_stamps_at_the_ends_of_the_calendar() -> None:
