@@ -606,6 +606,25 @@ def test_sums_of_completed_sessions(name: str) -> None:
         assert recorder.total == pytest.approx(sum(arrived.values())), seed
 
 
+def test_a_session_that_is_reported_late() -> None:
+    """It counts, but the one that ended last is shown, and may still be corrected."""
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    recorder.record(Total(0.0, None))
+    for (_, session), at in (
+        (completed(A, 5.0), NOON),
+        (completed(C, 7.0), NOON + 2 * HOUR),
+        (completed(B, 9.0), NOON + HOUR),
+        (completed(B, 9.0), NOON + HOUR),
+        (completed(C, 6.5), NOON + 2 * HOUR),
+    ):
+        counter.report(session, at)
+        for total in counter.take_unshown():
+            recorder.record(total)
+            assert recorder.total <= 21.0
+    assert counter.energy == 6.5
+    assert recorder.total == pytest.approx(20.5)
+
+
 def test_sessions_that_are_forgotten_do_not_count_again() -> None:
     """As many as are kept, and no more memory than that."""
     reports = [

@@ -691,13 +691,30 @@ class CompletedEnergy(Cycles):
             if at < self._counted[oldest]:
                 return
             del self._counted[oldest]
+        newest_at = max(self._counted.values(), default=at)
         self._counted[key] = at
+        if at < newest_at:
+            self._count_late(energy, start or at)
+            return
         until, self._until = self._until, None
         if _is_since(until, at) or (until and start and start == self.reset):
             self.energy = energy
             self._show()
         else:
             self._begin(start or at, energy)
+
+    def _count_late(self, energy: float, reset: datetime) -> None:
+        """Count a session that ended before the one that is shown, which stays shown.
+
+        The recorder counts whatever a new cycle shows. So the cycle of the newest
+        session is emptied first, and begins again after that of the late one.
+        """
+        self._counted = dict(sorted(self._counted.items(), key=lambda item: item[1]))
+        newest = self.energy
+        self.energy = 0.0
+        self._show()
+        self._begin(reset, energy)
+        self._begin(reset, newest)
 
     @override
     def as_dict(self) -> dict[str, Any]:
