@@ -249,6 +249,8 @@ async def test_an_installation_that_was_not_listed_for_an_hour(
     key = "three_to_one_phase_switch_current"
     sim.rest.fail("/api/(installation|chargers)$", fault=502)
     await time_machine.travel(2 * 3600, step=60)
+    # A look at it would make it certain.
+    sim.rest.fail("/api/installation/[^/]+$", fault=403)
     sim.rest.clear()
     await numbers.set(key, 10)
     assert writes(sim) == 1
