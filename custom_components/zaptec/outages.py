@@ -94,7 +94,9 @@ class Outages:
                 does not wait for it.
 
         """
-        outage = self._outage_of(part) or self._current(is_hourly=is_rare or is_hourly)
+        outage = self._outage_of(part) or self._current(
+            is_unreachable=is_unreachable, is_hourly=is_rare or is_hourly
+        )
         if outage is None:
             LOGGER.warning(warning)
             outage = _Outage(monotonic(), over)
@@ -135,18 +137,22 @@ class Outages:
         """Return the outage in which something fails."""
         return next((item for item in self._ongoing if part in item.failing), None)
 
-    def _current(self, *, is_hourly: bool) -> _Outage | None:
+    def _current(self, *, is_unreachable: bool, is_hourly: bool) -> _Outage | None:
         """Return the outage that whatever fails now is a part of.
 
-        What is tried often and begins to fail later worked meanwhile, so that is another
-        outage: a charger that cannot be read for days must not hide it.
+        What begins to fail later worked meanwhile, so that is another outage: a charger
+        that cannot be read for days must not hide it. Only an outage of the cloud as a
+        whole is joined late: by what is tried rarely, and, once several parts have found
+        the cloud out of reach, by others that do.
         """
         now = monotonic()
         return next(
             (
                 item
                 for item in self._ongoing
-                if now - item.began_at < JOIN_TIME or (is_hourly and item.unreachable)
+                if now - item.began_at < JOIN_TIME
+                or (is_hourly and item.unreachable)
+                or (is_unreachable and len(item.unreachable) > 1)
             ),
             None,
         )
