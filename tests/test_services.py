@@ -332,7 +332,10 @@ async def test_one_futile_installation_keeps_all_unchanged(
             installation_id=[item.id for item in installations],
             available_current=10,
         )
-    assert raised.value.translation_key == "schedule_controls_current"
+    assert raised.value.translation_key == "several_failed"
+    placeholders = str(raised.value.translation_placeholders)
+    assert installations[1].name in placeholders
+    assert installations[0].name not in placeholders
     assert installations[0].available_current == (20, 20, 20)
 
 
