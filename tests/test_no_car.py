@@ -142,7 +142,7 @@ async def test_only_the_absence_of_a_car_is_certain(
     tell: Tell,
     mode: str | None,
 ) -> None:
-    """With a car, and with a mode nobody knows, the last measurement counts."""
+    """With a car, and with an unknown mode, the last measurement counts."""
     tell((MODE, mode), (StateId.HUMIDITY, "41"))
     await entities.wait_for("sensor", charger.id, "humidity", "41.0")
     assert entities.state("sensor", charger.id, POWER) == "10969.0"

@@ -55,7 +55,7 @@ def is_enabled(hass: HomeAssistant, charger: Charger, key: str) -> bool:
         ("Wifi", 0, STATE_UNKNOWN, STATE_UNKNOWN),
         ("LTE", -65, STATE_UNKNOWN, STATE_UNKNOWN),
         ("LTE", 101, STATE_UNKNOWN, STATE_UNKNOWN),
-        # A unit that nobody knows is none.
+        # An unknown unit is none.
         ("PLC", 60, STATE_UNKNOWN, STATE_UNKNOWN),
         ("none", -65, STATE_UNKNOWN, STATE_UNKNOWN),
         (None, -65, STATE_UNKNOWN, STATE_UNKNOWN),
