@@ -542,6 +542,30 @@ async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
     assert writer.transport.is_closing()
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        partial(ServiceBus.drop_connections, reset=False),
+        partial(ServiceBus.drop_connections, reset=True),
+        ServiceBus.send_garbage,
+        partial(ServiceBus.detach, topic=TOPIC),
+        partial(ServiceBus.remove_topic, name=TOPIC),
+    ],
+    ids=["closed", "reset", "garbage", "detached", "deleted"],
+)
+async def test_a_link_that_has_ended_leaves_no_socket(
+    bus: ServiceBus, end: Callable[[ServiceBus], None]
+) -> None:
+    """The library drops a connection that fails without closing its socket."""
+    stream = Subscription(details(bus.port), allow_plain=True, quiet_period=0.2)
+    with pytest.raises(SubscriptionError):
+        async with stream:
+            writer = stream._receiver._handler._connection._transport.writer  # type: ignore[union-attr]
+            end(bus)
+            await stream.deliver(lambda _: None)
+    assert writer.transport.is_closing()
+
+
 async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> None:
     """An automation may use the same library, and be told of its errors."""
     seen: list[bool] = []
@@ -703,11 +727,8 @@ async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
     writer = SimpleNamespace(
         transport=SimpleNamespace(abort=lambda: aborted.append(None))
     )
-    connection = SimpleNamespace(_transport=SimpleNamespace(writer=writer))
     stream = Subscription(details(5671))
-    stream._receiver = SimpleNamespace(  # type: ignore[assignment]
-        close=asyncio.Event().wait,
-        _handler=SimpleNamespace(_connection=connection),
-    )
+    stream._receiver = SimpleNamespace(close=asyncio.Event().wait)  # type: ignore[assignment]
+    stream._socket = SimpleNamespace(writer=writer, close=asyncio.Event().wait)
     await stream.__aexit__(None, None, None)
     assert aborted

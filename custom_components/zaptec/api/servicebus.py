@@ -248,6 +248,8 @@ class Subscription:
         self._turn = turn or Turn()
         self._client: ServiceBusClient | None = None
         self._receiver: ServiceBusReceiver | None = None
+        # Kept apart from the receiver, which drops its connection when it fails.
+        self._socket: Any = None
         self._iterator: AsyncIterator[Any] | None = None
         self._quiet_since = 0.0
         self.messages = 0
@@ -267,7 +269,6 @@ class Subscription:
         """
         options = self._options()
         ours = _IS_OURS.set(True)
-        socket: Any = None
         try:
             async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
                 self._client = ServiceBusClient.from_connection_string(**options)
@@ -290,14 +291,14 @@ class Subscription:
                 finally:
                     # An interrupted opening forgets its socket, so it is noted
                     # before the library knows of the interruption.
-                    socket = _socket(self._receiver)
+                    self._socket = _socket(self._receiver)
                     opening.cancel()
                     await asyncio.wait([opening], timeout=CLOSE_TIMEOUT)
                     if opening.done() and not opening.cancelled():
                         # Seen, also where the interruption is what is told.
                         opening.exception()
         except BaseException:
-            await self._close(socket)
+            await self._close()
             raise
         finally:
             _IS_OURS.reset(ours)
@@ -476,12 +477,12 @@ class Subscription:
                 "Skipping a message that can't be understood (%s): %s", step, reason
             )
 
-    async def _close(self, socket: Any = None) -> None:
+    async def _close(self) -> None:
         """Close the link, whatever state it is in."""
         receiver, self._receiver = self._receiver, None
         client, self._client = self._client, None
         self._iterator = None
-        socket = socket or _socket(receiver)
+        socket, self._socket = self._socket, None
         ours = _IS_OURS.set(True)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
