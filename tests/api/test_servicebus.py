@@ -557,11 +557,10 @@ async def test_a_link_that_has_ended_leaves_no_socket(
     bus: ServiceBus, end: Callable[[ServiceBus], None]
 ) -> None:
     """The library drops a connection that fails without closing its socket."""
-    stream = Subscription(details(bus.port), allow_plain=True, quiet_period=0.2)
-    with pytest.raises(SubscriptionError):
-        async with stream:
-            writer = stream._receiver._handler._connection._transport.writer  # type: ignore[union-attr]
-            end(bus)
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        writer = stream._receiver._handler._connection._transport.writer  # type: ignore[union-attr]
+        end(bus)
+        with pytest.raises(SubscriptionError):
             await stream.deliver(lambda _: None)
     assert writer.transport.is_closing()
 
