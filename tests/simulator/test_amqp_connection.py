@@ -483,6 +483,16 @@ async def test_settlement_is_confirmed(bus: ServiceBus) -> None:
         (202, sign(f"sb://127.0.0.1/{TOPIC}")),
         (202, sign("sb://127.0.0.1/")),
     ],
+    ids=[
+        "other key",
+        "other name",
+        "expired",
+        "other resource",
+        "incomplete",
+        "another kind",
+        "topic",
+        "namespace",
+    ],
 )
 async def test_tokens_are_checked(bus: ServiceBus, status: int, token: str) -> None:
     """Key, name, expiry and resource of a token have to be right; its resource may be wider."""
