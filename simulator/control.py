@@ -185,6 +185,8 @@ class Control:
                     charger.authorize()
                 case "stand_alone":
                     charger.set_stand_alone(_flag(body, "on"))
+                case "schedule":
+                    charger.set_schedule(_seconds(body), body.get("text"))
                 case _:
                     return _error(404, "No such action")
         except (KeyError, TypeError, ValueError) as err:
@@ -324,6 +326,19 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise TypeError("Send a JSON object")
     return body
+
+
+def _seconds(body: dict[str, Any]) -> float:
+    """Return how long something is to take.
+
+    Raises:
+        ValueError: It is not a number of seconds up to a week.
+
+    """
+    seconds = float(body["seconds"])
+    if not 0 < seconds <= 7 * 24 * 3600:
+        raise ValueError("seconds is a number up to a week")
+    return seconds
 
 
 def _flag(body: dict[str, Any], key: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.car import Car
 from simulator.control import FAULTS
-from simulator.observations import Mode
+from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
 
 from .conftest import by_serial
@@ -104,6 +104,8 @@ async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> No
         (400, f"{path}/plug", {"phases": 2}),
         (400, f"{path}/car", {}),
         (400, f"{path}/online", {"online": "yes"}),
+        (400, f"{path}/schedule", {"seconds": 0}),
+        (400, f"{path}/schedule", {}),
         (404, f"{path}/fly", {}),
         (404, "chargers/none/plug", {}),
         (400, "rest/fail", {"fault": "no such"}),
@@ -236,6 +238,8 @@ async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
     assert not installation.messaging_enabled
     await page.post(f"chargers/{charger.id}/stand_alone", on=True)
     assert charger.is_stand_alone
+    await page.post(f"chargers/{charger.id}/schedule", seconds=60, text="22:00")
+    assert charger.value(StateId.NEXT_SCHEDULE_EVENT) == "22:00"
 
     delivered = sim.bus.pending(installation.topic)
     assert (await page.post("bus/interfere", how="elsewhere"))[0] == 200
