@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec import (
     announcements,
     batch,
+    commands,
     coordinator as coordinator_module,
 )
 from custom_components.zaptec.api import auth, transport
@@ -71,6 +72,12 @@ async def clocks(
 def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all that is announced written before anybody looks, on a busy machine too."""
     monkeypatch.setattr(announcements, "TELL_TIME", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def _stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait a moment only for a charger to stop, for tests in which time does not pass."""
+    monkeypatch.setattr(commands, "STOP_TIME", 0.2)
 
 
 @pytest.fixture(autouse=True)

@@ -114,6 +114,7 @@ async def test_thousands_do_not_hold_up_the_loop(
     assert told > 95
 
 
+@pytest.mark.serial
 async def test_a_crowd_leaves_in_no_time() -> None:
     """To remove the entities of a housing cooperative does not take a square of it."""
     announcements = Announcements()

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.serial
+
 ROOT = Path(__file__).parents[1]
 
 

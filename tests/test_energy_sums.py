@@ -54,8 +54,8 @@ A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
 
 # Walks by chargers of one cloud at a time. More of them: ENERGY_HOUSES.
-CHARGERS = 20
-HOUSES = int(os.environ.get("ENERGY_HOUSES", "2"))
+CHARGERS = 10
+HOUSES = int(os.environ.get("ENERGY_HOUSES", "4"))
 
 
 # What the recorder compiles at a time.
@@ -439,7 +439,7 @@ async def test_walks(
     entities: EntityFinder,
     seed: int,
 ) -> None:
-    """The sums of 20 chargers equal the simulator's, whatever happened on the way."""
+    """The sums of the chargers equal the simulator's, whatever happened on the way."""
     random = Random(seed)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)

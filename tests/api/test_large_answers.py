@@ -21,6 +21,8 @@ from custom_components.zaptec.api import (
 
 from .conftest import Cloud
 
+pytestmark = pytest.mark.serial
+
 CHARGER = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
 STATE = f"/api/chargers/{CHARGER}/state"
 

@@ -15,6 +15,8 @@ from custom_components.zaptec.api import (
 )
 from custom_components.zaptec.api.action import Deadline
 
+pytestmark = pytest.mark.serial
+
 WINDOW = 0.05
 
 

@@ -17,6 +17,8 @@ from simulator.nbfx import encode
 
 from .targets import CHARGER_ID, TARGETS, answer, message, models, nbfx, ocmf, value
 
+pytestmark = pytest.mark.serial
+
 CORPUS = Path(__file__).with_name("corpus")
 
 SOME = settings(
