@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 import json
 from pathlib import Path
-from unittest.mock import PropertyMock, patch
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -11,6 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import entity as entity_module
+from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger, StoredObservation
 from simulator.scenario import (
     OWNER,
@@ -189,3 +189,62 @@ async def test_entity_ids_of_a_new_set_up(
     assert (
         object_ids(entity_registry, entry, installation_id, "Home") == INSTALLATION_IDS
     )
+
+
+# What only repeats another entity or page, or is a button to press by mistake.
+OFF_FOR_NEW_USERS = {
+    ("button", "deauthorize_and_stop"),
+    ("button", "upgrade_firmware"),
+    ("sensor", "device_type"),
+}
+# What programs look for when they start.
+ON_FOR_PROGRAMS = {
+    ("sensor", "available_current"),
+    ("sensor", "charger_operation_mode"),
+    ("number", "charger_max_current"),
+}
+
+
+def is_enabled(
+    registry: er.EntityRegistry, charger: Charger, platform: str, key: str
+) -> bool:
+    """Return whether an entity of a charger is enabled."""
+    entity_id = registry.async_get_entity_id(platform, DOMAIN, f"{charger.id}_{key}")
+    assert entity_id
+    entity = registry.async_get(entity_id)
+    assert entity
+    return not entity.disabled
+
+
+async def test_new_users_do_not_get_what_only_repeats_something(
+    hass: HomeAssistant,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """They can enable it; what other programs look for is enabled."""
+    for platform, key in OFF_FOR_NEW_USERS:
+        assert not is_enabled(entity_registry, charger, platform, key), key
+    for platform, key in ON_FOR_PROGRAMS:
+        assert is_enabled(entity_registry, charger, platform, key), key
+
+
+async def test_what_an_existing_user_has_stays_enabled(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """An update of the integration disables nothing, and renames no entity id."""
+    for platform, key in OFF_FOR_NEW_USERS:
+        entity_registry.async_get_or_create(
+            platform,
+            DOMAIN,
+            f"{charger.id}_{key}",
+            config_entry=entry,
+            object_id_base=f"Own {key}",
+        )
+    await set_up_all(hass, entry)
+    for platform, key in OFF_FOR_NEW_USERS:
+        assert is_enabled(entity_registry, charger, platform, key), key
+        assert hass.states.get(f"{platform}.own_{key}")

@@ -74,7 +74,6 @@ ESSENTIAL_KEYS = frozenset(
         "current_phase1",
         "current_phase2",
         "current_phase3",
-        "deauthorize_and_stop",
         "firmware_update",
         "is_online",
         "problem",

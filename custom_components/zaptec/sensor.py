@@ -454,11 +454,14 @@ LISTED_DESCRIPTIONS: tuple[ZaptecListedSensorDescription, ...] = (
         translation_key="device_type",
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
+        # The page of the device shows the model.
+        entity_registry_enabled_default=False,
         options=_states_of(DeviceType),
         value_fn=_device_type,
     ),
     ZaptecListedSensorDescription(
-        # The installation's, for programs that look at one device only.
+        # The installation's. EVSE Load Balancer looks at the charger's entities only, and
+        # does not find one that is disabled.
         key="available_current",
         translation_key="available_current",
         families=CHARGERS,
