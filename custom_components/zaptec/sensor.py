@@ -42,7 +42,9 @@ from .api import (
     StateId,
     warning_names,
 )
+from .available_current import AvailableCurrent
 from .charger_state import ChargerState
+from .commands import may_control
 from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry
 from .energy import (
@@ -107,6 +109,15 @@ class ZaptecInstallationSensorDescription(
     """Describe a sensor of an installation."""
 
     value_fn: Callable[[Installation], StateType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecPendingSensorDescription(
+    ZaptecInstallationDescription, SensorEntityDescription
+):
+    """Describe a sensor of an available current that waits for its time."""
+
+    value_fn: Callable[[AvailableCurrent], StateType | datetime]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -515,6 +526,25 @@ INSTALLATION_DESCRIPTIONS: tuple[ZaptecInstallationSensorDescription, ...] = (
     ),
 )
 
+PENDING_DESCRIPTIONS: tuple[ZaptecPendingSensorDescription, ...] = (
+    ZaptecPendingSensorDescription(
+        key="pending_available_current",
+        translation_key="pending_available_current",
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        has_fn=may_control,
+        value_fn=lambda x: min(x.waiting) if x.waiting else None,
+    ),
+    ZaptecPendingSensorDescription(
+        key="pending_until",
+        translation_key="pending_until",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        has_fn=may_control,
+        value_fn=lambda x: x.due,
+    ),
+)
+
 LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
     ZaptecLinkSensorDescription(
         key="push_status",
@@ -553,6 +583,9 @@ async def async_setup_entry(
         async_add_charger_entities(entry, async_add_entities, create, descriptions)
     async_add_installation_entities(
         entry, async_add_entities, ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS
+    )
+    async_add_installation_entities(
+        entry, async_add_entities, ZaptecPendingSensor, PENDING_DESCRIPTIONS
     )
     async_add_installation_entities(
         entry, async_add_entities, ZaptecLinkSensor, LINK_DESCRIPTIONS
@@ -619,6 +652,20 @@ class ZaptecInstallationSensor(ZaptecInstallationEntity, SensorEntity):
     def native_value(self) -> StateType:
         """Return the value."""
         return self.entity_description.value_fn(self.installation)
+
+
+class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
+    """What waits for the vendor's 15 minutes; unknown while nothing waits."""
+
+    entity_description: ZaptecPendingSensorDescription
+
+    @property
+    @override
+    def native_value(self) -> StateType | datetime:
+        """Return the value."""
+        return self.entity_description.value_fn(
+            self.coordinator.available_currents.of(self.installation_id)
+        )
 
 
 class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
