@@ -6,11 +6,16 @@ from pathlib import Path
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.entity import EntityDescription
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import entity as entity_module
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.entity import (
+    ZaptecChargerDescription,
+    ZaptecInstallationDescription,
+)
 from simulator.charger import Charger, StoredObservation
 from simulator.scenario import (
     OWNER,
@@ -23,6 +28,7 @@ from simulator.simulator import Simulator
 from simulator.world import NetworkType
 
 from .conftest import set_up, wait_until, wait_until_live
+from .test_readme import descriptions
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -91,6 +97,9 @@ INSTALLATION_IDS = {
     ("sensor", "max_current"): "max_current",
     ("sensor", "network_type"): "network_type",
     ("sensor", "push_status"): "push_status",
+    # New since then.
+    ("sensor", "pending_available_current"): "pending_available_current",
+    ("sensor", "pending_until"): "pending_until",
 }
 
 
@@ -248,3 +257,77 @@ async def test_what_an_existing_user_has_stays_enabled(
     for platform, key in OFF_FOR_NEW_USERS:
         assert is_enabled(entity_registry, charger, platform, key), key
         assert hass.states.get(f"{platform}.own_{key}")
+
+
+TRANSLATIONS = Path(entity_module.__file__).parent / "translations"
+
+
+@pytest.mark.parametrize(
+    "kind", [ZaptecChargerDescription, ZaptecInstallationDescription]
+)
+@pytest.mark.parametrize("language", [file.stem for file in TRANSLATIONS.iterdir()])
+def test_no_two_entities_of_a_device_have_one_name(
+    language: str, kind: type[EntityDescription]
+) -> None:
+    """A user, and the voice assistant, could not distinguish them."""
+    texts = json.loads((TRANSLATIONS / f"{language}.json").read_text("utf-8"))
+    names = [
+        texts["entity"][platform][description.translation_key]["name"].casefold()
+        for platform, description in descriptions(kind)
+    ]
+    assert len(names) > 10
+    assert [name for name in names if names.count(name) > 1] == []
+
+
+# The new names, by device, platform and translation key.
+NAMES = {
+    ("switch", "charging"): "Charging allowed",
+    ("binary_sensor", "charging"): "Drawing power",
+    ("binary_sensor", "charger"): "Active in Zaptec",
+    ("binary_sensor", "installation"): "Active in Zaptec",
+    ("sensor", "network_type"): "Grid type",
+    ("sensor", "total_charge_power_session"): "Session energy",
+    ("sensor", "pending_available_current"): "Pending available current",
+}
+
+
+async def test_the_names_of_entities(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger_names: dict[str, str],
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """A newcomer knows from the name alone what is what; no name repeats another."""
+    await set_up_all(hass, entry)
+    entities = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
+    shown = {
+        (item.domain, item.translation_key): item.original_name for item in entities
+    }
+    assert {key: shown[key] for key in NAMES} == NAMES
+    for device_id in (*charger_names, *sim.installations):
+        names = [
+            item.original_name
+            for item in entities
+            if item.unique_id.startswith(device_id)
+        ]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("language", ["de", "nb"])
+async def test_the_names_of_entities_in_other_languages(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    language: str,
+) -> None:
+    """They are those of the language of Home Assistant."""
+    hass.config.language = language
+    await set_up_all(hass, entry)
+    entity = entity_registry.async_get("switch.go_charging")
+    assert entity
+    assert (
+        entity.original_name
+        == {"de": "Laden erlaubt", "nb": "Lading tillatt"}[language]
+    )
