@@ -30,13 +30,7 @@ from simulator.scenario import (
 )
 from simulator.simulator import Simulator
 
-from .conftest import (
-    EntityFinder,
-    TimeMachine,
-    set_up,
-    wait_until,
-    wait_until_live,
-)
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
 
 FIRMWARE_PATH = "/chargerFirmware/"
 DAY = FIRMWARE_INTERVAL.total_seconds()
