@@ -149,7 +149,6 @@ RENAMED = {
     ("number", "Charger min current"): "Minimum charging current",
     ("sensor", "Allocated charge current"): "Allocated charging current",
     ("sensor", "Charge power"): "Charging power",
-    ("sensor", "Completed session energy"): "Last session energy",
     ("sensor", "Max current"): "Maximum current",
     ("sensor", "Network type"): "Grid type",
     ("sensor", "Session total charge"): "Session energy",
