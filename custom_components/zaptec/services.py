@@ -362,7 +362,7 @@ def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
     device_ids = set(selected.referenced_devices)
     for entity_id in selected.indirectly_referenced:
         entity = entities.async_get(entity_id)
-        if entity and entity.platform == DOMAIN and entity.device_id:
+        if entity and entity.device_id:
             device_ids.add(entity.device_id)
     devices = dr.async_get(hass)
     return sorted(
