@@ -82,6 +82,14 @@ class Remote:
         return self._found.state(platform, self._charger.id, key)
 
 
+@pytest.fixture(autouse=True)
+def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable what is disabled by default."""
+    monkeypatch.setattr(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
+    )
+
+
 @pytest.fixture
 def remote(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entities: EntityFinder

@@ -65,7 +65,7 @@ from simulator.scenario import (
 )
 from simulator.simulator import Simulator
 
-from .conftest import TimeMachine, wait_until
+from .conftest import TimeMachine, wait_until, wait_until_live
 
 PAGE = (Path(__file__).parent.parent / "docs" / "ecosystem.md").read_text("utf-8")
 
@@ -93,6 +93,9 @@ ELSEWHERE = {
     # The action that a template completes.
     "switch.turn_",
 }
+
+# What is disabled by default, which the page says where it names it.
+ENABLED_FIRST = {"button.garage_deauthorize_charging"}
 
 
 @pytest.fixture
@@ -816,11 +819,18 @@ async def test_the_zaptec_card_reads_its_entities(
     time_machine: TimeMachine,
     charger: Charger,
     live_entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
 ) -> None:
     """It converts the power by its unit, and knows four words of the mode."""
     card, _ = blocks("Zaptec Go 2 Charger Card")
     assert {key: card[key] for key in ZAPTEC_CARD} == ZAPTEC_CARD
     assert "entity_authorize_button" not in card
+    # As the page says: this one is disabled by default.
+    entity_registry.async_update_entity(
+        card["entity_deauthorize_button"], disabled_by=None
+    )
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
     mode = card["entity_charger_mode"]
     await wait_for(hass, mode, "disconnected")
     charger.plug_in(Car(capacity_kwh=0.5))
@@ -1027,7 +1037,9 @@ async def test_the_blueprint_may_raise_the_current_with_an_override(
 
 
 async def test_all_that_the_page_names_exists(
-    hass: HomeAssistant, live_entry: MockConfigEntry
+    hass: HomeAssistant,
+    live_entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
 ) -> None:
     """Entities, actions and attributes: a page that went stale fails here."""
     domains = (
@@ -1041,7 +1053,10 @@ async def test_all_that_the_page_names_exists(
         for domain, services in hass.services.async_services().items()
         for service in services
     }
-    assert names - entities - actions - ELSEWHERE == set()
+    assert names - entities - actions - ELSEWHERE == ENABLED_FIRST
+    for entity_id in ENABLED_FIRST:
+        assert entity_registry.async_is_registered(entity_id)
+        assert f"Enable `{entity_id}` first" in PAGE
     assert names >= ELSEWHERE
     attributes = set(
         re.findall(r"state_attr\('([\w.]+)', '(\w+)'\)", PAGE)

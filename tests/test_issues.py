@@ -104,7 +104,7 @@ async def test_a_role_without_messages(
     await time_machine.travel(65)
     shown = await texts(hass)
     assert set(shown) == {"push_not_permitted"}
-    assert "Ask the owner" in shown["push_not_permitted"]
+    assert "Ask the installation's owner" in shown["push_not_permitted"]
 
     account = sim.accounts[RESIDENT_USER]
     owner = next(iter(sim.accounts.values()))
@@ -136,7 +136,7 @@ async def test_no_subscription(
     [
         ("available_current_mode", 1, "schedule_controls_current", "schedule"),
         ("available_current_mode", 2, "power_meter_controls_current", "Sense"),
-        ("authentication_type", 1, "web_hook_authorizes", "web hook"),
+        ("authentication_type", 1, "web_hook_authorizes", "webhook"),
         ("authentication_type", 2, "ocpp_controls_charging", "OCPP"),
         ("authentication_type", 3, "ocpp_controls_charging", "OCPP"),
     ],

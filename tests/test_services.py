@@ -244,7 +244,13 @@ async def test_limit_current(
             {
                 "installation_id": item.id,
                 "available_current": min(currents),
+                "available_current_phase1": currents[0],
+                "available_current_phase2": currents[1],
+                "available_current_phase3": currents[2],
                 "waiting_current": None,
+                "waiting_current_phase1": None,
+                "waiting_current_phase2": None,
+                "waiting_current_phase3": None,
                 "waiting_until": None,
             }
             for item in installations
@@ -480,7 +486,7 @@ def rename(
 @pytest.mark.parametrize(
     ("fault", "kind", "reason"),
     [
-        (403, HomeAssistantError, "may not change this"),
+        (403, HomeAssistantError, "not allowed to change this"),
         (Rejection(528, "Busy with an update"), HomeAssistantError, "Busy with"),
         (Rejection(505), HomeAssistantError, "505"),
         (None, ServiceValidationError, "stand-alone mode"),
@@ -545,8 +551,10 @@ async def test_two_reasons_among_several(
             hass, "restart_charger", charger_id=[charger.id for charger in chargers]
         )
     first, second = str(raised.value).split("\n")[1:]
-    assert first.startswith("First's charger: The Zaptec cloud refused: Could not")
-    assert second.startswith("Second's charger: Your Zaptec account may not")
+    assert first.startswith(
+        "First's charger: The Zaptec cloud rejected the request: Could not"
+    )
+    assert second.startswith("Second's charger: Your Zaptec account is not allowed")
 
 
 async def test_a_fault_of_the_integration_among_several(
@@ -585,7 +593,7 @@ async def test_all_failures_to_limit_the_current_are_named(
     assert raised.value.translation_key == "several_failed"
     first, second = str(raised.value).split("\n")[1:]
     assert first.startswith("My home: Your Zaptec account")
-    assert second.startswith("Second: The Zaptec cloud refused")
+    assert second.startswith("Second: The Zaptec cloud rejected")
 
     # One alone is named as well, and the other is carried out.
     sim.rest.heal()

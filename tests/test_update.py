@@ -1,11 +1,14 @@
 """The firmware of a charger."""
 
 import asyncio
+import json
+from pathlib import Path
 
 from homeassistant.components.update import (
     ATTR_IN_PROGRESS,
     ATTR_INSTALLED_VERSION,
     ATTR_LATEST_VERSION,
+    ATTR_RELEASE_SUMMARY,
     SERVICE_INSTALL,
 )
 from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_ON, STATE_UNAVAILABLE
@@ -14,6 +17,7 @@ from homeassistant.exceptions import HomeAssistantError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec import texts
 from custom_components.zaptec.const import FIRMWARE_INTERVAL
 from simulator.charger import Charger
 from simulator.faults import Fault, Rejection
@@ -26,7 +30,7 @@ from simulator.scenario import (
 )
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
 
 FIRMWARE_PATH = "/chargerFirmware/"
 DAY = FIRMWARE_INTERVAL.total_seconds()
@@ -130,6 +134,40 @@ async def test_it_installs_through_the_chargers_restart(
     assert not firmware.in_progress
     assert firmware.state.state == STATE_OFF
     assert firmware.installed == charger.available_firmware
+
+
+async def test_it_warns_that_it_interrupts_charging(
+    time_machine: TimeMachine, firmware: Firmware
+) -> None:
+    """As long as there is a newer version to install, and no longer."""
+    warning = firmware.state.attributes[ATTR_RELEASE_SUMMARY]
+    assert warning.startswith("Installing the update interrupts charging")
+    await firmware.install()
+    await time_machine.travel(150)
+    assert firmware.state.state == STATE_OFF
+    assert firmware.state.attributes[ATTR_RELEASE_SUMMARY] is None
+
+
+TRANSLATIONS = Path(texts.__file__).parent / "translations"
+
+
+@pytest.mark.parametrize("language", [file.stem for file in TRANSLATIONS.iterdir()])
+async def test_the_warning_in_each_language(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    charger: Charger,
+    entities: EntityFinder,
+    language: str,
+) -> None:
+    """Home Assistant cuts off what is longer than 255 characters."""
+    hass.config.language = language
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    await wait_until(lambda: bool(entry.runtime_data.firmware.data))
+    await hass.async_block_till_done()
+    text = json.loads((TRANSLATIONS / f"{language}.json").read_text("utf-8"))["common"]
+    warning = Firmware(hass, charger, entities).state.attributes[ATTR_RELEASE_SUMMARY]
+    assert warning == text["firmware_update_warning"]
 
 
 async def test_an_installation_that_never_ends_is_given_up(

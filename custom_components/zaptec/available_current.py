@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 import math
 from typing import Any
 
+from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN
+from homeassistant.const import ATTR_ENTITY_ID
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
@@ -24,7 +27,17 @@ from .commands import (
     is_refusal,
     round_current,
 )
-from .const import AVAILABLE_CURRENT_INTERVAL, CURRENT_MAX, DOMAIN, LOGGER
+from .const import (
+    ATTR_CURRENTS,
+    ATTR_OUTCOME,
+    ATTR_UNTIL,
+    AVAILABLE_CURRENT_INTERVAL,
+    CURRENT_MAX,
+    DOMAIN,
+    EVENT_AVAILABLE_CURRENT,
+    LOGGER,
+    PendingOutcome,
+)
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 
 STORAGE_VERSION = 1
@@ -214,6 +227,7 @@ class AvailableCurrent:
     async def _async_set_or_wait(self, request: _Request) -> None:
         """Send what may be sent now, and let the rest wait."""
         currents = request.currents
+        has_waited = self.waiting is not None
         if await self._async_is_held(currents):
             self._forget_waiting()
             return
@@ -231,6 +245,25 @@ class AvailableCurrent:
         if any(possible != currents for possible in self._possible()):
             self._base = self._held()
             self._wait(currents, self._free_at())
+            # A load balancer may replace what waits every few seconds.
+            if not has_waited:
+                self._fire(PendingOutcome.PENDING, currents)
+
+    @callback
+    def _fire(self, outcome: PendingOutcome, currents: Currents) -> None:
+        """Fire the event that the activity log shows."""
+        entity_id = er.async_get(self._hass).async_get_entity_id(
+            NUMBER_DOMAIN, DOMAIN, f"{self._installation_id}_available_current"
+        )
+        self._hass.bus.async_fire(
+            EVENT_AVAILABLE_CURRENT,
+            {
+                ATTR_ENTITY_ID: entity_id,
+                ATTR_OUTCOME: outcome.value,
+                ATTR_CURRENTS: list(currents),
+                ATTR_UNTIL: self.due and self.due.isoformat(),
+            },
+        )
 
     def _now(self) -> float:
         """Return the time of the event loop (seconds)."""
@@ -428,6 +461,7 @@ class AvailableCurrent:
                     min(waiting),
                     reason,
                 )
+                self._fire(PendingOutcome.GIVEN_UP, waiting)
             await self._async_forget_waiting()
 
     @callback

@@ -53,6 +53,8 @@ DESCRIPTIONS: tuple[ZaptecButtonDescription, ...] = (
     ZaptecButtonDescription(
         key="deauthorize_and_stop",
         translation_key="deauthorize_and_stop",
+        # Pressed by mistake, it ends the session for good.
+        entity_registry_enabled_default=False,
         command=Command.DEAUTHORIZE_AND_STOP,
     ),
     ZaptecButtonDescription(
@@ -67,6 +69,8 @@ DESCRIPTIONS: tuple[ZaptecButtonDescription, ...] = (
         translation_key="upgrade_firmware",
         device_class=ButtonDeviceClass.UPDATE,
         entity_category=EntityCategory.CONFIG,
+        # The update entity does the same, and shows how it goes.
+        entity_registry_enabled_default=False,
         command=Command.UPGRADE_FIRMWARE,
     ),
 )

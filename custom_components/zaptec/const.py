@@ -21,6 +21,12 @@ DISCOVERY_INTERVAL: Final = timedelta(hours=1)
 # this time (API usage guidelines, Dynamic load balancing).
 AVAILABLE_CURRENT_INTERVAL: Final = timedelta(minutes=15)
 
+# Fired when an available current begins to wait, or is given up; logbook.py describes it.
+EVENT_AVAILABLE_CURRENT: Final = f"{DOMAIN}_available_current"
+ATTR_CURRENTS: Final = "currents"
+ATTR_OUTCOME: Final = "outcome"
+ATTR_UNTIL: Final = "until"
+
 # What a Zaptec charger is built for (A).
 CURRENT_MAX: Final = 32.0
 
@@ -43,3 +49,10 @@ class PushRefusal(StrEnum):
     """The account's role does not show where they are."""
     UNAVAILABLE = "unavailable"
     """The cloud has no subscription for the installation."""
+
+
+class PendingOutcome(StrEnum):
+    """What becomes of an available current that was not set at once."""
+
+    PENDING = "pending"
+    GIVEN_UP = "given_up"

@@ -21,6 +21,7 @@ from .commands import may_control
 from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .link import installation_topic, link_topic, message_topic
+from .object_ids import object_id
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
 
@@ -73,7 +74,6 @@ ESSENTIAL_KEYS = frozenset(
         "current_phase1",
         "current_phase2",
         "current_phase3",
-        "deauthorize_and_stop",
         "firmware_update",
         "is_online",
         "problem",
@@ -117,14 +117,12 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
     @property
     @override
     def suggested_object_id(self) -> str | None:
-        """Return the English name, whatever language Home Assistant speaks.
+        """Return what follows the device's name in the entity id of a new user.
 
-        Blueprints, cards and other programs look for these entity ids.
+        Home Assistant would take the name, in the language of the system.
         """
-        name = self._name_internal(
-            None, self.platform_data.default_language_platform_translations
-        )
-        return name if isinstance(name, str) else None
+        key = self.entity_description.translation_key
+        return object_id(self.platform_data.domain, key) if key else None
 
     @override
     async def async_update(self) -> None:

@@ -42,7 +42,9 @@ from .api import (
     StateId,
     warning_names,
 )
+from .available_current import AvailableCurrent
 from .charger_state import ChargerState
+from .commands import may_control
 from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry
 from .energy import (
@@ -107,6 +109,15 @@ class ZaptecInstallationSensorDescription(
     """Describe a sensor of an installation."""
 
     value_fn: Callable[[Installation], StateType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecPendingSensorDescription(
+    ZaptecInstallationDescription, SensorEntityDescription
+):
+    """Describe a sensor of an available current that waits for its time."""
+
+    value_fn: Callable[[AvailableCurrent], StateType | datetime]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -454,11 +465,14 @@ LISTED_DESCRIPTIONS: tuple[ZaptecListedSensorDescription, ...] = (
         translation_key="device_type",
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
+        # The page of the device shows the model.
+        entity_registry_enabled_default=False,
         options=_states_of(DeviceType),
         value_fn=_device_type,
     ),
     ZaptecListedSensorDescription(
-        # The installation's, for programs that look at one device only.
+        # The installation's. EVSE Load Balancer looks at the charger's entities only, and
+        # does not find one that is disabled.
         key="available_current",
         translation_key="available_current",
         families=CHARGERS,
@@ -512,6 +526,25 @@ INSTALLATION_DESCRIPTIONS: tuple[ZaptecInstallationSensorDescription, ...] = (
     ),
 )
 
+PENDING_DESCRIPTIONS: tuple[ZaptecPendingSensorDescription, ...] = (
+    ZaptecPendingSensorDescription(
+        key="pending_available_current",
+        translation_key="pending_available_current",
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        has_fn=may_control,
+        value_fn=lambda x: min(x.waiting) if x.waiting else None,
+    ),
+    ZaptecPendingSensorDescription(
+        key="pending_until",
+        translation_key="pending_until",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        has_fn=may_control,
+        value_fn=lambda x: x.due,
+    ),
+)
+
 LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
     ZaptecLinkSensorDescription(
         key="push_status",
@@ -550,6 +583,9 @@ async def async_setup_entry(
         async_add_charger_entities(entry, async_add_entities, create, descriptions)
     async_add_installation_entities(
         entry, async_add_entities, ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS
+    )
+    async_add_installation_entities(
+        entry, async_add_entities, ZaptecPendingSensor, PENDING_DESCRIPTIONS
     )
     async_add_installation_entities(
         entry, async_add_entities, ZaptecLinkSensor, LINK_DESCRIPTIONS
@@ -616,6 +652,20 @@ class ZaptecInstallationSensor(ZaptecInstallationEntity, SensorEntity):
     def native_value(self) -> StateType:
         """Return the value."""
         return self.entity_description.value_fn(self.installation)
+
+
+class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
+    """What waits for the vendor's 15 minutes; unknown while nothing waits."""
+
+    entity_description: ZaptecPendingSensorDescription
+
+    @property
+    @override
+    def native_value(self) -> StateType | datetime:
+        """Return the value."""
+        return self.entity_description.value_fn(
+            self.coordinator.available_currents.of(self.installation_id)
+        )
 
 
 class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):

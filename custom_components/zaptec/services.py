@@ -6,7 +6,13 @@ from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import ATTR_DEVICE_ID, ATTR_ENTITY_ID
+from homeassistant.const import (
+    ATTR_AREA_ID,
+    ATTR_DEVICE_ID,
+    ATTR_ENTITY_ID,
+    ATTR_FLOOR_ID,
+    ATTR_LABEL_ID,
+)
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -20,10 +26,14 @@ from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
 )
+from homeassistant.helpers.target import (
+    TargetSelection,
+    async_extract_referenced_entity_ids,
+)
 import probatio
 
 from .api import Command, limits_time
-from .available_current import Currents
+from .available_current import Currents, has_available_current, held_currents
 from .commands import (
     async_check_current_is_ours,
     async_send_command,
@@ -32,6 +42,7 @@ from .commands import (
 )
 from .const import CURRENT_MAX, DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .entity import CHARGERS
 
 ATTR_AVAILABLE_CURRENT = "available_current"
 ATTR_PHASES = tuple(f"available_current_phase{phase}" for phase in (1, 2, 3))
@@ -55,9 +66,12 @@ COMMAND_SERVICES = {
 
 _IDS = probatio.All(cv.ensure_list, [cv.string])
 _CURRENT = probatio.All(probatio.Coerce(float), probatio.Range(min=0))
+# What may hold other devices than ours.
+_PLACES = (ATTR_AREA_ID, ATTR_FLOOR_ID, ATTR_LABEL_ID)
 _TARGET = {
     probatio.Optional(ATTR_DEVICE_ID): _IDS,
     probatio.Optional(ATTR_ENTITY_ID): cv.entity_ids,
+    **{probatio.Optional(place): _IDS for place in _PLACES},
 }
 _CHARGERS = {**_TARGET, probatio.Optional(ATTR_CHARGER_ID): _IDS}
 
@@ -204,14 +218,28 @@ def _currents(call: ServiceCall) -> Currents:
 
 
 def _outcome(coordinator: ZaptecCoordinator, installation_id: str) -> dict[str, Any]:
-    """Return what has become of a call, for those who ask."""
+    """Return the currents of an installation after a call: what holds, what waits."""
     installation = coordinator.data.installations.get(installation_id)
     current = coordinator.available_currents.of(installation_id)
+    held = (
+        held_currents(installation)
+        if installation and has_available_current(installation)
+        else None
+    )
     return {
         "installation_id": installation_id,
-        "available_current": installation and installation.available_current,
-        "waiting_current": min(current.waiting) if current.waiting else None,
+        **_by_phase("available_current", held),
+        **_by_phase("waiting_current", current.waiting),
         "waiting_until": current.due.isoformat() if current.due else None,
+    }
+
+
+def _by_phase(name: str, currents: Currents | None) -> dict[str, float | None]:
+    """Return the lowest of three currents, and each of them."""
+    phases = currents or (None, None, None)
+    return {
+        name: min(currents) if currents else None,
+        **{f"{name}_phase{phase}": item for phase, item in enumerate(phases, 1)},
     }
 
 
@@ -286,7 +314,8 @@ def _devices(
         wanted.append(
             _identifier(hass, entity.device_id if entity else None, entity_id)
         )
-    if not wanted:
+    is_of_places = any(call.data.get(place) for place in _PLACES)
+    if not wanted and not is_of_places:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="no_target"
         )
@@ -307,7 +336,54 @@ def _devices(
                 translation_key="unknown_target",
                 translation_placeholders={"target": device_id},
             )
-    return {device_id: known[device_id] for device_id in wanted}
+    in_places = [
+        device_id
+        for device_id in _identifiers_in_places(hass, call)
+        if device_id in known
+        and _is_meant(known[device_id], device_id, id_field == ATTR_INSTALLATION_ID)
+    ]
+    if not wanted and not in_places:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="none_in_target"
+        )
+    return {device_id: known[device_id] for device_id in (*wanted, *in_places)}
+
+
+def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
+    """Return the Zaptec ids of the devices in the areas, floors and labels of a call.
+
+    As in all actions of Home Assistant, an entity that has an area or label of its own
+    is there, too; it stands for its device.
+    """
+    selected = async_extract_referenced_entity_ids(
+        hass, TargetSelection({place: call.data.get(place) for place in _PLACES})
+    )
+    entities = er.async_get(hass)
+    device_ids = set(selected.referenced_devices)
+    for entity_id in selected.indirectly_referenced:
+        entity = entities.async_get(entity_id)
+        if entity and entity.device_id:
+            device_ids.add(entity.device_id)
+    devices = dr.async_get(hass)
+    return sorted(
+        identifier[1]
+        for device_id in device_ids
+        if (device := devices.async_get(device_id))
+        for identifier in device.identifiers
+        if identifier[0] == DOMAIN
+    )
+
+
+def _is_meant(
+    coordinator: ZaptecCoordinator, device_id: str, of_installations: bool
+) -> bool:
+    """Return whether an action is meant for a device that it finds in an area.
+
+    A power meter is among the chargers of an account, and an installation may be in the
+    area of its chargers; no command is for them.
+    """
+    charger = coordinator.data.chargers.get(device_id)
+    return of_installations if charger is None else charger.family in CHARGERS
 
 
 def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:

@@ -20,6 +20,7 @@ from .commands import async_send_command, may_control
 from .const import LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity, async_add_in_turns
+from .texts import text
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
@@ -140,6 +141,14 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     def latest_version(self) -> str | None:
         """Return the version that the charger could have."""
         return self._firmware.available_version if self._firmware else None
+
+    @property
+    @override
+    def release_summary(self) -> str | None:
+        """Return what to know before a newer version is installed."""
+        if self.latest_version in (None, self.installed_version):
+            return None
+        return text(self.hass, "firmware_update_warning")
 
     @property
     @override

@@ -101,6 +101,8 @@ CONSTANT = {
     ("sensor", "installation_type"),
     ("sensor", "network_type"),
     ("sensor", "device_type"),
+    ("sensor", "pending_available_current"),
+    ("sensor", "pending_until"),
     ("sensor", "warnings"),
     ("sensor", "push_status"),
     ("binary_sensor", "active"),

@@ -1,0 +1,441 @@
+"""What an action is aimed at: devices, entities, areas, floors and labels."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+from homeassistant.const import (
+    ATTR_AREA_ID,
+    ATTR_DEVICE_ID,
+    ATTR_ENTITY_ID,
+    ATTR_FLOOR_ID,
+    ATTR_LABEL_ID,
+)
+from homeassistant.core import HomeAssistant, ServiceResponse
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    entity_registry as er,
+    floor_registry as fr,
+    label_registry as lr,
+)
+from homeassistant.helpers.selector import selector
+from homeassistant.util.yaml import parse_yaml
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec.const import DOMAIN
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.scenario import (
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
+from simulator.simulator import Simulator
+
+from .conftest import EntityFinder, TimeMachine
+
+FORMS = Path(__file__).parents[1] / "custom_components/zaptec/services.yaml"
+
+COMMANDS = (
+    "stop_charging",
+    "resume_charging",
+    "deauthorize_charging",
+    "restart_charger",
+    "upgrade_firmware",
+    "send_command",
+)
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """Return a home with two chargers, and another one with a third."""
+    return Scenario(
+        installations=(
+            InstallationScenario(
+                name="Home",
+                max_current=25,
+                available_current=20,
+                chargers=(
+                    ChargerScenario(
+                        serial="ZAP000101", name="Garage", firmware="2.4.2.3"
+                    ),
+                    ChargerScenario(serial="ZAP000102", name="Carport"),
+                ),
+            ),
+            InstallationScenario(
+                name="Cabin",
+                max_current=25,
+                available_current=20,
+                chargers=(ChargerScenario(serial="ZAP000103", name="Shed"),),
+            ),
+        ),
+        accounts=(
+            AccountScenario(
+                user_name="owner@example.com",
+                password="x",
+                roles={"Home": OWNER, "Cabin": OWNER},
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def chargers(sim: Simulator) -> dict[str, Charger]:
+    """Return the chargers by their names."""
+    return {charger.name: charger for charger in sim.chargers.values()}
+
+
+class Home:
+    """Places and labels, with devices and entities in them."""
+
+    def __init__(self, hass: HomeAssistant, entry: MockConfigEntry) -> None:
+        """Initialize the home with two areas on one floor."""
+        self._hass = hass
+        self._entry = entry
+        self.floor_id = fr.async_get(hass).async_create("Ground floor").floor_id
+        self.label_id = lr.async_get(hass).async_create("Night tariff").label_id
+        areas = ar.async_get(hass)
+        self.yard, self.house, self.office = (
+            areas.async_create(name, floor_id=floor_id).id
+            for name, floor_id in (
+                ("Yard", self.floor_id),
+                ("House", self.floor_id),
+                ("Office", None),
+            )
+        )
+
+    def device_id(self, zaptec_id: str) -> str:
+        """Return the id of a device of the account."""
+        device = dr.async_get(self._hass).async_get_device_by_identifier(
+            (DOMAIN, zaptec_id), self._entry.entry_id
+        )
+        assert device
+        return device.id
+
+    def put(self, zaptec_id: str, **changes: Any) -> None:
+        """Put a device of the account into an area, or give it labels."""
+        dr.async_get(self._hass).async_update_device(
+            self.device_id(zaptec_id), **changes
+        )
+
+    async def act(self, name: str, target: dict[str, Any], **data: Any) -> None:
+        """Use an action on a target."""
+        if name == "send_command":
+            data["command"] = "restart_charger"
+        await self._hass.services.async_call(
+            DOMAIN, name, data, blocking=True, target=target
+        )
+
+    async def limit(self, target: dict[str, Any], **data: Any) -> ServiceResponse:
+        """Limit the current of a target; return the answer."""
+        return await self._hass.services.async_call(
+            DOMAIN,
+            "limit_current",
+            data,
+            blocking=True,
+            target=target,
+            return_response=True,
+        )
+
+
+@pytest.fixture
+def home(hass: HomeAssistant, live_entry: MockConfigEntry) -> Home:
+    """Return the places of a home, in which there is nothing yet."""
+    return Home(hass, live_entry)
+
+
+def restarted(sim: Simulator) -> list[str]:
+    """Return the chargers that were sent a command, by name."""
+    return sorted(
+        sim.chargers[record.path.split("/")[3]].name
+        for record in sim.rest.requests
+        if "sendCommand" in record.path
+    )
+
+
+async def test_the_chargers_of_an_area(
+    sim: Simulator, chargers: dict[str, Charger], home: Home
+) -> None:
+    """The charger elsewhere is not touched."""
+    home.put(chargers["Garage"].id, area_id=home.yard)
+    home.put(chargers["Carport"].id, area_id=home.yard)
+    home.put(chargers["Shed"].id, area_id=home.house)
+    await home.act("restart_charger", {ATTR_AREA_ID: home.yard})
+    assert restarted(sim) == ["Carport", "Garage"]
+
+
+async def test_the_chargers_of_a_floor(
+    sim: Simulator, chargers: dict[str, Charger], home: Home
+) -> None:
+    """All areas of the floor count, and no other ones."""
+    home.put(chargers["Garage"].id, area_id=home.yard)
+    home.put(chargers["Shed"].id, area_id=home.house)
+    home.put(chargers["Carport"].id, area_id=home.office)
+    await home.act("restart_charger", {ATTR_FLOOR_ID: [home.floor_id]})
+    assert restarted(sim) == ["Garage", "Shed"]
+
+
+async def test_the_chargers_of_a_label(
+    hass: HomeAssistant,
+    sim: Simulator,
+    chargers: dict[str, Charger],
+    home: Home,
+    entities: EntityFinder,
+) -> None:
+    """A device has it, an entity of a device, or the area of a device."""
+    home.put(chargers["Garage"].id, labels={home.label_id})
+    er.async_get(hass).async_update_entity(
+        entities.id("switch", chargers["Carport"].id, "charger_operation_mode"),
+        labels={home.label_id},
+    )
+    home.put(chargers["Shed"].id, area_id=home.office)
+    await home.act("restart_charger", {ATTR_LABEL_ID: home.label_id})
+    assert restarted(sim) == ["Carport", "Garage"]
+    ar.async_get(hass).async_update(home.office, labels={home.label_id})
+    sim.rest.clear()
+    await home.act("restart_charger", {ATTR_LABEL_ID: home.label_id})
+    assert restarted(sim) == ["Carport", "Garage", "Shed"]
+
+
+async def test_a_charger_whose_entity_is_in_an_area(
+    hass: HomeAssistant,
+    sim: Simulator,
+    chargers: dict[str, Charger],
+    home: Home,
+    entities: EntityFinder,
+) -> None:
+    """The entity stands for its charger, as when it is named itself."""
+    er.async_get(hass).async_update_entity(
+        entities.id("switch", chargers["Shed"].id, "charger_operation_mode"),
+        area_id=home.house,
+    )
+    await home.act("restart_charger", {ATTR_AREA_ID: [home.house]})
+    assert restarted(sim) == ["Shed"]
+
+
+async def test_what_a_target_names_twice_is_acted_on_once(
+    sim: Simulator,
+    chargers: dict[str, Charger],
+    home: Home,
+    entities: EntityFinder,
+) -> None:
+    """Device, entity, area, label and the old field may overlap."""
+    garage = chargers["Garage"].id
+    home.put(garage, area_id=home.yard, labels={home.label_id})
+    await home.act(
+        "restart_charger",
+        {
+            ATTR_AREA_ID: home.yard,
+            ATTR_FLOOR_ID: home.floor_id,
+            ATTR_LABEL_ID: home.label_id,
+            ATTR_DEVICE_ID: home.device_id(garage),
+            ATTR_ENTITY_ID: entities.id("sensor", garage, "charger_operation_mode"),
+        },
+        charger_id=garage,
+    )
+    assert restarted(sim) == ["Garage"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_other_devices_of_an_area_do_not_matter(
+    hass: HomeAssistant,
+    sim: Simulator,
+    time_machine: TimeMachine,
+    chargers: dict[str, Charger],
+    home: Home,
+    name: str,
+) -> None:
+    """A lamp and the installation itself are no chargers, which is no mistake."""
+    other = MockConfigEntry(domain="light")
+    other.add_to_hass(hass)
+    lamp = dr.async_get(hass).async_get_or_create(
+        config_entry_id=other.entry_id, identifiers={("light", "lamp")}
+    )
+    dr.async_get(hass).async_update_device(lamp.id, area_id=home.yard)
+    er.async_get(hass).async_get_or_create(
+        "light", "light", "lamp", config_entry=other, device_id=lamp.id
+    )
+    chargers["Garage"].plug_in(Car())
+    await time_machine.travel(30)
+    if name == "resume_charging":
+        chargers["Garage"].stop_charging()
+        await time_machine.travel(30)
+    home.put(chargers["Garage"].id, area_id=home.yard)
+    home.put(chargers["Garage"].installation.id, area_id=home.yard)
+    sim.rest.clear()
+    await home.act(name, {ATTR_AREA_ID: home.yard})
+    assert restarted(sim) == ["Garage"]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "limit_current"])
+@pytest.mark.parametrize("kind", [ATTR_AREA_ID, ATTR_FLOOR_ID, ATTR_LABEL_ID])
+async def test_a_target_without_a_charger(
+    sim: Simulator, home: Home, name: str, kind: str
+) -> None:
+    """The user would otherwise believe that something has been done."""
+    empty = {
+        ATTR_AREA_ID: home.office,
+        ATTR_FLOOR_ID: home.floor_id,
+        ATTR_LABEL_ID: home.label_id,
+    }
+    data = {"available_current": 10} if name == "limit_current" else {}
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.act(name, {kind: empty[kind]}, **data)
+    assert raised.value.translation_key == "none_in_target"
+    assert not sim.rest.requests
+
+
+async def test_an_area_with_an_installation_alone_has_no_charger(
+    sim: Simulator, chargers: dict[str, Charger], home: Home
+) -> None:
+    """No charger is stopped that was not meant."""
+    home.put(chargers["Garage"].installation.id, area_id=home.yard)
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.act("stop_charging", {ATTR_AREA_ID: home.yard})
+    assert raised.value.translation_key == "none_in_target"
+    assert not sim.rest.requests
+
+
+@pytest.fixture
+def _with_power_meter(chargers: dict[str, Charger]) -> None:
+    """Let the second device of the home be a Sense."""
+    chargers["Carport"].is_power_meter = True
+
+
+@pytest.mark.usefixtures("_with_power_meter")
+@pytest.mark.parametrize("name", [*COMMANDS, "limit_current"])
+async def test_a_power_meter_in_an_area_is_left_out(
+    sim: Simulator, chargers: dict[str, Charger], home: Home, name: str
+) -> None:
+    """It is a device of the account, but no charger."""
+    home.put(chargers["Carport"].id, area_id=home.yard)
+    data = {"available_current": 10} if name == "limit_current" else {}
+    sim.rest.clear()
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.act(name, {ATTR_AREA_ID: home.yard}, **data)
+    assert raised.value.translation_key == "none_in_target"
+    assert not sim.rest.requests
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_the_installations_of_an_area(
+    chargers: dict[str, Charger], home: Home, whole: bool
+) -> None:
+    """They are there themselves, or by one of their chargers."""
+    garage = chargers["Garage"]
+    home.put(garage.installation.id if whole else garage.id, area_id=home.yard)
+    assert await home.limit({ATTR_AREA_ID: home.yard}, available_current=16) == {
+        "installations": [outcome(garage, (16, 16, 16))]
+    }
+    assert garage.installation.available_current == (16, 16, 16)
+    assert chargers["Shed"].installation.available_current == (20, 20, 20)
+
+
+def outcome(
+    charger: Charger,
+    currents: tuple[float, float, float],
+    waiting: tuple[float, float, float] | None = None,
+    until: object = None,
+) -> dict[str, object]:
+    """Return what the action answers for the installation of a charger."""
+    wait = waiting or (None, None, None)
+    return {
+        "installation_id": charger.installation.id,
+        "available_current": min(currents),
+        "available_current_phase1": currents[0],
+        "available_current_phase2": currents[1],
+        "available_current_phase3": currents[2],
+        "waiting_current": min(waiting) if waiting else None,
+        "waiting_current_phase1": wait[0],
+        "waiting_current_phase2": wait[1],
+        "waiting_current_phase3": wait[2],
+        "waiting_until": until,
+    }
+
+
+async def test_the_answer_names_all_phases(
+    live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
+) -> None:
+    """What holds, and what waits: only one phase may go up, and that not yet."""
+    garage = chargers["Garage"]
+    target = {ATTR_DEVICE_ID: home.device_id(garage.installation.id)}
+    answer = await home.limit(
+        target,
+        available_current_phase1=10,
+        available_current_phase2=12,
+        available_current_phase3=16,
+    )
+    assert answer == {"installations": [outcome(garage, (10, 12, 16))]}
+    answer = await home.limit(
+        target,
+        available_current_phase1=8,
+        available_current_phase2=20,
+        available_current_phase3=16,
+    )
+    current = live_entry.runtime_data.available_currents.of(garage.installation.id)
+    assert current.due
+    assert answer == {
+        "installations": [
+            outcome(garage, (8, 12, 16), (8, 20, 16), current.due.isoformat())
+        ]
+    }
+
+
+async def test_the_answer_of_an_installation_without_a_current(
+    live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
+) -> None:
+    """Nothing is made up for an installation that has left the account meanwhile."""
+    installation = chargers["Garage"].installation
+    live_entry.runtime_data.data.installations[installation.id] = replace(
+        live_entry.runtime_data.data.installations[installation.id],
+        available_current=None,
+        available_current_phase1=None,
+        available_current_phase2=None,
+        available_current_phase3=None,
+    )
+    with patch("custom_components.zaptec.available_current.AvailableCurrent.async_set"):
+        answer = await home.limit(
+            {ATTR_DEVICE_ID: home.device_id(installation.id)}, available_current=10
+        )
+    assert answer
+    (found,) = cast(list[dict[str, object]], answer["installations"])
+    assert found["available_current"] is None
+    assert found["available_current_phase1"] is None
+
+
+def test_the_form_of_each_action() -> None:
+    """A target, then what is wanted, and what few need below "Advanced"."""
+    described = parse_yaml(FORMS.read_text("utf-8"))
+    assert isinstance(described, dict)
+    assert set(described) == {*COMMANDS, "limit_current"}
+    for name, description in described.items():
+        assert selector({"target": description["target"]})
+        fields = description["fields"]
+        *wanted, advanced = fields
+        assert advanced == "advanced"
+        assert fields["advanced"]["collapsed"] is True
+        assert wanted == {
+            "limit_current": ["available_current", "override"],
+            "send_command": ["command"],
+        }.get(name, [])
+        assert list(fields["advanced"]["fields"]) == (
+            [
+                "available_current_phase1",
+                "available_current_phase2",
+                "available_current_phase3",
+                "installation_id",
+            ]
+            if name == "limit_current"
+            else ["charger_id"]
+        )
+        for field in (*wanted, *fields["advanced"]["fields"]):
+            described_field = fields.get(field) or fields["advanced"]["fields"][field]
+            assert selector(described_field["selector"])
