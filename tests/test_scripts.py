@@ -116,8 +116,10 @@ def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
         "-m ruff check ",
         "-m ruff format --check ",
         "-m mypy ",
-        "-m pytest --numprocesses logical --maxprocesses 8 --dist worksteal"
-        " -m not serial --cov --cov-branch --cov-report= ",
+        (
+            "-m pytest --numprocesses logical --maxprocesses 8 --dist worksteal"
+            " -m not serial --cov --cov-branch --cov-report= "
+        ),
         "-m pytest -m serial --cov --cov-branch --cov-append --cov-report=term ",
         "-m coverage report --include=custom_components/zaptec/config_flow.py --fail-under=100 ",
     ]
