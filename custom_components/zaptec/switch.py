@@ -173,6 +173,8 @@ DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
         # Not that of the sensor with this key, which other programs look for.
         translation_key="charging",
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
+        # By its session, a car that is resumed is told from another one.
+        depends_on=(StateId.SESSION_IDENTIFIER,),
         always=CHARGERS,
         families=CHARGERS,
         live=True,
