@@ -58,6 +58,7 @@ from homeassistant.helpers import (
 )
 from homeassistant.helpers.template import Template
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import Input, parse_yaml
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
@@ -81,7 +82,9 @@ from simulator.simulator import Simulator
 from .conftest import TimeMachine, wait_until, wait_until_live
 from .time_machine import PATIENCE, real_seconds
 
-PAGE = (Path(__file__).parent.parent / "docs" / "ecosystem.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "ecosystem.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 
 NO_STATE = {STATE_UNKNOWN, STATE_UNAVAILABLE}
 
@@ -1454,10 +1457,12 @@ async def test_an_mcp_client_finds_the_switch_beside_the_binary_sensor(
     names = [hass.states.get(entity_id) for entity_id in exposed]
     shown = [state.name for state in names if state]
     assert len(set(shown)) == len(exposed)
+    [tool] = [tool for tool in api.tools if tool.name.endswith("HassTurnOff")]
     answer = await api.async_call_tool(
-        llm.ToolInput(tool_name="HassTurnOff", tool_args={"name": shown[0]})
+        llm.ToolInput(tool_name=tool.name, tool_args={"name": shown[0]})
     )
-    assert answer["response_type"] == "action_done"
+    assert not answer.error
+    assert answer.data["response_type"] == "action_done"
     await time_machine.travel(30)
     assert charger.final_stop
 
@@ -1469,8 +1474,8 @@ async def test_an_mcp_client_finds_the_switch_beside_the_binary_sensor(
 async def scenes(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
     """Set up the scene of the page."""
     [config] = blocks("Scenes")
-    config["scene"][0]["entities"]["number.garage_charger_max_current"] = 32
-    assert await async_setup_component(hass, "scene", config)
+    for domain in ("homeassistant", "scene"):
+        assert await async_setup_component(hass, domain, config)
     await hass.async_block_till_done()
     assert hass.states.async_entity_ids("scene") == ["scene.guests_are_charging"]
 
@@ -1515,6 +1520,44 @@ async def test_a_scene_remembers_a_maximum_and_sets_it_again(
     await time_machine.travel(10)
     await call(hass, "scene.turn_on", {ATTR_ENTITY_ID: "scene.before"})
     assert charger.max_current == current
+
+
+# The README's own examples, in Home Assistant 2026.10.
+
+
+async def travel_to(time_machine: TimeMachine, hour: int) -> None:
+    """Let time pass until some minutes after an hour of the day."""
+    now = dt_util.now()
+    moment = now.replace(hour=hour, minute=2, second=0)
+    await time_machine.travel((moment - now).total_seconds() % 86400, step=60)
+
+
+async def test_the_readmes_night_is_the_only_time_to_charge(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+) -> None:
+    """A car that comes during the day, after a paused one has left, waits."""
+    section = README.split("\nCharge at night only")[1]
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", section, re.M | re.S)[:1]
+    config = {AUTOMATION_DOMAIN: [parse_yaml(example)]}
+    assert await async_setup_component(hass, AUTOMATION_DOMAIN, config)
+    await travel_to(time_machine, 23)
+    charger.plug_in(Car())
+    await time_machine.travel(120)
+    assert charger.power > 0
+    await travel_to(time_machine, 6)
+    assert charger.power == 0
+    for _ in range(2):
+        charger.unplug()
+        await time_machine.travel(3600, step=60)
+        charger.plug_in(Car())
+        await time_machine.travel(3600, step=60)
+        assert charger.session_energy < A_FEW_SECONDS
+    await travel_to(time_machine, 22)
+    await time_machine.travel(120)
+    assert charger.power > 0
 
 
 # The page.
