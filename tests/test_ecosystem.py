@@ -1532,6 +1532,7 @@ async def travel_to(time_machine: TimeMachine, hour: int) -> None:
     await time_machine.travel((moment - now).total_seconds() % 86400, step=60)
 
 
+@pytest.mark.parametrize("expected_lingering_timers", [True])
 async def test_the_readmes_night_is_the_only_time_to_charge(
     hass: HomeAssistant,
     time_machine: TimeMachine,
@@ -1540,7 +1541,9 @@ async def test_the_readmes_night_is_the_only_time_to_charge(
 ) -> None:
     """A car that comes during the day, after a paused one has left, waits."""
     section = README.split("\nCharge at night only")[1]
-    [example] = re.findall(r"^```yaml\n(.*?)^```$", section, re.M | re.S)[:1]
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[
+        :1
+    ]
     config = {AUTOMATION_DOMAIN: [parse_yaml(example)]}
     assert await async_setup_component(hass, AUTOMATION_DOMAIN, config)
     await travel_to(time_machine, 23)
@@ -1553,6 +1556,7 @@ async def test_the_readmes_night_is_the_only_time_to_charge(
         charger.unplug()
         await time_machine.travel(3600, step=60)
         charger.plug_in(Car())
+        await time_machine.travel(30)
         await time_machine.travel(3600, step=60)
         assert charger.session_energy < A_FEW_SECONDS
     await travel_to(time_machine, 22)
