@@ -131,8 +131,12 @@ class HoldNextCar(ExtraStoredData):
         session = _session(state)
         goes_on = state.value(StateId.CHARGER_OPERATION_MODE) in _GOES_ON
         if is_paused(state):
+            # A car that is authorized later gets its session while it is paused. A
+            # session that follows another one is that of the next car, which may be
+            # reported before the pause of the first one ends.
+            if not self.is_paused or self.session is None:
+                self.session = session
             self.is_paused = True
-            self.session = session
             self.is_failing = False
         elif self.is_paused and session == self.session:
             # The user has resumed it, in Zaptec's app or with another control.
