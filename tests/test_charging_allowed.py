@@ -202,7 +202,7 @@ async def test_a_resume_from_elsewhere_allows_charging_again(
     entities: EntityFinder,
     by: str,
 ) -> None:
-    """Whoever resumes the car wants it to charge, so it is not paused a second time."""
+    """The user wants the resumed car to charge, so it is not paused a second time."""
     switch.clear()
     if by == "button":
         await press(hass, charger, entities, "resume_charging")
@@ -286,7 +286,7 @@ async def test_what_happens_while_nothing_is_heard(
     meanwhile: str,
     state: str,
 ) -> None:
-    """A car that was resumed is told by its session from one that came."""
+    """The session distinguishes a car that was resumed from one that came."""
     if gap == "reload":
         await hass.config_entries.async_unload(live_entry.entry_id)
     else:
@@ -422,7 +422,7 @@ async def test_a_pause_that_the_charger_ignores_is_sent_again(
     caplog: pytest.LogCaptureFixture,
     ignored: int,
 ) -> None:
-    """The cloud may accept a command that is lost on its way, but not for ever."""
+    """An accepted command may be lost on its way to the charger, but not each time."""
     await leave(time_machine, charger)
     stop = charger.stop_charging
     count = iter(range(100))

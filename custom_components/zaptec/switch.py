@@ -74,7 +74,7 @@ class HoldNextCar(ExtraStoredData):
         is_paused: Whether the connected car was seen paused. It is not paused a second
             time, because another program or the user may resume it.
         session: The session of the paused car (StateId 721), None if it has none. After
-            a restart or an outage, it tells a car that was resumed from another one.
+            a restart or an outage, it distinguishes a car that was resumed from another one.
         is_failing: Whether the connected car could not be paused yet.
         is_given_up: Whether the connected car is not tried again.
         accepted: Number of accepted pauses that the connected car did not follow.
@@ -101,7 +101,7 @@ class HoldNextCar(ExtraStoredData):
         """Return what was stored before a restart.
 
         Earlier versions stored "held" alone, and only until a car was paused. A paused
-        car without a session cannot be told from the next one, which is to be paused.
+        car without a session may be the next one, which is to be paused.
         """
         values: Mapping[str, Any] = stored.as_dict() if stored else {}
         session = values.get("session")
@@ -177,7 +177,7 @@ DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
         # Not that of the sensor with this key, which other programs look for.
         translation_key="charging",
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
-        # By its session, a car that is resumed is told from another one.
+        # The session distinguishes a car that is resumed from another one.
         depends_on=(StateId.SESSION_IDENTIFIER,),
         always=CHARGERS,
         families=CHARGERS,
