@@ -74,7 +74,8 @@ class HoldNextCar(ExtraStoredData):
         is_paused: Whether the connected car was seen paused. It is not paused a second
             time, because another program or the user may resume it.
         session: The session of the paused car (StateId 721), None if it has none. After
-            a restart or an outage, it distinguishes a car that was resumed from another one.
+            a restart or an outage, it distinguishes a car that was resumed from
+            another one.
         is_failing: Whether the connected car could not be paused yet.
         is_given_up: Whether the connected car is not tried again.
         accepted: Number of accepted pauses that the connected car did not follow.
