@@ -1,6 +1,8 @@
-"""The Charging switch of Zaptec chargers."""
+"""The switch that allows charging at a Zaptec charger."""
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self, override
@@ -15,10 +17,19 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 
-from .api import Command, StateId, ZaptecBusyError, acts_by_itself, outside_of_actions
+from .api import (
+    Charger,
+    Command,
+    OperationMode,
+    StateId,
+    ZaptecBusyError,
+    acts_by_itself,
+    outside_of_actions,
+)
+from .charger_state import ChargerState
 from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
-from .coordinator import ZaptecConfigEntry
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import (
     CHARGERS,
     ZaptecChargerDescription,
@@ -26,6 +37,7 @@ from .entity import (
     async_add_charger_entities,
 )
 from .pauses import outage_pause
+from .writes import CONFIRMATION_TIME
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
@@ -36,6 +48,17 @@ PARALLEL_UPDATES = 0
 HOLD_RETRY = 10.0
 HOLD_RETRY_MAX = 300.0
 
+# Time from an accepted pause to the next try (seconds), if the charger does not report
+# it: the charger is read after CONFIRMATION_TIME, and the answer takes a moment.
+UNCONFIRMED_RETRY = CONFIRMATION_TIME + 10.0
+
+# Maximum number of accepted pauses of one car that its charger does not carry out.
+ACCEPTED_MAX = 3
+
+# The modes of a car that is paused no longer. A car that leaves may end its pause
+# (StateId 718) a moment before it reports so, and stays in CONNECTED_FINISHED until then.
+_GOES_ON = (OperationMode.CONNECTED_REQUESTING, OperationMode.CONNECTED_CHARGING)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecSwitchDescription(ZaptecChargerDescription, SwitchEntityDescription):
@@ -44,19 +67,109 @@ class ZaptecSwitchDescription(ZaptecChargerDescription, SwitchEntityDescription)
 
 @dataclass(slots=True)
 class HoldNextCar(ExtraStoredData):
-    """One use of the switch: whether a car is still to be paused because of it."""
+    """One use of the switch: whether cars are held, and what came of it.
+
+    Attributes:
+        held: Whether each car is to be paused: the connected one, and every next one.
+        is_paused: Whether the connected car was seen paused. It is not paused a second
+            time, because another program or the user may resume it.
+        session: The session of the paused car (StateId 721), None if it has none. After
+            a restart or an outage, it distinguishes a car that was resumed from
+            another one.
+        is_failing: Whether the connected car could not be paused yet.
+        is_given_up: Whether the connected car is not tried again.
+        accepted: Number of accepted pauses that the connected car did not follow.
+
+    """
 
     held: bool = False
+    is_paused: bool = False
+    session: str | None = None
+    is_failing: bool = False
+    is_given_up: bool = False
+    accepted: int = 0
 
     @override
     def as_dict(self) -> dict[str, Any]:
-        """Return what is stored."""
-        return {"held": self.held}
+        """Return what is stored: all that another run could not find out."""
+        return {
+            "held": self.held,
+            "session": self.session,
+        }
 
     @classmethod
     def from_stored(cls, stored: ExtraStoredData | None) -> Self:
-        """Return what was stored before a restart."""
-        return cls(stored is not None and stored.as_dict().get("held") is True)
+        """Return what was stored before a restart.
+
+        Earlier versions stored "held" alone, and only until a car was paused. A paused
+        car without a session may be the next one, which is to be paused.
+        """
+        values: Mapping[str, Any] = stored.as_dict() if stored else {}
+        session = values.get("session")
+        return cls(
+            held=values.get("held") is True,
+            is_paused=isinstance(session, str),
+            session=session if isinstance(session, str) else None,
+        )
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether the connected car is still to be paused."""
+        return self.held and not self.is_paused and not self.is_given_up
+
+    def follow(self, state: ChargerState, *, is_confirmed: bool) -> None:
+        """Take in what the charger reports.
+
+        Args:
+            state: The charger, of which at least one whole state has been read.
+            is_confirmed: Whether its pause is no longer about to change by a command.
+
+        """
+        if has_car(state) is False:
+            self._expect_next_car()
+        if not self.held or not has_car(state) or not is_confirmed:
+            return
+        session = _session(state)
+        goes_on = state.value(StateId.CHARGER_OPERATION_MODE) in _GOES_ON
+        if is_paused(state):
+            # A car that is authorized later gets its session while it is paused. A
+            # session that follows another one is that of the next car, which may be
+            # reported before the pause of the first one ends.
+            if not self.is_paused or self.session is None:
+                self.session = session
+            self.is_paused = True
+            self.is_failing = False
+        elif self.is_paused and session == self.session:
+            # The user has resumed it, in Zaptec's app or with another control.
+            self.held = not goes_on
+        elif self.is_paused and (goes_on or session):
+            # No report said that the paused car left, but this is another one.
+            self._expect_next_car()
+
+    def give_up(self) -> None:
+        """Leave the connected car as it is."""
+        self.is_failing = True
+        self.is_given_up = True
+
+    def _expect_next_car(self) -> None:
+        """Forget the car that is gone."""
+        self.is_paused = False
+        self.session = None
+        self.is_failing = False
+        self.is_given_up = False
+        self.accepted = 0
+
+    def undo(self, before: HoldNextCar | None) -> None:
+        """Return to an earlier use, because the cloud has refused this one."""
+        self.held = before is not None and before.held
+        self.is_paused = before is not None and before.is_paused
+        self.session = before.session if before else None
+
+
+def _session(state: ChargerState) -> str | None:
+    """Return the session of the connected car, None if it has none."""
+    session = state.value(StateId.SESSION_IDENTIFIER)
+    return session if isinstance(session, str) else None
 
 
 DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
@@ -65,6 +178,8 @@ DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
         # Not that of the sensor with this key, which other programs look for.
         translation_key="charging",
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
+        # The session distinguishes a car that is resumed from another one.
+        depends_on=(StateId.SESSION_IDENTIFIER,),
         always=CHARGERS,
         families=CHARGERS,
         live=True,
@@ -86,13 +201,16 @@ async def async_setup_entry(
 
 
 class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
-    """Whether charging is allowed: off means that it was paused here.
+    """Whether charging is allowed, at present and for each next car.
 
     A pause (StateId 718) is one of the connected car, and ends when it leaves. The
     cloud can pause neither a charger without a car, nor any charger while it cannot
-    be reached. So the last use of the switch is kept until it is carried out: an
-    "off" until a car is paused, or until the cloud refuses that for good. Meanwhile
-    the state shows what is: whether the connected car may charge, or the next one.
+    be reached. So the last use of the switch is kept: an "off" until the switch is
+    turned on, or the car is resumed elsewhere, or the cloud refuses it. Each car that
+    comes meanwhile is paused. A pause from elsewhere, such as the button "Stop
+    charging", counts for the connected car alone.
+
+    The state shows what is: it is on while a car that is to be paused could not be.
     """
 
     entity_description: ZaptecSwitchDescription
@@ -103,6 +221,17 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     # Number of uses whose command has no answer yet.
     _in_flight = 0
     _is_added = False
+
+    def __init__(
+        self,
+        coordinator: ZaptecCoordinator,
+        charger: Charger,
+        description: ZaptecSwitchDescription,
+    ) -> None:
+        """Initialize the switch."""
+        super().__init__(coordinator, charger, description)
+        # Set when the connected car is paused or gone, which ends the wait for a try.
+        self._settled = asyncio.Event()
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -134,31 +263,23 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         return self._last_use
 
     @property
-    def is_holding(self) -> bool:
-        """Return whether a car is still to be paused."""
-        return self._last_use is not None and self._last_use.held
-
-    @property
-    def _has_car(self) -> bool | None:
-        """Return whether a car is connected, None if that is not known."""
-        state = self.coordinator.states.get(self.charger_id)
-        return has_car(state) if state else None
-
-    @property
     @override
     def is_on(self) -> bool | None:
-        """Return whether a car may charge."""
+        """Return whether the connected car may charge, or the next one."""
+        is_held = self._last_use is not None and self._last_use.held
         match has_car(self.state_of_charger):
             case None:
                 return None
             case False:
-                return not self.is_holding
+                return not is_held
         paused = is_paused(self.state_of_charger)
+        if paused is False and is_held:
+            return self._last_use is not None and self._last_use.is_failing
         return None if paused is None else not paused
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Allow charging: resume it, or let the next car charge.
+        """Allow charging: resume it, and let the next cars charge.
 
         No car is paused from now on, even if the cloud cannot resume this one.
         """
@@ -173,7 +294,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Pause charging, or hold the next car.
+        """Pause charging, and hold the next cars.
 
         If the cloud cannot be reached, the caller gets the error, and the car is
         paused as soon as it can be. If the cloud refuses, all is as it was before.
@@ -186,31 +307,65 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             await self._async_pause(use)
         except HomeAssistantError as err:
             if is_refusal(err):
-                use.held = before is not None and before.held
+                use.undo(before)
             raise
         finally:
             self._in_flight -= 1
-            self._hold_car(delay=HOLD_RETRY)
+            self._hold_car(delay=UNCONFIRMED_RETRY if use.accepted else HOLD_RETRY)
             self.async_write_ha_state()
 
     async def _async_pause(self, use: HoldNextCar) -> None:
-        """Pause the charger; if no car is connected, the next one is still to be."""
-        await async_send_command(
-            self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
-        )
-        use.held = self._has_car is False
+        """Pause the charger, unless there is no car to pause."""
+        try:
+            await async_send_command(
+                self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
+            )
+        except HomeAssistantError:
+            use.is_failing = True
+            raise
+        use.is_failing = False
+        use.accepted += 1
+        self._follow_charger()
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
         """Hold the car that has just been connected."""
+        self._follow_charger()
+        if not self._is_due:
+            self._settled.set()
         self._hold_car()
         super()._handle_coordinator_update()
 
+    @callback
+    def _follow_charger(self) -> None:
+        """Take in what the charger reports, once a whole state of it was read."""
+        state = self.coordinator.states.get(self.charger_id)
+        if self._last_use and state and self._has_read:
+            self._last_use.follow(
+                state,
+                is_confirmed=not self._in_flight
+                and not self.coordinator.writes.is_awaited(
+                    self.charger_id, StateId.FINAL_STOP_ACTIVE
+                ),
+            )
+
     @property
-    def _has_car_to_hold(self) -> bool:
+    def _has_read(self) -> bool:
+        """Return whether more is known of the charger than what the list shows."""
+        return self.coordinator.reader.has_read(self.charger_id)
+
+    @property
+    def _is_due(self) -> bool:
         """Return whether a car that is still to be paused is connected."""
-        return self.is_holding and self._has_car is True
+        state = self.coordinator.states.get(self.charger_id)
+        return (
+            self._last_use is not None
+            and self._last_use.is_due
+            and self._has_read
+            and state is not None
+            and has_car(state) is True
+        )
 
     @callback
     def _hold_car(self, delay: float = 0.0) -> None:
@@ -222,11 +377,12 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         """
         if (
             self._is_added
-            and self._has_car_to_hold
+            and self._is_due
             and self._holding is None
             # The answer decides whether the car is still to be paused.
             and not self._in_flight
         ):
+            self._settled.clear()
             self._holding = self.coordinator.config_entry.async_create_background_task(
                 self.hass, self._async_hold_car(delay), name=f"{DOMAIN} hold car"
             )
@@ -244,22 +400,13 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         this_task = asyncio.current_task()
         began = monotonic()
         try:
-            await asyncio.sleep(delay)
-            while self._has_car_to_hold and (use := self._last_use):
-                try:
-                    await self._async_pause(use)
-                except HomeAssistantError as err:
-                    if not is_refusal(err):
-                        await asyncio.sleep(_pause_after(err, monotonic() - began))
-                        continue
-                    LOGGER.warning(
-                        "A car at %s could not be held: %s",
-                        self.entity_id,
-                        err.__cause__ or err,
-                    )
-                    use.held = False
+            await self._async_wait(delay)
+            while self._is_due and (use := self._last_use):
+                self._settled.clear()
+                pause = await self._async_try_to_hold(use, began)
                 with outside_of_actions():
                     self.async_write_ha_state()
+                await self._async_wait(pause)
         except Exception:
             # The next change at the charger begins it again.
             LOGGER.exception("Unexpected error while holding a car")
@@ -267,6 +414,35 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             # A later use of the switch may have a task of its own.
             if self._holding is this_task:
                 self._holding = None
+
+    async def _async_try_to_hold(self, use: HoldNextCar, began: float) -> float:
+        """Try to pause the charger; return the seconds until it is to be tried again."""
+        if use.accepted >= ACCEPTED_MAX:
+            use.give_up()
+            LOGGER.warning(
+                "A car at %s could not be held: the charger does not pause",
+                self.entity_id,
+            )
+            return 0.0
+        try:
+            await self._async_pause(use)
+        except HomeAssistantError as err:
+            if is_refusal(err):
+                use.give_up()
+                LOGGER.warning(
+                    "A car at %s could not be held: %s",
+                    self.entity_id,
+                    err.__cause__ or err,
+                )
+            return _pause_after(err, monotonic() - began)
+        return UNCONFIRMED_RETRY
+
+    async def _async_wait(self, seconds: float) -> None:
+        """Wait, as long as the connected car is to be paused."""
+        if self._is_due:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._settled.wait()
 
 
 def _pause_after(error: HomeAssistantError, outage: float) -> float:
