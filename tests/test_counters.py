@@ -130,6 +130,9 @@ type Reports = list[tuple[int, object] | float | str]
         ([(553, 12.3)], [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)], 0.5),
         ([(721, A), (553, 12.3)], [15, (553, 0.0), (721, B), 1, (553, 0.5)], 0.5),
         ([(721, A), (553, 12.3)], [15, (721, B), 1, (553, 12.3), 1, (553, 0.5)], 0.5),
+        # The energy of the session before is reported again after the identifier.
+        ([(721, A), (553, 12.3)], [15, (710, 1), (721, B), 1, (553, 12.301)], 0.0),
+        ([(721, A), (553, 12.3)], [15, completed(A, 12.3), (721, B), (553, 12.3)], 0.0),
         # Only the identifier changes: a cable moved from car to car.
         (
             [(721, A), (553, 12.3)],
