@@ -212,6 +212,21 @@ type Reports = list[tuple[int, object] | float | str]
         # Corrections, which a session since the last report cannot have drawn.
         ([(721, A), (553, 18.435)], [30, (553, 18.34)], -0.095),
         ([(721, A), (553, 18.435)], [30, (553, 18.34), 60, (553, 18.5)], 0.065),
+        ([(721, A), (553, 0.9)], [30, (553, 0.5)], -0.4),
+        # One report is not enough for a rise that no charger can deliver.
+        ([(721, A), (553, 1.0)], [60, (553, 21.0)], 0.0),
+        ([(721, A), (553, 1.0)], [60, (553, 9.0)], 8.0),
+        # A report that is late by two seconds.
+        ([(721, A), (553, 5.2)], [60, (553, 5.4), -2, (553, 5.3)], 0.2),
+        # An energy that falls, and then rises once, or twice, without an identifier.
+        ([(553, 5.2)], [3600, (553, 4.9), 60, (553, 5.0), 60, (553, 5.3)], 0.1),
+        ([(553, 5.2)], [3600, (553, 0.0), 60, (553, 0.2), 60, (553, 0.4)], 0.4),
+        # An older energy after the end, which is a mistake.
+        (
+            [(721, A), (553, 5.2), 60, completed(A, 5.2)],
+            [3600, (553, 4.9), 60, (553, 5.2)],
+            0.0,
+        ),
         # The identifier is empty for a moment.
         ([(721, A), (553, 5.2)], [300, (721, None), (721, A), 60, (553, 5.3)], 0.1),
         ([(721, A), (553, 5.2)], [300, (721, None), 9, (553, 5.2), (721, A)], 0.0),
