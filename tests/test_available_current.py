@@ -1013,6 +1013,26 @@ async def test_what_waits_for_an_installation_that_is_missing_after_a_restart(
     assert current.waiting is None
 
 
+async def test_the_hourly_list_leaves_what_waits(
+    time_machine: TimeMachine,
+    installation: Installation,
+    live_entry: MockConfigEntry,
+    current: Current,
+) -> None:
+    """A list with other news says nothing about an installation that it has."""
+    await current.set(20)
+    await current.set(25)
+    await time_machine.travel(14 * MINUTE, step=15)
+    due = current.state.attributes["waiting_until"]
+    installation.name = "Another name"
+    await live_entry.runtime_data.async_refresh()
+    assert live_entry.runtime_data.last_update_success
+    assert current.waiting == 25
+    assert current.state.attributes["waiting_until"] == due
+    await time_machine.travel(2 * MINUTE, step=15)
+    assert current.cloud == (25, 25, 25)
+
+
 async def test_what_waits_for_an_installation_that_goes_missing(
     sim: Simulator,
     time_machine: TimeMachine,

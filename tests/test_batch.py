@@ -73,6 +73,27 @@ async def test_a_caller_that_is_cancelled_leaves_no_trace_in_the_log(
     assert not [item for item in caplog.records if item.levelname == "ERROR"]
 
 
+async def test_one_is_sent_after_the_other(hass: HomeAssistant) -> None:
+    """A slow cloud gets no more requests than it can answer, and the newest of them."""
+    release = asyncio.Event()
+    sent: list[int] = []
+
+    async def send(value: int) -> None:
+        sent.append(value)
+        await release.wait()
+
+    batch = Batch(hass, send)
+    requests = [asyncio.create_task(batch.async_request(1))]
+    await wait_until(lambda: sent == [1])
+    for value in (2, 3):
+        requests.append(asyncio.create_task(batch.async_request(value)))
+        await calm_down()
+    assert sent == [1]
+    release.set()
+    await asyncio.gather(*requests)
+    assert sent == [1, 3]
+
+
 @pytest.mark.parametrize("hindrance", ["no answer", "requests"])
 async def test_an_unload_ends_in_time(
     clocks: TickingDateTimeFactory, hass: HomeAssistant, hindrance: str
@@ -97,9 +118,12 @@ async def test_an_unload_ends_in_time(
     closing = asyncio.create_task(batches.async_close())
     await calm_down() if hindrance == "no answer" else await wait_until(closing.done)
     if hindrance == "no answer":
+        clocks.tick(10.0)
+        await calm_down()
         assert not closing.done()
-        clocks.tick(21.0)
-    await wait_until(closing.done)
+        clocks.tick(11.0)
+        await calm_down()
+    assert closing.done()
     await closing
     release.set()
     hindrance = "no answer"

@@ -130,6 +130,15 @@ type Reports = list[tuple[int, object] | float | str]
         ([(553, 12.3)], [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)], 0.5),
         ([(721, A), (553, 12.3)], [15, (553, 0.0), (721, B), 1, (553, 0.5)], 0.5),
         ([(721, A), (553, 12.3)], [15, (721, B), 1, (553, 12.3), 1, (553, 0.5)], 0.5),
+        # The energy of the session before is reported again after the identifier.
+        ([(721, A), (553, 12.3)], [15, (710, 1), (721, B), 1, (553, 12.301)], 0.0),
+        ([(721, A), (553, 12.3)], [15, completed(A, 12.3), (721, B), (553, 12.3)], 0.0),
+        # The last energy of the session before comes after the identifier.
+        (
+            [(721, A), (553, 12.3)],
+            [30, (721, B), -10, (553, 12.8), 20, (553, 0.0), 60, (553, 0.4)],
+            0.9,
+        ),
         # Only the identifier changes: a cable moved from car to car.
         (
             [(721, A), (553, 12.3)],
@@ -194,9 +203,30 @@ type Reports = list[tuple[int, object] | float | str]
             [60, (553, 0.0), 60, (553, 0.0), "restart", 60, (553, 5.3)],
             0.1,
         ),
+        # A zero that is repeated does not become more likely, even without an identifier.
+        (
+            [(553, 5.2)],
+            [60, (553, 0.0), 60, (553, 0.0), 60, (553, 0.0), (553, 5.3)],
+            0.1,
+        ),
         # Corrections, which a session since the last report cannot have drawn.
         ([(721, A), (553, 18.435)], [30, (553, 18.34)], -0.095),
         ([(721, A), (553, 18.435)], [30, (553, 18.34), 60, (553, 18.5)], 0.065),
+        ([(721, A), (553, 0.9)], [30, (553, 0.5)], -0.4),
+        # One report is not enough for a rise that no charger can deliver.
+        ([(721, A), (553, 1.0)], [60, (553, 21.0)], 0.0),
+        ([(721, A), (553, 1.0)], [60, (553, 9.0)], 8.0),
+        # A report that is late by two seconds.
+        ([(721, A), (553, 5.2)], [60, (553, 5.4), -2, (553, 5.3)], 0.2),
+        # An energy that falls, and then rises once, or twice, without an identifier.
+        ([(553, 5.2)], [3600, (553, 4.9), 60, (553, 5.0), 60, (553, 5.3)], 0.1),
+        ([(553, 5.2)], [3600, (553, 0.0), 60, (553, 0.2), 60, (553, 0.4)], 0.4),
+        # An older energy after the end, which is a mistake.
+        (
+            [(721, A), (553, 5.2), 60, completed(A, 5.2)],
+            [3600, (553, 4.9), 60, (553, 5.2)],
+            0.0,
+        ),
         # The identifier is empty for a moment.
         ([(721, A), (553, 5.2)], [300, (721, None), (721, A), 60, (553, 5.3)], 0.1),
         ([(721, A), (553, 5.2)], [300, (721, None), 9, (553, 5.2), (721, A)], 0.0),
@@ -318,6 +348,26 @@ type Reports = list[tuple[int, object] | float | str]
             [60, (710, 2), 50, (553, 0.106), 50, (553, 0.215)],
             0.215,
         ),
+        (
+            [(721, A), (553, 0.0), 60, (721, None), (710, 1), completed(A, 0.0)],
+            [60, (710, 2), 50, (553, 0.106), 50, (553, 0.215)],
+            0.215,
+        ),
+        # Another one follows a session whose energy was away for a moment.
+        (
+            [(721, A), (553, 1.0), 60, (553, None), 60, (553, 2.0)],
+            [
+                60,
+                completed(A, 2.5, NOON, NOON + 3 * MINUTE),
+                60,
+                (721, B),
+                9,
+                (553, 0.0),
+                60,
+                (553, 0.4),
+            ],
+            0.9,
+        ),
         # An identifier whose stamp is later than the first energy of its session.
         (
             [(721, A), (553, 0.0), 60, (721, None), completed(A, 0.0)],
@@ -410,6 +460,9 @@ def test_what_a_session_adds_to_the_sum(
         ),
         ([(721, A), (553, 5.2), 300, (721, None), (721, A)], 5.2),
         ([(721, A), (553, 5.2), 300, (721, None)], 5.2),
+        # What had fallen before another session began is its zero, or a mistake.
+        ([(721, A), (553, 5.2), 15, (553, 0.0), 5, (721, B)], 0.0),
+        ([(721, A), (553, 5.2), 600, (553, 0.3), 60, (721, B)], 5.2),
         ([(721, A), (553, 9917.125)], None),
         ([(553, 9917.125)], None),
         ([(721, A), 60, (553, 0.0)], 0.0),
@@ -746,6 +799,17 @@ def test_a_meter_of_an_earlier_version_that_overflowed() -> None:
     meter.resume(4296201.863)
     meter.report(1234.8, NOON)
     assert meter.value == 1234.8
+
+
+@pytest.mark.parametrize(
+    ("reading", "value"),
+    [(0.0, None), (-3.0, None), (0.5, 0.5), (1234.8, 1234.8), (4296201.863, None)],
+)
+def test_a_reading_of_the_list(reading: float, value: float | None) -> None:
+    """A charger without a meter is listed with zero."""
+    meter = Meter()
+    meter.report_listed(reading, NOON)
+    assert meter.value == value
 
 
 def test_a_meter_that_is_not_exchanged() -> None:

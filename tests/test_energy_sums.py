@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
+from homeassistant.components.sensor import ATTR_LAST_RESET
 from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN
 from homeassistant.core import (
     Event,
@@ -19,7 +20,10 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.restore_state import async_get as async_get_restored
+from homeassistant.helpers.restore_state import (
+    StoredState,
+    async_get as async_get_restored,
+)
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -343,6 +347,32 @@ async def test_a_power_cut(
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)
     await wait_until_live(home.hass, home.entry)
     assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
+    """It goes on from there, although it was stored completely at its own end."""
+    await home.play((710, 3), 60, (721, A), (553, 0.0), (553, 9.0), 60)
+    start = await home.sum(SESSION)
+    entity_id = home.entities.id("sensor", home.charger.id, SESSION)
+    state = home.hass.states.get(entity_id)
+    assert state
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    reset = dt_util.utcnow().isoformat()
+    await home.play((721, B), (553, 3.5), 60)
+    home.hass.states.async_set(
+        entity_id, "3.5", {**state.attributes, ATTR_LAST_RESET: reset}
+    )
+    shown = home.hass.states.get(entity_id)
+    assert shown
+    async_get_restored(home.hass).last_states[entity_id] = StoredState(
+        shown, None, dt_util.utcnow()
+    )
+    home.hass.states.async_remove(entity_id)
+    await async_wait_recording_done(home.hass)
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until_live(home.hass, home.entry)
+    await home.play((553, 4.0))
+    assert await home.sum(SESSION) - start == pytest.approx(4.0)
 
 
 async def test_a_meter_waits_for_its_first_reading(

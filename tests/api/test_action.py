@@ -459,6 +459,26 @@ async def test_a_sign_in_that_is_queued_when_a_pause_begins(
     await asyncio.gather(*writes, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("seconds", "error_type"), [(10, None), (11, ZaptecBusyError)])
+async def test_how_long_a_read_waits_for_a_pause(
+    clocks: TickingDateTimeFactory,
+    zaptec: ZaptecClient,
+    cloud: Cloud,
+    seconds: int,
+    error_type: type[ZaptecBusyError] | None,
+) -> None:
+    """A longer pause is left to the caller."""
+    headers = {"Retry-After": str(seconds)}
+    cloud.answer("GET", READ, status=429, headers=headers)
+    cloud.answer("GET", READ, DOCUMENT)
+    ((error, took),) = await outcomes(clocks, read(zaptec), longest=20)
+    assert (type(error) if error else None) is error_type
+    assert took >= (0 if error_type else seconds)
+    # It is no wait for a turn.
+    waits = zaptec.statistics.waits_last_hour().values()
+    assert max(wait.longest for wait in waits) < 5
+
+
 async def test_automatic_commands_wait_behind_the_user_s(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:

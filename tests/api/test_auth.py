@@ -1,6 +1,7 @@
 """Tokens for a user name and password."""
 
 import asyncio
+import gc
 import logging
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,6 +26,7 @@ from custom_components.zaptec.api import (
     ZaptecServerError,
     auth,
 )
+from custom_components.zaptec.api.auth import RefusedTokens
 
 from .conftest import PASSWORD, USER_NAME, Cloud, reset
 from .virtual_time import outcomes
@@ -140,6 +142,23 @@ async def test_a_refused_password_has_another_chance_later(
     assert await source.token() == "abc"
 
 
+async def test_a_refused_password_is_left_alone_for_an_hour(
+    source: PasswordTokenSource, cloud: Cloud, clock: list[float]
+) -> None:
+    """Too many failures may lock the account."""
+    answer(cloud, WRONG, status=400)
+    with pytest.raises(ZaptecAuthenticationError):
+        await source.token()
+    clock[0] += 3599.5
+    with pytest.raises(ZaptecAuthenticationError):
+        await source.token()
+    assert cloud.counts[TOKEN] == 1
+    clock[0] += 0.5
+    with pytest.raises(ZaptecAuthenticationError):
+        await source.token()
+    assert cloud.counts[TOKEN] == 2
+
+
 async def test_invalid_token(source: PasswordTokenSource, cloud: Cloud) -> None:
     """A refused token is replaced, unless that was done already."""
     old = await source.token()
@@ -170,6 +189,20 @@ async def test_pace(cloud: Cloud, session: aiohttp.ClientSession) -> None:
     for source in sources:
         await source.token()
     assert moments[1] - moments[0] > 1
+
+
+async def test_no_login_waits_longer_than_it_must(
+    clocks: TickingDateTimeFactory, cloud: Cloud, session: aiohttp.ClientSession
+) -> None:
+    """The vendor allows one request a second, so three take little more than two."""
+    sources = [
+        PasswordTokenSource(
+            session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
+        )
+        for _ in range(3)
+    ]
+    await outcomes(clocks, *(source.token() for source in sources), longest=2.6)
+    assert cloud.counts[TOKEN] == 3
 
 
 async def test_cancelled_waiter(source: PasswordTokenSource, cloud: Cloud) -> None:
@@ -214,6 +247,36 @@ async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> Non
     async with asyncio.timeout(5):
         assert await source.token() == "abc"
     forever.set()
+
+
+async def test_a_login_that_fails_as_the_last_one_gives_up(
+    source: PasswordTokenSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No caller is left for its error, which is no reason for asyncio to log it."""
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: logged.append(context)
+    )
+    answered = asyncio.Event()
+
+    async def fail() -> str:
+        await answered.wait()
+        raise ZaptecConnectionError("The cloud did not answer in time")
+
+    monkeypatch.setattr(source, "_log_in", fail)
+    waiter = asyncio.create_task(source.token())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answered.set()
+    # The login ends, of which the waiter has not heard yet.
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.wait([waiter])
+    assert waiter.cancelled()
+    # Whatever holds the login has to go, as asyncio logs its error at its end.
+    del waiter
+    gc.collect()
+    assert logged == []
 
 
 @pytest.mark.parametrize(
@@ -305,6 +368,50 @@ async def test_a_token_is_refused_once(
         source.invalidate(token)
     assert await source.token() == "token-2"
     assert cloud.counts[TOKEN] == 2
+
+
+def test_new_tokens_that_are_refused(clock: list[float]) -> None:
+    """The delay grows with their number, and each is forgotten after half an hour."""
+    tokens = RefusedTokens()
+    assert tokens.pause_left == 0
+    delays = []
+    for _ in range(6):
+        tokens.add()
+        delays.append(tokens.pause_left)
+    assert delays == [0, 0, 120, 300, 300, 300]
+    clock[0] += 299
+    assert tokens.pause_left == 1
+    clock[0] += 2
+    assert tokens.pause_left == 0
+
+
+@pytest.mark.parametrize(("later", "delay"), [(1800.0, 120), (1800.5, 0)])
+def test_how_long_a_refused_token_counts(
+    clock: list[float], later: float, delay: float
+) -> None:
+    """A refusal of half an hour ago says nothing of the cloud today."""
+    tokens = RefusedTokens()
+    tokens.add()
+    tokens.add()
+    clock[0] += later
+    tokens.add()
+    assert tokens.pause_left == delay
+
+
+@pytest.mark.parametrize(("age", "is_new"), [(59.5, True), (60.0, False)])
+async def test_how_long_a_token_is_new(
+    source: PasswordTokenSource,
+    cloud: Cloud,
+    clock: list[float],
+    age: float,
+    is_new: bool,
+) -> None:
+    """One that was good for a minute says nothing against the next one."""
+    for _ in range(3):
+        token = await source.token()
+        clock[0] += age
+        source.invalidate(token)
+    assert (source._refused_tokens.pause_left > 0) is is_new
 
 
 async def test_a_sign_in_counts_as_the_request_that_needs_it(

@@ -239,6 +239,8 @@ async def test_a_pause_does_not_disturb_the_order() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(item, ZaptecBusyError) for item in results] == [True, False] * 8
     assert served == list(range(8))
+    # Those that failed were never under way.
+    assert limiter._under_way == 0
 
 
 async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:

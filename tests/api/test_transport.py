@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 import json
@@ -109,7 +110,7 @@ async def test_reads_are_repeated_after_a_broken_connection(
         await read(zaptec)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 302, 418])
+@pytest.mark.parametrize("status", [400, 403, 404, 302, 418, 519, 530])
 async def test_reads_are_not_repeated_in_vain(
     zaptec: ZaptecClient, cloud: Cloud, status: int
 ) -> None:
@@ -121,14 +122,14 @@ async def test_reads_are_not_repeated_in_vain(
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
+    ("fault", "error", "words"),
     [
-        (reset, ZaptecConnectionError),
-        (truncate, ZaptecConnectionError),
-        (hang, ZaptecConnectionError),
-        (500, ZaptecServerError),
-        (502, ZaptecServerError),
-        (504, ZaptecServerError),
+        (reset, ZaptecConnectionError, "was lost"),
+        (truncate, ZaptecConnectionError, "was lost"),
+        (hang, ZaptecConnectionError, "in time"),
+        (500, ZaptecServerError, "status 500"),
+        (502, ZaptecServerError, "status 502"),
+        (504, ZaptecServerError, "status 504"),
     ],
 )
 async def test_writes_are_not_repeated(
@@ -137,6 +138,7 @@ async def test_writes_are_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
     fault: Any,
     error: type[ZaptecError],
+    words: str,
 ) -> None:
     """What may have been carried out is not sent again."""
     monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.2)
@@ -145,7 +147,7 @@ async def test_writes_are_not_repeated(
         cloud.answer("POST", WRITE, status=fault, text="")
     else:
         cloud.handle("POST", WRITE, fault)
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         await write(zaptec)
     assert cloud.counts[WRITE] == 1
 
@@ -454,6 +456,16 @@ async def test_huge_answers_are_refused(
     with pytest.raises(ZaptecResponseError, match="too large"):
         await read(zaptec)
     assert zaptec.statistics.last_error == "GET /api/chargers/{id}: too large"
+
+
+@pytest.mark.parametrize(("mebibytes", "is_read"), [(7, True), (9, False)])
+async def test_how_large_an_answer_may_be(
+    zaptec: ZaptecClient, cloud: Cloud, mebibytes: int, is_read: bool
+) -> None:
+    """Several times the largest that the cloud sends, and little of the memory."""
+    cloud.answer("GET", READ, DOCUMENT | {"Filler": "x" * mebibytes * 1024**2})
+    with nullcontext() if is_read else pytest.raises(ZaptecResponseError):
+        await read(zaptec)
 
 
 async def test_a_write_takes_any_success(zaptec: ZaptecClient, cloud: Cloud) -> None:

@@ -25,9 +25,6 @@ from .transport import Answer, Door, Priority, Statistics, limiter_for
 
 TOKEN_ENDPOINT = "/oauth/token"
 
-# The vendor allows one request a second there (since December 2025).
-TOKEN_INTERVAL = 1.1
-
 # Longest time for the answer to a sign-in (s), which takes 0.2 s. Two of them are within
 # the time of a command.
 TOKEN_TIMEOUT = 7.0
@@ -157,9 +154,8 @@ class PasswordTokenSource(TokenSource):
             user_agent=user_agent,
             statistics=statistics,
         )
-        self._pace = limiter_for(
-            f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1, window=TOKEN_INTERVAL
-        )
+        # The vendor allows one request a second there (since December 2025).
+        self._pace = limiter_for(f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1)
         self._refused_tokens = refused_tokens_of(base_url, user_name)
         self._token: str | None = None
         # Whether the cloud has refused it.
