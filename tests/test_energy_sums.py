@@ -19,7 +19,6 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.restore_state import async_get as async_get_restored
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -45,6 +44,7 @@ from simulator.scenario import (
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .restored import forget_restored_states
 
 SESSION = "total_charge_power_session"
 COMPLETED = "completed_session.Energy"
@@ -337,7 +337,7 @@ async def test_a_power_cut(
     with monkeypatch.context() as patch:
         patch.setattr(EnergyStore, "async_save", AsyncMock())
         assert await home.hass.config_entries.async_unload(home.entry.entry_id)
-        async_get_restored(home.hass).last_states.clear()
+        forget_restored_states(home.hass)
     await async_wait_recording_done(home.hass)
     await home.play(*meanwhile)
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)

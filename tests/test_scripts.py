@@ -138,6 +138,102 @@ def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
     assert result.stdout == "-m pytest tests/api -k a b \n"
 
 
+NEWEST = "homeassistant==2026.11.0\npytest-homeassistant-custom-component==0.13.375"
+
+
+@pytest.fixture
+def newest(checkout: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a run with .venv-newest made and a uv that knows PyPI."""
+    shutil.copytree(checkout / ".venv", checkout / ".venv-newest")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    uv = tools / "uv"
+    uv.write_text(
+        '#!/bin/sh\ncase "$*" in *compile*) printf "%s" "$PYPI" ;; --version) ;;\n'
+        '*) echo "uv $*"; esac\n'
+    )
+    uv.chmod(0o755)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYPI": NEWEST}
+    stamp = bash(checkout, "use_newest; stamp_wanted", **environment).stdout
+    assert "homeassistant==2026.11.0" in stamp
+    (checkout / ".venv-newest" / "complete").write_text(stamp)
+    return environment
+
+
+def test_newest_runs_all_tests_and_the_types(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """It says with which versions."""
+    result = run(checkout / "scripts" / "test", "--newest", cwd=checkout, **newest)
+
+    assert result.stdout.splitlines() == [
+        "-m pytest -p tests.newest_kit ",
+        "-m mypy --cache-dir .mypy_cache/newest ",
+    ]
+    assert "homeassistant==2026.11.0" in result.stderr
+    assert result.returncode == 0
+
+
+def test_newest_passes_arguments_to_pytest(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """A partial run leaves out the types."""
+    command = (checkout / "scripts" / "test", "--newest", "-k", "a b")
+    result = run(*command, cwd=checkout, **newest)
+
+    assert result.stdout == "-m pytest -p tests.newest_kit -k a b \n"
+
+
+@pytest.mark.parametrize("check", ["pytest", "mypy"])
+def test_newest_fails_with_any_check(
+    checkout: Path, newest: dict[str, str], check: str
+) -> None:
+    """One check that fails is enough."""
+    command = (checkout / "scripts" / "test", "--newest")
+    result = run(*command, cwd=checkout, FAILING=check, **newest)
+
+    assert result.returncode != 0
+    assert "All checks passed" not in result.stderr
+
+
+def test_newest_follows_a_release(checkout: Path, newest: dict[str, str]) -> None:
+    """A newer Home Assistant on PyPI replaces the one that is installed."""
+    newest["PYPI"] = NEWEST.replace("2026.11.0", "2026.11.1")
+    command = (checkout / "scripts" / "test", "--newest", "tests")
+    result = run(*command, cwd=checkout, **newest)
+
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    assert "uv pip install" in result.stderr
+    assert "--override" in result.stderr
+    pins = (checkout / ".venv-newest" / "pins").read_text()
+    assert pins.splitlines() == newest["PYPI"].splitlines()
+
+
+def test_newest_without_a_network(checkout: Path, newest: dict[str, str]) -> None:
+    """What an earlier run has installed is used; without any, one sentence says so."""
+    newest["PYPI"] = ""
+    command = (checkout / "scripts" / "test", "--newest", "tests")
+    (checkout / ".venv-newest" / "pins").write_text(f"{NEWEST}\n")
+    result = run(*command, cwd=checkout, **newest)
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    assert "uv pip install" not in result.stderr
+
+    shutil.rmtree(checkout / ".venv-newest")
+    result = run(*command, cwd=checkout, **newest)
+    assert result.returncode == 1
+    assert result.stderr.startswith("PyPI cannot be reached")
+
+
+def test_environments_do_not_share_packages(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """The usual environment keeps the versions that it is pinned to."""
+    result = bash(checkout, "echo $VENV; stamp_wanted", **newest)
+
+    assert "homeassistant" not in result.stdout
+    assert result.stdout.splitlines()[0].endswith("/.venv")
+
+
 def test_demo_script_starts_the_demo(checkout: Path) -> None:
     """It hands over its arguments."""
     result = run(checkout / "scripts" / "demo", "--port", "9000", cwd=checkout)

@@ -1,0 +1,18 @@
+"""What Home Assistant keeps for entities to restore, on each supported version."""
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import restore_state
+
+
+def forget_restored_states(hass: HomeAssistant) -> None:
+    """Forget what entities would restore.
+
+    Home Assistant 2026.10 keeps the states in `last_states`, by entity id. Since
+    2026.11 there are two: `last_states_by_entity_registry_id` for the entities of the
+    registry, and `last_states_by_entity_id` for the others.
+    """
+    data = restore_state.async_get(hass)
+    kept = [states for name, states in vars(data).items() if "last_states" in name]
+    assert kept
+    for states in kept:
+        states.clear()
