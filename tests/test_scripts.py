@@ -619,7 +619,8 @@ def test_dashboard_shows_each_charger() -> None:
 
 def test_dashboard_has_the_switch_before_the_charts() -> None:
     """On a phone all sections stand below each other, and a newcomer sees it at once."""
-    view = dashboard(installations(*registries(2)), "A guide")["views"][0]
+    two = [*installations(*registries(2)), *installations(*registries(1))]
+    view = dashboard(two, "A guide")["views"][0]
     cards = [card for section in view["sections"] for card in section["cards"]]
     kinds = [card["type"] for card in cards]
     switches = [
@@ -628,7 +629,7 @@ def test_dashboard_has_the_switch_before_the_charts() -> None:
         if str(card.get("entity", "")).startswith("switch.")
     ]
 
-    assert len(switches) == 2
+    assert len(switches) == 3
     assert max(switches) < kinds.index("history-graph")
     assert view["sections"][1]["cards"][1]["name"] == "Charging allowed"
 

@@ -160,7 +160,9 @@ class Demo:
                 "",
             ]
         lines += [f"Everything is in  {self._folder.path}", "Ctrl-C ends it."]
-        print("\n" + "\n".join(f"  {line}" for line in lines) + "\n", flush=True)
+        print(
+            "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n", flush=True
+        )
         if not self._options.no_browser:
             self._open_browser()
 

@@ -145,9 +145,9 @@ def _view(title: str, path: str, shown: list[Device]) -> dict[str, Any]:
             for section in (
                 _installation_section(item),
                 *(_charger_section(charger) for charger in item.chargers),
-                _history_section(item),
             )
-        ],
+        ]
+        + [_history_section(item) for item in shown],
     }
 
 
