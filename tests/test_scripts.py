@@ -69,6 +69,28 @@ def checkout(tmp_path: Path) -> Path:
     return checkout
 
 
+NEWEST = "homeassistant==2026.11.0\npytest-homeassistant-custom-component==0.13.375"
+
+
+@pytest.fixture
+def newest(checkout: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a run with .venv-newest made and a uv that knows PyPI."""
+    shutil.copytree(checkout / ".venv", checkout / ".venv-newest")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    uv = tools / "uv"
+    uv.write_text(
+        '#!/bin/sh\ncase "$*" in *compile*) printf "%s" "$PYPI" ;; --version) ;;\n'
+        '*) echo "uv $*"; esac\n'
+    )
+    uv.chmod(0o755)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYPI": NEWEST}
+    stamp = bash(checkout, "use_newest; stamp_wanted", **environment).stdout
+    assert "homeassistant==2026.11.0" in stamp
+    (checkout / ".venv-newest" / "complete").write_text(stamp)
+    return environment
+
+
 def bash(
     checkout: Path, command: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -113,11 +135,18 @@ def test_shell_scripts_are_well_formed(name: str) -> None:
         assert file.stat().st_mode & stat.S_IXUSR
 
 
-def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
-    """From any folder, it runs what CI runs."""
-    result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true")
+def test_test_script_runs_all_checks(
+    checkout: Path, tmp_path: Path, newest: dict[str, str]
+) -> None:
+    """From any folder, it runs what CI runs, and a part with the newest Home Assistant."""
+    result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true", **newest)
 
-    assert result.stdout.splitlines() == [
+    *usual, with_newest = result.stdout.splitlines()
+    plugin, *files = with_newest.removeprefix("-m pytest -p ").split()
+    assert plugin == "tests.newest_kit"
+    assert {"tests/test_config_flow.py", "tests/test_platforms.py"} <= set(files)
+    assert all((ROOT / file).is_file() for file in files)
+    assert usual == [
         "-m ruff check ",
         "-m ruff format --check ",
         "-m mypy ",
@@ -128,9 +157,11 @@ def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("check", ["ruff", "mypy", "pytest", "coverage"])
-def test_test_script_fails_with_any_check(checkout: Path, check: str) -> None:
+def test_test_script_fails_with_any_check(
+    checkout: Path, newest: dict[str, str], check: str
+) -> None:
     """One check that fails is enough."""
-    result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check)
+    result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check, **newest)
 
     assert result.returncode != 0
     assert "All checks passed" not in result.stderr
@@ -141,28 +172,6 @@ def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
     result = run(checkout / "scripts" / "test", "tests/api", "-k", "a b", cwd=checkout)
 
     assert result.stdout == "-m pytest tests/api -k a b \n"
-
-
-NEWEST = "homeassistant==2026.11.0\npytest-homeassistant-custom-component==0.13.375"
-
-
-@pytest.fixture
-def newest(checkout: Path, tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a run with .venv-newest made and a uv that knows PyPI."""
-    shutil.copytree(checkout / ".venv", checkout / ".venv-newest")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    uv = tools / "uv"
-    uv.write_text(
-        '#!/bin/sh\ncase "$*" in *compile*) printf "%s" "$PYPI" ;; --version) ;;\n'
-        '*) echo "uv $*"; esac\n'
-    )
-    uv.chmod(0o755)
-    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYPI": NEWEST}
-    stamp = bash(checkout, "use_newest; stamp_wanted", **environment).stdout
-    assert "homeassistant==2026.11.0" in stamp
-    (checkout / ".venv-newest" / "complete").write_text(stamp)
-    return environment
 
 
 def test_newest_runs_all_tests_and_the_types(
