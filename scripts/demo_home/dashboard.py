@@ -162,7 +162,7 @@ def _installation_section(installation: Device) -> Card:
                 {"available_current": "Available current"},
                 feature={"type": "numeric-input", "style": "buttons"},
             ),
-            *_tiles(installation, "sensor", {"push_status": "Push status"}),
+            *_tiles(installation, "sensor", {"push_status": "Live messages"}),
         ],
     )
 
