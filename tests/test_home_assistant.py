@@ -2,6 +2,7 @@
 
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er, frame, restore_state
+from homeassistant.util import dt as dt_util
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     mock_restore_cache,
@@ -10,7 +11,7 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.zaptec.const import DOMAIN
 
 from .conftest import ReportedUsage
-from .restored import forget_restored_states
+from .restored import forget_restored_states, provide_restored_state
 
 ENTITY_ID = "sensor.of_a_test"
 
@@ -54,3 +55,10 @@ async def test_restored_states_are_provided_and_forgotten(
     assert [state and state.state for state in await restored()] == ["1", "2"]
     forget_restored_states(hass)
     assert await restored() == [None, None]
+
+    mock_restore_cache(hass, [State(entity.entity_id, "1")])
+    stored = restore_state.StoredState(
+        State(entity.entity_id, "3"), None, dt_util.utcnow()
+    )
+    provide_restored_state(hass, stored)
+    assert [state and state.state for state in await restored()] == ["3", None]
