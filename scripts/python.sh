@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Sourced by scripts/test and scripts/demo, with ROOT set: ensure_environment
 # brings the Python that Home Assistant needs and makes the virtual environment,
-# once. PYTHON is its interpreter. Written for bash 3.2 too (macOS).
+# once. PYTHON is its interpreter. After use_newest it is another environment,
+# with the newest Home Assistant. Written for bash 3.2 too (macOS).
 #
 # Where Python comes from: what is installed; what uv downloads; Debian's own
 # packages, unpacked into .python (nothing is installed on the system); else
@@ -17,6 +18,8 @@ PRIVATE=$ROOT/.python
 VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
 REQUIREMENTS=$ROOT/requirements_test.txt
+# The versions that replace those of REQUIREMENTS, one `name==version` a line.
+PINS=
 
 # A person's own settings for other projects; the environment here is its own.
 unset PYTHONHOME PYTHONPATH VIRTUAL_ENV UV_PYTHON UV_SYSTEM_PYTHON CDPATH
@@ -30,8 +33,8 @@ give_up() {
   exit 1
 }
 
-# What .venv was made from and where: it is made anew when any of it changes.
-stamp_wanted() { printf '%s\n%s\n' "$(cksum <"$REQUIREMENTS")" "$VENV"; }
+# What the environment was made from and where: any change of it makes a new one.
+stamp_wanted() { printf '%s%s\n%s\n' "$(cksum <"$REQUIREMENTS")" "${PINS:+ $PINS}" "$VENV"; }
 
 is_ready() {
   [ "$(cat "$VENV/complete" 2>/dev/null)" = "$(stamp_wanted)" ] && "$PYTHON" -c '' 2>/dev/null
@@ -183,24 +186,56 @@ install_packages() {
     export CPATH
   fi
   rm -f "$VENV/complete"
-  "$UV" pip install --quiet --python "$PYTHON" -r "$REQUIREMENTS" >&2 ||
+  printf '%s\n' "$PINS" >"$VENV/pins"
+  "$UV" pip install --quiet --python "$PYTHON" -r "$REQUIREMENTS" ${PINS:+--override "$VENV/pins"} >&2 ||
     give_up "The packages in requirements_test.txt could not be installed: see above. With a network connection, run this again."
   stamp_wanted >"$VENV/complete"
 }
 
-# Makes .venv from requirements_test.txt, or leaves it alone if it is up to date.
-ensure_environment() {
-  if is_ready; then return; fi
+# Reserves .python for this run.
+claim() {
   if ! mkdir -p "$PRIVATE" 2>/dev/null || ! [ -w "$PRIVATE" ]; then
     give_up "$ROOT cannot be written to: use a checkout of your own."
   fi
   lock
+}
+
+# Prints the newest releases on PyPI, or nothing without a network connection.
+# The newest test kit may be made for an older Home Assistant: see
+# tests/newest_kit.py. --no-deps keeps uv from choosing the two to fit each other.
+newest_pins() {
+  printf 'homeassistant\npytest-homeassistant-custom-component\n' |
+    UV_HTTP_RETRIES=1 "$UV" pip compile --quiet --no-deps --no-header --no-annotate \
+      --python-version "$(echo "$PYTHON_RANGE" | sed -E 's/>=([0-9.]+).*/\1/')" - 2>/dev/null || true
+}
+
+# Makes ensure_environment prepare .venv-newest, with the releases given as pins, or
+# with the newest on PyPI.
+use_newest() {
+  VENV=$ROOT/.venv-newest
+  PYTHON=$VENV/bin/python
+  PINS=${1:-}
+  if [ -n "$PINS" ]; then return; fi
+  claim
+  find_uv
+  unlock
+  PINS=$(newest_pins)
+  if [ -n "$PINS" ]; then return; fi
+  PINS=$(cat "$VENV/pins" 2>/dev/null || true)
+  [ -n "$PINS" ] || give_up "PyPI cannot be reached, and there is no .venv-newest from an earlier run. With a network connection, run this again."
+  say "PyPI cannot be reached: using what .venv-newest has"
+}
+
+# Makes the environment from requirements_test.txt, or leaves it alone if it is up to date.
+ensure_environment() {
+  if is_ready; then return; fi
+  claim
   if ! is_ready; then
     find_uv
     # What is left of an interrupted one is not to be trusted.
     if ! is_whole; then
       find_interpreter
-      say "Making .venv with $("$INTERPRETER" --version)"
+      say "Making ${VENV##*/} with $("$INTERPRETER" --version)"
       rm -rf "$VENV"
       "$UV" venv --quiet --no-project --python "$INTERPRETER" "$VENV" >&2 ||
         give_up "The virtual environment could not be made: see above."

@@ -3,6 +3,7 @@
 Sessions are short: a few minutes each, of small batteries.
 """
 
+from datetime import timedelta
 import random
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _STEP_SECONDS = 2.0
-# A car that somebody paused does not stay for ever.
+# Longest time that a car stays, for instance a paused one (s).
 _LONGEST_STAY = 900.0
+# Real time in which no car comes to the first charger, so that a newcomer finds it
+# free and can plug a car in (s).
+_FREE_SECONDS = 600.0
 
 
 class Autoplay:
-    """Plays the drivers of all chargers; a person may plug and unplug in between."""
+    """Plays the drivers of all chargers, until the user acts.
+
+    The user's car would drive off by itself, and a charger that the user has just
+    stopped would get the next car. So each act of the user pauses the play.
+    """
 
     def __init__(self, clock: Clock, chargers: dict[str, Charger], seed: str) -> None:
         """Prepare; `start` begins. `chargers` may change while it plays."""
@@ -31,6 +39,15 @@ class Autoplay:
         # When a charger without a car gets one, and when one with a car loses it.
         self._arrivals: dict[str, float] = {}
         self._departures: dict[str, float] = {}
+        # The id of the first charger while it is kept free, None before the play.
+        self._kept_free: str | None = None
+        self._free_until = clock.now()
+        self._is_paused = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an act of the user has interrupted the play."""
+        return self._is_paused
 
     @property
     def is_playing(self) -> bool:
@@ -38,12 +55,24 @@ class Autoplay:
         return self._handle is not None
 
     def start(self) -> None:
-        """Begin; the first car comes at the next step."""
+        """Begin, or go on after a pause; the first car comes at once."""
+        self._is_paused = False
         if self._handle is None:
+            if self._kept_free is None:
+                self._kept_free = next(iter(self._chargers), "")
+                seconds = _FREE_SECONDS * max(1.0, self._clock.speed)
+                self._free_until = self._clock.now() + timedelta(seconds=seconds)
             self._step()
+
+    def pause(self) -> None:
+        """Interrupt the play, if there is one, as the user acts now."""
+        if self.is_playing:
+            self.stop()
+            self._is_paused = True
 
     def stop(self) -> None:
         """Leave everything as it is."""
+        self._is_paused = False
         if self._handle:
             self._handle.cancel()
             self._handle = None
@@ -52,7 +81,10 @@ class Autoplay:
         now = self._clock.now().timestamp()
         free: list[Charger] = []
         for charger in self._chargers.values():
-            if charger.car is None:
+            if charger.car is None and charger.id == self._kept_free:
+                if self._clock.now() >= self._free_until:
+                    self._kept_free = ""
+            elif charger.car is None:
                 self._departures.pop(charger.id, None)
                 due = self._arrivals.setdefault(
                     charger.id, now + self._random.uniform(5, 60)

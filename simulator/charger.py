@@ -661,6 +661,11 @@ class Charger:
         if now - self._voltages_at >= timedelta(minutes=5):
             self._voltages = self._charging_voltages()
             self._voltages_at = now
+        # A power beside a session of 0 kWh would look like a fault.
+        if self._currents != _NO_CURRENT and not float(
+            self.value(StateId.SESSION_ENERGY) or 0
+        ):
+            self._report(StateId.SESSION_ENERGY, self._session_energy)
         due = now - self._measured_at >= timedelta(seconds=55)
         change = max(abs(a - b) for a, b in zip(currents, self._currents, strict=True))
         if due or change > 0.15:

@@ -118,6 +118,7 @@ class Control:
             "time": simulator.clock.now().astimezone(UTC).isoformat(),
             "speed": simulator.clock.speed,
             "autoplay": simulator.autoplay.is_playing,
+            "autoplay_paused": simulator.autoplay.is_paused,
             "api_url": simulator.api_url,
             "rest": {
                 "listening": rest.is_listening,
@@ -191,6 +192,7 @@ class Control:
                     return _error(404, "No such action")
         except (KeyError, TypeError, ValueError) as err:
             return _error(400, _reason(err))
+        self._simulator.autoplay.pause()
         return web.json_response(_charger(charger))
 
     async def _set_installation(self, request: web.Request) -> web.Response:
@@ -204,6 +206,7 @@ class Control:
             return _error(400, _reason(err))
         for key, value in settings.items():
             setattr(installation, key, value)
+        self._simulator.autoplay.pause()
         return web.json_response(self.state())
 
     async def _cut_bus(self, body: dict[str, Any]) -> None:

@@ -254,7 +254,11 @@ class Rest:
                 if account is None:
                     return web.Response(status=401)
                 ids = tuple(item.lower() for item in match.groups())
-                return await handler(Call(request, account, ids))
+                response = await handler(Call(request, account, ids))
+                # Nothing but an act of the user makes a client write.
+                if method != "GET" and response.status < 400:
+                    self._simulator.autoplay.pause()
+                return response
         if path.lower().startswith("/api/"):
             self.forbidden.append(f"{request.method} {path}")
         return web.Response(status=404)

@@ -164,6 +164,33 @@ def secrets_in_logs() -> Generator[SecretsInLogs]:
     assert handler.lines == []
 
 
+class ReportedUsage(logging.Handler):
+    """Collects what Home Assistant reports of the integration's use of Home Assistant."""
+
+    def __init__(self) -> None:
+        """Initialize the handler."""
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line that reports a deprecated or wrong use."""
+        text = record.getMessage()
+        if DOMAIN in text and ("Detected that " in text or "deprecated" in text):
+            self.lines.append(text)
+
+
+@pytest.fixture(autouse=True)
+def reported_usage() -> Generator[ReportedUsage]:
+    """Check that the integration uses nothing that Home Assistant is about to remove."""
+    handler = ReportedUsage()
+    logger = logging.getLogger("homeassistant")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    assert handler.lines == []
+
+
 @pytest.fixture
 def scenario() -> Scenario:
     """Return what the cloud holds: a home with one Go."""

@@ -294,6 +294,10 @@ def _translated(
             category = "exceptions"
         else:
             continue
+        # Its text stands in the files of another integration.
+        domain = keyword(call, "translation_domain")
+        if isinstance(domain, ast.Name) and domain.id.endswith("_DOMAIN"):
+            continue
         for key in texts(keyword(call, "translation_key")):
             yield module, call, category, key
 

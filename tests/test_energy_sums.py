@@ -20,10 +20,7 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.restore_state import (
-    StoredState,
-    async_get as async_get_restored,
-)
+from homeassistant.helpers.restore_state import StoredState
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -49,6 +46,7 @@ from simulator.scenario import (
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .restored import forget_restored_states, provide_restored_state
 
 SESSION = "total_charge_power_session"
 COMPLETED = "completed_session.Energy"
@@ -341,7 +339,7 @@ async def test_a_power_cut(
     with monkeypatch.context() as patch:
         patch.setattr(EnergyStore, "async_save", AsyncMock())
         assert await home.hass.config_entries.async_unload(home.entry.entry_id)
-        async_get_restored(home.hass).last_states.clear()
+        forget_restored_states(home.hass)
     await async_wait_recording_done(home.hass)
     await home.play(*meanwhile)
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)
@@ -364,9 +362,7 @@ async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
     )
     shown = home.hass.states.get(entity_id)
     assert shown
-    async_get_restored(home.hass).last_states[entity_id] = StoredState(
-        shown, None, dt_util.utcnow()
-    )
+    provide_restored_state(home.hass, StoredState(shown, None, dt_util.utcnow()))
     home.hass.states.async_remove(entity_id)
     await async_wait_recording_done(home.hass)
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)

@@ -15,6 +15,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import snapshot_platform
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
+from syrupy.filters import props
 
 from custom_components.zaptec import PLATFORMS
 from simulator.charger import StoredObservation
@@ -45,8 +46,13 @@ ACCOUNTS = [
 
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """Return snapshots as Home Assistant writes them."""
-    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+    """Return snapshots of what every supported Home Assistant knows of an entity.
+
+    Home Assistant 2026.11 adds `compat_name` to the entries of the registry.
+    """
+    return snapshot.with_defaults(
+        extension_class=HomeAssistantSnapshotExtension, exclude=props("compat_name")
+    )
 
 
 @pytest.fixture

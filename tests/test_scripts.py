@@ -1,16 +1,18 @@
 """The scripts, as far as they can be tried without installing anything."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -19,13 +21,16 @@ from scripts.demo_home.dashboard import (
     Device,
     dashboard,
     energy_preferences,
+    guide,
     installations,
     is_complete,
+    with_address,
 )
 from scripts.demo_home.errors import DemoError
 from scripts.demo_home.folder import DemoFolder, machine_time_zone
 from scripts.demo_home.meters import Meters, to_document
 from scripts.demo_home.ports import claim
+from scripts.demo_home.process import Program
 from simulator.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +67,28 @@ def checkout(tmp_path: Path) -> Path:
     stamp = bash(checkout, "stamp_wanted").stdout
     (checkout / ".venv" / "complete").write_text(stamp)
     return checkout
+
+
+NEWEST = "homeassistant==2026.11.0\npytest-homeassistant-custom-component==0.13.375"
+
+
+@pytest.fixture
+def newest(checkout: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a run with .venv-newest made and a uv that knows PyPI."""
+    shutil.copytree(checkout / ".venv", checkout / ".venv-newest")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    uv = tools / "uv"
+    uv.write_text(
+        '#!/bin/sh\ncase "$*" in *compile*) printf "%s" "$PYPI" ;; --version) ;;\n'
+        '*) echo "uv $*"; esac\n'
+    )
+    uv.chmod(0o755)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYPI": NEWEST}
+    stamp = bash(checkout, "use_newest; stamp_wanted", **environment).stdout
+    assert "homeassistant==2026.11.0" in stamp
+    (checkout / ".venv-newest" / "complete").write_text(stamp)
+    return environment
 
 
 def bash(
@@ -108,11 +135,22 @@ def test_shell_scripts_are_well_formed(name: str) -> None:
         assert file.stat().st_mode & stat.S_IXUSR
 
 
-def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
-    """From any folder, it runs what CI runs."""
-    result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true")
+def test_test_script_runs_all_checks(
+    checkout: Path, tmp_path: Path, newest: dict[str, str]
+) -> None:
+    """From any folder, it runs what CI runs, and a part with a newer Home Assistant.
 
-    assert result.stdout.splitlines() == [
+    A release that appears later changes nothing.
+    """
+    newest["PYPI"] = NEWEST.replace("2026.11.0", "2026.12.0")
+    result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true", **newest)
+
+    *usual, with_newest = result.stdout.splitlines()
+    assert with_newest.startswith("-m pytest -p tests.newest_kit --numprocesses ")
+    files = [word for word in with_newest.split() if word.startswith("tests/")]
+    assert {"tests/test_config_flow.py", "tests/test_platforms.py"} <= set(files)
+    assert all((ROOT / file).is_file() for file in files)
+    assert usual == [
         "-m ruff check ",
         "-m ruff format --check ",
         "-m mypy ",
@@ -127,9 +165,11 @@ def test_test_script_runs_all_checks(checkout: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("check", ["ruff", "mypy", "pytest", "coverage"])
-def test_test_script_fails_with_any_check(checkout: Path, check: str) -> None:
+def test_test_script_fails_with_any_check(
+    checkout: Path, newest: dict[str, str], check: str
+) -> None:
     """One check that fails is enough."""
-    result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check)
+    result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check, **newest)
 
     assert result.returncode != 0
     assert "All checks passed" not in result.stderr
@@ -140,6 +180,80 @@ def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
     result = run(checkout / "scripts" / "test", "tests/api", "-k", "a b", cwd=checkout)
 
     assert result.stdout == "-m pytest tests/api -k a b \n"
+
+
+def test_newest_runs_all_tests_and_the_types(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """It says with which versions."""
+    result = run(checkout / "scripts" / "test", "--newest", cwd=checkout, **newest)
+
+    assert result.stdout.splitlines() == [
+        "-m pytest -p tests.newest_kit ",
+        "-m mypy --cache-dir .mypy_cache/newest ",
+    ]
+    assert "homeassistant==2026.11.0" in result.stderr
+    assert result.returncode == 0
+
+
+def test_newest_passes_arguments_to_pytest(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """A partial run leaves out the types."""
+    command = (checkout / "scripts" / "test", "--newest", "-k", "a b")
+    result = run(*command, cwd=checkout, **newest)
+
+    assert result.stdout == "-m pytest -p tests.newest_kit -k a b \n"
+
+
+@pytest.mark.parametrize("check", ["pytest", "mypy"])
+def test_newest_fails_with_any_check(
+    checkout: Path, newest: dict[str, str], check: str
+) -> None:
+    """One check that fails is enough."""
+    command = (checkout / "scripts" / "test", "--newest")
+    result = run(*command, cwd=checkout, FAILING=check, **newest)
+
+    assert result.returncode != 0
+    assert "All checks passed" not in result.stderr
+
+
+def test_newest_follows_a_release(checkout: Path, newest: dict[str, str]) -> None:
+    """A newer Home Assistant on PyPI replaces the one that is installed."""
+    newest["PYPI"] = NEWEST.replace("2026.11.0", "2026.11.1")
+    command = (checkout / "scripts" / "test", "--newest", "tests")
+    result = run(*command, cwd=checkout, **newest)
+
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    assert "uv pip install" in result.stderr
+    assert "--override" in result.stderr
+    pins = (checkout / ".venv-newest" / "pins").read_text()
+    assert pins.splitlines() == newest["PYPI"].splitlines()
+
+
+def test_newest_without_a_network(checkout: Path, newest: dict[str, str]) -> None:
+    """What an earlier run has installed is used; without any, one sentence says so."""
+    newest["PYPI"] = ""
+    command = (checkout / "scripts" / "test", "--newest", "tests")
+    (checkout / ".venv-newest" / "pins").write_text(f"{NEWEST}\n")
+    result = run(*command, cwd=checkout, **newest)
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    assert "uv pip install" not in result.stderr
+
+    shutil.rmtree(checkout / ".venv-newest")
+    result = run(*command, cwd=checkout, **newest)
+    assert result.returncode == 1
+    assert result.stderr.startswith("PyPI cannot be reached")
+
+
+def test_environments_do_not_share_packages(
+    checkout: Path, newest: dict[str, str]
+) -> None:
+    """The usual environment keeps the versions that it is pinned to."""
+    result = bash(checkout, "echo $VENV; stamp_wanted", **newest)
+
+    assert "homeassistant" not in result.stdout
+    assert result.stdout.splitlines()[0].endswith("/.venv")
 
 
 def test_demo_script_starts_the_demo(checkout: Path) -> None:
@@ -336,6 +450,79 @@ def test_demo_opens_no_browser_without_a_display(
         opened.assert_called_once_with("http://127.0.0.1:8123")
 
 
+def test_demo_says_what_a_newcomer_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both accounts with their passwords, the free charger, and that autoplay runs."""
+    options = demo._parser().parse_args(["--no-browser"])
+    demo.Demo(options, DemoFolder(tmp_path))._tell()
+    text = capsys.readouterr().out
+
+    for account in Scenario.default().accounts:
+        assert f"{account.user_name}, password {account.password}" in text
+    assert "Autoplay is on" in text
+    assert "Carport is left free for you" in text
+    assert "Autoplay pauses once you change something" in text
+
+
+def test_demo_of_an_own_account_has_no_autoplay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no simulated cloud then."""
+    options = demo._parser().parse_args(["--no-browser", "--account"])
+    demo.Demo(options, DemoFolder(tmp_path))._tell()
+
+    assert "utoplay" not in capsys.readouterr().out
+
+
+async def test_demo_keeps_the_log_file(tmp_path: Path) -> None:
+    """Home Assistant's own page of logs has something to show."""
+    folder = DemoFolder(tmp_path)
+    shown = demo.Demo(demo._parser().parse_args([]), folder)
+    with patch.object(demo.Program, "start", AsyncMock()) as start:
+        await shown._launch({"ZAPTEC_API_URL": "http://127.0.0.1:1"})
+
+    assert start.call_args.kwargs["environment"] == {
+        "ZAPTEC_API_URL": "http://127.0.0.1:1"
+    }
+
+
+async def test_programs_end_in_time(tmp_path: Path) -> None:
+    """One that does not end when it is asked to is killed."""
+    log = tmp_path / "log"
+    deaf = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('up', flush=True); signal.pause()"
+    )
+    program = await Program.start("-c", deaf, log=log)
+    async with asyncio.timeout(60):
+        while "up" not in log.read_text():
+            await asyncio.sleep(0.01)
+        await program.stop(0.05)
+
+    assert program.status == -signal.SIGKILL
+
+
+def test_demo_ends_within_three_seconds() -> None:
+    """Ctrl-C does not wait for longer, however busy the machine is."""
+    assert demo._HOME_ASSISTANT_PATIENCE + demo._SIMULATOR_PATIENCE < 3
+
+
+def test_home_assistant_is_not_freed_at_its_end() -> None:
+    """All is written by then, and Python would spend seconds on it."""
+    with (
+        patch.object(hass, "main", return_value=100),
+        patch.object(hass, "stand_in", return_value=[]),
+        patch.object(hass.logging, "shutdown") as shutdown,
+        patch.object(hass.os, "_exit", side_effect=SystemExit) as leave,
+        pytest.raises(SystemExit),
+    ):
+        hass.run()
+
+    shutdown.assert_called_once_with()
+    leave.assert_called_once_with(100)
+
+
 def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
     """What was charged in one demo is on the meter in the next."""
     scenario = Scenario.default()
@@ -426,25 +613,56 @@ def _entity(device_id: str, guid: str, entity_id: str, key: str) -> dict[str, An
 
 
 def _entities_shown(found: list[Device]) -> set[str]:
-    return set(
-        re.findall(r'"((?:sensor|switch|number)\.\w+)"', json.dumps(dashboard(found)))
-    )
+    document = json.dumps(dashboard(found, "A guide"))
+    return set(re.findall(r'"((?:sensor|switch|number)\.\w+)"', document))
 
 
 def test_dashboard_shows_each_charger() -> None:
     """Every entity of the registry that matters is on it, under its charger's name."""
     found = installations(*registries(2))
-    view = dashboard(found)["views"][0]
+    view = dashboard(found, "A guide")["views"][0]
 
     assert [section["cards"][0]["heading"] for section in view["sections"]] == [
         "Garage",
         "Mine",
         "Space 2",
+        "Garage: history",
     ]
     assert _entities_shown(found) == {
         "sensor.push",
         *(f"{entity_id}_{number}" for entity_id in KEYS for number in (1, 2)),
     }
+
+
+def test_dashboard_has_the_switch_before_the_charts() -> None:
+    """On a phone all sections stand below each other, and a newcomer sees it at once."""
+    two = [*installations(*registries(2)), *installations(*registries(1))]
+    view = dashboard(two, "A guide")["views"][0]
+    cards = [card for section in view["sections"] for card in section["cards"]]
+    kinds = [card["type"] for card in cards]
+    switches = [
+        number
+        for number, card in enumerate(cards)
+        if str(card.get("entity", "")).startswith("switch.")
+    ]
+
+    assert len(switches) == 3
+    assert max(switches) < kinds.index("history-graph")
+    assert view["sections"][1]["cards"][1]["name"] == "Charging allowed"
+
+
+def test_dashboard_says_how_to_begin() -> None:
+    """It leads to the simulator's page, also on the port of a later run."""
+    text = guide("http://127.0.0.1:8126", "Carport")
+    shown = dashboard(installations(*registries(13)), text)
+    assert shown["views"][0]["header"]["card"]["content"] == text
+    assert "Carport is free" in text
+    assert "autoplay" in text
+
+    moved = with_address(shown, "http://127.0.0.1:9003")
+    text = guide("http://127.0.0.1:9003", "Carport")
+    assert moved["views"][0]["header"]["card"]["content"] == text
+    assert with_address({"views": []}, "http://127.0.0.1:9003") == {"views": []}
 
 
 def test_dashboard_leaves_out_what_is_disabled_or_missing() -> None:
@@ -463,8 +681,8 @@ def test_dashboard_of_many_chargers_has_a_view_for_each_installation() -> None:
     """A page stays readable."""
     few, many = installations(*registries(12)), installations(*registries(13))
 
-    assert [view["title"] for view in dashboard(few)["views"]] == ["Chargers"]
-    assert [view["title"] for view in dashboard(many)["views"]] == ["Garage"]
+    assert [view["title"] for view in dashboard(few, "")["views"]] == ["Chargers"]
+    assert [view["title"] for view in dashboard(many, "")["views"]] == ["Garage"]
 
 
 def test_energy_preferences_are_the_meter_and_the_power() -> None:

@@ -15,15 +15,17 @@ import webbrowser
 
 import aiohttp
 
-from simulator.scenario import DEMO_PASSWORD, DEMO_USER, Scenario
+from simulator.scenario import DEMO_PASSWORD, DEMO_USER, AccountScenario, Scenario
 
 from .dashboard import (
     DOMAIN,
     Device,
     dashboard,
     energy_preferences,
+    guide,
     installations,
     is_complete,
+    with_address,
 )
 from .errors import DemoError
 from .folder import DemoFolder
@@ -37,6 +39,10 @@ _DASHBOARD = "zaptec-demo"
 _RESTART = 100
 _START_PATIENCE = 900.0
 _METERS_INTERVAL = 30.0
+# Longest times to end Home Assistant and the simulator, together below 3 s. Home
+# Assistant has written everything within half a second.
+_HOME_ASSISTANT_PATIENCE = 2.2
+_SIMULATOR_PATIENCE = 0.5
 
 
 def _say(text: str) -> None:
@@ -92,6 +98,11 @@ class Demo:
             port + 2,
             port + 3,
         )
+        self._scenario = (
+            Scenario.default()
+            if options.chargers is None
+            else Scenario.of(options.chargers)
+        )
         self._simulator: Program | None = None
         self._home_assistant: Program | None = None
 
@@ -139,14 +150,34 @@ class Demo:
                 f"Add your account  {self._url}/config/integrations/dashboard/add?domain={DOMAIN}"
             )
         else:
+            free = self._scenario.installations[0].chargers[0].name
             lines += [
                 f"Plug in cars at   {self._control_url}",
-                f"Zaptec account    {DEMO_USER}, password {DEMO_PASSWORD}",
+                *self._account_lines(),
+                "",
+                f"Autoplay is on: cars come and go by themselves. {free} is left free for you.",
+                "Autoplay pauses once you change something, there or in Home Assistant.",
+                "",
             ]
         lines += [f"Everything is in  {self._folder.path}", "Ctrl-C ends it."]
-        print("\n" + "\n".join(f"  {line}" for line in lines) + "\n", flush=True)
+        print(
+            "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n", flush=True
+        )
         if not self._options.no_browser:
             self._open_browser()
+
+    def _account_lines(self) -> list[str]:
+        """Return how to sign in to each account of the simulated cloud."""
+
+        def line(account: AccountScenario) -> str:
+            added = " (added already)" if account.user_name == DEMO_USER else ""
+            return f"{account.user_name}, password {account.password}{added}"
+
+        accounts = self._scenario.accounts
+        return [
+            f"{'Another account' if number else 'Zaptec account':18}{line(account)}"
+            for number, account in enumerate(accounts)
+        ]
 
     def _open_browser(self) -> None:
         has_display = sys.platform == "darwin" or any(
@@ -159,12 +190,7 @@ class Demo:
 
     async def _start_simulator(self, session: aiohttp.ClientSession) -> None:
         options = self._options
-        scenario = (
-            Scenario.default()
-            if options.chargers is None
-            else Scenario.of(options.chargers)
-        )
-        scenario = self._meters().continue_in(scenario)
+        scenario = self._meters().continue_in(self._scenario)
         file = self._folder.path / "scenario.json"
         file.write_text(json.dumps(to_document(scenario), indent=2), encoding="utf-8")
         self._folder.simulator_log.unlink(missing_ok=True)
@@ -210,14 +236,14 @@ class Demo:
             *("-m", "scripts.demo_home.hass"),
             *("--config", str(self._folder.configuration)),
             log=self._folder.log,
-            # What it says before its own log is open is wanted too, once.
-            environment={"HA_DISABLE_LOG_FILE": "1", **environment},
+            environment=environment,
         )
         return self._home_assistant
 
     async def _furnish(self, home_assistant: HomeAssistant) -> None:
         """Add the integration and make the dashboard, unless an earlier run has."""
         if await home_assistant.call("config_entries/get", domain=DOMAIN):
+            await self._correct_address(home_assistant)
             return
         _say("Adding the Zaptec integration, and a dashboard")
         await home_assistant.add_integration(
@@ -242,13 +268,31 @@ class Demo:
             mode="storage",
         )
         await home_assistant.call(
-            "lovelace/config/save", url_path=_DASHBOARD, config=dashboard(found)
+            "lovelace/config/save", url_path=_DASHBOARD, config=self._dashboard(found)
         )
         await home_assistant.call(
             "frontend/set_system_data",
             key="core",
             value={"default_panel": _DASHBOARD},
         )
+
+    def _dashboard(self, found: list[Device]) -> dict[str, Any]:
+        free = self._scenario.installations[0].chargers[0].name
+        return dashboard(found, guide(self._control_url, free))
+
+    async def _correct_address(self, home_assistant: HomeAssistant) -> None:
+        """Let the stored dashboard lead to the simulator's page on this run's port."""
+        try:
+            stored = await home_assistant.call(
+                "lovelace/config", url_path=_DASHBOARD, force=True
+            )
+        except DemoError:
+            return  # The user has removed the dashboard.
+        corrected = with_address(stored, self._control_url)
+        if corrected != stored:
+            await home_assistant.call(
+                "lovelace/config/save", url_path=_DASHBOARD, config=corrected
+            )
 
     async def _is_up(
         self, session: aiohttp.ClientSession, url: str, program: Program
@@ -299,12 +343,12 @@ class Demo:
         if self._home_assistant:
             if self._home_assistant.status is None:
                 _say("Ending Home Assistant")
-            await self._home_assistant.stop()
+            await self._home_assistant.stop(_HOME_ASSISTANT_PATIENCE)
 
     async def _stop_simulator(self, session: aiohttp.ClientSession) -> None:
         if self._simulator:
             await self._keep_meters(session)
-            await self._simulator.stop()
+            await self._simulator.stop(_SIMULATOR_PATIENCE)
 
 
 async def _until(

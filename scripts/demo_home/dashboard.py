@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+import json
+import re
 from typing import Any
 
 DOMAIN = "zaptec"
@@ -75,17 +77,46 @@ def is_complete(found: list[Device]) -> bool:
     )
 
 
-def dashboard(found: list[Device]) -> dict[str, Any]:
-    """Return the dashboard: a section for each installation and each charger."""
+def dashboard(found: list[Device], text: str) -> dict[str, Any]:
+    """Return the dashboard: a section for each installation and each charger.
+
+    Args:
+        found: The installations with their chargers.
+        text: What the first view begins with, in Markdown.
+    """
     total = sum(len(item.chargers) for item in found)
     if total <= _CHARGERS_PER_VIEW:
-        return {"views": [_view("Chargers", "chargers", found)]}
-    return {
-        "views": [
+        views = [_view("Chargers", "chargers", found)]
+    else:
+        views = [
             _view(item.name, f"installation-{number}", [item])
             for number, item in enumerate(found, start=1)
         ]
-    }
+    card = {"type": "markdown", "text_only": True, "content": text}
+    views[0]["header"] = {"layout": "responsive", "card": card}
+    return {"views": views}
+
+
+def guide(address: str, free: str) -> str:
+    """Return what a newcomer has to know, in Markdown.
+
+    Args:
+        address: The simulator's page.
+        free: The name of the charger to which no car comes by itself at first.
+    """
+    return (
+        f"[Plug in a car]({address}): {free} is free. At the other chargers "
+        "cars come and go by themselves (autoplay), until you change something "
+        "here or there."
+    )
+
+
+def with_address(stored: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return a dashboard that leads to the simulator's page at another address."""
+    corrected: dict[str, Any] = json.loads(
+        re.sub(r"(?<=\[Plug in a car\]\()[^)]*", address, json.dumps(stored))
+    )
+    return corrected
 
 
 def energy_preferences(found: list[Device]) -> dict[str, Any]:
@@ -115,11 +146,28 @@ def _view(title: str, path: str, shown: list[Device]) -> dict[str, Any]:
                 _installation_section(item),
                 *(_charger_section(charger) for charger in item.chargers),
             )
-        ],
+        ]
+        + [_history_section(item) for item in shown],
     }
 
 
 def _installation_section(installation: Device) -> Card:
+    return _section(
+        installation.name,
+        "mdi:home-lightning-bolt",
+        [
+            *_tiles(
+                installation,
+                "number",
+                {"available_current": "Available current"},
+                feature={"type": "numeric-input", "style": "buttons"},
+            ),
+            *_tiles(installation, "sensor", {"push_status": "Live messages"}),
+        ],
+    )
+
+
+def _history_section(installation: Device) -> Card:
     charts = [
         _history(
             title,
@@ -134,20 +182,7 @@ def _installation_section(installation: Device) -> Card:
             ("Mode", "charger_operation_mode"),
         )
     ]
-    return _section(
-        installation.name,
-        "mdi:home-lightning-bolt",
-        [
-            *_tiles(
-                installation,
-                "number",
-                {"available_current": "Available current"},
-                feature={"type": "numeric-input", "style": "buttons"},
-            ),
-            *_tiles(installation, "sensor", {"push_status": "Push status"}),
-            *charts,
-        ],
-    )
+    return _section(f"{installation.name}: history", "mdi:chart-line", charts)
 
 
 def _charger_section(charger: Device) -> Card:
@@ -163,21 +198,21 @@ def _charger_section(charger: Device) -> Card:
         [
             *_tiles(
                 charger,
-                "sensor",
-                {"charger_operation_mode": "Mode", "total_charge_power": "Power"},
-            ),
-            *_tiles(
-                charger,
                 "switch",
-                {"charger_operation_mode": "Charging"},
+                {"charger_operation_mode": "Charging allowed"},
                 feature={"type": "toggle"},
             ),
             *_tiles(
                 charger,
                 "sensor",
+                {"charger_operation_mode": "Mode", "total_charge_power": "Power"},
+            ),
+            *_tiles(
+                charger,
+                "sensor",
                 {
-                    "total_charge_power_session": "Session",
-                    "signed_meter_value_kwh": "Meter",
+                    "total_charge_power_session": "Session energy",
+                    "signed_meter_value_kwh": "Energy meter",
                 },
             ),
             *_tiles(

@@ -75,7 +75,7 @@ class DemoFolder:
 
     @property
     def log(self) -> Path:
-        """Where Home Assistant logs."""
+        """What Home Assistant prints, also before its own log file is open."""
         return self.path / "home-assistant.log"
 
     @property

@@ -6,8 +6,11 @@ take their place where they are not installed.
 """
 
 from importlib.util import find_spec
+import logging
+import os
 import sys
 from types import ModuleType
+from typing import NoReturn
 
 from homeassistant.__main__ import main
 
@@ -27,7 +30,20 @@ def stand_in() -> list[str]:
     return [module.replace("_", "-") for module in missing]
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Run Home Assistant, and end as soon as it has stopped.
+
+    By then all is written and closed. Python would spend some more seconds on freeing
+    every object of Home Assistant, and Ctrl-C would seem to hang.
+    """
     if skipped := stand_in():
         sys.argv += ["--skip-pip-packages", ",".join(skipped)]
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    run()

@@ -55,7 +55,7 @@ class Program:
         except ProcessLookupError:
             return
 
-    async def stop(self, patience: float = 30) -> None:
+    async def stop(self, patience: float) -> None:
         """Ask it to end; end it by force after `patience` seconds."""
         if self.status is None:
             self._process.terminate()

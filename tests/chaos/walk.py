@@ -16,7 +16,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import ATTR_ENTITY_ID
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er, restore_state
+from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from simulator.car import Car
@@ -25,6 +25,7 @@ from simulator.clock import Clock
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 from tests.conftest import add_entry
+from tests.restored import forget_restored_states
 
 from .faults import FAULTS, Fault
 from .oracle import Oracle
@@ -223,7 +224,7 @@ async def _world(
 ) -> AsyncGenerator[tuple[Walk, MockConfigEntry, Oracle]]:
     """Provide a cloud and an entry that is live, and see that nothing is left of them."""
     # What an earlier walk has left to be restored is another charger's.
-    restore_state.async_get(hass).last_states.clear()
+    forget_restored_states(hass)
     before = asyncio.all_tasks()
     sockets_before = sockets()
     scenario = Scenario.of(rng.choice((1, 1, 2, 3)))

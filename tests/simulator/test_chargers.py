@@ -1,5 +1,6 @@
 """Chargers behave as the vendor's do, and their numbers add up."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 import json
 import math
@@ -784,6 +785,69 @@ def test_autoplay_has_always_something_to_see() -> None:
     assert max(item.energy for item in sessions) <= 0.5001
     simulator.autoplay.stop()
     assert not simulator.autoplay.is_playing
+
+
+@pytest.mark.parametrize("speed", [0.0, 1.0, 20.0])
+def test_autoplay_begins_with_a_free_charger(speed: float) -> None:
+    """For ten minutes of real time a newcomer can plug in a car at the first one."""
+    clock = Clock(START, speed=0)
+    simulator = Simulator(clock=clock)
+    clock.speed = speed
+    first, *others = simulator.chargers.values()
+    heard = Listener(first)
+    simulator.autoplay.start()
+    clock.advance(599 * max(1, speed))
+    assert StateId.CABLE_TYPE not in heard.ids()
+    assert any(charger.car for charger in others)
+    clock.advance(120)
+    assert StateId.CABLE_TYPE in heard.ids()
+
+
+def test_autoplay_leaves_everything_as_it_is_while_paused() -> None:
+    """The user's car stays, and no other comes, until the play is resumed."""
+    simulator = Simulator(clock=Clock(START, speed=0))
+    play = simulator.autoplay
+    play.pause()
+    assert not play.is_paused
+    play.start()
+    simulator.clock.advance(120)
+    play.pause()
+    assert play.is_paused
+    assert not play.is_playing
+    cars = [charger.car for charger in simulator.chargers.values()]
+    simulator.clock.advance(3600)
+    assert [charger.car for charger in simulator.chargers.values()] == cars
+    play.start()
+    assert not play.is_paused
+    simulator.clock.advance(3600)
+    assert [charger.car for charger in simulator.chargers.values()] != cars
+    play.pause()
+    play.stop()
+    assert not play.is_paused
+
+
+@pytest.mark.parametrize("car", [Car(), Car(phases=1), Car(max_current=6, phases=1)])
+def test_no_power_beside_an_empty_session(go: Charger, pro: Charger, car: Car) -> None:
+    """The session's energy is above 0 once the power has ramped up, each time."""
+    for charger in (go, pro):
+        for _ in range(2):
+            heard = Listener(charger)
+            charger.plug_in(replace(car))
+            charger.clock.advance(300)
+            powers = energies = 0
+            energy = 0.0
+            for item in heard.messages:
+                if item.state_id == StateId.SESSION_ENERGY:
+                    energy = float(item.value or 0)
+                    energies += 1
+                if item.state_id == StateId.TOTAL_CHARGE_POWER:
+                    powers += 1
+                    # The last digit of a small current's session takes longer.
+                    assert energy > 0 or powers == 1 or float(item.value or 0) < 1000
+            assert powers > 3
+            assert energies > 3
+            charger.unplug()
+            charger.clock.advance(10)
 
 
 def test_many_chargers_charge_for_an_hour() -> None:

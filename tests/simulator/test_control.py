@@ -1,5 +1,8 @@
 """The control page and its API do what the Python methods do, for this machine only."""
 
+import json
+from pathlib import Path
+import re
 from typing import Any
 
 import aiohttp
@@ -9,6 +12,7 @@ from simulator.car import Car
 from simulator.control import FAULTS
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
+from simulator.world import NetworkType
 
 from .conftest import by_serial
 
@@ -185,6 +189,86 @@ async def test_accounts_and_clock(sim: Simulator, page: Page) -> None:
     assert state["autoplay"] is False
     _, state = await page.post("clock", speed=2.5)
     assert state["speed"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("chargers/{charger}/plug", {}),
+        ("chargers/{charger}/authorize", {}),
+        ("chargers/{charger}/online", {"online": False}),
+        ("installations/{installation}", {"authentication_type": 2}),
+    ],
+)
+async def test_autoplay_pauses_once_the_user_acts_on_the_page(
+    sim: Simulator, page: Page, action: str, body: dict[str, Any]
+) -> None:
+    """The page says so, and resumes it; what is refused is no act."""
+    charger = by_serial(sim, "ZAP000001")
+    ids = {"charger": charger.id, "installation": charger.installation.id}
+    await page.post("autoplay", on=True)
+    await page.post(f"chargers/{charger.id}/unplug")
+    await page.post("clock", advance=1)
+    await page.post("bus/drop")
+    _, state = await page.call("GET", "state")
+    assert (state["autoplay"], state["autoplay_paused"]) == (True, False)
+    assert (await page.post(action.format(**ids), **body))[0] == 200
+    _, state = await page.call("GET", "state")
+    assert (state["autoplay"], state["autoplay_paused"]) == (False, True)
+    _, state = await page.post("autoplay", on=True)
+    assert (state["autoplay"], state["autoplay_paused"]) == (True, False)
+
+
+async def test_autoplay_pauses_once_a_client_writes(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Signing in, reading and a refused command are no acts of the user."""
+    charger = by_serial(sim, "ZAP000001")
+    form = {"grant_type": "password", "username": "owner@example.com"}
+    token = sim.rest.tokens.issue(form | {"password": "secret"})["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{sim.api_url}/api/chargers/{charger.id}"
+    sim.autoplay.start()
+    async with session.get(f"{url}/state", headers=headers) as answer:
+        assert answer.status == 200
+    async with session.post(f"{url}/sendCommand/99", headers=headers) as answer:
+        assert answer.status != 200
+    assert sim.autoplay.is_playing
+    update = {"maxChargeCurrent": 10}
+    async with session.post(f"{url}/update", headers=headers, json=update) as answer:
+        assert answer.status == 200
+    assert sim.autoplay.is_paused
+
+
+def test_the_page_speaks_as_home_assistant_does() -> None:
+    """Its states of a charger and of the grid are those of the integration's sensors."""
+    root = Path(__file__).parents[2]
+    page = (root / "simulator" / "control.html").read_text("utf-8")
+    texts = root / "custom_components" / "zaptec" / "translations" / "en.json"
+    sensors = json.loads(texts.read_text("utf-8"))["entity"]["sensor"]
+    modes = sensors["charger_operation_mode"]["state"]
+    grids = sensors["network_type"]["state"]
+    for word in (*modes.values(), *grids.values()):
+        assert word == "Unknown" or f'"{word}"' in page
+    for network in NetworkType:
+        assert f'{network.name}: "{grids[network.name.lower()]}"' in page
+    for sensor in (
+        "charger_operation_mode",
+        "total_charge_power",
+        "signed_meter_value",
+    ):
+        assert f'["{sensors[sensor]["name"]}"' in page
+
+
+def test_no_two_buttons_of_the_page_are_alike() -> None:
+    """Each says what it does to what, without the heading above it."""
+    page = Path(__file__).parents[2] / "simulator" / "control.html"
+    labels = re.findall(r"<button[^>]*>([^<…]+)</button>", page.read_text("utf-8"))
+    labels += re.findall(r'action\(charger, "([^"]+)"', page.read_text("utf-8"))
+    assert len(labels) > 15
+    assert len(set(labels)) == len(labels)
+    cuts = [label for label in labels if label.startswith("Cut")]
+    assert cuts == ["Cut the live messages", "Cut all requests"]
 
 
 @pytest.mark.parametrize(
