@@ -22,11 +22,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, UnitOfEnergy
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import (
-    device_registry as dr,
-    entity_registry as er,
-    issue_registry as ir,
-)
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
@@ -53,92 +49,8 @@ from simulator.simulator import Simulator
 from simulator.world import UserRole
 
 from .conftest import PASSWORD, wait_until, wait_until_live
+from .incumbent import add_incumbents_entry, register
 
-# What the incumbent makes for an installation and a charger: the platform, the key (the
-# unique id's end; none for the id alone), the translation key, and the English name.
-INSTALLATION_ENTITIES = [
-    ("binary_sensor", "", None, "Installation"),
-    (
-        "binary_sensor",
-        "is_required_authentication",
-        "authorization_required",
-        "Authorization required",
-    ),
-    ("number", "available_current", "available_current", "Available current"),
-    (
-        "number",
-        "three_to_one_phase_switch_current",
-        "three_to_one_phase_switch_current",
-        "3 to 1-phase switch current",
-    ),
-    *(
-        (
-            "sensor",
-            f"available_current_phase{phase}",
-            f"available_current_phase{phase}",
-            f"Available current phase {phase}",
-        )
-        for phase in (1, 2, 3)
-    ),
-    ("sensor", "max_current", "max_current", "Max current"),
-    ("sensor", "authentication_type", "authentication_type", "Authentication type"),
-    ("sensor", "installation_type", "installation_type", "Installation type"),
-    ("sensor", "network_type", "network_type", "Network type"),
-]
-CHARGER_ENTITIES = [
-    ("binary_sensor", "", None, "Charger"),
-    ("binary_sensor", "is_online", "online", "Online"),
-    (
-        "binary_sensor",
-        "authentication_required",
-        "authorization_required",
-        "Authorization required",
-    ),
-    ("button", "resume_charging", "resume_charging", "Resume charging"),
-    ("button", "stop_charging_final", "stop_charging", "Stop charging"),
-    ("button", "authorize_charge", "authorize_charge", "Authorize charging"),
-    ("button", "deauthorize_and_stop", "deauthorize_and_stop", "Deauthorize charging"),
-    ("button", "restart_charger", "restart_charger", "Restart charger"),
-    ("button", "upgrade_firmware", "upgrade_firmware", "Upgrade firmware"),
-    ("number", "charger_min_current", "charger_min_current", "Charger min current"),
-    ("number", "charger_max_current", "charger_max_current", "Charger max current"),
-    ("number", "hmi_brightness", "hmi_brightness", "Status indicator brightness"),
-    ("sensor", "charger_operation_mode", "charger_operation_mode", "Charger mode"),
-    *(
-        ("sensor", f"current_phase{n}", f"current_phase{n}", f"Current phase {n}")
-        for n in (1, 2, 3)
-    ),
-    *(
-        ("sensor", f"voltage_phase{n}", f"voltage_phase{n}", f"Voltage phase {n}")
-        for n in (1, 2, 3)
-    ),
-    ("sensor", "total_charge_power", "total_charge_power", "Charge power"),
-    (
-        "sensor",
-        "total_charge_power_session",
-        "total_charge_power_session",
-        "Session total charge",
-    ),
-    ("sensor", "signed_meter_value_kwh", "signed_meter_value", "Energy meter"),
-    (
-        "sensor",
-        "completed_session.Energy",
-        "completed_session_energy",
-        "Completed session energy",
-    ),
-    ("sensor", "humidity", "humidity", "Humidity"),
-    (
-        "sensor",
-        "temperature_internal5",
-        "temperature_internal5",
-        "Temperature (internal)",
-    ),
-    ("sensor", "charge_current_set", "charge_current_set", "Allocated charge current"),
-    ("sensor", "device_type", "device_type", "Device type"),
-    ("switch", "charger_operation_mode", "charger_operation_mode", "Charging"),
-    ("switch", "permanent_cable_lock", "permanent_cable_lock", "Permanent cable lock"),
-    ("update", "firmware_update", "firmware_update", "Firmware update"),
-]
 NOT_OFFERED = {
     "button.zap_garage_authorize_charging",
     "number.zap_garage_status_indicator_brightness",
@@ -188,46 +100,15 @@ def scenario(role: UserRole) -> Scenario:
 @pytest.fixture
 def entry(hass: HomeAssistant, sim: Simulator, charger: Charger) -> MockConfigEntry:
     """Return an entry, its devices and entities, as the incumbent leaves them."""
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        title="Zaptec",
-        unique_id="someone@example.com",
-        version=1,
-        minor_version=1,
-        data={
-            CONF_USERNAME: "Someone@Example.com",
-            CONF_PASSWORD: PASSWORD,
-            "prefix": "Zap",
-            "manual_select": True,
-            "chargers": [charger.id.upper()],
-            "scan_interval": 60,
-        },
+    entry = add_incumbents_entry(
+        hass,
+        prefix="Zap",
+        manual_select=True,
+        chargers=[charger.id.upper()],
+        scan_interval=60,
     )
-    entry.add_to_hass(hass)
-    devices = dr.async_get(hass)
+    register(hass, entry, charger, "0.8.7")
     registry = er.async_get(hass)
-    for item, entities in (
-        (charger.installation, INSTALLATION_ENTITIES),
-        (charger, CHARGER_ENTITIES),
-    ):
-        device = devices.async_get_or_create(
-            config_entry_id=entry.entry_id,
-            identifiers={(DOMAIN, item.id)},
-            manufacturer="Zaptec",
-            name=f"Zap {item.name}",
-        )
-        for platform, key, translation_key, name in entities:
-            registry.async_get_or_create(
-                platform,
-                DOMAIN,
-                f"{item.id}_{key}" if key else item.id,
-                config_entry=entry,
-                device_id=device.id,
-                has_entity_name=True,
-                original_name=name,
-                translation_key=translation_key,
-                object_id_base=name,
-            )
     registry.async_update_entity(
         "sensor.zap_garage_charge_power", name="What the car draws"
     )
