@@ -9,6 +9,8 @@ DOMAIN: Final = "zaptec"
 LOGGER = logging.getLogger(__package__)
 
 CONF_CHARGERS: Final = "chargers"
+# The chargers of the entry's data from which that choice was taken over.
+CONF_TAKEN_OVER: Final = "taken_over"
 # What custom-components/zaptec put before the name of each device.
 CONF_PREFIX: Final = "prefix"
 

@@ -648,6 +648,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 via_device_id=via_device_id,
             )
         known = self.data.installations.keys() | self.data.chargers.keys()
+        # What is left of a circuit goes with its last entity (see `Leftovers`).
+        known |= self.circuit_ids
         for device in dr.async_entries_for_config_entry(registry, entry_id):
             unknown = {identifier for _, identifier in device.identifiers} - known
             if unknown & self._elsewhere:
@@ -661,6 +663,15 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 for device_id in unknown
             ):
                 registry.async_remove_device(device.id)
+
+    @property
+    def circuit_ids(self) -> set[str]:
+        """Return the ids of the circuits, which were devices of the incumbent's 0.7."""
+        return {
+            charger.circuit_id
+            for charger in self.visible.chargers.values()
+            if charger.circuit_id
+        }
 
     @property
     def missed_ids(self) -> set[str]:
