@@ -70,6 +70,10 @@ class Walk:
     """All energy so far, kWh."""
     reports: list[Report] = field(default_factory=list)
     family: str = "go"
+    blips: float = 0.1
+    """How often a report in mid-session is a mistake (share)."""
+    unknown_starts: float = 0.1
+    """How often a completed session has no start (share)."""
 
     def _report(self, state_id: int, value: object) -> None:
         # What happens in one moment has stamps that differ a little, in any order.
@@ -97,7 +101,7 @@ class Walk:
             energy += drawn
             self.delivered += drawn
             self._report(553, round(energy, 3))
-            if random.random() < 0.1:
+            if random.random() < self.blips:
                 self._blip(identifier, energy)
         self._pass(1, 20)
         final = round(energy, 3)
@@ -110,7 +114,7 @@ class Walk:
         self._pass(0.5, 7)
         if self.family == "go2":
             self._report(553, 0.0)
-        start = None if random.random() < 0.1 else started_at
+        start = None if random.random() < self.unknown_starts else started_at
         self._report(
             723,
             CompletedSession(

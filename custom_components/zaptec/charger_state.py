@@ -102,7 +102,7 @@ class ChargerState:
             return None
         return None if self._is_from_before_the_car(state_id) else self.value(state_id)
 
-    def _is_from_before_the_car(self, state_id: StateId) -> bool:
+    def _is_from_before_the_car(self, state_id: int) -> bool:
         """Return whether an observation was made before the car was connected.
 
         A charger whose clock is ahead may be set right in between. Then only the times

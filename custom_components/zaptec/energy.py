@@ -10,7 +10,9 @@ from homeassistant.components.recorder.history import state_changes_during_perio
 from homeassistant.components.sensor import (
     ATTR_LAST_RESET,
     RestoreSensor,
+    SensorEntityCapabilityAttribute,
     SensorEntityDescription,
+    SensorStateClass,
 )
 from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.util import dt as dt_util
@@ -24,8 +26,9 @@ from .api import (
     parse_uuid,
 )
 from .const import LOGGER
-from .counters import CompletedEnergy, Meter, SessionEnergy
+from .counters import CompletedEnergy, Meter, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity, charger_topics
+from .recording import Recording
 
 RECORDER = "recorder"
 
@@ -37,6 +40,12 @@ STORED_LATE = timedelta(seconds=1)
 
 # Number of observations that wait for a change to be shown.
 ARRIVED_MAX = 50
+
+# By whether it is increasing.
+_STATE_CLASSES = {
+    False: SensorStateClass.TOTAL,
+    True: SensorStateClass.TOTAL_INCREASING,
+}
 
 # How far back, and among how many states, the last recorded number is looked for.
 RECORDED_TIME = timedelta(days=10)
@@ -59,6 +68,15 @@ def _number(state: State) -> float | None:
 def _reset(state: State) -> datetime | None:
     """Return the last reset of a state."""
     return dt_util.parse_datetime(str(state.attributes.get(ATTR_LAST_RESET)))
+
+
+def _is_increasing(state: State) -> bool:
+    """Return whether a state is one that custom-components/zaptec has shown.
+
+    Its energies have no `last_reset`, and before 0.8 some had no state class.
+    """
+    state_class = state.attributes.get(SensorEntityCapabilityAttribute.STATE_CLASS)
+    return state_class != SensorStateClass.TOTAL and _reset(state) is None
 
 
 def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
@@ -187,6 +205,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def __init__(self, *args: Any) -> None:
         """Initialize the sensor."""
         super().__init__(*args)
+        self._recording = Recording()
         self._stored_reset: datetime | None = None
 
     @override
@@ -195,7 +214,8 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
         What the recorder has is looked up if it may be newer than what was stored:
         after a power cut, after another account has shown the charger, and for what
-        custom-components/zaptec or an earlier version has shown.
+        custom-components/zaptec or an earlier version has shown. Home Assistant keeps no
+        last state of an entity that another integration has provided meanwhile.
         """
         assert self.unique_id
         store = self.coordinator.energy_store
@@ -205,12 +225,15 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         if (
             stored is None
             or not store.is_complete
-            or (last is not None and last.last_updated > stored[1] + STORED_LATE)
+            or last is None
+            or last.last_updated > stored[1] + STORED_LATE
         ):
             recorded = await self._async_last_recorded()
         if stored:
             document, saved_at = stored
             self._counter.restore(document)
+            if "recording" in document:
+                self._recording.restore(document["recording"], dt_util.utcnow())
             if recorded and recorded.last_updated > saved_at:
                 self._follow_recorded(recorded)
             self._stored_reset = self._counter.reset
@@ -232,20 +255,28 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def _follow_recorded(self, recorded: State) -> None:
         """Take in what was recorded after the counter was stored."""
         energy = _number(recorded)
-        if _reset(recorded) != self._counter.reset:
-            self._resume(energy, recorded)
-        elif energy is not None:
+        assert energy is not None
+        recording = self._recording
+        is_ours = _is_increasing(recorded) is recording.is_increasing and (
+            _reset(recorded) == recording.last_reset(self._counter.reset)
+        )
+        if is_ours and (not recording.is_increasing or recording.catch_up(energy)):
             self._counter.catch_up(energy)
+        else:
+            self._resume(energy, recorded)
 
     def _resume(self, energy: float | None, state: State) -> None:
         """Begin with a state, of which there is no document."""
         self._counter = type(self._counter)()
         self._counter.resume(energy, _reset(state), state.last_updated)
+        self._recording = Recording()
+        if energy is not None and _is_increasing(state):
+            self._recording.resume(Total(energy, None), dt_util.utcnow())
 
     @property
     def _energy(self) -> float | None:
         """Return the energy to show."""
-        return self._counter.energy
+        return self._recording.energy(self._counter.energy)
 
     @callback
     @override
@@ -255,17 +286,21 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             self._stored_reset = self._counter.reset
             self.coordinator.energy_store.save_soon()
         if self.available:
-            for total in self._counter.take_unshown():
-                self._attr_native_value = total.energy
-                self._attr_last_reset = total.reset
+            for state in self._recording.show(
+                self._counter.take_unshown(), dt_util.utcnow()
+            ):
+                self._attr_native_value = state.energy
+                self._attr_last_reset = state.last_reset
+                self._attr_state_class = _STATE_CLASSES[state.is_increasing]
                 self.async_write_ha_state()
         self._attr_native_value = self._energy
-        self._attr_last_reset = self._counter.reset
+        self._attr_last_reset = self._recording.last_reset(self._counter.reset)
+        self._attr_state_class = _STATE_CLASSES[self._recording.is_increasing]
 
     @override
     def _as_dict(self) -> dict[str, Any]:
         """Return what the counter has to remember."""
-        return self._counter.as_dict()
+        return {**self._counter.as_dict(), "recording": self._recording.as_dict()}
 
 
 class ZaptecSessionEnergySensor(ZaptecCycleSensor):
@@ -287,7 +322,7 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     @override
     def _energy(self) -> float | None:
         """Return the energy, unless the cloud has none; a Pro ends a session so."""
-        return self._counter.energy if self._counter.is_reported else None
+        return super()._energy if self._counter.is_reported else None
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
