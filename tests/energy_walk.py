@@ -159,7 +159,7 @@ class Faults:
     reading: float = 0.0
 
 
-def _rounded(report: Report) -> Report:
+def rounded(report: Report) -> Report:
     """Return a report as a reading has it, with its stamp rounded to milliseconds."""
     at = report.at + timedelta(microseconds=500)
     return replace(report, at=at.replace(microsecond=at.microsecond // 1000 * 1000))
@@ -201,12 +201,12 @@ def delivered_reports(
         if random.random() < faults.restart:
             held.clear()
             yield None
-            batch = [_rounded(item) for item in cloud.values()]
+            batch = [rounded(item) for item in cloud.values()]
         elif random.random() < faults.reading:
-            batch += map(_rounded, cloud.values())
+            batch += map(rounded, cloud.values())
         if batch := accept(batch):
             yield batch
-    yield accept([*postponed, *map(_rounded, cloud.values())])
+    yield accept([*postponed, *map(rounded, cloud.values())])
 
 
 def feed_session(counter: SessionEnergy, batch: list[Report]) -> None:

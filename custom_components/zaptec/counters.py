@@ -524,6 +524,9 @@ class SessionEnergy(Cycles):
             and (self._is_resumed or _is_since(self._unplugged_at, self._energy_at))
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
+        elif drop and self._session and self._was_recorded_late(self._identifier_at):
+            session, self._session = self._session, None
+            self._open(session, drop.at, drop.energy, drop.energy_at)
 
     def _settle_drop(self) -> None:
         """Begin a cycle with an energy that fell, once a mistake can be excluded.
@@ -541,13 +544,28 @@ class SessionEnergy(Cycles):
             rises = 1 if drop.energy else 0
         elif _is_since(self._unplugged_at, self._energy_at):
             rises = 1
-        elif self._identifier and self._identifier == self._session:
+        elif not self._identifier or self._identifier != self._session:
+            rises = 2
+        else:
             # The session goes on: a small step back, or a mistake.
             return
-        else:
-            rises = 2
         if drop.rises >= rises:
             self._open(None, drop.at, drop.energy, drop.energy_at)
+
+    def _was_recorded_late(self, started_at: datetime | None) -> bool:
+        """Return whether the recorded energy is that of a session before this one.
+
+        It was recorded after the session had begun, but so much cannot have been drawn
+        by then.
+        """
+        return (
+            self._is_resumed
+            and self._energy_at is not None
+            and started_at is not None
+            and not could_be_drawn(
+                self.energy or 0.0, started_at, self._energy_at, REPORT_SLACK
+            )
+        )
 
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
         """Take in StateId 723: the final energy of a session."""
