@@ -100,6 +100,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     Issues(hass, coordinator).start()
     Leftovers(hass, entry).start()
 
+    await coordinator.async_wait_for_first_readings()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 

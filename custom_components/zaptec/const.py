@@ -16,6 +16,9 @@ CONF_PREFIX: Final = "prefix"
 
 PORTAL_URL: Final = "https://portal.zaptec.com"
 
+# Chargers whose entities are added while Home Assistant waits for the set-up.
+CHARGERS_AT_ONCE: Final = 10
+
 # The vendor asks for at most one look at the lists an hour (API fair use policy).
 DISCOVERY_INTERVAL: Final = timedelta(hours=1)
 
