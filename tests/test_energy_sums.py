@@ -83,6 +83,12 @@ class Statistics:
         self._hass = hass
         self._compiled = _five_minutes(dt_util.utcnow())
 
+    @property
+    def seconds_left(self) -> float:
+        """Return how long the present five minutes last yet."""
+        now = dt_util.utcnow()
+        return (_five_minutes(now) + PERIOD - now).total_seconds()
+
     async def compile(self) -> None:
         """Compile the five minutes that are over; each of them is compiled once."""
         await async_wait_recording_done(self._hass)

@@ -28,7 +28,7 @@ from .api import (
 from .const import LOGGER
 from .counters import CompletedEnergy, Meter, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity, charger_topics
-from .recording import Recording
+from .recording import Recorded, Recording
 
 RECORDER = "recorder"
 
@@ -207,6 +207,9 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         super().__init__(*args)
         self._recording = Recording()
         self._stored_reset: datetime | None = None
+        # Home Assistant drops what an entity writes before it is added.
+        self._is_added = False
+        self._unwritten: list[Recorded] = []
 
     @override
     async def _async_restore(self) -> None:
@@ -278,6 +281,21 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         """Return the energy to show."""
         return self._recording.energy(self._counter.energy)
 
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Go on where it was, and follow the charger from now on."""
+        await super().async_added_to_hass()
+        self._is_added = True
+        if self._unwritten:
+            # Home Assistant is about to write the first of them.
+            self.async_on_remove(self.hass.loop.call_soon(self._write_all).cancel)
+
+    @callback
+    def _write_all(self) -> None:
+        """Write the states of which each has to be recorded, and then the present one."""
+        self._write()
+        self.async_write_ha_state()
+
     @callback
     @override
     def _show(self) -> None:
@@ -286,13 +304,32 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             self._stored_reset = self._counter.reset
             self.coordinator.energy_store.save_soon()
         if self.available:
-            for state in self._recording.show(
+            self._unwritten += self._recording.show(
                 self._counter.take_unshown(), dt_util.utcnow()
-            ):
-                self._attr_native_value = state.energy
-                self._attr_last_reset = state.last_reset
-                self._attr_state_class = _STATE_CLASSES[state.is_increasing]
-                self.async_write_ha_state()
+            )
+        if self._is_added:
+            self._write()
+        elif self._unwritten:
+            self._set_state(self._unwritten[0])
+        else:
+            self._set_present_state()
+
+    @callback
+    def _write(self) -> None:
+        """Write the states of which each has to be recorded."""
+        while self._unwritten:
+            self._set_state(self._unwritten.pop(0))
+            self.async_write_ha_state()
+        self._set_present_state()
+
+    def _set_state(self, state: Recorded) -> None:
+        """Set what is written next."""
+        self._attr_native_value = state.energy
+        self._attr_last_reset = state.last_reset
+        self._attr_state_class = _STATE_CLASSES[state.is_increasing]
+
+    def _set_present_state(self) -> None:
+        """Set what there is now."""
         self._attr_native_value = self._energy
         self._attr_last_reset = self._recording.last_reset(self._counter.reset)
         self._attr_state_class = _STATE_CLASSES[self._recording.is_increasing]
