@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, override
 
 from homeassistant.components.recorder import get_instance
-from homeassistant.components.recorder.history import state_changes_during_period
+from homeassistant.components.recorder.history import get_last_state_changes
 from homeassistant.components.sensor import (
     ATTR_LAST_RESET,
     RestoreSensor,
@@ -47,9 +47,8 @@ _STATE_CLASSES = {
     True: SensorStateClass.TOTAL_INCREASING,
 }
 
-# How far back, and among how many states, the last recorded number is looked for.
-RECORDED_TIME = timedelta(days=10)
-RECORDED_STATES = 20
+# Among how many states, the newest ones, the last recorded number is looked for.
+RECORDED_STATES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +80,12 @@ def _is_increasing(state: State) -> bool:
 
 def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
     """Return the last state with a number that was recorded; blocks."""
-    states = state_changes_during_period(
-        hass,
-        dt_util.utcnow() - RECORDED_TIME,
-        entity_id=entity_id,
-        descending=True,
-        limit=RECORDED_STATES,
-        include_start_time_state=False,
+    states = get_last_state_changes(hass, RECORDED_STATES, entity_id)
+    return max(
+        (state for state in states.get(entity_id, ()) if _number(state) is not None),
+        key=lambda state: state.last_updated,
+        default=None,
     )
-    for state in states.get(entity_id, ()):
-        if _number(state) is not None:
-            return state
-    return None
 
 
 class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
