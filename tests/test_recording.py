@@ -278,6 +278,7 @@ def test_a_correction_waits(recording: Recording) -> None:
     """It would be taken for a new cycle, and what comes after it waits, too."""
     assert shown(recording, 2, (4.0, None)) == []
     assert recording.energy(4.0) == 5.0
+    assert recording.due == NOON + 10 * MINUTE
     assert shown(recording, 3, (4.2, None)) == []
     assert shown(recording, 4, (2.0, B)) == []
     stored = json.loads(json.dumps(recording.as_dict()))
@@ -285,6 +286,7 @@ def test_a_correction_waits(recording: Recording) -> None:
     assert shown(recording, 11) == []
     assert shown(recording, 15) == [(4.2, None, False), (2.0, B, False)]
     assert recording.energy(2.0) == 2.0
+    assert recording.due is None
 
 
 def test_a_correction_that_is_overtaken(recording: Recording) -> None:

@@ -14,7 +14,8 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.core import HomeAssistant, State, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, State, callback
+from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 
 from .api import (
@@ -203,6 +204,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         # Home Assistant drops what an entity writes before it is added.
         self._is_added = False
         self._unwritten: list[Recorded] = []
+        self._cancel_due: CALLBACK_TYPE | None = None
 
     @override
     async def _async_restore(self) -> None:
@@ -252,14 +254,27 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         """Take in what was recorded after the counter was stored."""
         energy = _number(recorded)
         assert energy is not None
-        recording = self._recording
-        is_ours = _is_increasing(recorded) is recording.is_increasing and (
-            _reset(recorded) == recording.last_reset(self._counter.reset)
-        )
-        if is_ours and (not recording.is_increasing or recording.catch_up(energy)):
+        if self._is_same_cycle(recorded, energy):
             self._counter.catch_up(energy)
         else:
             self._resume(energy, recorded)
+
+    def _is_same_cycle(self, recorded: State, energy: float) -> bool:
+        """Return whether a recorded state may be of the cycle that was stored.
+
+        A `total_increasing` does not say so. What was recorded after all had been
+        stored is custom-components/zaptec's; after a power cut, it is ours.
+        """
+        recording = self._recording
+        if recording.is_increasing:
+            return (
+                _is_increasing(recorded)
+                and not self.coordinator.energy_store.is_complete
+                and recording.catch_up(energy)
+            )
+        return not _is_increasing(recorded) and (
+            _reset(recorded) == recording.last_reset(self._counter.reset)
+        )
 
     def _resume(self, energy: float | None, state: State) -> None:
         """Begin with a state, of which there is no document."""
@@ -300,12 +315,30 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             self._unwritten += self._recording.show(
                 self._counter.take_unshown(), dt_util.utcnow()
             )
+        if (due := self._recording.due) and not self._cancel_due:
+            self._cancel_due = async_track_point_in_utc_time(
+                self.hass, self._show_due, due
+            )
         if self._is_added:
             self._write()
         elif self._unwritten:
             self._set_state(self._unwritten[0])
         else:
             self._set_present_state()
+
+    @callback
+    def _show_due(self, _now: datetime) -> None:
+        """Show what had to wait."""
+        self._cancel_due = None
+        self._show()
+        self.async_write_ha_state()
+
+    @override
+    async def async_will_remove_from_hass(self) -> None:
+        """Stop waiting."""
+        if self._cancel_due:
+            self._cancel_due()
+        await super().async_will_remove_from_hass()
 
     @callback
     def _write(self) -> None:

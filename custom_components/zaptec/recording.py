@@ -60,6 +60,11 @@ class Recording:
         """Return whether the state class is `total_increasing`, else it is `total`."""
         return self._settled_at is not None
 
+    @property
+    def due(self) -> datetime | None:
+        """Return when what waits can be shown, None if nothing waits."""
+        return self._settled_at if self._waiting else None
+
     def resume(self, total: Total, now: datetime) -> None:
         """Go on with an energy that was recorded as a `total_increasing`.
 
