@@ -32,6 +32,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.energy import RECORDED_STATES, _last_recorded
 from custom_components.zaptec.energy_store import EnergyStore
 from simulator.car import Car
 from simulator.charger import Charger
@@ -349,6 +350,23 @@ async def test_a_power_cut(
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)
     await wait_until_live(home.hass, home.entry)
     assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+async def test_the_last_of_many_recorded_numbers(
+    hass: HomeAssistant, charger: Charger, entry: MockConfigEntry
+) -> None:
+    """What was recorded last counts, however much was recorded before and after it."""
+    entity_id = "sensor.many"
+    for number in range(3 * RECORDED_STATES):
+        hass.states.async_set(entity_id, str(number))
+    for number in range(RECORDED_STATES // 2):
+        hass.states.async_set(entity_id, ("unavailable", "unknown")[number % 2])
+    await async_wait_recording_done(hass)
+    state = await get_instance(hass).async_add_executor_job(
+        _last_recorded, hass, entity_id
+    )
+    assert state
+    assert state.state == str(3 * RECORDED_STATES - 1)
 
 
 async def test_a_meter_waits_for_its_first_reading(
