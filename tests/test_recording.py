@@ -218,7 +218,7 @@ def test_sums_with_sessions_of_unknown_start() -> None:
 
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-A, B, C = (NOON + number * MINUTE for number in (-60, 1, 2))
+A, B, C, D = (NOON + number * MINUTE for number in (-60, 1, 2, 3))
 
 
 def shown(
@@ -257,8 +257,10 @@ def test_a_cycle_that_begins_at_once(recording: Recording) -> None:
     assert recording.last_reset(B) is None
     # The class may change after the next five minutes, so this is a fall, too.
     assert shown(recording, 9, (1.0, C)) == [(0.0, None, True), (1.0, None, True)]
+    # Each fall puts it off.
+    assert shown(recording, 14, (0.5, D)) == [(0.0, None, True), (0.5, None, True)]
     later = NOON + 21 * MINUTE
-    assert shown(recording, 21, (1.5, C), (0.5, later)) == [
+    assert shown(recording, 21, (1.5, D), (0.5, later)) == [
         (1.5, None, True),
         (0.5, later, False),
     ]

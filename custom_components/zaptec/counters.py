@@ -524,9 +524,9 @@ class SessionEnergy(Cycles):
             and (self._is_resumed or _is_since(self._unplugged_at, self._energy_at))
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
-        elif drop and self._session and self._was_recorded_late(self._identifier_at):
+        elif drop and (started_at := self._start_after_the_recorded()):
             session, self._session = self._session, None
-            self._open(session, drop.at, drop.energy, drop.energy_at)
+            self._open(session, started_at, drop.energy, drop.energy_at)
 
     def _settle_drop(self) -> None:
         """Begin a cycle with an energy that fell, once a mistake can be excluded.
@@ -552,20 +552,23 @@ class SessionEnergy(Cycles):
         if drop.rises >= rises:
             self._open(None, drop.at, drop.energy, drop.energy_at)
 
-    def _was_recorded_late(self, started_at: datetime | None) -> bool:
-        """Return whether the recorded energy is that of a session before this one.
+    def _start_after_the_recorded(self) -> datetime | None:
+        """Return the start of the session if what was recorded is of one before it.
 
         It was recorded after the session had begun, but so much cannot have been drawn
-        by then.
+        by then. None if it may be of this session.
         """
-        return (
-            self._is_resumed
-            and self._energy_at is not None
-            and started_at is not None
-            and not could_be_drawn(
-                self.energy or 0.0, started_at, self._energy_at, REPORT_SLACK
-            )
-        )
+        started_at, recorded_at = self._identifier_at, self._energy_at
+        if (
+            not self._is_resumed
+            or not self._identifier
+            or self._identifier != self._session
+            or started_at is None
+            or recorded_at is None
+            or could_be_drawn(self.energy or 0.0, started_at, recorded_at, REPORT_SLACK)
+        ):
+            return None
+        return started_at
 
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
         """Take in StateId 723: the final energy of a session."""
