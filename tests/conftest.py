@@ -101,6 +101,12 @@ def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _quick_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set up without a wait for readings, which some tests hold back for ever."""
+    monkeypatch.setattr(coordinator_module, "FIRST_READINGS_TIME", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def _no_limiters() -> None:
     """Forget what other tests have requested.
 

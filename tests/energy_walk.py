@@ -70,6 +70,10 @@ class Walk:
     """All energy so far, kWh."""
     reports: list[Report] = field(default_factory=list)
     family: str = "go"
+    blips: float = 0.1
+    """How often a report in mid-session is a mistake (share)."""
+    unknown_starts: float = 0.1
+    """How often a completed session has no start (share)."""
 
     def _report(self, state_id: int, value: object) -> None:
         # What happens in one moment has stamps that differ a little, in any order.
@@ -97,7 +101,7 @@ class Walk:
             energy += drawn
             self.delivered += drawn
             self._report(553, round(energy, 3))
-            if random.random() < 0.1:
+            if random.random() < self.blips:
                 self._blip(identifier, energy)
         self._pass(1, 20)
         final = round(energy, 3)
@@ -110,7 +114,7 @@ class Walk:
         self._pass(0.5, 7)
         if self.family == "go2":
             self._report(553, 0.0)
-        start = None if random.random() < 0.1 else started_at
+        start = None if random.random() < self.unknown_starts else started_at
         self._report(
             723,
             CompletedSession(
@@ -155,7 +159,7 @@ class Faults:
     reading: float = 0.0
 
 
-def _rounded(report: Report) -> Report:
+def rounded(report: Report) -> Report:
     """Return a report as a reading has it, with its stamp rounded to milliseconds."""
     at = report.at + timedelta(microseconds=500)
     return replace(report, at=at.replace(microsecond=at.microsecond // 1000 * 1000))
@@ -197,12 +201,12 @@ def delivered_reports(
         if random.random() < faults.restart:
             held.clear()
             yield None
-            batch = [_rounded(item) for item in cloud.values()]
+            batch = [rounded(item) for item in cloud.values()]
         elif random.random() < faults.reading:
-            batch += map(_rounded, cloud.values())
+            batch += map(rounded, cloud.values())
         if batch := accept(batch):
             yield batch
-    yield accept([*postponed, *map(_rounded, cloud.values())])
+    yield accept([*postponed, *map(rounded, cloud.values())])
 
 
 def feed_session(counter: SessionEnergy, batch: list[Report]) -> None:

@@ -203,3 +203,20 @@ def test_a_listed_value_has_the_time_of_its_first_observation(
     state.apply(mode("2", 5))
     state.apply(mode("2", 60))
     assert state.since(StateId.CHARGER_OPERATION_MODE) == NOON + timedelta(seconds=5)
+
+
+def test_the_next_car_draws_exactly_what_the_last_one_drew(state: ChargerState) -> None:
+    """The same value is news, because it is about another car."""
+    power = StateId.TOTAL_CHARGE_POWER
+
+    def drawn(seconds: float) -> Observation:
+        moment = NOON + timedelta(seconds=seconds)
+        return Observation(CHARGER_ID, power, moment, "7000")
+
+    for observation in (mode("3"), drawn(1), mode("1", 60), mode("2", 120)):
+        state.apply(observation)
+    assert state.drawn(power) == 0
+    assert state.of_the_car(power) is None
+    assert state.apply(drawn(180))
+    assert state.drawn(power) == state.of_the_car(power) == 7000
+    assert not state.apply(drawn(240))

@@ -549,6 +549,35 @@ def test_a_recorded_session_goes_on(
     assert session.sum - before == pytest.approx(more)
 
 
+@pytest.mark.parametrize(
+    ("recorded", "energy", "more"),
+    [
+        # What a session before had come to, which the cloud still held for a moment.
+        (9.6, 0.25, 0.25),
+        (9.6, 0.0, 0.0),
+        # So much can have been drawn by then: a mistake, or a small step back.
+        (0.2, 0.0, 0.0),
+    ],
+)
+def test_an_energy_that_was_recorded_after_the_next_session_began(
+    recorded: float, energy: float, more: float
+) -> None:
+    """A reading shows that it is not the present session's."""
+    counter = SessionEnergy()
+    counter.resume(recorded, None, NOON + timedelta(seconds=20))
+    session = Session(counter)
+    session.recorder.record(Total(recorded, None))
+    before = session.sum
+    counter.report_session(A, NOON)
+    counter.report_energy(energy, NOON + 2 * MINUTE)
+    counter.end_reading()
+    assert session.sum - before == pytest.approx(more)
+    counter.report_energy(10.5, NOON + HOUR)
+    is_new = recorded > 1
+    assert session.sum - before == pytest.approx(10.5 - (0 if is_new else recorded))
+    assert (counter.reset == NOON) is is_new
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_sums_of_sessions_are_exact(name: str) -> None:
     """Repetition, restarts and readings change nothing, whatever the charger does."""

@@ -33,6 +33,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.energy import RECORDED_STATES, _last_recorded
 from custom_components.zaptec.energy_store import EnergyStore
 from simulator.car import Car
 from simulator.charger import Charger
@@ -84,6 +85,12 @@ class Statistics:
         """Initialize the statistics."""
         self._hass = hass
         self._compiled = _five_minutes(dt_util.utcnow())
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how long the present five minutes last yet."""
+        now = dt_util.utcnow()
+        return (_five_minutes(now) + PERIOD - now).total_seconds()
 
     async def compile(self) -> None:
         """Compile the five minutes that are over; each of them is compiled once."""
@@ -369,6 +376,23 @@ async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
     await wait_until_live(home.hass, home.entry)
     await home.play((553, 4.0))
     assert await home.sum(SESSION) - start == pytest.approx(4.0)
+
+
+async def test_the_last_of_many_recorded_numbers(
+    hass: HomeAssistant, charger: Charger, entry: MockConfigEntry
+) -> None:
+    """What was recorded last counts, however much was recorded before and after it."""
+    entity_id = "sensor.many"
+    for number in range(3 * RECORDED_STATES):
+        hass.states.async_set(entity_id, str(number))
+    for number in range(RECORDED_STATES // 2):
+        hass.states.async_set(entity_id, ("unavailable", "unknown")[number % 2])
+    await async_wait_recording_done(hass)
+    state = await get_instance(hass).async_add_executor_job(
+        _last_recorded, hass, entity_id
+    )
+    assert state
+    assert state.state == str(3 * RECORDED_STATES - 1)
 
 
 async def test_a_meter_waits_for_its_first_reading(

@@ -17,7 +17,7 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.components.recorder.util import session_scope
-from homeassistant.components.repairs import DOMAIN as REPAIRS
+from homeassistant.components.repairs import DOMAIN as REPAIRS, repairs_flow_manager
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, UnitOfEnergy
 from homeassistant.core import HomeAssistant
@@ -27,11 +27,15 @@ from homeassistant.helpers import (
     entity_registry as er,
     issue_registry as ir,
 )
+from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+)
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_recorder_block_till_done,
     async_wait_recording_done,
@@ -52,93 +56,9 @@ from simulator.scenario import (
 from simulator.simulator import Simulator
 from simulator.world import UserRole
 
-from .conftest import PASSWORD, wait_until, wait_until_live
+from .conftest import PASSWORD, TimeMachine, wait_until, wait_until_live
+from .incumbent import add_incumbents_entry, register
 
-# What the incumbent makes for an installation and a charger: the platform, the key (the
-# unique id's end; none for the id alone), the translation key, and the English name.
-INSTALLATION_ENTITIES = [
-    ("binary_sensor", "", None, "Installation"),
-    (
-        "binary_sensor",
-        "is_required_authentication",
-        "authorization_required",
-        "Authorization required",
-    ),
-    ("number", "available_current", "available_current", "Available current"),
-    (
-        "number",
-        "three_to_one_phase_switch_current",
-        "three_to_one_phase_switch_current",
-        "3 to 1-phase switch current",
-    ),
-    *(
-        (
-            "sensor",
-            f"available_current_phase{phase}",
-            f"available_current_phase{phase}",
-            f"Available current phase {phase}",
-        )
-        for phase in (1, 2, 3)
-    ),
-    ("sensor", "max_current", "max_current", "Max current"),
-    ("sensor", "authentication_type", "authentication_type", "Authentication type"),
-    ("sensor", "installation_type", "installation_type", "Installation type"),
-    ("sensor", "network_type", "network_type", "Network type"),
-]
-CHARGER_ENTITIES = [
-    ("binary_sensor", "", None, "Charger"),
-    ("binary_sensor", "is_online", "online", "Online"),
-    (
-        "binary_sensor",
-        "authentication_required",
-        "authorization_required",
-        "Authorization required",
-    ),
-    ("button", "resume_charging", "resume_charging", "Resume charging"),
-    ("button", "stop_charging_final", "stop_charging", "Stop charging"),
-    ("button", "authorize_charge", "authorize_charge", "Authorize charging"),
-    ("button", "deauthorize_and_stop", "deauthorize_and_stop", "Deauthorize charging"),
-    ("button", "restart_charger", "restart_charger", "Restart charger"),
-    ("button", "upgrade_firmware", "upgrade_firmware", "Upgrade firmware"),
-    ("number", "charger_min_current", "charger_min_current", "Charger min current"),
-    ("number", "charger_max_current", "charger_max_current", "Charger max current"),
-    ("number", "hmi_brightness", "hmi_brightness", "Status indicator brightness"),
-    ("sensor", "charger_operation_mode", "charger_operation_mode", "Charger mode"),
-    *(
-        ("sensor", f"current_phase{n}", f"current_phase{n}", f"Current phase {n}")
-        for n in (1, 2, 3)
-    ),
-    *(
-        ("sensor", f"voltage_phase{n}", f"voltage_phase{n}", f"Voltage phase {n}")
-        for n in (1, 2, 3)
-    ),
-    ("sensor", "total_charge_power", "total_charge_power", "Charge power"),
-    (
-        "sensor",
-        "total_charge_power_session",
-        "total_charge_power_session",
-        "Session total charge",
-    ),
-    ("sensor", "signed_meter_value_kwh", "signed_meter_value", "Energy meter"),
-    (
-        "sensor",
-        "completed_session.Energy",
-        "completed_session_energy",
-        "Completed session energy",
-    ),
-    ("sensor", "humidity", "humidity", "Humidity"),
-    (
-        "sensor",
-        "temperature_internal5",
-        "temperature_internal5",
-        "Temperature (internal)",
-    ),
-    ("sensor", "charge_current_set", "charge_current_set", "Allocated charge current"),
-    ("sensor", "device_type", "device_type", "Device type"),
-    ("switch", "charger_operation_mode", "charger_operation_mode", "Charging"),
-    ("switch", "permanent_cable_lock", "permanent_cable_lock", "Permanent cable lock"),
-    ("update", "firmware_update", "firmware_update", "Firmware update"),
-]
 # What has a clearer name here; a name that the user has given is kept.
 RENAMED = {
     ("binary_sensor", "Charger"): "Active in Zaptec",
@@ -169,6 +89,8 @@ ENERGIES = {
 @pytest.fixture(autouse=True)
 def _custom_integrations(recorder_mock: Recorder, request: Any) -> None:
     """Record from the start, and let Home Assistant load the integration."""
+    if "time_machine" in request.fixturenames:
+        request.getfixturevalue("clocks")
     request.getfixturevalue("enable_custom_integrations")
 
 
@@ -203,46 +125,15 @@ def scenario(role: UserRole) -> Scenario:
 @pytest.fixture
 def entry(hass: HomeAssistant, sim: Simulator, charger: Charger) -> MockConfigEntry:
     """Return an entry, its devices and entities, as the incumbent leaves them."""
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        title="Zaptec",
-        unique_id="someone@example.com",
-        version=1,
-        minor_version=1,
-        data={
-            CONF_USERNAME: "Someone@Example.com",
-            CONF_PASSWORD: PASSWORD,
-            "prefix": "Zap",
-            "manual_select": True,
-            "chargers": [charger.id.upper()],
-            "scan_interval": 60,
-        },
+    entry = add_incumbents_entry(
+        hass,
+        prefix="Zap",
+        manual_select=True,
+        chargers=[charger.id.upper()],
+        scan_interval=60,
     )
-    entry.add_to_hass(hass)
-    devices = dr.async_get(hass)
+    register(hass, entry, charger, "0.8.7")
     registry = er.async_get(hass)
-    for item, entities in (
-        (charger.installation, INSTALLATION_ENTITIES),
-        (charger, CHARGER_ENTITIES),
-    ):
-        device = devices.async_get_or_create(
-            config_entry_id=entry.entry_id,
-            identifiers={(DOMAIN, item.id)},
-            manufacturer="Zaptec",
-            name=f"Zap {item.name}",
-        )
-        for platform, key, translation_key, name in entities:
-            registry.async_get_or_create(
-                platform,
-                DOMAIN,
-                f"{item.id}_{key}" if key else item.id,
-                config_entry=entry,
-                device_id=device.id,
-                has_entity_name=True,
-                original_name=name,
-                translation_key=translation_key,
-                object_id_base=name,
-            )
     registry.async_update_entity(
         "sensor.zap_garage_charge_power", name="What the car draws"
     )
@@ -388,7 +279,6 @@ async def test_ids_names_and_devices_are_kept(
         assert after[key].disabled_by is None
         name = item.original_name or ""
         assert after[key].original_name == RENAMED.get((item.domain, name), name)
-    assert not NOT_OFFERED & {item.entity_id for item in after.values()}
 
     # The way back: its own entry, untouched, of the version that it knows.
     assert entry.version == 1
@@ -417,6 +307,7 @@ async def test_all_kept_entities_are_provided(
         item.entity_id
         for item in entities(hass, entry).values()
         if not item.disabled
+        and item.entity_id not in NOT_OFFERED
         and (
             (state := hass.states.get(item.entity_id)) is None
             or state.attributes.get("restored")
@@ -430,7 +321,7 @@ async def test_only_the_chosen_chargers_are_included(
     """The choice is an option now, which can be changed."""
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
-    assert entry.options == {"chargers": [charger.id]}
+    assert entry.options["chargers"] == [charger.id]
     assert set(entry.runtime_data.data.chargers) == {charger.id}
 
 
@@ -475,52 +366,195 @@ async def test_an_entry_of_a_version_to_come(
     assert entry.state is ConfigEntryState.MIGRATION_ERROR
 
 
-async def test_a_note_names_what_was_removed(
+def notes(hass: HomeAssistant) -> dict[str, set[str]]:
+    """Return the ids of the entities that each issue names, by its translation key."""
+    found: dict[str, set[str]] = {}
+    for issue in ir.async_get(hass).issues.values():
+        named = (issue.translation_placeholders or {}).get("entities")
+        if named is None:
+            continue
+        lines = named.splitlines()
+        found[str(issue.translation_key)] = {
+            line.removeprefix("- ").strip("`") for line in lines
+        }
+    return found
+
+
+async def confirm(hass: HomeAssistant, translation_key: str) -> None:
+    """Confirm an issue, as the repairs dashboard does."""
+    assert await async_setup_component(hass, REPAIRS, {})
+    manager = repairs_flow_manager(hass)
+    assert manager
+    (issue,) = (
+        item
+        for item in ir.async_get(hass).issues.values()
+        if item.translation_key == translation_key
+    )
+    flow = await manager.async_init(DOMAIN, data={"issue_id": issue.issue_id})
+    assert flow["step_id"] == "confirm"
+    assert flow["description_placeholders"] == issue.translation_placeholders
+    result = await manager.async_configure(flow["flow_id"], {})
+    assert result["type"] == FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done()
+
+
+def ids(hass: HomeAssistant, entry: MockConfigEntry) -> set[str]:
+    """Return the ids of all entities of an entry."""
+    return {item.entity_id for item in entities(hass, entry).values()}
+
+
+async def test_what_goes_stays_until_it_is_confirmed(
     hass: HomeAssistant,
     sim: Simulator,
     entry: MockConfigEntry,
     hass_client: Callable[..., Any],
 ) -> None:
-    """A person reads it and takes note."""
-    assert await async_setup_component(hass, REPAIRS, {})
+    """The issue names what is not offered, and only the user removes it."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
-    (issue,) = ir.async_get(hass).issues.values()
-    assert issue.is_persistent
-    assert issue.translation_key == "entities_removed"
-    assert issue.translation_placeholders
-    named = issue.translation_placeholders["entities"]
-    assert {line.removeprefix("- ").strip("`") for line in named.splitlines()} == (
-        NOT_OFFERED
-    )
+    assert notes(hass) == {"entities_removed": NOT_OFFERED}
+    assert ids(hass, entry) >= NOT_OFFERED
 
+    assert await async_setup_component(hass, REPAIRS, {})
     client = await hass_client()
     response = await client.post(
         "/api/repairs/issues/fix",
-        json={"handler": issue.domain, "issue_id": issue.issue_id},
+        json={"handler": DOMAIN, "issue_id": f"entities_removed_{entry.entry_id}"},
     )
     flow = await response.json()
     assert flow["step_id"] == "confirm"
+    assert ids(hass, entry) >= NOT_OFFERED
     response = await client.post(f"/api/repairs/issues/fix/{flow['flow_id']}", json={})
     assert (await response.json())["type"] == FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done()
+    assert not ids(hass, entry) & NOT_OFFERED
+    assert not ir.async_get(hass).issues
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     assert not ir.async_get(hass).issues
 
 
-async def test_a_later_note_keeps_the_names_of_the_first(
+@pytest.mark.parametrize(
+    ("domain", "key", "action"),
+    [
+        ("switch", "permanent_cable_lock", {"type": "turn_on"}),
+        ("button", "authorize_charge", {"type": "press"}),
+        ("number", "hmi_brightness", {"type": "set_value", "value": 50}),
+    ],
+)
+async def test_an_automation_with_a_device_action_on_what_goes(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    domain: str,
+    key: str,
+    action: dict[str, Any],
+) -> None:
+    """Home Assistant still runs its other steps."""
+    entity = entities(hass, entry)[f"{domain} {charger.id}_{key}"]
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert await async_setup_component(hass, domain, {})
+    assert await async_setup_component(
+        hass,
+        "automation",
+        {
+            "automation": {
+                "alias": "Evening",
+                "triggers": {"trigger": "event", "event_type": "evening"},
+                "actions": [
+                    {"event": "first_step"},
+                    {
+                        "device_id": entity.device_id,
+                        "domain": domain,
+                        "entity_id": entity.id,
+                        **action,
+                    },
+                ],
+            }
+        },
+    )
+    await hass.async_block_till_done()
+    steps = async_capture_events(hass, "first_step")
+    hass.bus.async_fire("evening")
+    await hass.async_block_till_done()
+    assert len(steps) == 1
+
+
+async def test_an_entity_that_the_user_removes(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """Nobody has taken note of them yet."""
+    """The issue does not name it any more, and goes with the last of them."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
-    account = next(iter(sim.accounts.values()))
-    account.roles.update(dict.fromkeys(account.roles, UserRole.USER))
+    left = set(NOT_OFFERED)
+    for entity_id in sorted(NOT_OFFERED):
+        er.async_get(hass).async_remove(entity_id)
+        left.remove(entity_id)
+        await entry.runtime_data.async_refresh()
+        await hass.async_block_till_done()
+        assert notes(hass) == ({"entities_removed": left} if left else {})
+
+
+async def test_the_note_goes_on_the_way_back(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    hass_storage: dict[str, Any],
+) -> None:
+    """The incumbent offers what it names, so it is not kept over a restart."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    (issue,) = ir.async_get(hass).issues.values()
+    assert not issue.is_persistent
+    ir.async_ignore_issue(hass, DOMAIN, issue.issue_id, True)
     await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
     (issue,) = ir.async_get(hass).issues.values()
-    assert issue.translation_placeholders
-    named = issue.translation_placeholders["entities"]
-    assert "switch.zap_garage_permanent_cable_lock" in named
-    assert "switch.zap_garage_charging" in named
+    assert issue.dismissed_version
+
+
+async def test_the_note_of_an_earlier_version(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """It was kept over restarts; what it names is gone already."""
+    for entity_id in NOT_OFFERED:
+        er.async_get(hass).async_remove(entity_id)
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        f"entities_removed_{entry.entry_id}",
+        is_fixable=True,
+        is_persistent=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key="entities_removed",
+        translation_placeholders={"entities": "- `switch.zap_garage_x`"},
+    )
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert not ir.async_get(hass).issues
+
+
+@pytest.mark.parametrize("role", [UserRole.USER])
+async def test_controls_come_back_with_the_role(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+) -> None:
+    """The owner who gave the role is asked for nothing any more."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert set(notes(hass)) == {"entities_removed", "controls_removed"}
+    account = next(iter(sim.accounts.values()))
+    account.roles.update(dict.fromkeys(account.roles, OWNER))
+    await entry.runtime_data.async_refresh()
+    await hass.async_block_till_done()
+    assert notes(hass) == {"entities_removed": NOT_OFFERED}
+    await confirm(hass, "entities_removed")
+    state = hass.states.get("switch.zap_garage_charging")
+    assert state
+    assert not state.attributes.get("restored")
 
 
 async def test_the_note_goes_with_the_account(
@@ -550,23 +584,270 @@ async def test_a_second_start_changes_nothing(
 
 @pytest.mark.parametrize("role", [UserRole.USER])
 async def test_controls_that_the_role_does_not_allow_go(
-    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
 ) -> None:
     """The incumbent offers them to everybody; they can only fail."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
+    named = notes(hass)
+    assert named["entities_removed"] == NOT_OFFERED
+    assert named["controls_removed"] >= {
+        "switch.zap_garage_charging",
+        "number.zap_home_available_current",
+    }
+    for key in named:
+        await confirm(hass, key)
     assert {item.domain for item in entities(hass, entry).values()} == {
         "binary_sensor",
         "sensor",
         "update",
     }
+    assert not ir.async_get(hass).issues
+
+
+async def test_an_owner_is_not_told_to_ask_for_a_role(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """The texts of the two issues keep apart what concerns whom."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
     (issue,) = ir.async_get(hass).issues.values()
-    assert issue.translation_placeholders
-    assert "switch.zap_garage_charging" in issue.translation_placeholders["entities"]
-    assert (
-        "number.zap_home_available_current"
-        in (issue.translation_placeholders["entities"])
+    texts = await async_get_translations(hass, "en", "issues", {DOMAIN})
+    path = f"component.{DOMAIN}.issues.{issue.translation_key}.fix_flow.step.confirm"
+    text = texts[f"{path}.description"].format(**issue.translation_placeholders or {})
+    assert "switch.zap_garage_permanent_cable_lock" in text
+    assert "role" not in text
+
+
+def old_entity(
+    hass: HomeAssistant, entry: MockConfigEntry, platform: str, unique_id: str
+) -> er.RegistryEntry:
+    """Register an entity as a version before 0.8 did, and rename it."""
+    registry = er.async_get(hass)
+    entity = registry.async_get_or_create(
+        platform,
+        DOMAIN,
+        unique_id,
+        config_entry=entry,
+        object_id_base="old",
+        translation_key=unique_id.partition("_")[2],
     )
+    return registry.async_update_entity(
+        entity.entity_id, name="Mine", new_entity_id=f"{platform}.mine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "old_key", "key"),
+    [
+        ("sensor", "operating_mode", "charger_operation_mode"),
+        ("switch", "operating_mode", "charger_operation_mode"),
+        (
+            "binary_sensor",
+            "is_authorization_required",
+            "authentication_required",
+        ),
+    ],
+)
+async def test_old_keys_of_a_charger(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    platform: str,
+    old_key: str,
+    key: str,
+) -> None:
+    """They get the new unique id; no second entity comes beside them."""
+    entry = add_incumbents_entry(hass)
+    old = old_entity(hass, entry, platform, f"{charger.id}_{old_key}")
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    new = entities(hass, entry)[f"{platform} {charger.id}_{key}"]
+    assert (new.id, new.entity_id, new.name) == (old.id, f"{platform}.mine", "Mine")
+    assert hass.states.get(f"{platform}.mine")
+    assert not ir.async_get(hass).issues
+
+
+async def test_an_old_key_of_an_installation(
+    hass: HomeAssistant, sim: Simulator, charger: Charger
+) -> None:
+    """The installation has a key of its own for it."""
+    entry = add_incumbents_entry(hass)
+    home = charger.installation.id
+    old = old_entity(hass, entry, "binary_sensor", f"{home}_is_authorization_required")
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    new = entities(hass, entry)[f"binary_sensor {home}_is_required_authentication"]
+    assert new.id == old.id
+
+
+async def test_an_old_key_beside_the_new_one(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+) -> None:
+    """The new one stays what it is, and the issue names the old one."""
+    entry = add_incumbents_entry(hass)
+    old_entity(hass, entry, "sensor", f"{charger.id}_operating_mode")
+    new = er.async_get(hass).async_get_or_create(
+        "sensor",
+        DOMAIN,
+        f"{charger.id}_charger_operation_mode",
+        config_entry=entry,
+    )
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    kept = entities(hass, entry)[f"sensor {charger.id}_charger_operation_mode"]
+    assert kept.id == new.id
+    assert notes(hass) == {"entities_removed": {"sensor.mine"}}
+    await confirm(hass, "entities_removed")
+    assert "sensor.mine" not in ids(hass, entry)
+
+
+async def test_circuits_and_locks_are_named(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    time_machine: TimeMachine,
+) -> None:
+    """They stay, for hours, until the user confirms; then their device goes, too."""
+    entry = add_incumbents_entry(hass)
+    register(hass, entry, charger, "0.7.4")
+    before = entities(hass, entry)
+    circuit = before[f"binary_sensor {charger.circuit.id}"]
+    gone = {
+        item.entity_id
+        for key, item in before.items()
+        if charger.circuit.id in key
+        or key.endswith(("_authorize_charge", "_hmi_brightness"))
+        or item.domain == "lock"
+    }
+    assert len(gone) == 5
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    await time_machine.travel(3 * 3600, step=600)
+    assert notes(hass) == {"entities_removed": gone}
+    assert ids(hass, entry) >= gone
+    await confirm(hass, "entities_removed")
+    assert not ids(hass, entry) & gone
+    assert circuit.device_id
+    assert not dr.async_get(hass).async_get(circuit.device_id)
+
+
+def chosen_there(
+    hass: HomeAssistant, entry: MockConfigEntry, chargers: list[Charger]
+) -> None:
+    """Choose chargers as the incumbent's reconfiguration does; none are all."""
+    hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            "manual_select": bool(chargers),
+            "chargers": [item.id for item in chargers],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([0], [1]), ([0], [0, 1]), ([0], []), ([], [1]), ([0, 1], [0])],
+)
+async def test_another_choice_made_by_the_incumbent(
+    hass: HomeAssistant, sim: Simulator, first: list[int], second: list[int]
+) -> None:
+    """It is taken over again, whatever was chosen here in between."""
+    chargers = list(sim.chargers.values())
+    entry = add_incumbents_entry(hass)
+    for choice in (first, second, first):
+        chosen = [chargers[index] for index in choice]
+        chosen_there(hass, entry, chosen)
+        await hass.config_entries.async_setup(entry.entry_id)
+        await wait_until_live(hass, entry)
+        assert set(entry.runtime_data.data.chargers) == {
+            item.id for item in chosen or chargers
+        }
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        for item in chosen or chargers:
+            register(hass, entry, item, "0.8.7")
+
+
+@pytest.mark.parametrize("here", [[1], [0, 1], None])
+async def test_a_choice_made_here_outlives_the_way_back(
+    hass: HomeAssistant, sim: Simulator, here: list[int] | None
+) -> None:
+    """The incumbent's data are what they were, so they say nothing new."""
+    chargers = list(sim.chargers.values())
+    entry = add_incumbents_entry(hass)
+    chosen_there(hass, entry, chargers[:1])
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    result = await hass.config_entries.options.async_init(entry.entry_id)
+    await hass.config_entries.options.async_configure(
+        result["flow_id"],
+        {
+            "all_chargers": here is None,
+            "chargers": [chargers[index].id for index in here or [0]],
+        },
+    )
+    await hass.async_block_till_done()
+    expected = {chargers[index].id for index in (here or [0, 1])}
+    assert set(entry.runtime_data.data.chargers) == expected
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert set(entry.runtime_data.data.chargers) == expected
+
+
+async def test_a_choice_that_an_earlier_version_took_over(
+    hass: HomeAssistant, sim: Simulator
+) -> None:
+    """What was chosen here since then stays."""
+    chargers = list(sim.chargers.values())
+    entry = add_incumbents_entry(hass)
+    chosen_there(hass, entry, chargers[:1])
+    hass.config_entries.async_update_entry(
+        entry, minor_version=2, options={"chargers": [chargers[1].id]}
+    )
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert set(entry.runtime_data.data.chargers) == {chargers[1].id}
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    chosen_there(hass, entry, chargers)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert set(entry.runtime_data.data.chargers) == {item.id for item in chargers}
+
+
+async def test_two_accounts_have_two_titles(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """The incumbent titles all of them alike; one that the user has named stays."""
+    second = add_incumbents_entry(hass, "second@example.com")
+    third = add_incumbents_entry(hass, "third@example.com")
+    named = add_incumbents_entry(hass, "fourth@example.com")
+    hass.config_entries.async_update_entry(named, title="Cabin")
+    for _ in range(2):
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        assert [item.title for item in (entry, second, third, named)] == [
+            "Zaptec",
+            "Zaptec 2",
+            "Zaptec 3",
+            "Cabin",
+        ]
+        await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_numbers_are_shown_as_the_incumbents_are(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """Home Assistant chooses: a slider for a current."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    numbers = hass.states.async_all("number")
+    assert {state.attributes.get("mode") for state in numbers} <= {"auto", None}
+    assert any(state.attributes.get("mode") for state in numbers)
 
 
 @pytest.mark.usefixtures("recorded")

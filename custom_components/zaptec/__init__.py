@@ -8,7 +8,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
 from homeassistant.core import HassJob, HomeAssistant, callback
-from homeassistant.helpers import config_validation as cv, issue_registry as ir
+from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
@@ -27,9 +27,10 @@ from .issues import Issues, async_delete_issues
 from .push import Push
 from .services import async_setup_services
 from .takeover import (
-    async_remove_not_offered,
-    async_take_over_options,
-    removed_issue_id,
+    Leftovers,
+    async_migrate_options,
+    async_take_over_choice,
+    async_take_over_unique_ids,
 )
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -65,6 +66,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
     """Set up an account."""
+    async_take_over_choice(hass, entry)
     client = await async_create_client(
         hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
     )
@@ -72,7 +74,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     # not both take the same devices.
     coordinator = entry.runtime_data = ZaptecCoordinator(hass, entry, client)
     await coordinator.async_config_entry_first_refresh()
-    async_remove_not_offered(hass, entry)
+    async_take_over_unique_ids(hass, entry)
 
     coordinator.available_currents = AvailableCurrents(coordinator)
     entry.async_on_unload(coordinator.available_currents.stop)
@@ -96,7 +98,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     )
     Push(hass, coordinator, get_default_context()).start()
     Issues(hass, coordinator).start()
+    Leftovers(hass, entry).start()
 
+    await coordinator.async_wait_for_first_readings()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 
@@ -115,16 +119,14 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     # Before Home Assistant deletes what the account has: another one that shows the same
     # chargers takes over devices and entities as they are.
     async_reconsider(hass)
-    ir.async_delete_issue(hass, DOMAIN, removed_issue_id(entry))
     async_delete_issues(hass, entry)
     await recent_changes(hass).async_remove_account(entry)
     await EnergyStore(hass, entry).async_remove()
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
-    """Take over an entry that custom-components/zaptec made (1.1)."""
+    """Take over an entry that custom-components/zaptec made (1.1), or an earlier version."""
     if entry.version > 1:
         return False
-    if entry.minor_version < 2:
-        async_take_over_options(hass, entry)
+    async_migrate_options(hass, entry)
     return True

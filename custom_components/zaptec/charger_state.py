@@ -92,7 +92,17 @@ class ChargerState:
             return 0.0
         return 0.0 if self._is_from_before_the_car(state_id) else held
 
-    def _is_from_before_the_car(self, state_id: StateId) -> bool:
+    def of_the_car(self, state_id: StateId) -> Value | None:
+        """Return a value that is about the car that is connected, None without a car.
+
+        A charger may not report that it no longer holds, or report it too late.
+        """
+        mode = self.value(StateId.CHARGER_OPERATION_MODE)
+        if mode is OperationMode.DISCONNECTED or state_id not in self:
+            return None
+        return None if self._is_from_before_the_car(state_id) else self.value(state_id)
+
+    def _is_from_before_the_car(self, state_id: int) -> bool:
         """Return whether an observation was made before the car was connected.
 
         A charger whose clock is ahead may be set right in between. Then only the times
@@ -217,6 +227,7 @@ class ChargerState:
             return False
         if state_id == StateId.CHARGER_OPERATION_MODE:
             self._follow_car(observation, ahead)
+        was_before_the_car = held is not None and self._is_from_before_the_car(state_id)
         if ahead is not observation.timestamp:
             self._ahead[state_id] = ahead
         else:
@@ -231,7 +242,8 @@ class ChargerState:
             self._since[state_id] = observation.timestamp
         if is_repeated:
             self._pass_on(observation, self._values[state_id])
-            return False
+            # The same value is new if it is about another car.
+            return was_before_the_car
         self._values[state_id] = parse_value(observation, self.family)
         self._pass_on(observation, self._values[state_id])
         return True

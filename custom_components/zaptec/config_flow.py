@@ -1,6 +1,6 @@
 """Config flow for the Zaptec integration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain, count
 import logging
 from time import monotonic
@@ -38,7 +38,7 @@ from .api import (
     ZaptecServerError,
 )
 from .claims import Claim, owners
-from .const import CONF_CHARGERS, DOMAIN, PORTAL_URL
+from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
 from .coordinator import (
     Account,
     ZaptecConfigEntry,
@@ -70,12 +70,24 @@ ACCOUNT_SCHEMA = probatio.Schema(
 )
 
 
+def free_title(taken: Iterable[str]) -> str:
+    """Return a title for an entry that no other one has.
+
+    It is neither the user name, which is an e-mail address, nor the name of an
+    installation, which often is its address: Home Assistant writes the title to its log,
+    for one when an entry cannot be set up.
+    """
+    others = set(taken)
+    titles = chain([TITLE], (f"{TITLE} {number}" for number in count(2)))
+    return next(title for title in titles if title not in others)
+
+
 class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     """Sign in to a Zaptec account, one entry for each."""
 
-    # custom-components/zaptec makes 1.1, and still takes 1.2, so there is a way back.
+    # custom-components/zaptec makes 1.1, and still takes 1.3, so there is a way back.
     VERSION = 1
-    MINOR_VERSION = 2
+    MINOR_VERSION = 3
 
     # The names of the accounts that show all chargers of this one; empty if there are
     # chargers left for it to show.
@@ -107,7 +119,9 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
                         description_placeholders={"accounts": self._shown_by},
                     )
                 return self.async_create_entry(
-                    title=self._free_title(),
+                    title=free_title(
+                        entry.title for entry in self._async_current_entries()
+                    ),
                     data={CONF_USERNAME: user_name, CONF_PASSWORD: password},
                 )
         return self.async_show_form(
@@ -119,16 +133,6 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={"portal_url": PORTAL_URL},
             errors=errors,
         )
-
-    def _free_title(self) -> str:
-        """Return a title that no other entry has.
-
-        It is not the user name, which is an e-mail address: Home Assistant writes the
-        title to its log, for one when an entry cannot be set up.
-        """
-        taken = {entry.title for entry in self._async_current_entries()}
-        titles = chain([TITLE], (f"{TITLE} {number}" for number in count(2)))
-        return next(title for title in titles if title not in taken)
 
     async def async_step_reauth(
         self, entry_data: Mapping[str, Any]
@@ -256,17 +260,13 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                     set(shown),
                     set(account.chargers),
                 ):
-                    return self.async_create_entry(data={})
+                    return self._save(None)
                 # Somebody has left one out, and expects that it goes.
                 errors["base"] = "all_or_some"
             elif user_input[CONF_CHARGERS]:
                 # One that is not visible just now was not shown, and stays chosen.
                 hidden = set(chosen or ()) - account.chargers.keys()
-                return self.async_create_entry(
-                    data={
-                        CONF_CHARGERS: sorted(hidden | set(user_input[CONF_CHARGERS]))
-                    }
-                )
+                return self._save(sorted(hidden | set(user_input[CONF_CHARGERS])))
             else:
                 errors[CONF_CHARGERS] = "no_chargers"
         return self.async_show_form(
@@ -281,6 +281,15 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             ),
             errors=errors,
         )
+
+    def _save(self, chosen: list[str] | None) -> ConfigFlowResult:
+        """Save a choice of chargers, None for all, and what was taken over before."""
+        options: dict[str, list[str]] = {}
+        if chosen is not None:
+            options[CONF_CHARGERS] = chosen
+        if taken_over := self.config_entry.options.get(CONF_TAKEN_OVER):
+            options[CONF_TAKEN_OVER] = taken_over
+        return self.async_create_entry(data=options)
 
 
 def _options_schema(account: Account) -> probatio.Schema:

@@ -9,10 +9,15 @@ DOMAIN: Final = "zaptec"
 LOGGER = logging.getLogger(__package__)
 
 CONF_CHARGERS: Final = "chargers"
+# The chargers of the entry's data from which that choice was taken over.
+CONF_TAKEN_OVER: Final = "taken_over"
 # What custom-components/zaptec put before the name of each device.
 CONF_PREFIX: Final = "prefix"
 
 PORTAL_URL: Final = "https://portal.zaptec.com"
+
+# Chargers whose entities are added while Home Assistant waits for the set-up.
+CHARGERS_AT_ONCE: Final = 10
 
 # The vendor asks for at most one look at the lists an hour (API fair use policy).
 DISCOVERY_INTERVAL: Final = timedelta(hours=1)

@@ -52,6 +52,7 @@ from .batch import Batches
 from .charger_state import LIST_LAG, ChargerState
 from .claims import Claim, is_outdated, owners
 from .const import (
+    CHARGERS_AT_ONCE,
     CONF_CHARGERS,
     CONF_PREFIX,
     DISCOVERY_INTERVAL,
@@ -96,6 +97,10 @@ POLL_IDLE = 600.0
 # (seconds). A link takes less than a second. Where a firewall drops the packets to its
 # port, the attempt takes half a minute to fail, and the user waits for the first values.
 CONNECT_PATIENCE = 5.0
+
+# How long the set-up waits for the first readings (seconds): for those without a link,
+# which begin after CONNECT_PATIENCE, too. Home Assistant complains of ten.
+FIRST_READINGS_TIME = 8.0
 
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
@@ -648,6 +653,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 via_device_id=via_device_id,
             )
         known = self.data.installations.keys() | self.data.chargers.keys()
+        # What is left of a circuit goes with its last entity (see `Leftovers`).
+        known |= self.circuit_ids
         for device in dr.async_entries_for_config_entry(registry, entry_id):
             unknown = {identifier for _, identifier in device.identifiers} - known
             if unknown & self._elsewhere:
@@ -661,6 +668,15 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 for device_id in unknown
             ):
                 registry.async_remove_device(device.id)
+
+    @property
+    def circuit_ids(self) -> set[str]:
+        """Return the ids of the circuits, which were devices of the incumbent's 0.7."""
+        return {
+            charger.circuit_id
+            for charger in self.visible.chargers.values()
+            if charger.circuit_id
+        }
 
     @property
     def missed_ids(self) -> set[str]:
@@ -1001,6 +1017,18 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             case OperationMode.CONNECTED_REQUESTING | OperationMode.CONNECTED_FINISHED:
                 return 1
         return 2
+
+    async def async_wait_for_first_readings(self) -> None:
+        """Wait until the chargers that people look at first were read, but not for long.
+
+        Automations and templates look at states when Home Assistant has started. A value
+        that came after that would be a change, as if the car had begun to draw power.
+        """
+        first = sorted(self.data.chargers, key=self.interest)[:CHARGERS_AT_ONCE]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READINGS_TIME):
+                for charger_id in first:
+                    await self.reader.wait_until_tried(charger_id)
 
     @callback
     def _poll(self, charger_id: str) -> None:

@@ -79,6 +79,16 @@ class Total:
     reset: datetime | None
     """Start of the cycle; the recorder counts a whole cycle for each new one."""
 
+    def as_list(self) -> list[Any]:
+        """Return it fit for JSON."""
+        return [self.energy, _stored(self.reset)]
+
+    @classmethod
+    def from_list(cls, stored: list[Any]) -> Self:
+        """Return what was stored."""
+        energy, reset = stored
+        return cls(energy, _moment(reset))
+
 
 def could_be_drawn(
     energy: float, start: datetime, end: datetime, slack: float = CLOCK_SLACK
@@ -150,16 +160,14 @@ class Cycles:
         return {
             "energy": self.energy,
             "reset": _stored(self.reset),
-            "unshown": [[item.energy, _stored(item.reset)] for item in self._unshown],
+            "unshown": [total.as_list() for total in self._unshown],
         }
 
     def restore(self, document: Mapping[str, Any]) -> Self:
         """Go on where it was before a restart."""
         self.energy = document["energy"]
         self.reset = _moment(document["reset"])
-        self._unshown = [
-            Total(energy, _moment(reset)) for energy, reset in document["unshown"]
-        ]
+        self._unshown = [Total.from_list(stored) for stored in document["unshown"]]
         return self
 
 
@@ -227,6 +235,8 @@ class SessionEnergy(Cycles):
         self._was_emptied = False
         # Whether another program, or another version, has begun the cycle.
         self._is_resumed = False
+        # Whether the whole state has not been read since then.
+        self._is_unread = False
         # The session that comes next, and its start.
         self._next: str | None = None
         self._next_at: datetime | None = None
@@ -254,7 +264,7 @@ class SessionEnergy(Cycles):
         """
         self.energy, self.reset = energy, reset
         self._energy_at = self._confirmed_at = until
-        self._is_resumed = True
+        self._is_resumed = self._is_unread = True
 
     def catch_up(self, energy: float) -> None:
         """Take in what was recorded of the cycle after it was stored.
@@ -299,7 +309,12 @@ class SessionEnergy(Cycles):
             # is more than its final energy shows that the identifier's stamp is late.
             if energy > shown:
                 self._raise(energy, at)
-        elif shown is None or energy < shown - ROUNDING or self._ends_the_cycle(energy):
+        elif (
+            shown is None
+            or energy < shown - ROUNDING
+            or self._ends_the_cycle(energy)
+            or self._has_gone_on_unseen(energy, started_at, at)
+        ):
             self._open(session, started_at, energy, at)
         elif energy > shown + ROUNDING:
             # Nothing but the identifier has changed: that of the running session was
@@ -313,10 +328,22 @@ class SessionEnergy(Cycles):
         return not energy or (
             energy > (self.energy or 0.0) + ROUNDING
             and (
-                self._is_resumed
-                or self._completed_at is not None
+                self._completed_at is not None
                 or _is_since(self._unplugged_at, self._energy_at)
             )
+        )
+
+    def _has_gone_on_unseen(
+        self, energy: float, started_at: datetime, at: datetime
+    ) -> bool:
+        """Return whether an energy can be that of a session whose beginning was not seen.
+
+        Once the state was read, no session begins without an energy that falls.
+        """
+        return (
+            self._is_unread
+            and energy > (self.energy or 0.0) + ROUNDING
+            and could_be_drawn(energy, started_at, at, REPORT_SLACK)
         )
 
     def _adopt(self, session: str) -> None:
@@ -482,11 +509,12 @@ class SessionEnergy(Cycles):
             self._settle_drop()
 
     def end_reading(self) -> None:
-        """Take a zero as the end of a session, once all was reported together.
+        """Take in that all was reported together, a zero as the end of a session.
 
         A Go 2 zeroes the energy at the end, and CompletedSession may be missing. Where a
         reading of the whole state has neither a car nor an identifier, no session runs.
         """
+        self._is_unread = False
         drop = self._drop
         if (
             drop
@@ -496,6 +524,9 @@ class SessionEnergy(Cycles):
             and (self._is_resumed or _is_since(self._unplugged_at, self._energy_at))
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
+        elif drop and (started_at := self._start_after_the_recorded()):
+            session, self._session = self._session, None
+            self._open(session, started_at, drop.energy, drop.energy_at)
 
     def _settle_drop(self) -> None:
         """Begin a cycle with an energy that fell, once a mistake can be excluded.
@@ -513,13 +544,31 @@ class SessionEnergy(Cycles):
             rises = 1 if drop.energy else 0
         elif _is_since(self._unplugged_at, self._energy_at):
             rises = 1
-        elif self._identifier and self._identifier == self._session:
+        elif not self._identifier or self._identifier != self._session:
+            rises = 2
+        else:
             # The session goes on: a small step back, or a mistake.
             return
-        else:
-            rises = 2
         if drop.rises >= rises:
             self._open(None, drop.at, drop.energy, drop.energy_at)
+
+    def _start_after_the_recorded(self) -> datetime | None:
+        """Return the start of the session if what was recorded is of one before it.
+
+        It was recorded after the session had begun, but so much cannot have been drawn
+        by then. None if it may be of this session.
+        """
+        started_at, recorded_at = self._identifier_at, self._energy_at
+        if (
+            not self._is_resumed
+            or not self._identifier
+            or self._identifier != self._session
+            or started_at is None
+            or recorded_at is None
+            or could_be_drawn(self.energy or 0.0, started_at, recorded_at, REPORT_SLACK)
+        ):
+            return None
+        return started_at
 
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
         """Take in StateId 723: the final energy of a session."""
@@ -603,6 +652,7 @@ class SessionEnergy(Cycles):
             "identifier": self._identifier,
             "ended": self._ended,
             "is_resumed": self._is_resumed,
+            "is_unread": self._is_unread,
             "was_emptied": self._was_emptied,
             "final": self._final,
             "drop": self._drop and self._drop.as_list(),
@@ -620,6 +670,8 @@ class SessionEnergy(Cycles):
         self._identifier = document["identifier"]
         self._ended = list(document["ended"])
         self._is_resumed = document["is_resumed"]
+        # An earlier version did not store it.
+        self._is_unread = document.get("is_unread", False)
         self._was_emptied = document["was_emptied"]
         self._final = document["final"]
         self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None

@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, override
 
 from homeassistant.components.recorder import get_instance
-from homeassistant.components.recorder.history import state_changes_during_period
+from homeassistant.components.recorder.history import get_last_state_changes
 from homeassistant.components.sensor import (
     ATTR_LAST_RESET,
     RestoreSensor,
+    SensorEntityCapabilityAttribute,
     SensorEntityDescription,
+    SensorStateClass,
 )
-from homeassistant.core import HomeAssistant, State, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, State, callback
+from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 
 from .api import (
@@ -24,8 +27,9 @@ from .api import (
     parse_uuid,
 )
 from .const import LOGGER
-from .counters import CompletedEnergy, Meter, SessionEnergy
+from .counters import CompletedEnergy, Meter, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity, charger_topics
+from .recording import Recorded, Recording
 
 RECORDER = "recorder"
 
@@ -38,9 +42,14 @@ STORED_LATE = timedelta(seconds=1)
 # Number of observations that wait for a change to be shown.
 ARRIVED_MAX = 50
 
-# How far back, and among how many states, the last recorded number is looked for.
-RECORDED_TIME = timedelta(days=10)
-RECORDED_STATES = 20
+# By whether it is increasing.
+_STATE_CLASSES = {
+    False: SensorStateClass.TOTAL,
+    True: SensorStateClass.TOTAL_INCREASING,
+}
+
+# Among how many states, the newest ones, the last recorded number is looked for.
+RECORDED_STATES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +70,23 @@ def _reset(state: State) -> datetime | None:
     return dt_util.parse_datetime(str(state.attributes.get(ATTR_LAST_RESET)))
 
 
+def _is_increasing(state: State) -> bool:
+    """Return whether a state is one that custom-components/zaptec has shown.
+
+    Its energies have no `last_reset`, and before 0.8 some had no state class.
+    """
+    state_class = state.attributes.get(SensorEntityCapabilityAttribute.STATE_CLASS)
+    return state_class != SensorStateClass.TOTAL and _reset(state) is None
+
+
 def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
     """Return the last state with a number that was recorded; blocks."""
-    states = state_changes_during_period(
-        hass,
-        dt_util.utcnow() - RECORDED_TIME,
-        entity_id=entity_id,
-        descending=True,
-        limit=RECORDED_STATES,
-        include_start_time_state=False,
+    states = get_last_state_changes(hass, RECORDED_STATES, entity_id)
+    return max(
+        (state for state in states.get(entity_id, ()) if _number(state) is not None),
+        key=lambda state: state.last_updated,
+        default=None,
     )
-    for state in states.get(entity_id, ()):
-        if _number(state) is not None:
-            return state
-    return None
 
 
 class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
@@ -187,7 +199,12 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def __init__(self, *args: Any) -> None:
         """Initialize the sensor."""
         super().__init__(*args)
+        self._recording = Recording()
         self._stored_reset: datetime | None = None
+        # Home Assistant drops what an entity writes before it is added.
+        self._is_added = False
+        self._unwritten: list[Recorded] = []
+        self._cancel_due: CALLBACK_TYPE | None = None
 
     @override
     async def _async_restore(self) -> None:
@@ -195,7 +212,8 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
         What the recorder has is looked up if it may be newer than what was stored:
         after a power cut, after another account has shown the charger, and for what
-        custom-components/zaptec or an earlier version has shown.
+        custom-components/zaptec or an earlier version has shown. Home Assistant keeps no
+        last state of an entity that another integration has provided meanwhile.
         """
         assert self.unique_id
         store = self.coordinator.energy_store
@@ -205,12 +223,15 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         if (
             stored is None
             or not store.is_complete
-            or (last is not None and last.last_updated > stored[1] + STORED_LATE)
+            or last is None
+            or last.last_updated > stored[1] + STORED_LATE
         ):
             recorded = await self._async_last_recorded()
         if stored:
             document, saved_at = stored
             self._counter.restore(document)
+            if "recording" in document:
+                self._recording.restore(document["recording"], dt_util.utcnow())
             if recorded and recorded.last_updated > saved_at:
                 self._follow_recorded(recorded)
             self._stored_reset = self._counter.reset
@@ -232,20 +253,56 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def _follow_recorded(self, recorded: State) -> None:
         """Take in what was recorded after the counter was stored."""
         energy = _number(recorded)
-        if _reset(recorded) != self._counter.reset:
-            self._resume(energy, recorded)
-        elif energy is not None:
+        assert energy is not None
+        if self._is_same_cycle(recorded, energy):
             self._counter.catch_up(energy)
+        else:
+            self._resume(energy, recorded)
+
+    def _is_same_cycle(self, recorded: State, energy: float) -> bool:
+        """Return whether a recorded state may be of the cycle that was stored.
+
+        A `total_increasing` does not say so. What was recorded after all had been
+        stored is custom-components/zaptec's; after a power cut, it is ours.
+        """
+        recording = self._recording
+        if recording.is_increasing:
+            return (
+                _is_increasing(recorded)
+                and not self.coordinator.energy_store.is_complete
+                and recording.catch_up(energy)
+            )
+        return not _is_increasing(recorded) and (
+            _reset(recorded) == recording.last_reset(self._counter.reset)
+        )
 
     def _resume(self, energy: float | None, state: State) -> None:
         """Begin with a state, of which there is no document."""
         self._counter = type(self._counter)()
         self._counter.resume(energy, _reset(state), state.last_updated)
+        self._recording = Recording()
+        if energy is not None and _is_increasing(state):
+            self._recording.resume(Total(energy, None), dt_util.utcnow())
 
     @property
     def _energy(self) -> float | None:
         """Return the energy to show."""
-        return self._counter.energy
+        return self._recording.energy(self._counter.energy)
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Go on where it was, and follow the charger from now on."""
+        await super().async_added_to_hass()
+        self._is_added = True
+        if self._unwritten:
+            # Home Assistant is about to write the first of them.
+            self.async_on_remove(self.hass.loop.call_soon(self._write_all).cancel)
+
+    @callback
+    def _write_all(self) -> None:
+        """Write the states of which each has to be recorded, and then the present one."""
+        self._write()
+        self.async_write_ha_state()
 
     @callback
     @override
@@ -255,17 +312,58 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             self._stored_reset = self._counter.reset
             self.coordinator.energy_store.save_soon()
         if self.available:
-            for total in self._counter.take_unshown():
-                self._attr_native_value = total.energy
-                self._attr_last_reset = total.reset
-                self.async_write_ha_state()
+            self._unwritten += self._recording.show(
+                self._counter.take_unshown(), dt_util.utcnow()
+            )
+        if (due := self._recording.due) and not self._cancel_due:
+            self._cancel_due = async_track_point_in_utc_time(
+                self.hass, self._show_due, due
+            )
+        if self._is_added:
+            self._write()
+        elif self._unwritten:
+            self._set_state(self._unwritten[0])
+        else:
+            self._set_present_state()
+
+    @callback
+    def _show_due(self, _now: datetime) -> None:
+        """Show what had to wait."""
+        self._cancel_due = None
+        self._show()
+        self.async_write_ha_state()
+
+    @override
+    async def async_will_remove_from_hass(self) -> None:
+        """Stop waiting."""
+        if self._cancel_due:
+            self._cancel_due()
+        await super().async_will_remove_from_hass()
+
+    @callback
+    def _write(self) -> None:
+        """Write the states of which each has to be recorded."""
+        while self._unwritten:
+            self._set_state(self._unwritten.pop(0))
+            self.async_write_ha_state()
+        self._set_present_state()
+
+    def _set_state(self, state: Recorded) -> None:
+        """Set what is written next."""
+        self._attr_native_value = state.energy
+        self._attr_last_reset = state.last_reset
+        self._attr_state_class = _STATE_CLASSES[state.is_increasing]
+
+    def _set_present_state(self) -> None:
+        """Set what there is now."""
         self._attr_native_value = self._energy
-        self._attr_last_reset = self._counter.reset
+        self._attr_last_reset = self._recording.last_reset(self._counter.reset)
+        self._attr_state_class = _STATE_CLASSES[self._recording.is_increasing]
 
     @override
     def _as_dict(self) -> dict[str, Any]:
         """Return what the counter has to remember."""
-        return self._counter.as_dict()
+        return {**self._counter.as_dict(), "recording": self._recording.as_dict()}
 
 
 class ZaptecSessionEnergySensor(ZaptecCycleSensor):
@@ -287,7 +385,7 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     @override
     def _energy(self) -> float | None:
         """Return the energy, unless the cloud has none; a Pro ends a session so."""
-        return self._counter.energy if self._counter.is_reported else None
+        return super()._energy if self._counter.is_reported else None
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:

@@ -18,7 +18,7 @@ from .announcements import Topic
 from .api import Charger, Family, Installation, StateId
 from .charger_state import ChargerState
 from .commands import may_control
-from .const import DOMAIN, PushStatus
+from .const import CHARGERS_AT_ONCE, DOMAIN, PushStatus
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .link import installation_topic, link_topic, message_topic
 from .object_ids import object_id
@@ -84,9 +84,6 @@ ESSENTIAL_KEYS = frozenset(
         "total_charge_power_session",
     }
 )
-
-# Entities of so many chargers are added while Home Assistant waits for them.
-CHARGERS_AT_ONCE = 10
 
 # The one key that custom-components/zaptec leaves out of the unique id.
 BARE_KEY = "active"

@@ -98,7 +98,7 @@ class Issues:
             del self._down_since[installation_id]
         self._shared &= self._coordinator.links.keys()
         issues = {issue.id: issue for issue in self._issues()}
-        others = _issue_ids(self._hass, entry_id) - issues.keys()
+        others = _issue_ids(self._hass, entry_id, is_fixable=False) - issues.keys()
         for issue_id in others - self._undecided(others):
             ir.async_delete_issue(self._hass, DOMAIN, issue_id)
         for issue_id in self._seen.keys() - _issue_ids(self._hass, entry_id):
@@ -245,14 +245,20 @@ def _plain(name: str) -> str:
     )
 
 
-def _issue_ids(hass: HomeAssistant, entry_id: str) -> set[str]:
-    """Return the ids of the issues of an account that are shown."""
+def _issue_ids(
+    hass: HomeAssistant, entry_id: str, *, is_fixable: bool | None = None
+) -> set[str]:
+    """Return the ids of the issues of an account that are shown.
+
+    One that is fixable is not one of `Issues`: it goes when the user confirms it.
+    """
     return {
         issue.issue_id
         for issue in ir.async_get(hass).issues.values()
         if issue.domain == DOMAIN
         and issue.data is not None
         and issue.data.get("entry_id") == entry_id
+        and is_fixable in (None, issue.is_fixable)
     }
 
 

@@ -9,7 +9,6 @@ from homeassistant.components.number import (
     NumberDeviceClass,
     NumberEntity,
     NumberEntityDescription,
-    NumberMode,
 )
 from homeassistant.const import EntityCategory, UnitOfElectricCurrent, UnitOfTime
 from homeassistant.core import HomeAssistant
@@ -249,8 +248,6 @@ async def async_setup_entry(
 
 class ZaptecNumber(NumberEntity):
     """A number that always accepts the value it holds."""
-
-    _attr_mode = NumberMode.BOX
 
     @property
     def highest(self) -> float:

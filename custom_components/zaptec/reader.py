@@ -1,6 +1,7 @@
 """Reads the whole state of a charger over REST, where push cannot tell it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,12 +60,18 @@ class StateReader:
         self._readings: dict[str, _Reading] = {}
         self._running: set[str] = set()
         self._last_read: dict[str, float] = {}
+        # Those that were tried, whether they could be read or not.
+        self._tried: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._next_poll = 0.0
         self._wake = asyncio.Event()
 
     def has_read(self, charger_id: str) -> bool:
         """Return whether this charger was ever read."""
         return charger_id in self._last_read
+
+    async def wait_until_tried(self, charger_id: str) -> None:
+        """Wait until a reading of this charger has ended, well or not."""
+        await self._tried[charger_id].wait()
 
     def last_read(self, charger_id: str) -> float | None:
         """Return when a charger was last read (monotonic seconds)."""
@@ -97,6 +104,7 @@ class StateReader:
         """Drop what is planned for a charger."""
         self._readings.pop(charger_id, None)
         self._last_read.pop(charger_id, None)
+        self._tried.pop(charger_id, None)
 
     def _schedule(self, charger_id: str, reading: _Reading) -> None:
         """Plan a reading, unless there is an earlier one."""
@@ -170,4 +178,5 @@ class StateReader:
             self.poll(charger_id, FAULT_PAUSE)
         finally:
             self._running.discard(charger_id)
+            self._tried[charger_id].set()
             self._wake.set()

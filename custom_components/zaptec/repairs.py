@@ -1,7 +1,28 @@
 """Repair issues of the Zaptec integration."""
 
-from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow
+from typing import override
+
+from homeassistant.components.repairs import (
+    ConfirmRepairFlow,
+    RepairsFlow,
+    RepairsFlowResult,
+)
 from homeassistant.core import HomeAssistant
+
+from .takeover import async_remove_named
+
+
+class RemoveEntitiesFlow(ConfirmRepairFlow):
+    """Removes the entities that an issue names, once that is confirmed."""
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Remove the entities, or ask first."""
+        if user_input is not None and self.data:
+            async_remove_named(self.hass, self.data)
+        return await super().async_step_confirm(user_input)
 
 
 async def async_create_fix_flow(
@@ -9,5 +30,5 @@ async def async_create_fix_flow(
     issue_id: str,
     data: dict[str, str | int | float | None] | None,
 ) -> RepairsFlow:
-    """Return the flow of an issue that a person has only to take note of."""
-    return ConfirmRepairFlow()
+    """Return the flow of an issue that names entities."""
+    return RemoveEntitiesFlow()

@@ -32,6 +32,7 @@ from .api import (
     AuthenticationType,
     Charger,
     CommunicationMode,
+    CompletedSession,
     DeviceType,
     Family,
     Installation,
@@ -40,6 +41,7 @@ from .api import (
     OperationMode,
     PhaseId,
     StateId,
+    Value,
     warning_names,
 )
 from .available_current import AvailableCurrent
@@ -73,6 +75,12 @@ STATE_LENGTH_MAX = 255
 NO_WARNINGS = "ok"
 
 PERCENT_MAX = 100
+
+# How much of a code is shown, if it is at least twice as long as that.
+CODE_SHOWN = 4
+
+# What the vendor puts before the code of a card, and before the id of a user of the app.
+CODE_PREFIXES = ("nfc-", "ble-")
 
 # What a person calls the phases, whatever the grid.
 PHASES = {
@@ -206,6 +214,27 @@ def _warnings(state: ChargerState) -> str | None:
     while len(text := ", ".join(names)) > STATE_LENGTH_MAX:
         names.pop()
     return text
+
+
+def _masked(code: Value | None) -> str | None:
+    """Return what may be shown of the code of a card or the id of a user.
+
+    Its end tells the cards of a household apart; whoever knows the whole code of a card
+    can make a copy of it, and states are recorded and shared.
+    """
+    if not isinstance(code, str) or not code:
+        return None
+    prefix = code[:4] if code.startswith(CODE_PREFIXES) else ""
+    code = code.removeprefix(prefix)
+    return f"{prefix}…{code[-CODE_SHOWN:] if len(code) >= 2 * CODE_SHOWN else ''}"
+
+
+def _last_authorized_by(state: ChargerState) -> str | None:
+    """Return who has authorized the session that ended last."""
+    session = state.value(StateId.COMPLETED_SESSION)
+    if not isinstance(session, CompletedSession):
+        return None
+    return _masked(session.authentication_code)
 
 
 def _device_type(charger: Charger, _: Installation | None) -> str | None:
@@ -408,6 +437,24 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         live=True,
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=_warnings,
+    ),
+    ZaptecSensorDescription(
+        key="charger_current_user_uuid",
+        translation_key="authorized_by",
+        state_ids=(StateId.CHARGER_CURRENT_USER_UUID,),
+        depends_on=(StateId.CHARGER_OPERATION_MODE,),
+        live=True,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda x: _masked(x.of_the_car(StateId.CHARGER_CURRENT_USER_UUID)),
+    ),
+    ZaptecSensorDescription(
+        key="completed_session.AuthenticationCode",
+        translation_key="completed_session_authorized_by",
+        state_ids=(StateId.COMPLETED_SESSION,),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=_last_authorized_by,
     ),
 )
 

@@ -1,0 +1,288 @@
+"""Forward to this integration, back to the incumbent and forward again, with a recorder.
+
+What versions of custom-components/zaptec have in the registries is in `incumbent.py`;
+what they show of a charger is put into the state machine here.
+"""
+
+from random import Random
+import re
+from typing import Any
+
+from homeassistant.components.recorder import Recorder
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers.restore_state import async_get as async_get_restored
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.zaptec import coordinator as coordinator_module
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.observations import StateId
+from simulator.scenario import (
+    OWNER,
+    AccountScenario,
+    ChargerScenario,
+    InstallationScenario,
+    Scenario,
+)
+from simulator.simulator import Simulator
+
+from .conftest import TimeMachine, wait_until_live
+from .incumbent import VERSIONS, add_incumbents_entry, register
+from .test_energy_sums import Statistics
+
+SESSION = "sensor.garage_session_total_charge"
+COMPLETED = "sensor.garage_completed_session_energy"
+METER = "sensor.garage_energy_meter"
+ENERGIES = (SESSION, COMPLETED, METER)
+
+# kWh; energies are reported with three decimals.
+PRECISION = 0.02
+
+
+@pytest.fixture(autouse=True)
+def _custom_integrations(
+    recorder_mock: Recorder, clocks: Any, request: pytest.FixtureRequest
+) -> None:
+    """Record from the start, and let Home Assistant load the integration."""
+    request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture(autouse=True)
+def _as_users_set_up(_quick_set_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the first readings, as a user's Home Assistant does."""
+    monkeypatch.setattr(coordinator_module, "FIRST_READINGS_TIME", 60.0)
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """Return a home with a charger."""
+    return Scenario(
+        installations=(
+            InstallationScenario(
+                name="Home",
+                max_current=32,
+                chargers=(ChargerScenario(serial="ZAP000101", name="Garage"),),
+            ),
+        ),
+        accounts=(
+            AccountScenario(
+                user_name="Someone@Example.com", password="x", roles={"Home": OWNER}
+            ),
+        ),
+    )
+
+
+class House:
+    """A Home Assistant that runs the incumbent, or this integration."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        charger: Charger,
+        time_machine: TimeMachine,
+        version: str,
+    ) -> None:
+        """Initialize with the incumbent, which has set up its entry."""
+        self.hass = hass
+        self.charger = charger
+        self.version = version
+        self.entry: MockConfigEntry = add_incumbents_entry(hass)
+        self.statistics = Statistics(hass)
+        self._time_machine = time_machine
+        self._is_incumbent = False
+        self._shown: dict[str, str] = {}
+
+    def start_incumbent(self) -> None:
+        """Have the incumbent provide the entities."""
+        register(self.hass, self.entry, self.charger, self.version)
+        for entity_id in ENERGIES:
+            # It does not restore states, so Home Assistant does not keep them.
+            async_get_restored(self.hass).last_states.pop(entity_id, None)
+        self._is_incumbent = True
+        self._shown = {}
+        self._show()
+
+    def _show(self) -> None:
+        """Show what has been reported, as the incumbent does."""
+        held = self.charger.observations
+        values = {METER: f"{self.charger.reported_meter:.3f}"}
+        if (energy := held.get(StateId.SESSION_ENERGY)) and energy.value:
+            values[SESSION] = energy.value
+        if self.charger.installation.archive and held.get(StateId.COMPLETED_SESSION):
+            values[COMPLETED] = str(self.sessions[-1])
+        for entity_id, value in values.items():
+            if self._shown.get(entity_id) != value:
+                self.hass.states.async_set(
+                    entity_id,
+                    str(float(value)),
+                    {
+                        "state_class": "total_increasing",
+                        "device_class": "energy",
+                        "unit_of_measurement": "kWh",
+                    },
+                )
+        self._shown = values
+
+    @property
+    def sessions(self) -> list[float]:
+        """Return the energies of the sessions that are over."""
+        return [item.energy for item in self.charger.installation.archive]
+
+    async def stop(self) -> None:
+        """Stop whatever runs; its entities are unavailable then."""
+        if not self._is_incumbent:
+            assert await self.hass.config_entries.async_unload(self.entry.entry_id)
+        self._is_incumbent = False
+        for entity_id in ENERGIES:
+            if state := self.hass.states.get(entity_id):
+                self.hass.states.async_set(entity_id, "unavailable", state.attributes)
+
+    async def start(self) -> None:
+        """Start this integration."""
+        for entity_id in ENERGIES:
+            self.hass.states.async_remove(entity_id)
+        assert await self.hass.config_entries.async_setup(self.entry.entry_id)
+        await wait_until_live(self.hass, self.entry)
+
+    async def travel(self, seconds: float) -> None:
+        """Let time pass, with what is recorded and compiled on the way."""
+        while seconds > 0:
+            stride = min(seconds, 5.0)
+            seconds -= stride
+            await self._time_machine.travel(stride)
+            if self._is_incumbent:
+                self._show()
+            await self.statistics.compile()
+
+    async def drive(self, random: Random, *, is_watched: bool = True) -> None:
+        """Let a car charge for a while, leave or come, or nothing happen."""
+        charger = self.charger
+        if charger.car is None:
+            if random.random() < 0.7:
+                charger.plug_in(Car())
+        elif random.random() < 0.6:
+            charger.unplug()
+            if random.random() < 0.7:
+                # What a session has come to is shown before the next one begins.
+                await self.travel(10 if is_watched else 2)
+                charger.plug_in(Car())
+        await self.travel(random.uniform(5, 400 if is_watched else 60))
+
+    async def sums(self) -> dict[str, float]:
+        """Return the recorder's sums, once all is compiled."""
+        await self.travel(700)
+        return await self.statistics.sums(*ENERGIES)
+
+
+@pytest.fixture(params=VERSIONS)
+async def house(
+    request: pytest.FixtureRequest,
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    time_machine: TimeMachine,
+) -> House:
+    """Return a house with a version of the incumbent, and statistics of its sensors."""
+    assert await async_setup_component(hass, "sensor", {})
+    return House(hass, charger, time_machine, request.param)
+
+
+def registry_ids(house: House) -> dict[str, str]:
+    """Return the registry's id of each entity, by its entity id."""
+    return {
+        item.entity_id: item.id
+        for item in er.async_entries_for_config_entry(
+            er.async_get(house.hass), house.entry.entry_id
+        )
+    }
+
+
+async def test_registries_forward_back_and_forward(house: House) -> None:
+    """Each entity stays the one it was; none comes a second time."""
+    house.start_incumbent()
+    before = registry_ids(house)
+    await house.stop()
+    await house.start()
+    forward = registry_ids(house)
+    assert forward.items() >= before.items()
+    assert not [
+        entity_id for entity_id in forward if re.search(r"(?<!phase)_2$", entity_id)
+    ]
+    issues = {
+        issue.translation_key: issue.translation_placeholders or {}
+        for issue in ir.async_get(house.hass).issues.values()
+    }
+    assert set(issues) == {"entities_removed"}
+    named = issues["entities_removed"]["entities"]
+    is_old = house.version == "0.7.4"
+    assert ("lock.garage_permanent_cable_lock" in named) is is_old
+    assert ("_circuit`" in named) is is_old
+    assert "authorized_by" not in named
+
+    # No version before 0.8 runs in the Home Assistant of today.
+    house.version = "0.8.8"
+    await house.stop()
+    house.start_incumbent()
+    back = registry_ids(house)
+    assert back.items() >= forward.items()
+    await house.stop()
+    await house.start()
+    assert registry_ids(house).items() >= back.items()
+    assert not [
+        entity_id for entity_id in back if re.search(r"(?<!phase)_2$", entity_id)
+    ]
+
+
+async def test_a_session_begins_in_the_five_minutes_of_the_restart(
+    house: House,
+) -> None:
+    """The incumbent has shown its first values, and we go on with it."""
+    house.start_incumbent()
+    house.charger.plug_in(Car())
+    await house.travel(1500)
+    house.charger.unplug()
+    await house.travel(10)
+    # The next five minutes hold the end of the one, the other, and the switch-over.
+    while house.statistics.seconds_left < 280:
+        await house.travel(5)
+    house.charger.plug_in(Car())
+    await house.travel(90)
+    await house.stop()
+    await house.travel(30)
+    await house.start()
+    await house.travel(600)
+    house.charger.unplug()
+    sums = await house.sums()
+    assert sums[SESSION] == pytest.approx(sum(house.sessions), abs=PRECISION)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_sums_forward_back_and_forward(house: House, seed: int) -> None:
+    """The switch-over happens at a random moment of a session, three times."""
+    random = Random(seed)
+    house.start_incumbent()
+    meter = house.charger.lifetime_energy
+    for turn in range(3):
+        for _ in range(2):
+            await house.drive(random)
+        await house.stop()
+        # What a session has come to while nobody looked, the incumbent never shows.
+        if turn == 1:
+            await house.travel(random.uniform(5, 60))
+            house.version = "0.8.8"
+            house.start_incumbent()
+        else:
+            await house.drive(random, is_watched=False)
+            await house.start()
+    for _ in range(2):
+        await house.drive(random)
+    if house.charger.car:
+        house.charger.unplug()
+    sums = await house.sums()
+    assert sums[SESSION] == pytest.approx(sum(house.sessions), abs=PRECISION)
+    assert sums[METER] == pytest.approx(
+        house.charger.lifetime_energy - meter, abs=PRECISION
+    )
