@@ -61,6 +61,11 @@ CHARGER_IDS = {
     ("sensor", "charge_current_set"): "allocated_charge_current",
     ("sensor", "charger_operation_mode"): "charger_mode",
     ("sensor", "communication_mode"): "communication_mode",
+    ("sensor", "charger_current_user_uuid"): "authorized_by",
+    (
+        "sensor",
+        "completed_session.AuthenticationCode",
+    ): "completed_session_authorized_by",
     ("sensor", "completed_session.Energy"): "completed_session_energy",
     ("sensor", "current_phase1"): "current_phase_1",
     ("sensor", "current_phase2"): "current_phase_2",

@@ -20,6 +20,7 @@ from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
 from .coordinator import ZaptecConfigEntry
 from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
+from .sensor import PENDING_DESCRIPTIONS as PENDING
 from .switch import DESCRIPTIONS as SWITCHES
 
 CONF_MANUAL_SELECT = "manual_select"
@@ -52,6 +53,7 @@ CONTROLS = {
     *(("number", description.key) for description in NUMBERS),
     ("number", AVAILABLE_CURRENT.key),
     ("number", PHASE_SWITCH_CURRENT.key),
+    *(("sensor", description.key) for description in PENDING),
     *(("switch", description.key) for description in SWITCHES),
 }
 
