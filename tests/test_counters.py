@@ -549,6 +549,19 @@ def test_a_recorded_session_goes_on(
     assert session.sum - before == pytest.approx(more)
 
 
+def test_an_identifier_that_is_reported_again_after_the_recorded_energy() -> None:
+    """The car has been connected since before, so its session goes on."""
+    counter = SessionEnergy()
+    counter.resume(12.25, None, NOON)
+    session = Session(counter)
+    session.recorder.record(Total(12.25, None))
+    before = session.sum
+    counter.report_car(is_connected=True, at=NOON - HOUR)
+    counter.report_session(A, NOON + 2 * MINUTE)
+    counter.report_energy(12.75, NOON + HOUR)
+    assert session.sum - before == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("recorded", "energy", "more"),
     [

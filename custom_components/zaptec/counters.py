@@ -338,10 +338,12 @@ class SessionEnergy(Cycles):
     ) -> bool:
         """Return whether an energy can be that of a session whose beginning was not seen.
 
-        Once the state was read, no session begins without an energy that falls.
+        Once the state was read, no session begins without an energy that falls. Nor does
+        one without a car that is connected, or begins to charge.
         """
         return (
             self._is_unread
+            and (self._car_at is None or _is_since(self._car_at, self._energy_at))
             and energy > (self.energy or 0.0) + ROUNDING
             and could_be_drawn(energy, started_at, at, REPORT_SLACK)
         )
