@@ -19,7 +19,12 @@ from homeassistant.components.recorder.statistics import (
 from homeassistant.components.recorder.util import session_scope
 from homeassistant.components.repairs import DOMAIN as REPAIRS, repairs_flow_manager
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, UnitOfEnergy
+from homeassistant.const import (
+    ATTR_RESTORED,
+    CONF_PASSWORD,
+    CONF_USERNAME,
+    UnitOfEnergy,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import (
@@ -605,6 +610,37 @@ async def test_controls_that_the_role_does_not_allow_go(
         "update",
     }
     assert not ir.async_get(hass).issues
+
+
+async def test_all_that_needs_a_role_goes_with_it(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """No entity is left that the integration does not provide any more."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    account = next(iter(sim.accounts.values()))
+    account.roles.update(dict.fromkeys(account.roles, UserRole.USER))
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    for key in notes(hass):
+        await confirm(hass, key)
+
+    def left_over() -> list[str]:
+        """Return the entities that nothing provides."""
+        enabled = (
+            item.entity_id
+            for item in entities(hass, entry).values()
+            if not item.disabled
+        )
+        return [
+            entity_id
+            for entity_id in enabled
+            if not (state := hass.states.get(entity_id))
+            or ATTR_RESTORED in state.attributes
+        ]
+
+    # Some are added when the charger has been read.
+    await wait_until(lambda: not left_over(), left_over)
 
 
 async def test_an_owner_is_not_told_to_ask_for_a_role(
