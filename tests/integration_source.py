@@ -304,7 +304,13 @@ def _translated(
 
 def exceptions_are_translated(integration: Integration) -> list[str]:
     """The texts of exceptions and issues exist, and get the placeholders that they have."""
-    problems = []
+    problems = [
+        f"{module}: {called(call)} has no translation_domain"
+        for module, call in integration.calls()
+        if keyword(call, "translation_key") is not None
+        and called(call).endswith(("Error", "Failed", "NotReady"))
+        and keyword(call, "translation_domain") is None
+    ]
     for module, call, category, key in _translated(integration):
         text = integration.translations.get(category, {}).get(key)
         if text is None:

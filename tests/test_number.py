@@ -17,7 +17,9 @@ from custom_components.zaptec import batch
 from custom_components.zaptec.api import action
 from custom_components.zaptec.batch import CALM_TIME, CALM_TIME_MAX
 from custom_components.zaptec.commands import round_current
+from custom_components.zaptec.writes import CONFIRMATION_TIME
 from simulator.charger import Charger
+from simulator.faults import Fault, Rejection
 from simulator.observations import StateId
 from simulator.simulator import Simulator
 
@@ -217,6 +219,29 @@ async def test_a_held_value_after_a_refusal(
     await numbers.set("charger_max_current", 32)
     await numbers.set("three_to_one_phase_switch_current", 10)
     assert writes(sim) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_read"), [(Rejection(520, "No answer"), True), (403, False)]
+)
+async def test_a_charger_is_read_after_a_rejection(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    numbers: Numbers,
+    live_entry: MockConfigEntry,
+    fault: Fault,
+    is_read: bool,
+) -> None:
+    """What Home Assistant shows may be outdated; a missing role says nothing of that."""
+    sim.rest.fail("/update$", fault=fault)
+    with pytest.raises(HomeAssistantError):
+        await numbers.set("charger_max_current", 12)
+    sim.rest.heal()
+    sim.rest.clear()
+    await time_machine.travel(CONFIRMATION_TIME + 5)
+    paths = [record.path for record in sim.rest.requests]
+    assert (f"/api/chargers/{charger.id}/state" in paths) is is_read
 
 
 async def test_a_switch_current_of_unknown_outcome(

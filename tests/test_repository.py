@@ -135,6 +135,12 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
         (exceptions_are_translated, "translations/en.json", '"cloud_busy"', '"busy"'),
         (exception_texts_are_used, "translations/en.json", '"cloud_busy"', '"busy"'),
         (exceptions_are_translated, "commands.py", '"reason": err', '"why": err'),
+        (
+            exceptions_are_translated,
+            "commands.py",
+            'translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"',
+            'translation_key="chargers_are_stand_alone"',
+        ),
         (exceptions_have_a_text, "number.py", "translation_key=", "key="),
         (flow_keys, "config_flow.py", '"invalid_auth"', '"wrong_auth"'),
         (flow_keys, "translations/en.json", "{portal_url}", "{address}"),
