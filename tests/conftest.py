@@ -36,6 +36,9 @@ PASSWORD = "Passw0rd-of-the-tests"
 
 OUR_LOGGERS = "custom_components.zaptec"
 
+# The test kit logs each statement of the recorder, which takes longer than to run it.
+logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
+
 # What Home Assistant and the integration log of an exception that nothing handles, and
 # go on without it.
 UNEXPECTED = (

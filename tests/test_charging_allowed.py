@@ -1,6 +1,7 @@
 """Charging that is not allowed: for this car and each next one, until it is again."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from homeassistant.const import (
     ATTR_ENTITY_ID,
@@ -16,6 +17,7 @@ from homeassistant.core import (
     State,
     callback,
 )
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -24,6 +26,7 @@ from pytest_homeassistant_custom_component.common import (
     mock_restore_cache_with_extra_data,
 )
 
+from custom_components.zaptec import coordinator
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.switch import ACCEPTED_MAX
 from simulator.car import Car
@@ -40,6 +43,12 @@ A_FEW_SECONDS = 0.02
 
 # The most time that a car which is plugged in may charge (seconds).
 HELD_WITHIN = 10
+
+
+@pytest.fixture(autouse=True)
+def _first_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the charger before its entities are added, as outside of tests."""
+    monkeypatch.setattr(coordinator, "FIRST_READINGS_TIME", 8.0)
 
 
 @pytest.fixture
@@ -479,8 +488,7 @@ async def test_the_next_car_does_not_wait_for_the_pause_after_a_failure(
     assert switch.state == STATE_ON
     # Just after a try, the next one of this car would come in four minutes or more.
     switch.clear()
-    while not switch.sent():
-        await time_machine.travel(5)
+    await time_machine.travel_until(switch.sent)
     await leave(time_machine, charger)
     assert switch.state == STATE_OFF
     sim.rest.heal()
@@ -554,6 +562,81 @@ async def test_a_cable_that_is_moved_to_another_car(
     assert switch.sent() == ["506"]
     assert switch.state == STATE_OFF
     assert switch.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_the_end_of_a_pause_comes_after_the_next_car(
+    time_machine: TimeMachine,
+    charger: Charger,
+    switch: Switch,
+    monkeypatch: pytest.MonkeyPatch,
+    is_lost: bool,
+) -> None:
+    """The pause of the car that has left is not taken for one of the next car."""
+    held_back = []
+    observe = charger.observe
+
+    def hold_back(state_id: int, *arguments: Any) -> None:
+        if state_id == StateId.FINAL_STOP_ACTIVE:
+            held_back.append(arguments)
+        else:
+            observe(state_id, *arguments)
+
+    await time_machine.travel(20)
+    with monkeypatch.context() as patch:
+        patch.setattr(charger, "observe", hold_back)
+        charger.unplug()
+        await time_machine.travel(5)
+        charger.plug_in(Car())
+        await time_machine.travel(2)
+    assert held_back
+    if not is_lost:
+        observe(StateId.FINAL_STOP_ACTIVE, *held_back[0])
+    await time_machine.travel(HELD_WITHIN, step=1)
+    assert (switch.state, switch.mode) == (STATE_OFF, "connected_finished")
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_car_that_comes_while_its_charger_is_offline(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    switch: Switch,
+    is_known: bool,
+) -> None:
+    """It is paused as soon as the charger is online; until then the cloud only refuses."""
+    await leave(time_machine, charger)
+    switch.clear()
+    if not is_known:
+        sim.rest.fail("/sendCommand/506", fault=Rejection(520, "No answer"), times=1)
+    charger.plug_in(Car())
+    if not is_known:
+        await time_machine.travel(5)
+    charger.set_offline()
+    await time_machine.travel(30)
+    assert switch.sent() == ([] if is_known else ["506"])
+    charger.set_online()
+    await time_machine.travel(60, step=5)
+    assert switch.sent() == ["506"] * (1 if is_known else 2)
+    assert (switch.state, switch.mode) == (STATE_OFF, "connected_finished")
+
+
+@pytest.mark.usefixtures("paused")
+async def test_an_off_that_is_refused_for_a_car_that_was_given_up(
+    sim: Simulator, time_machine: TimeMachine, charger: Charger, switch: Switch
+) -> None:
+    """Nothing is tried in the background after it."""
+    await leave(time_machine, charger)
+    sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"))
+    await plug_in(time_machine, charger)
+    switch.clear()
+    with pytest.raises(HomeAssistantError):
+        await switch.turn(SERVICE_TURN_OFF)
+    await time_machine.travel(120, step=5)
+    assert switch.sent() == ["506"]
+    assert switch.state == STATE_ON
 
 
 @pytest.mark.usefixtures("paused")

@@ -203,8 +203,7 @@ async def test_what_is_past(
     await sim.bus.cut()
     await wait_until(lambda: link.status == "disconnected")
     await sim.bus.restore()
-    while link.status != "connected":
-        await time_machine.travel(5)
+    await time_machine.travel_until(lambda: link.status == "connected", step=5)
     link.stream.missed = 3
     link.given_up_at = monotonic()
     sim.rest.fail("/api/(installation|chargers)$", fault=500)

@@ -63,15 +63,13 @@ async def test_an_outage_of_half_an_hour_is_told(
     # An attempt that succeeds for a moment only has not ended it.
     await sim.bus.restore()
     link = live_entry.runtime_data.links[charger.installation.id]
-    while link.status != "connected":
-        await time_machine.travel(10)
+    await time_machine.travel_until(lambda: link.status == "connected", step=10)
     await sim.bus.cut()
     await time_machine.travel(120, step=20)
     assert (await texts(hass))["push_down"] == shown
 
     await sim.bus.restore()
-    while link.status != "connected":
-        await time_machine.travel(10)
+    await time_machine.travel_until(lambda: link.status == "connected", step=10)
     await time_machine.travel(130, step=10)
     assert await texts(hass) == {}
 
@@ -280,8 +278,7 @@ async def test_an_ignored_refusal_stays_ignored(
     # One attempt that fails differently.
     sim.rest.heal()
     sim.rest.fail(DETAILS, fault=500)
-    while link.refusal:
-        await time_machine.travel(10)
+    await time_machine.travel_until(lambda: not link.refusal, step=10)
     await time_machine.travel(65)
     assert ignored(hass) == [key]
 

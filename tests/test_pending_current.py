@@ -292,11 +292,14 @@ async def test_the_activity_log_has_the_figure_of_each_phase(
 async def test_a_load_balancer_does_not_fill_the_activity_log(
     time_machine: TimeMachine, pending: Pending
 ) -> None:
-    """It replaces what waits every few seconds; the sensor follows all the same."""
+    """It goes up and down every few seconds; the sensor follows all the same."""
     await pending.set(20)
     for current in range(21, 30):
         await pending.set(current)
         await time_machine.travel(20)
+        await pending.set(40 - current)
+        await time_machine.travel(20)
+    await pending.set(29)
     assert len(await pending.activity()) == 1
     assert pending.shown("pending_available_current") == "29.0"
     await time_machine.travel(14 * MINUTE, step=15)

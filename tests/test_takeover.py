@@ -17,7 +17,12 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.components.recorder.util import session_scope
-from homeassistant.components.repairs import DOMAIN as REPAIRS, repairs_flow_manager
+from homeassistant.components.repairs import (
+    DOMAIN as REPAIRS,
+    RepairsFlowResult,
+    repairs_flow_manager,
+)
+from homeassistant.components.repairs.issue_handler import RepairsFlowManager
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     ATTR_RESTORED,
@@ -385,8 +390,10 @@ def notes(hass: HomeAssistant) -> dict[str, set[str]]:
     return found
 
 
-async def confirm(hass: HomeAssistant, translation_key: str) -> None:
-    """Confirm an issue, as the repairs dashboard does."""
+async def open_dialog(
+    hass: HomeAssistant, translation_key: str
+) -> tuple[RepairsFlowResult, RepairsFlowManager]:
+    """Open the dialog of an issue, as the repairs dashboard does."""
     assert await async_setup_component(hass, REPAIRS, {})
     manager = repairs_flow_manager(hass)
     assert manager
@@ -398,6 +405,12 @@ async def confirm(hass: HomeAssistant, translation_key: str) -> None:
     flow = await manager.async_init(DOMAIN, data={"issue_id": issue.issue_id})
     assert flow["step_id"] == "confirm"
     assert flow["description_placeholders"] == issue.translation_placeholders
+    return flow, manager
+
+
+async def confirm(hass: HomeAssistant, translation_key: str) -> None:
+    """Confirm an issue."""
+    flow, manager = await open_dialog(hass, translation_key)
     result = await manager.async_configure(flow["flow_id"], {})
     assert result["type"] == FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
@@ -560,6 +573,23 @@ async def test_controls_come_back_with_the_role(
     state = hass.states.get("switch.zap_garage_charging")
     assert state
     assert not state.attributes.get("restored")
+
+
+@pytest.mark.parametrize("role", [UserRole.USER])
+async def test_a_dialog_that_is_confirmed_too_late(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """What the issue does not name any more is not removed."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    flow, manager = await open_dialog(hass, "controls_removed")
+    account = next(iter(sim.accounts.values()))
+    account.roles.update(dict.fromkeys(account.roles, OWNER))
+    await entry.runtime_data.async_refresh()
+    await hass.async_block_till_done()
+    await manager.async_configure(flow["flow_id"], {})
+    await hass.async_block_till_done()
+    assert hass.states.get("switch.zap_garage_charging")
 
 
 async def test_the_note_goes_with_the_account(

@@ -25,7 +25,7 @@ from custom_components.zaptec.api.action import is_automatic
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger, CommandRejectedError
-from simulator.faults import Fault
+from simulator.faults import Fault, Rejection
 from simulator.scenario import DEMO_USER
 from simulator.simulator import Simulator
 
@@ -352,16 +352,16 @@ async def test_an_automation_is_no_part_of_what_triggers_it(
     if cause == "held car":
         await call(hass, "switch", SERVICE_TURN_OFF, switch)
         seen.clear()
+        # The switch is on only while the car could not be paused.
+        sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"), times=1)
         charger.plug_in(Car())
-        while "switch off" not in seen:
-            await time_machine.travel(5)
+        await time_machine.travel_until(lambda: "switch on" in seen)
         assert set(seen.values()) == {(None, False)}
         return
     for value in (10, 14):
         await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
     if cause == "waiting current":
-        while "number 14.0" not in seen:
-            await time_machine.travel(15)
+        await time_machine.travel_until(lambda: "number 14.0" in seen, step=15)
     key = "number 10.0" if cause == "user" else "number 14.0"
     assert seen[key] == (None, False)
 

@@ -74,6 +74,16 @@ class TimeMachine:
             await self.settle()
             check()
 
+    async def travel_until(
+        self, condition: Callable[[], object], *, step: float = 5.0
+    ) -> None:
+        """Let time pass until something has happened, an hour or some at most."""
+        for _ in range(1000):
+            if condition():
+                return
+            await self.travel(step)
+        raise AssertionError("It did not happen")
+
     async def pass_by(self, seconds: float) -> None:
         """Let time pass while actions are under way, which settle() would wait for.
 

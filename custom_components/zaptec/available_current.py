@@ -176,6 +176,8 @@ class AvailableCurrent:
         self._base: Currents | None = None
         self._tries = 0
         self._due_at = 0.0
+        # When the event of a current that waits was fired last.
+        self._announced_at: float | None = None
         # Since when the installation has been missing from the account's list.
         self._missing_since: float | None = None
         self.waiting: Currents | None = None
@@ -227,7 +229,6 @@ class AvailableCurrent:
     async def _async_set_or_wait(self, request: _Request) -> None:
         """Send what may be sent now, and let the rest wait."""
         currents = request.currents
-        has_waited = self.waiting is not None
         if await self._async_is_held(currents):
             self._forget_waiting()
             return
@@ -245,9 +246,15 @@ class AvailableCurrent:
         if any(possible != currents for possible in self._possible()):
             self._base = self._held()
             self._wait(currents, self._free_at())
-            # A load balancer may replace what waits every few seconds.
-            if not has_waited:
-                self._fire(PendingOutcome.PENDING, currents)
+            self._announce_waiting(currents)
+
+    @callback
+    def _announce_waiting(self, currents: Currents) -> None:
+        """Fire the event, unless one was fired lately: a load balancer asks often."""
+        now = self._now()
+        if self._announced_at is None or self._announced_at + INTERVAL <= now:
+            self._announced_at = now
+            self._fire(PendingOutcome.PENDING, currents)
 
     @callback
     def _fire(self, outcome: PendingOutcome, currents: Currents) -> None:
@@ -462,6 +469,7 @@ class AvailableCurrent:
                     reason,
                 )
                 self._fire(PendingOutcome.GIVEN_UP, waiting)
+            self._announced_at = None
             await self._async_forget_waiting()
 
     @callback

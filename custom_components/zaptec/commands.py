@@ -84,12 +84,14 @@ def may_control(device: Charger | Installation) -> bool:
 def is_paused(state: ChargerState) -> bool | None:
     """Return whether charging was stopped until it is resumed or the car leaves.
 
-    None if the charger reports something that can't be understood.
+    The end of a pause may be reported after the next car, or never, so a pause from
+    before the car does not count. None if the charger reports something that can't be
+    understood.
     """
-    paused = state.value(StateId.FINAL_STOP_ACTIVE)
-    if paused is None and StateId.FINAL_STOP_ACTIVE in state:
+    state_id = StateId.FINAL_STOP_ACTIVE
+    if state_id in state and state.value(state_id) is None:
         return None
-    return bool(paused)
+    return bool(state.of_the_car(state_id))
 
 
 def has_car(state: ChargerState) -> bool | None:

@@ -104,7 +104,8 @@ class StateReader:
         """Drop what is planned for a charger."""
         self._readings.pop(charger_id, None)
         self._last_read.pop(charger_id, None)
-        self._tried.pop(charger_id, None)
+        if tried := self._tried.pop(charger_id, None):
+            tried.set()
 
     def _schedule(self, charger_id: str, reading: _Reading) -> None:
         """Plan a reading, unless there is an earlier one."""

@@ -8,7 +8,9 @@ from homeassistant.components.repairs import (
     RepairsFlowResult,
 )
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
 
+from .const import DOMAIN
 from .takeover import async_remove_named
 
 
@@ -20,8 +22,10 @@ class RemoveEntitiesFlow(ConfirmRepairFlow):
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
         """Remove the entities, or ask first."""
-        if user_input is not None and self.data:
-            async_remove_named(self.hass, self.data)
+        # The issue may have changed, or gone, since the dialog was opened.
+        issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
+        if user_input is not None and issue and issue.data:
+            async_remove_named(self.hass, issue.data)
         return await super().async_step_confirm(user_input)
 
 

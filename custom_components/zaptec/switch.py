@@ -127,6 +127,9 @@ class HoldNextCar(ExtraStoredData):
         """
         if has_car(state) is False:
             self._expect_next_car()
+        if state.value(StateId.IS_ONLINE) is False:
+            # The cloud refuses to pause a charger that is offline, whatever its car.
+            self.is_given_up = False
         if not self.held or not has_car(state) or not is_confirmed:
             return
         session = _session(state)
@@ -158,12 +161,6 @@ class HoldNextCar(ExtraStoredData):
         self.is_failing = False
         self.is_given_up = False
         self.accepted = 0
-
-    def undo(self, before: HoldNextCar | None) -> None:
-        """Return to an earlier use, because the cloud has refused this one."""
-        self.held = before is not None and before.held
-        self.is_paused = before is not None and before.is_paused
-        self.session = before.session if before else None
 
 
 def _session(state: ChargerState) -> str | None:
@@ -243,6 +240,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
                 await self.async_get_last_extra_data()
             )
         self._is_added = True
+        self._follow_charger()
         self._hold_car()
 
     @override
@@ -306,8 +304,9 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         try:
             await self._async_pause(use)
         except HomeAssistantError as err:
-            if is_refusal(err):
-                use.undo(before)
+            # A later use counts, whatever becomes of this one.
+            if is_refusal(err) and self._last_use is use:
+                self._last_use = before
             raise
         finally:
             self._in_flight -= 1
@@ -365,6 +364,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             and self._has_read
             and state is not None
             and has_car(state) is True
+            and state.value(StateId.IS_ONLINE) is not False
         )
 
     @callback
