@@ -220,3 +220,16 @@ def test_the_next_car_draws_exactly_what_the_last_one_drew(state: ChargerState) 
     assert state.apply(drawn(180))
     assert state.drawn(power) == state.of_the_car(power) == 7000
     assert not state.apply(drawn(240))
+
+
+@pytest.mark.parametrize(("later", "is_of_the_car"), [("2", False), ("5", True)])
+def test_a_pause_that_was_heard_of_before_its_car(
+    state: ChargerState, later: str, is_of_the_car: bool
+) -> None:
+    """A car that has finished was connected before, of which no message came."""
+    pause = Observation(
+        CHARGER_ID, StateId.FINAL_STOP_ACTIVE, NOON + timedelta(seconds=115), "1"
+    )
+    for observation in (mode("1", 60), pause, mode(later, 120)):
+        state.apply(observation)
+    assert bool(state.of_the_car(StateId.FINAL_STOP_ACTIVE)) is is_of_the_car

@@ -417,6 +417,8 @@ def test_the_form_of_each_action() -> None:
     assert isinstance(described, dict)
     assert set(described) == {*COMMANDS, "limit_current"}
     for name, description in described.items():
+        # hassfest refuses a filter of devices since October 2025.
+        assert description["target"] == {"entity": {"integration": DOMAIN}}
         assert selector({"target": description["target"]})
         fields = description["fields"]
         *wanted, advanced = fields

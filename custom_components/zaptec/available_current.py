@@ -242,11 +242,12 @@ class AvailableCurrent:
         reduced = _lowest(currents, ceiling)
         if reduced != ceiling:
             await self._async_send(reduced)
-        self._forget_waiting()
-        if any(possible != currents for possible in self._possible()):
-            self._base = self._held()
-            self._wait(currents, self._free_at())
-            self._announce_waiting(currents)
+        if all(possible == currents for possible in self._possible()):
+            self._forget_waiting()
+            return
+        self._base, self._tries = self._held(), 0
+        self._wait(currents, self._free_at())
+        self._announce_waiting(currents)
 
     @callback
     def _announce_waiting(self, currents: Currents) -> None:

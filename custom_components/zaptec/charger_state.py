@@ -262,10 +262,10 @@ class ChargerState:
             self._car_since = None
         elif self.value(state_id) is OperationMode.DISCONNECTED:
             self._car_since = (observation.timestamp, reported_at)
-            # A car that charges already was connected at some time before, of which no
-            # message came, so what it drew may have been measured before now.
+            # A car that charges or has finished already was connected at some time
+            # before, of which no message came, so what is about it may be earlier.
             if (
-                mode is OperationMode.CONNECTED_CHARGING
+                mode is not OperationMode.CONNECTED_REQUESTING
                 and state_id not in self._listed
             ):
                 held = self._observations[state_id].timestamp

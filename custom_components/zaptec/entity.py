@@ -166,8 +166,9 @@ class ZaptecChargerEntity(ZaptecEntity):
 
     @property
     def state_of_charger(self) -> ChargerState:
-        """Return what the charger has told."""
-        return self.coordinator.states[self.charger_id]
+        """Return what the charger has reported, nothing if it is gone."""
+        state = self.coordinator.states.get(self.charger_id)
+        return ChargerState(self._first_seen) if state is None else state
 
     @property
     def charger(self) -> Charger:

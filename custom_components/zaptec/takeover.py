@@ -204,7 +204,7 @@ class Leftovers:
             entity.entity_id for entities in found.values() for entity in entities
         )
         for key, entities in found.items():
-            if entities:
+            if not all(map(_was_never_enabled, entities)):
                 self._create_issue(key, entities)
             else:
                 ir.async_delete_issue(self._hass, DOMAIN, _issue_id(key, self._entry))
@@ -223,7 +223,11 @@ class Leftovers:
             severity=ir.IssueSeverity.WARNING,
             translation_key=key,
             translation_placeholders={
-                "entities": "\n".join(f"- `{entity.entity_id}`" for entity in entities)
+                "entities": "\n".join(
+                    f"- `{entity.entity_id}`"
+                    for entity in entities
+                    if not _was_never_enabled(entity)
+                )
             },
         )
 
@@ -242,6 +246,11 @@ class Leftovers:
         ):
             return CONTROLS_REMOVED
         return None
+
+
+def _was_never_enabled(entity: er.RegistryEntry) -> bool:
+    """Return whether nothing of the user's can hang on an entity."""
+    return entity.disabled_by is er.RegistryEntryDisabler.INTEGRATION
 
 
 def _issue_id(key: str, entry: ZaptecConfigEntry) -> str:

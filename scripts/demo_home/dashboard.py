@@ -162,7 +162,15 @@ def _installation_section(installation: Device) -> Card:
                 {"available_current": "Available current"},
                 feature={"type": "numeric-input", "style": "buttons"},
             ),
-            *_tiles(installation, "sensor", {"push_status": "Live messages"}),
+            *_tiles(
+                installation,
+                "sensor",
+                {
+                    "pending_available_current": "Pending available current",
+                    "pending_until": "Next change at",
+                    "push_status": "Live messages",
+                },
+            ),
         ],
     )
 
