@@ -65,8 +65,8 @@ INSTALLATION_ENTITIES = {
     "number": "available_current three_to_one_phase_switch_current",
     "sensor": (
         "authentication_type available_current_phase1 available_current_phase2 "
-        "available_current_phase3 installation_type last_message max_current pending_available_current pending_until "
-        "network_type push_status"
+        "available_current_phase3 installation_type last_message max_current "
+        "network_type pending_available_current pending_until push_status"
     ),
 }
 

@@ -155,7 +155,7 @@ def test_test_script_runs_all_checks(
         "-m ruff format --check ",
         "-m mypy ",
         (
-            "-m pytest --numprocesses logical --maxprocesses 8 --dist worksteal"
+            f"-m pytest --numprocesses {min(8, 2 * (os.cpu_count() or 1))} --dist worksteal"
             " -m not serial --cov --cov-branch --cov-report= "
         ),
         "-m pytest -m serial --cov --cov-branch --cov-append --cov-report=term ",
