@@ -26,6 +26,7 @@ from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger, CommandRejectedError
 from simulator.faults import Fault, Rejection
+from simulator.observations import Mode
 from simulator.scenario import DEMO_USER
 from simulator.simulator import Simulator
 
@@ -314,6 +315,30 @@ async def test_a_queued_current_respects_a_pause_of_the_cloud(
     assert sent(sim) == ["update"]
     assert installation.available_current == (14, 14, 14)
     await wait_until_live(hass, live_entry)
+
+
+async def test_an_off_that_could_not_be_sent_is_made_up_for(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+) -> None:
+    """The error says so, and the car is paused once the cloud can be reached."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    sim.rest.tokens.revoke()
+    sim.rest.fail("/oauth/token", fault=503)
+    switch = entities.id("switch", charger.id, MODE)
+    error = await outcome(
+        hass, time_machine, call(hass, "switch", SERVICE_TURN_OFF, switch)
+    )
+    assert isinstance(error, HomeAssistantError)
+    assert error.translation_key == "pause_waits"
+    sim.rest.heal()
+    await time_machine.travel(300)
+    assert charger.mode == Mode.FINISHED
 
 
 def busy(status: int) -> Any:

@@ -305,8 +305,15 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             await self._async_pause(use)
         except HomeAssistantError as err:
             # A later use counts, whatever becomes of this one.
-            if is_refusal(err) and self._last_use is use:
+            if self._last_use is not use:
+                raise
+            if is_refusal(err):
                 self._last_use = before
+            elif err.translation_key == "not_sent":
+                # It says that nothing is changed, but the car is paused later.
+                raise HomeAssistantError(
+                    translation_domain=DOMAIN, translation_key="pause_waits"
+                ) from err
             raise
         finally:
             self._in_flight -= 1
