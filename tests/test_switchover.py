@@ -11,7 +11,6 @@ from typing import Any
 from homeassistant.components.recorder import Recorder
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
-from homeassistant.helpers.restore_state import async_get as async_get_restored
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -31,6 +30,7 @@ from simulator.simulator import Simulator
 
 from .conftest import TimeMachine, wait_until_live
 from .incumbent import VERSIONS, add_incumbents_entry, register
+from .restored import forget_restored_states
 from .test_energy_sums import PERIOD, Statistics
 
 SESSION = "sensor.garage_session_total_charge"
@@ -100,9 +100,8 @@ class House:
     def start_incumbent(self) -> None:
         """Have the incumbent provide the entities."""
         register(self.hass, self.entry, self.charger, self.version)
-        for entity_id in ENERGIES:
-            # It does not restore states, so Home Assistant does not keep them.
-            async_get_restored(self.hass).last_states.pop(entity_id, None)
+        # It does not restore states, so Home Assistant does not keep them.
+        forget_restored_states(self.hass)
         self._is_incumbent = True
         self._shown = {}
         self._show()
