@@ -391,7 +391,12 @@ async def test_a_busy_cloud_is_told_of(
     sim.rest.fail("/(update|sendCommand)", fault=503)
     with pytest.raises(HomeAssistantError) as raised:
         await person.use(CONTROLS[name])
-    assert raised.value.translation_key in ("cloud_busy", "cannot_connect", "not_sent")
+    assert raised.value.translation_key in (
+        "cloud_busy",
+        "cannot_connect",
+        "not_sent",
+        "pause_waits",
+    )
 
 
 @pytest.mark.usefixtures("_impatient")

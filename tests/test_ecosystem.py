@@ -431,6 +431,8 @@ async def test_evcc_would_see_a_session_stand_still_by_the_energy_meter(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger, evcc: Evcc
 ) -> None:
     """So the page leaves `energy` out, and evcc counts what the power says."""
+    # The meter is reported at each full hour.
+    await travel_to(time_machine, (dt_util.now().hour + 1) % 24)
     charger.plug_in(Car())
     await time_machine.travel(60)
     meter = number_of(hass, "sensor.garage_energy_meter")
