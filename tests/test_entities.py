@@ -9,7 +9,7 @@ from homeassistant.helpers import entity_platform, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import entity as entity_module
+from custom_components.zaptec import entity as entity_module, entity_loader
 from custom_components.zaptec.api import tolerant
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
@@ -71,7 +71,7 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those of a charger that charges are there at once, the others soon."""
-    monkeypatch.setattr(entity_module, "CHARGERS_AT_ONCE", 1)
+    monkeypatch.setattr(entity_loader, "CHARGERS_AT_ONCE", 1)
     charging = list(sim.chargers.values())[2]
     charging.plug_in(Car())
     sim.clock.advance(30)
@@ -81,7 +81,7 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
     async def wait(seconds: float) -> None:
         await (sleep(seconds) if seconds else gate.wait())
 
-    monkeypatch.setattr(entity_module.asyncio, "sleep", wait)
+    monkeypatch.setattr(entity_loader.asyncio, "sleep", wait)
     assert await hass.config_entries.async_setup(entry.entry_id)
 
     def there() -> set[str]:
@@ -93,7 +93,7 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
 
     assert there() == {charging.id}
     gate.set()
-    monkeypatch.setattr(entity_module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(entity_loader.asyncio, "sleep", sleep)
     await wait_until(lambda: len(there()) == 4)
     await wait_until_live(hass, entry)
 

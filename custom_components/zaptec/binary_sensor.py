@@ -25,9 +25,8 @@ from .entity import (
     ZaptecChargerEntity,
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
-    async_add_charger_entities,
-    async_add_installation_entities,
 )
+from .entity_loader import async_add_charger_entities, async_add_installation_entities
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0

@@ -35,9 +35,8 @@ from .entity import (
     ZaptecChargerEntity,
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
-    async_add_charger_entities,
-    async_add_installation_entities,
 )
+from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .settings import ChargerSetting
 
 # What is sent to one charger goes out in its turn; one that does not answer must

@@ -61,9 +61,8 @@ from .entity import (
     ZaptecChargerEntity,
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
-    async_add_charger_entities,
-    async_add_installation_entities,
 )
+from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .link import Link
 
 # Values are pushed; nothing is ever fetched by an entity.

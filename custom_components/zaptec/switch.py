@@ -30,12 +30,8 @@ from .charger_state import ChargerState
 from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
-from .entity import (
-    CHARGERS,
-    ZaptecChargerDescription,
-    ZaptecChargerEntity,
-    async_add_charger_entities,
-)
+from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
+from .entity_loader import async_add_charger_entities
 from .pauses import outage_pause
 from .writes import CONFIRMATION_TIME
 

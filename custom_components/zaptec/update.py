@@ -19,7 +19,8 @@ from .api import Charger, ChargerFirmware, Command, StateId
 from .commands import async_send_command, may_control
 from .const import LOGGER
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
-from .entity import ZaptecChargerDescription, ZaptecChargerEntity, async_add_in_turns
+from .entity import ZaptecChargerDescription, ZaptecChargerEntity
+from .entity_loader import async_add_in_turns
 from .texts import text
 
 # What is sent to one charger goes out in its turn; one that does not answer must
