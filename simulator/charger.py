@@ -63,6 +63,7 @@ class Charger:
     """One simulated charger.
 
     Attributes:
+        publish: Takes each message body on its way to the Service Bus.
         observations: What the cloud has last heard, by StateId.
         mode: What the charger is doing (the cloud may not know yet when it is offline).
         allocated_current: What the installation allows it now, A.
@@ -150,7 +151,7 @@ class Charger:
         self._sessions = 0
         self._fiscal_readings = 0
         self._started_at = clock.now() - timedelta(hours=30)
-        self._publish = publish
+        self.publish = publish
         self._random = random.Random(seed)
         self._timers: dict[str, Handle] = {}
         self._unsent: dict[int, StoredObservation] = {}
@@ -228,7 +229,7 @@ class Charger:
 
     def publish_raw(self, body: bytes) -> None:
         """Put any bytes on the installation's topic, as they are."""
-        self._publish(self, body)
+        self.publish(self, body)
 
     def _stamp(self, state_id: int) -> datetime:
         stamp = self.clock.now() + timedelta(microseconds=self._random.randrange(999))
@@ -240,7 +241,7 @@ class Charger:
         body = f'{self._head}{state_id},"Timestamp":"{_bus_time(report.timestamp)}"'
         if report.value is not None:
             body += f',"ValueAsString":{json.dumps(report.value)}'
-        self._publish(self, encode(f"{body}}}"))
+        self.publish(self, encode(f"{body}}}"))
 
     def _report(self, state_id: int, value: Value) -> None:
         """Report a value if it is new."""

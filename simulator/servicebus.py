@@ -165,6 +165,10 @@ class Topic(Node):
         )
         self.pump()
 
+    def skip(self, count: int) -> None:
+        """Leave a gap of so many sequence numbers, as a lost message does."""
+        self._sequence_number += count
+
     def peek(self, sequence_number: int, count: int) -> list[_QueuedMessage]:
         """Return up to `count` messages of the queue, from a number on."""
         self._drop_expired()
@@ -293,6 +297,7 @@ class ServiceBus:
         stall_cbs: While set, tokens get no answer.
         stall_attach: While set, attaching to a subscription gets no answer.
         stall_management: While set, management requests (peek) get no answer.
+        ssl_context: Certificate and key for TLS, None for plain connections.
         frozen: Whether `freeze` holds every connection.
         dribbles: While set, what is sent goes out an octet at a time.
     """
@@ -325,7 +330,7 @@ class ServiceBus:
         self.stall_management = False
         self._clock = clock
         self._host = host
-        self._ssl_context = ssl_context
+        self.ssl_context = ssl_context
         self._server: asyncio.Server | None = None
         # Keeps the port for `restore` while nothing listens there.
         self._reserved: socket | None = None
@@ -360,6 +365,10 @@ class ServiceBus:
         topic = Topic(name, Policy(key_name, key), self._clock, self._changed)
         self._topics[name] = topic
         return topic
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic by its name."""
+        return self._topics[name]
 
     def remove_topic(self, name: str) -> None:
         """Remove a topic; its receivers are detached with amqp:not-found."""
@@ -405,7 +414,7 @@ class ServiceBus:
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
         """Show another certificate to those who connect after the next `restore`."""
-        self._ssl_context = context
+        self.ssl_context = context
 
     def forget_connections(self) -> None:
         """Leave the present connections half open: nothing passes, nothing ends."""
@@ -597,7 +606,7 @@ class ServiceBus:
     async def _listen(self, bound: socket) -> None:
         self.port = bound.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), sock=bound, ssl=self._ssl_context
+            lambda: Connection(self), sock=bound, ssl=self.ssl_context
         )
 
     async def _close(self, *, reset: bool) -> None:

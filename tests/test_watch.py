@@ -196,10 +196,10 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     entities: EntityFinder,
 ) -> None:
     """Readings after gaps are a minute apart, and none is left out."""
-    topic = sim.bus._topics[charger.installation.topic]
+    topic = sim.bus.topic(charger.installation.topic)
 
     def lose(_name: str, _body: bytes) -> None:
-        topic._sequence_number += 1
+        topic.skip(1)
 
     # The first message of a link shows no gap, and what the first gap loses is no news.
     charger.observe(StateId.HUMIDITY, 1.0)
@@ -261,11 +261,11 @@ async def test_numbers_that_are_not_ours_alone_prove_nothing(
     live_entry: MockConfigEntry,
 ) -> None:
     """Gaps without a loss cost a few readings, and soon one an hour."""
-    topic = sim.bus._topics[charger.installation.topic]
+    topic = sim.bus.topic(charger.installation.topic)
     publish = sim.bus.publish
 
     def publish_with_gaps(name: str, body: bytes) -> None:
-        topic._sequence_number += 3
+        topic.skip(3)
         publish(name, body)
 
     sim.bus.publish = publish_with_gaps  # type: ignore[method-assign]

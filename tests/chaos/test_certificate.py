@@ -45,8 +45,8 @@ async def sim(
 
 def good_context(sim: Simulator) -> ssl.SSLContext:
     """Return what the bus showed at first."""
-    assert sim.bus._ssl_context
-    return sim.bus._ssl_context
+    assert sim.bus.ssl_context
+    return sim.bus.ssl_context
 
 
 @pytest.mark.parametrize("kind", CERTIFICATES)

@@ -98,7 +98,7 @@ class Listener:
         """Listen from now on."""
         self.messages: list[Message] = []
         for charger in chargers:
-            charger._publish = self._hear
+            charger.publish = self._hear
 
     def _hear(self, charger: Charger, body: bytes) -> None:
         self.messages.append(message(body))
@@ -163,14 +163,14 @@ class Api:
     ) -> None:
         """Use a token."""
         self._sim = sim
-        self._client = client
+        self.client = client
         self.headers = {"Authorization": f"Bearer {token}"}
 
     async def call(
         self, method: str, path: str, **options: Any
     ) -> tuple[int, dict[str, Any] | list[Any] | str | None]:
         """Return status and content of an answer: JSON, text, or None when it is empty."""
-        async with self._client.request(
+        async with self.client.request(
             method, f"{self._sim.api_url}/api/{path}", headers=self.headers, **options
         ) as answer:
             text = await answer.text()

@@ -263,7 +263,7 @@ def test_each_family_writes_numbers_its_own_way(go: Charger, pro: Charger) -> No
 def test_a_message_has_the_vendors_form(pro: Charger) -> None:
     """Field names and order, `Z` and five to seven digits, the standing XML header."""
     bodies: list[bytes] = []
-    pro._publish = lambda _, body: bodies.append(body)
+    pro.publish = lambda _, body: bodies.append(body)
     pro.plug_in(Car())
     pro.clock.advance(3600)
     heard = json.loads(bodies[0][bodies[0].index(b"{") : bodies[0].rindex(b"}") + 1])
@@ -719,7 +719,7 @@ def test_a_car_unplugged_while_stopped_leaves_no_final_stop(pro: Charger) -> Non
 def test_anything_can_be_put_on_the_bus(pro: Charger) -> None:
     """Raw bodies go out as they are."""
     bodies: list[bytes] = []
-    pro._publish = lambda _, body: bodies.append(body)
+    pro.publish = lambda _, body: bodies.append(body)
     pro.publish_raw(b"\x00 damaged")
     assert bodies == [b"\x00 damaged"]
 

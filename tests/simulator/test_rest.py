@@ -713,7 +713,7 @@ async def test_more_than_ten_requests_a_second_are_too_many(
     assert statuses.count(429) == 4
     assert sim.rest.peak_per_second == 14
     assert (await service.call("GET", "chargers"))[0] == 200
-    async with owner._client.get(
+    async with owner.client.get(
         f"{sim.api_url}/api/chargers", headers=owner.headers
     ) as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
