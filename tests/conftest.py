@@ -14,15 +14,11 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import (
-    announcements,
-    batch,
-    commands,
-    coordinator as coordinator_module,
-)
+from custom_components.zaptec import announcements, coordinator as coordinator_module
 from custom_components.zaptec.api import auth, transport
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.control import batch, charger as charger_control
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.documents import ADDRESS, CITY, PIN, POSITION
@@ -88,7 +84,7 @@ def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a moment only for a charger to stop, for tests in which time does not pass."""
-    monkeypatch.setattr(commands, "STOP_TIME", 0.2)
+    monkeypatch.setattr(charger_control, "STOP_TIME", 0.2)
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,13 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import batch
 from custom_components.zaptec.api import ZaptecClient, ZaptecServerError, action
-from custom_components.zaptec.available_current import RECENT_CHANGES, recent_changes
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.control import batch
+from custom_components.zaptec.control.available_current import (
+    RECENT_CHANGES,
+    recent_changes,
+)
 from simulator.charger import Charger
 from simulator.faults import Fault
 from simulator.simulator import Simulator

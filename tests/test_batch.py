@@ -9,7 +9,7 @@ from homeassistant.exceptions import HomeAssistantError
 import pytest
 
 from custom_components.zaptec.api.action import current_deadline, limits_time
-from custom_components.zaptec.batch import Batch, Batches
+from custom_components.zaptec.control.batch import Batch, Batches
 
 from .time_machine import calm_down, wait_until
 
@@ -20,7 +20,7 @@ async def test_what_is_sent_has_the_time_of_its_newest_request(
 ) -> None:
     """An earlier request, sent before or replaced, has begun its time sooner."""
     if earlier == "pending":
-        monkeypatch.setattr("custom_components.zaptec.batch.CALM_TIME", 0.02)
+        monkeypatch.setattr("custom_components.zaptec.control.batch.CALM_TIME", 0.02)
     release = asyncio.Event()
     begun: list[int] = []
     found: dict[int, object] = {}
@@ -134,7 +134,7 @@ async def test_a_close_sends_what_is_pending_and_waits_for_it(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reduction may wait for its calm moment."""
-    monkeypatch.setattr("custom_components.zaptec.batch.CALM_TIME", 60.0)
+    monkeypatch.setattr("custom_components.zaptec.control.batch.CALM_TIME", 60.0)
     sent: list[int] = []
 
     async def send(value: int) -> None:

@@ -13,11 +13,11 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import batch
 from custom_components.zaptec.api import action
-from custom_components.zaptec.batch import CALM_TIME, CALM_TIME_MAX
-from custom_components.zaptec.commands import round_current
-from custom_components.zaptec.writes import CONFIRMATION_TIME
+from custom_components.zaptec.control import batch
+from custom_components.zaptec.control.batch import CALM_TIME, CALM_TIME_MAX
+from custom_components.zaptec.control.charger import round_current
+from custom_components.zaptec.control.confirmations import CONFIRMATION_TIME
 from simulator.charger import Charger
 from simulator.faults import Fault, Rejection
 from simulator.observations import StateId

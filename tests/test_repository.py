@@ -134,10 +134,15 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
         (exceptions_are_translated, "translations/en.json", "{reason}", "{why}"),
         (exceptions_are_translated, "translations/en.json", '"cloud_busy"', '"busy"'),
         (exception_texts_are_used, "translations/en.json", '"cloud_busy"', '"busy"'),
-        (exceptions_are_translated, "commands.py", '"reason": err', '"why": err'),
         (
             exceptions_are_translated,
-            "commands.py",
+            "control/charger.py",
+            '"reason": err',
+            '"why": err',
+        ),
+        (
+            exceptions_are_translated,
+            "control/charger.py",
             'translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"',
             'translation_key="chargers_are_stand_alone"',
         ),

@@ -401,7 +401,9 @@ async def test_the_answer_of_an_installation_without_a_current(
         available_current_phase2=None,
         available_current_phase3=None,
     )
-    with patch("custom_components.zaptec.available_current.AvailableCurrent.async_set"):
+    with patch(
+        "custom_components.zaptec.control.available_current.AvailableCurrent.async_set"
+    ):
         answer = await home.limit(
             {ATTR_DEVICE_ID: home.device_id(installation.id)}, available_current=10
         )

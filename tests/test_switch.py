@@ -700,7 +700,8 @@ async def test_an_unexpected_fault_does_not_end_the_holding(
     await switch.turn(SERVICE_TURN_OFF)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "custom_components.zaptec.commands.check_stand_alone", lambda *_: 1 / 0
+            "custom_components.zaptec.control.charger.check_stand_alone",
+            lambda *_: 1 / 0,
         )
         charger.plug_in(Car())
         await wait_until(lambda: switch.mode == "connected_requesting")

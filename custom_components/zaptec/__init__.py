@@ -14,8 +14,8 @@ from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
 
 from .api import prepare
-from .available_current import AvailableCurrents, recent_changes
 from .const import DOMAIN
+from .control.available_current import AvailableCurrents, recent_changes
 from .coordinator import (
     ZaptecConfigEntry,
     ZaptecCoordinator,

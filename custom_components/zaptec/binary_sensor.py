@@ -16,7 +16,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation, OperationMode, StateId
 from .charger_state import ChargerState
-from .commands import has_car
+from .control.charger import has_car
 from .coordinator import ZaptecConfigEntry
 from .entity import (
     BARE_KEY,

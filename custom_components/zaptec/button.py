@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Command, Family, StateId
-from .commands import async_send_command
+from .control.charger import async_send_command
 from .coordinator import ZaptecConfigEntry
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities

@@ -48,7 +48,6 @@ from .api import (
     parse_words,
     time_limit,
 )
-from .batch import Batches
 from .charger_state import LIST_LAG, ChargerState
 from .claims import Claim, is_outdated, owners
 from .const import (
@@ -63,6 +62,8 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
+from .control.batch import Batches
+from .control.confirmations import Writes
 from .devices import (
     async_adopt_device,
     async_held_ids,
@@ -75,11 +76,10 @@ from .outages import REFRESH_LOGGER, Outages
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
 from .watch import StreamWatch
-from .writes import Writes
 
 if TYPE_CHECKING:
-    from .available_current import AvailableCurrents
-    from .settings import ChargerSetting
+    from .control.available_current import AvailableCurrents
+    from .control.settings import ChargerSetting
 
 # A charger nobody knows is looked up at once, but no flood of them may turn
 # into a flood of requests.

@@ -12,8 +12,8 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .announcements import Topic
 from .api import Charger, Installation
-from .commands import may_control
 from .const import CHARGERS_AT_ONCE, DOMAIN
+from .control.charger import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import (
     ZaptecChargerDescription,

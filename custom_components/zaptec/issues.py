@@ -10,8 +10,8 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
-from .commands import may_control
 from .const import DOMAIN, PushRefusal, PushStatus
+from .control.charger import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .link import Link
 from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP

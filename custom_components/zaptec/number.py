@@ -16,9 +16,10 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Family, Installation, StateId, ZaptecClient, limits_time
-from .available_current import UNCERTAIN_FAILURES
-from .batch import Batch
-from .commands import (
+from .const import CURRENT_MAX, DOMAIN
+from .control.available_current import UNCERTAIN_FAILURES
+from .control.batch import Batch
+from .control.charger import (
     CURRENT_MIN,
     async_check_current_is_ours,
     async_update_installation,
@@ -27,7 +28,7 @@ from .commands import (
     may_control,
     round_current,
 )
-from .const import CURRENT_MAX, DOMAIN
+from .control.settings import ChargerSetting
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import (
     CHARGERS,
@@ -37,7 +38,6 @@ from .entity import (
     ZaptecInstallationEntity,
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
-from .settings import ChargerSetting
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.

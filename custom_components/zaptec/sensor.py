@@ -44,10 +44,10 @@ from .api import (
     Value,
     warning_names,
 )
-from .available_current import AvailableCurrent
 from .charger_state import ChargerState
-from .commands import may_control
 from .const import DOMAIN, PushStatus
+from .control.available_current import AvailableCurrent
+from .control.charger import may_control
 from .coordinator import ZaptecConfigEntry
 from .energy import (
     ZaptecCompletedSessionSensor,

@@ -33,14 +33,14 @@ from homeassistant.helpers.target import (
 import probatio
 
 from .api import Command, limits_time
-from .available_current import Currents, has_available_current, held_currents
-from .commands import (
+from .const import CURRENT_MAX, DOMAIN
+from .control.available_current import Currents, has_available_current, held_currents
+from .control.charger import (
     async_check_current_is_ours,
     async_send_command,
     check_current,
     round_current,
 )
-from .const import CURRENT_MAX, DOMAIN
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS
 

@@ -27,13 +27,13 @@ from .api import (
     outside_of_actions,
 )
 from .charger_state import ChargerState
-from .commands import async_send_command, has_car, is_paused, is_refusal
 from .const import DOMAIN, LOGGER
+from .control.charger import async_send_command, has_car, is_paused, is_refusal
+from .control.confirmations import CONFIRMATION_TIME
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .pauses import outage_pause
-from .writes import CONFIRMATION_TIME
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.

@@ -16,8 +16,8 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
 from .api import Charger, ChargerFirmware, Command, StateId
-from .commands import async_send_command, may_control
 from .const import LOGGER
+from .control.charger import async_send_command, may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_in_turns

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
-from .const import DOMAIN
+from ..const import DOMAIN
 
 # Time without another request after which the newest one is sent (seconds).
 CALM_TIME = 1.0

@@ -10,7 +10,7 @@ import math
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.util import dt as dt_util
 
-from .api import (
+from ..api import (
     AuthenticationType,
     AvailableCurrentMode,
     Charger,
@@ -34,9 +34,9 @@ from .api import (
     limits_time,
     outside_of_actions,
 )
-from .charger_state import ChargerState
-from .const import DOMAIN
-from .coordinator import ZaptecCoordinator
+from ..charger_state import ChargerState
+from ..const import DOMAIN
+from ..coordinator import ZaptecCoordinator
 
 # The roles that may change anything (Integrating with Zaptec charging systems,
 # API documentation): owner, and service, which the constants call maintainer.

@@ -3,16 +3,16 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from .api import (
+from ..api import (
     StateId,
     ZaptecClient,
     ZaptecConnectionError,
     ZaptecError,
     ZaptecServerError,
 )
+from ..coordinator import ZaptecCoordinator
 from .batch import Batch
-from .commands import async_turn, plain_words
-from .coordinator import ZaptecCoordinator
+from .charger import async_turn, plain_words
 
 
 class ChargerSetting:

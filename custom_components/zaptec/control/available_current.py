@@ -17,17 +17,8 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
-from .api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
-from .batch import CALM_TIME_MAX, Batch
-from .commands import (
-    async_check_current_is_ours,
-    async_turn,
-    async_update_installation,
-    check_current,
-    is_refusal,
-    round_current,
-)
-from .const import (
+from ..api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
+from ..const import (
     ATTR_CURRENTS,
     ATTR_OUTCOME,
     ATTR_UNTIL,
@@ -38,7 +29,16 @@ from .const import (
     LOGGER,
     PendingOutcome,
 )
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from ..coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .batch import CALM_TIME_MAX, Batch
+from .charger import (
+    async_check_current_is_ours,
+    async_turn,
+    async_update_installation,
+    check_current,
+    is_refusal,
+    round_current,
+)
 
 STORAGE_VERSION = 1
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
-from .api import (
+from ..api import (
     StateId,
     ZaptecAuthenticationError,
     ZaptecBusyError,
@@ -15,7 +15,7 @@ from .api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
-from .charger_state import ChargerState
+from ..charger_state import ChargerState
 
 # The push confirms what was written; without it, one reading does (seconds).
 CONFIRMATION_TIME = 20.0
