@@ -1,0 +1,105 @@
+"""Assist and MCP, in Home Assistant 2026.10.
+
+Their code: components/conversation, and components/mcp_server, which offers the tools of
+helpers/llm.py.
+"""
+
+import re
+
+from homeassistant.components.conversation import async_converse
+from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.helpers import llm
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from simulator.car import Car
+from simulator.charger import Charger
+from tests.time_machine import TimeMachine
+
+from .conftest import PAGE
+
+
+@pytest.fixture
+async def exposed(hass: HomeAssistant, live_entry: MockConfigEntry) -> dict[str, str]:
+    """Expose the switch and the binary sensor; return what to say, by entity."""
+    for domain in ("homeassistant", "intent", "conversation"):
+        assert await async_setup_component(hass, domain, {})
+    section = PAGE.split("\n## Assist and MCP\n")[1].split("\n## ")[0]
+    sentences = {
+        entity_id: sentence
+        for sentence, entity_id in re.findall(r"\| \"(.+?)\" \| `(.+?)` \|", section)
+    }
+    assert list(sentences) == [
+        "switch.garage_charging",
+        "binary_sensor.garage_charging",
+    ]
+    for entity_id in sentences:
+        async_expose_entity(hass, "conversation", entity_id, True)
+    return sentences
+
+
+async def say(hass: HomeAssistant, sentence: str) -> tuple[str, str]:
+    """Say something to Assist; return the type of its answer, and the answer."""
+    answer = await async_converse(hass, sentence, None, Context())
+    return answer.response.response_type.value, str(
+        answer.response.speech["plain"]["speech"]
+    )
+
+
+async def test_assist_finds_the_switch_beside_the_binary_sensor(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    exposed: dict[str, str],
+) -> None:
+    """Two entities of one name are an error to it."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    kind, answer = await say(hass, exposed["switch.garage_charging"])
+    assert kind == "action_done", answer
+    await time_machine.travel(30)
+    assert charger.final_stop
+    kind, answer = await say(
+        hass, exposed["switch.garage_charging"].replace("off", "on")
+    )
+    assert kind == "action_done", answer
+    await time_machine.travel(60)
+    assert charger.power > 0
+    kind, answer = await say(hass, exposed["binary_sensor.garage_charging"])
+    assert kind == "query_answer", answer
+    assert answer.startswith("Yes"), answer
+
+
+async def test_an_mcp_client_finds_the_switch_beside_the_binary_sensor(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    charger: Charger,
+    exposed: dict[str, str],
+) -> None:
+    """A language model calls the tool with the name that it was shown."""
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    api = await llm.async_get_api(
+        hass,
+        llm.LLM_API_ASSIST,
+        llm.LLMContext(
+            platform="mcp_server",
+            context=Context(),
+            language="*",
+            assistant="conversation",
+            device_id=None,
+        ),
+    )
+    names = [hass.states.get(entity_id) for entity_id in exposed]
+    shown = [state.name for state in names if state]
+    assert len(set(shown)) == len(exposed)
+    [tool] = [tool for tool in api.tools if tool.name.endswith("HassTurnOff")]
+    answer = await api.async_call_tool(
+        llm.ToolInput(tool_name=tool.name, tool_args={"name": shown[0]})
+    )
+    assert not answer.error
+    assert answer.data["response_type"] == "action_done"
+    await time_machine.travel(30)
+    assert charger.final_stop
