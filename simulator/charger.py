@@ -12,12 +12,13 @@ import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .accounts import Account
 from .clock import Clock, Handle
+from .installation import Circuit, Installation
 from .nbfx import encode
 from .observations import Family, Mode, StateId, Value, value_as_string
 from .ocmf import Meter, Reading
 from .session import Session
-from .world import Account, Circuit, Installation
 
 if TYPE_CHECKING:
     from .car import Car

@@ -1,7 +1,8 @@
 """GET /api/constants: the vendor's top-level shape, filled with what the simulator knows."""
 
+from .accounts import UserRole
+from .installation import NetworkType
 from .observations import DEFINITIONS, Family, Mode
-from .world import NetworkType, UserRole
 
 COMMANDS = {
     "RestartCharger": 102,

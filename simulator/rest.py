@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from . import documents
+from .accounts import Account, UserRole
 from .charger import Charger, CommandRejectedError, StoredObservation
 from .constants import constants
 from .faults import Fault, Faults, failure, nginx, not_found, rejection
+from .installation import Installation
 from .limits import RequestCounter
 from .listener import Listener
 from .observations import Family, StateId
 from .session import Session
 from .tokens import TokenError, Tokens, TooManyTokenRequestsError
-from .world import Account, Installation, UserRole
 
 if TYPE_CHECKING:
     from .simulator import Simulator

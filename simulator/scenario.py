@@ -25,8 +25,9 @@ import tomllib
 from typing import Any, Self
 import uuid
 
+from .accounts import UserRole
+from .installation import NetworkType
 from .observations import Family
-from .world import NetworkType, UserRole
 
 DEMO_USER = "demo@example.com"
 DEMO_PASSWORD = "demo"

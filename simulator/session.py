@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .ocmf import Meter, Reading
 
 if TYPE_CHECKING:
-    from .world import Account
+    from .accounts import Account
 
 
 @dataclass(slots=True)

@@ -9,16 +9,17 @@ from types import TracebackType
 from typing import Self
 import uuid
 
+from .accounts import Account
 from .autoplay import Autoplay
 from .certificate import Certificate
 from .charger import Charger
 from .clock import Clock
 from .control import Control
 from .documents import Document
+from .installation import Circuit, Installation
 from .rest import Rest
 from .scenario import ChargerScenario, InstallationScenario, Scenario
 from .servicebus import ServiceBus
-from .world import Account, Circuit, Installation
 
 TOKEN_LIFETIME = 86_399
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 import secrets
 
-from .world import Account
+from .accounts import Account
 
 # The vendor's limit is one request a second; the margin allows for jitter on the way.
 _PACE = 0.95

@@ -24,8 +24,8 @@ from custom_components.zaptec.control.available_current import (
 )
 from simulator.charger import Charger
 from simulator.faults import Fault
+from simulator.installation import Installation
 from simulator.simulator import Simulator
-from simulator.world import Installation
 
 from .conftest import (
     EntityFinder,

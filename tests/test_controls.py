@@ -21,6 +21,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.faults import Busy, Fault, Rejection
@@ -33,7 +34,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import UserRole
 
 from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until
 

@@ -12,12 +12,12 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec import entity as entity_module, entity_loader
 from custom_components.zaptec.api import tolerant
 from custom_components.zaptec.const import DOMAIN
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
-from simulator.world import UserRole
 
 from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 

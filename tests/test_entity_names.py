@@ -17,6 +17,7 @@ from custom_components.zaptec.entity import (
     ZaptecInstallationDescription,
 )
 from simulator.charger import Charger, StoredObservation
+from simulator.installation import NetworkType
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -25,7 +26,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import NetworkType
 
 from .conftest import set_up, wait_until, wait_until_live
 from .test_readme import descriptions

@@ -7,8 +7,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN, PushStatus
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.installation import Installation
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -17,7 +19,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import Installation, UserRole
 
 from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 

@@ -21,6 +21,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN, EVENT_AVAILABLE_CURRENT
+from simulator.accounts import UserRole
+from simulator.installation import Installation
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -29,7 +31,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import Installation, UserRole
 
 from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until_live
 

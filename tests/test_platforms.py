@@ -18,7 +18,9 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.filters import props
 
 from custom_components.zaptec import PLATFORMS
+from simulator.accounts import UserRole
 from simulator.charger import StoredObservation
+from simulator.installation import NetworkType
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -27,7 +29,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import NetworkType, UserRole
 
 from .conftest import add_entry, set_up, wait_until
 

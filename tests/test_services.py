@@ -11,6 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.faults import Fault, Rejection
@@ -22,7 +23,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import UserRole
 
 from .conftest import (
     EntityFinder,

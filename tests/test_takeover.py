@@ -53,6 +53,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger, StoredObservation
 from simulator.observations import StateId
@@ -64,7 +65,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import UserRole
 
 from .conftest import PASSWORD, TimeMachine, wait_until, wait_until_live
 from .incumbent import add_incumbents_entry, register

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from simulator.accounts import UserRole
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.scenario import (
@@ -18,7 +19,6 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
-from simulator.world import UserRole
 
 START = datetime(2026, 1, 5, 10, 3, tzinfo=UTC)
 

@@ -11,10 +11,10 @@ import pytest
 from simulator.car import Car
 from simulator.charger import Charger, CommandRejectedError
 from simulator.clock import Clock
+from simulator.installation import NetworkType
 from simulator.observations import Mode, StateId
 from simulator.scenario import ChargerScenario, InstallationScenario, Scenario
 from simulator.simulator import Simulator
-from simulator.world import NetworkType
 
 from .conftest import START, Listener, by_serial
 

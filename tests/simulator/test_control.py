@@ -10,9 +10,9 @@ import pytest
 
 from simulator.car import Car
 from simulator.control import FAULTS
+from simulator.installation import NetworkType
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
-from simulator.world import NetworkType
 
 from .conftest import by_serial
 

@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from simulator.accounts import UserRole
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.faults import STATUSES, Fault
+from simulator.installation import NetworkType
 from simulator.observations import StateId
 from simulator.scenario import ChargerScenario, InstallationScenario, Scenario
 from simulator.simulator import Simulator
-from simulator.world import NetworkType, UserRole
 
 from .conftest import START, Api, by_serial
 

@@ -11,11 +11,12 @@ import sys
 import pytest
 
 from simulator.__main__ import main
+from simulator.accounts import UserRole
 from simulator.clock import Clock
+from simulator.installation import NetworkType
 from simulator.observations import Family
 from simulator.scenario import DEMO_USER, ChargerScenario, Scenario, ScenarioError
 from simulator.simulator import Simulator
-from simulator.world import NetworkType, UserRole
 
 TOML = """
 seed = "a street"

@@ -1,9 +1,9 @@
-"""Accounts, installations and their circuits, and how an installation shares its current."""
+"""Installations and their circuits, and how an installation shares its current."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 import math
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,6 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .charger import Charger
-
-
-class UserRole(IntFlag):
-    """Roles of an account in an installation, as in GET /api/constants."""
-
-    NONE = 0
-    USER = 1
-    OWNER = 2
-    MAINTAINER = 4
 
 
 class NetworkType(IntEnum):
@@ -40,25 +31,6 @@ class NetworkType(IntEnum):
         if self in (NetworkType.TN_1_PHASE, NetworkType.TN_3_PHASE):
             return 4 if phases == 3 else 1
         return 9 if phases == 3 else 8
-
-
-@dataclass(slots=True)
-class Account:
-    """A person's account and what it may do, by installation id."""
-
-    user_name: str
-    password: str = field(repr=False)
-    id: str
-    full_name: str
-    roles: dict[str, UserRole] = field(default_factory=dict)
-
-    def role(self, installation_id: str) -> UserRole:
-        """Return the account's roles in an installation."""
-        return self.roles.get(installation_id, UserRole.NONE)
-
-    def manages(self, installation_id: str) -> bool:
-        """Whether it may change settings: owner or service (maintainer)."""
-        return bool(self.role(installation_id) & (UserRole.OWNER | UserRole.MAINTAINER))
 
 
 @dataclass(slots=True)
