@@ -104,6 +104,7 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
     ZaptecBinarySensorDescription(
         key="is_online",
         translation_key="online",
+        essential=True,
         state_ids=(StateId.IS_ONLINE,),
         always=CHARGERS,
         device_class=BinarySensorDeviceClass.CONNECTIVITY,
@@ -113,6 +114,7 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
     ZaptecBinarySensorDescription(
         key="car_connected",
         translation_key="car_connected",
+        essential=True,
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
         live=True,
@@ -122,6 +124,7 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
     ZaptecBinarySensorDescription(
         key="charging",
         translation_key="charging",
+        essential=True,
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
         live=True,
@@ -138,6 +141,7 @@ DESCRIPTIONS: tuple[ZaptecBinarySensorDescription, ...] = (
     ZaptecBinarySensorDescription(
         key="problem",
         translation_key="problem",
+        essential=True,
         state_ids=(StateId.WARNINGS,),
         live=True,
         device_class=BinarySensorDeviceClass.PROBLEM,

@@ -39,11 +39,13 @@ DESCRIPTIONS: tuple[ZaptecButtonDescription, ...] = (
     ZaptecButtonDescription(
         key="resume_charging",
         translation_key="resume_charging",
+        essential=True,
         command=Command.RESUME_CHARGING,
     ),
     ZaptecButtonDescription(
         key="stop_charging_final",
         translation_key="stop_charging",
+        essential=True,
         command=Command.STOP_CHARGING_FINAL,
     ),
     ZaptecButtonDescription(

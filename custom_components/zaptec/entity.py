@@ -37,6 +37,8 @@ class ZaptecChargerDescription(EntityDescription):
     live: bool = False
     # Whether it needs the right to change the charger.
     control: bool = False
+    # Whether it is enabled by default in an account of many chargers, too.
+    essential: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,30 +55,10 @@ def charger_topics(charger_id: str, state_ids: Iterable[StateId]) -> tuple[Topic
     return tuple((charger_id, int(state_id)) for state_id in state_ids)
 
 
-# Home Assistant takes 10,000 enabled entities of an account, and leaves out the rest. With
-# more chargers than this, of each only what people look at is enabled by default.
+# Number of chargers of an account above which only essential entities are enabled by
+# default. Home Assistant accepts 10,000 enabled entities per config entry, and drops
+# the rest.
 MANY_CHARGERS = 250
-ESSENTIAL_KEYS = frozenset(
-    {
-        "car_connected",
-        "charge_current_set",
-        "charger_max_current",
-        "charger_operation_mode",
-        "charging",
-        "completed_session.Energy",
-        "current_phase1",
-        "current_phase2",
-        "current_phase3",
-        "firmware_update",
-        "is_online",
-        "problem",
-        "resume_charging",
-        "signed_meter_value_kwh",
-        "stop_charging_final",
-        "total_charge_power",
-        "total_charge_power_session",
-    }
-)
 
 # The one key that custom-components/zaptec leaves out of the unique id.
 BARE_KEY = "active"
@@ -154,7 +136,7 @@ class ZaptecChargerEntity(ZaptecEntity):
     def entity_registry_enabled_default(self) -> bool:
         """Return whether it is enabled when it is new."""
         if len(self.coordinator.data.chargers) > MANY_CHARGERS:
-            return self.entity_description.key in ESSENTIAL_KEYS
+            return self.entity_description.essential
         return super().entity_registry_enabled_default
 
     @property

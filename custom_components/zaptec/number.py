@@ -131,6 +131,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
     ZaptecNumberDescription(
         key="charger_max_current",
         translation_key="charger_max_current",
+        essential=True,
         state_ids=(StateId.CHARGER_MAX_CURRENT,),
         always=CHARGERS,
         families=CHARGERS,

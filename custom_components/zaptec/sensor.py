@@ -249,6 +249,7 @@ def _current(phase: int, state_id: StateId) -> ZaptecSensorDescription:
     return ZaptecSensorDescription(
         key=f"current_phase{phase}",
         translation_key=f"current_phase{phase}",
+        essential=True,
         state_ids=(state_id,),
         depends_on=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
@@ -296,6 +297,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     ZaptecSensorDescription(
         key="charger_operation_mode",
         translation_key="charger_operation_mode",
+        essential=True,
         state_ids=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
         live=True,
@@ -306,6 +308,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     ZaptecSensorDescription(
         key="total_charge_power",
         translation_key="total_charge_power",
+        essential=True,
         state_ids=(StateId.TOTAL_CHARGE_POWER,),
         depends_on=(StateId.CHARGER_OPERATION_MODE,),
         always=CHARGERS,
@@ -319,6 +322,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     ZaptecSensorDescription(
         key="charge_current_set",
         translation_key="charge_current_set",
+        essential=True,
         state_ids=(StateId.CHARGE_CURRENT_SET,),
         always=CHARGERS,
         live=True,
@@ -473,6 +477,7 @@ SIGNAL_QUALITY = ZaptecSensorDescription(
 SESSION_ENERGY = ZaptecEnergyDescription(
     key="total_charge_power_session",
     translation_key="total_charge_power_session",
+    essential=True,
     state_ids=(StateId.TOTAL_CHARGE_POWER_SESSION, StateId.SESSION_IDENTIFIER),
     always=CHARGERS,
     live=True,
@@ -487,6 +492,7 @@ SESSION_ENERGY = ZaptecEnergyDescription(
 COMPLETED_SESSION_ENERGY = ZaptecEnergyDescription(
     key="completed_session.Energy",
     translation_key="completed_session_energy",
+    essential=True,
     state_ids=(StateId.COMPLETED_SESSION,),
     device_class=SensorDeviceClass.ENERGY,
     state_class=SensorStateClass.TOTAL,
@@ -497,6 +503,7 @@ COMPLETED_SESSION_ENERGY = ZaptecEnergyDescription(
 METER = ZaptecEnergyDescription(
     key="signed_meter_value_kwh",
     translation_key="signed_meter_value",
+    essential=True,
     state_ids=(StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION),
     always=CHARGERS,
     device_class=SensorDeviceClass.ENERGY,

@@ -170,6 +170,7 @@ DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
         key="charger_operation_mode",
         # Not that of the sensor with this key, which other programs look for.
         translation_key="charging",
+        essential=True,
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
         # The session distinguishes a car that is resumed from another one.
         depends_on=(StateId.SESSION_IDENTIFIER,),

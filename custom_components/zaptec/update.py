@@ -40,6 +40,7 @@ class ZaptecUpdateDescription(ZaptecChargerDescription, UpdateEntityDescription)
 FIRMWARE = ZaptecUpdateDescription(
     key="firmware_update",
     translation_key="firmware_update",
+    essential=True,
     state_ids=(StateId.SOFTWARE_VERSION,),
     device_class=UpdateDeviceClass.FIRMWARE,
     entity_category=EntityCategory.CONFIG,
