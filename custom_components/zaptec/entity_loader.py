@@ -10,7 +10,6 @@ from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .announcements import Topic
 from .api import Charger, Installation
 from .const import CHARGERS_AT_ONCE, DOMAIN
 from .control.charger import may_control
@@ -23,25 +22,25 @@ from .entity import (
 
 
 @callback
-def async_add_in_turns(
+def async_add_staggered(
     entry: ZaptecConfigEntry, charger_ids: Iterable[str], add: Callable[[str], None]
 ) -> None:
-    """Add the entities of chargers: of some at once, of the others soon.
+    """Add the entities of the first chargers at once, of the others in the background.
 
-    Home Assistant's start does not wait for the chargers of a housing cooperative, and
-    others have their turns in between. Those that people look at come first.
+    The start of Home Assistant does not wait for hundreds of chargers, and the event loop
+    runs other tasks between two of them. The chargers in use come first.
     """
     coordinator = entry.runtime_data
-    turns = iter(sorted(charger_ids, key=coordinator.interest))
-    for charger_id in islice(turns, CHARGERS_AT_ONCE):
+    order = iter(sorted(charger_ids, key=coordinator.interest))
+    for charger_id in islice(order, CHARGERS_AT_ONCE):
         add(charger_id)
 
     async def add_others() -> None:
-        for charger_id in turns:
+        for charger_id in order:
             await asyncio.sleep(0)
             add(charger_id)
 
-    if length_hint(turns):
+    if length_hint(order):
         entry.async_create_background_task(
             coordinator.hass, add_others(), name=f"{DOMAIN} entities"
         )
@@ -54,72 +53,126 @@ def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
     create: Callable[[ZaptecCoordinator, Charger, DescriptionT], Entity],
     descriptions: Collection[DescriptionT],
 ) -> None:
-    """Add the entities of all chargers, now and as chargers are discovered.
+    """Add the entities of all chargers, now and as chargers are discovered."""
+    ChargerEntityLoader(entry, async_add_entities, create, descriptions).start()
 
-    What every charger of a family tells is there at once; the rest appears with
-    its first value, and a control with the right to use it.
+
+class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
+    """Adds the entities of one class for each charger of an account.
+
+    An entity that each charger of its family has is added when the charger is discovered.
+    Any other is added with its first value, and a control once the role of the account
+    allows it.
     """
-    coordinator = entry.runtime_data
-    # What each charger does not have yet, and what ends the waiting for it.
-    missing: dict[str, list[DescriptionT]] = {}
-    waiting: dict[str, CALLBACK_TYPE] = {}
 
-    def can_have(charger: Charger, description: DescriptionT) -> bool:
-        return charger.family in description.families and (
-            not description.control or may_control(charger)
+    def __init__(
+        self,
+        entry: ZaptecConfigEntry,
+        async_add_entities: AddConfigEntryEntitiesCallback,
+        create: Callable[[ZaptecCoordinator, Charger, DescriptionT], Entity],
+        descriptions: Collection[DescriptionT],
+    ) -> None:
+        """Initialize the loader."""
+        self._entry = entry
+        self._coordinator = entry.runtime_data
+        self._async_add_entities = async_add_entities
+        self._create = create
+        self._descriptions = descriptions
+        # The descriptions that a charger has no entity for yet, by the charger's id.
+        self._missing: dict[str, list[DescriptionT]] = {}
+        # What ends the wait for the first values of a charger, by its id.
+        self._stop_waiting: dict[str, CALLBACK_TYPE] = {}
+
+    @callback
+    def start(self) -> None:
+        """Add entities now and after each discovery, until the entry is unloaded."""
+        self._follow_discovery()
+        self._entry.async_on_unload(
+            self._coordinator.async_add_listener(self._follow_discovery)
+        )
+        self._entry.async_on_unload(self._stop)
+
+    @callback
+    def _follow_discovery(self) -> None:
+        """Add what is missing, and start over for a charger that is gone."""
+        chargers = self._coordinator.data.chargers
+        for charger_id in self._missing.keys() - chargers.keys():
+            self._add(charger_id)
+        async_add_staggered(
+            self._entry,
+            [
+                charger_id
+                for charger_id in chargers
+                if self._missing.get(charger_id, self._descriptions)
+            ],
+            self._add,
         )
 
-    def tells(charger: Charger, description: DescriptionT) -> bool:
+    @callback
+    def _add(self, charger_id: str) -> None:
+        """Add the missing entities of a charger, and wait for the values of the rest."""
+        self._end_wait(charger_id)
+        if (charger := self._coordinator.data.chargers.get(charger_id)) is None:
+            self._missing.pop(charger_id, None)
+            return
+        ready: list[DescriptionT] = []
+        missing: list[DescriptionT] = []
+        for description in self._missing.get(charger_id, self._descriptions):
+            is_ready = _can_have(charger, description) and self._has_value(
+                charger, description
+            )
+            (ready if is_ready else missing).append(description)
+        self._missing[charger_id] = missing
+        self._wait_for_values(charger, missing)
+        if ready:
+            self._async_add_entities(
+                [
+                    self._create(self._coordinator, charger, description)
+                    for description in ready
+                ]
+            )
+
+    def _has_value(self, charger: Charger, description: DescriptionT) -> bool:
+        """Return whether a charger has something to show, or always will have."""
         if charger.family in description.always or not description.state_ids:
             return True
-        state = coordinator.states[charger.id]
+        state = self._coordinator.states[charger.id]
         return any(state_id in state for state_id in description.state_ids)
 
     @callback
-    def add(charger_id: str) -> None:
-        if charger_id in waiting:
-            waiting.pop(charger_id)()
-        if (charger := coordinator.data.chargers.get(charger_id)) is None:
-            missing.pop(charger_id, None)
-            return
-        entities: list[Entity] = []
-        left: list[DescriptionT] = []
-        topics: list[Topic] = []
-        for description in missing.get(charger_id, descriptions):
-            if not can_have(charger, description):
-                left.append(description)
-            elif not tells(charger, description):
-                left.append(description)
-                topics.extend(charger_topics(charger_id, description.state_ids))
-            else:
-                entities.append(create(coordinator, charger, description))
-        missing[charger_id] = left
+    def _wait_for_values(
+        self, charger: Charger, descriptions: Iterable[DescriptionT]
+    ) -> None:
+        """Add entities of a charger when their first values arrive."""
+        topics = [
+            topic
+            for description in descriptions
+            if _can_have(charger, description)
+            for topic in charger_topics(charger.id, description.state_ids)
+        ]
         if topics:
-            waiting[charger_id] = coordinator.async_add_listener(
-                partial(add, charger_id), topics
+            self._stop_waiting[charger.id] = self._coordinator.async_add_listener(
+                partial(self._add, charger.id), topics
             )
-        if entities:
-            async_add_entities(entities)
 
     @callback
-    def follow_discovery() -> None:
-        chargers = coordinator.data.chargers
-        for charger_id in missing.keys() - chargers.keys():
-            add(charger_id)
-        async_add_in_turns(
-            entry,
-            [item for item in chargers if missing.get(item, descriptions)],
-            add,
-        )
+    def _end_wait(self, charger_id: str) -> None:
+        """Stop waiting for the first values of a charger."""
+        if stop_waiting := self._stop_waiting.pop(charger_id, None):
+            stop_waiting()
 
     @callback
-    def stop_waiting() -> None:
-        while waiting:
-            waiting.popitem()[1]()
+    def _stop(self) -> None:
+        """Stop waiting for first values."""
+        for charger_id in list(self._stop_waiting):
+            self._end_wait(charger_id)
 
-    follow_discovery()
-    entry.async_on_unload(coordinator.async_add_listener(follow_discovery))
-    entry.async_on_unload(stop_waiting)
+
+def _can_have(charger: Charger, description: ZaptecChargerDescription) -> bool:
+    """Return whether the family and the role of the account allow an entity."""
+    return charger.family in description.families and (
+        not description.control or may_control(charger)
+    )
 
 
 @callback

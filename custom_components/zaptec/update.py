@@ -20,7 +20,7 @@ from .const import LOGGER
 from .control.charger import async_send_command, may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
-from .entity_loader import async_add_in_turns
+from .entity_loader import async_add_staggered
 from .texts import text
 
 # What is sent to one charger goes out in its turn; one that does not answer must
@@ -66,7 +66,7 @@ async def async_setup_entry(
     @callback
     def follow_discovery() -> None:
         added.intersection_update(coordinator.data.chargers)
-        async_add_in_turns(entry, coordinator.firmware.data.keys() - added, add)
+        async_add_staggered(entry, coordinator.firmware.data.keys() - added, add)
 
     follow_discovery()
     entry.async_on_unload(coordinator.async_add_listener(follow_discovery))
