@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import entity as entity_module, entity_loader
-from custom_components.zaptec.api import tolerant
+from custom_components.zaptec.api import parsing
 from custom_components.zaptec.const import DOMAIN
 from simulator.accounts import UserRole
 from simulator.car import Car
@@ -156,7 +156,7 @@ async def test_unknown_members_of_enums_are_unknown_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A cloud that learns new words breaks nothing."""
-    monkeypatch.setattr(tolerant, "_reported", set())
+    monkeypatch.setattr(parsing, "_reported", set())
     for _ in range(3):
         charger.observe(StateId.OPERATION_MODE, 9)
         charger.observe(StateId.OPERATION_MODE, 8)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 import pytest
 
-from custom_components.zaptec.api import ZaptecClient, auth, client, tolerant, transport
+from custom_components.zaptec.api import ZaptecClient, auth, client, parsing, transport
 
 USER_NAME = "anna@example.com"
 PASSWORD = "correct horse"
@@ -22,9 +22,9 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @pytest.fixture(autouse=True)
 def _nothing_reported() -> Generator[None]:
     """Let each test see what is logged only once."""
-    tolerant._reported.clear()
+    parsing._reported.clear()
     yield
-    tolerant._reported.clear()
+    parsing._reported.clear()
 
 
 class Cloud:

@@ -77,8 +77,8 @@ from .observations import (
     parse_value,
     warning_names,
 )
+from .parsing import parse_uuid, parse_words
 from .servicebus import Subscription, Turn, prepare
-from .tolerant import parse_uuid, parse_words
 from .transport import Priority, RateLimiter, Statistics, limiter_for
 
 __all__ = [

@@ -20,7 +20,7 @@ from .errors import (
     ZaptecInterceptedError,
     ZaptecResponseError,
 )
-from .tolerant import parse_float, parse_text
+from .parsing import parse_float, parse_text
 from .transport import Answer, Door, Priority, Statistics, limiter_for
 
 TOKEN_ENDPOINT = "/oauth/token"

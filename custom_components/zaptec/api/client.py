@@ -25,7 +25,7 @@ from .models import (
     parse_items,
 )
 from .observations import parse_large
-from .tolerant import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
+from .parsing import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
 from .transport import Door, Priority, Statistics, Transport, limiter_for
 
 DEFAULT_URL = "https://api.zaptec.com"

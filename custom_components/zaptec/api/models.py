@@ -12,7 +12,7 @@ from enum import Enum, IntEnum, IntFlag
 from typing import Any, Self
 
 from .ocmf import read_meter
-from .tolerant import (
+from .parsing import (
     clean,
     log_once,
     parse_bool,

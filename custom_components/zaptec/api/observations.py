@@ -14,7 +14,7 @@ from typing import Any
 
 from .models import CompletedSession, Family, NetworkType, Observation, OperationMode
 from .ocmf import read_meter
-from .tolerant import (
+from .parsing import (
     log_once,
     parse_bool,
     parse_enum,

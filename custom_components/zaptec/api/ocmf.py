@@ -6,7 +6,7 @@
 import json
 import re
 
-from .tolerant import parse_float, parse_literal
+from .parsing import parse_float, parse_literal
 
 _HEADER = "OCMF|"
 

@@ -40,7 +40,7 @@ from azure.servicebus.exceptions import (
 from .errors import SubscriptionError, SubscriptionFault
 from .models import AMQPS_PORT, ConnectionDetails, Observation
 from .nbfx import decode
-from .tolerant import is_loopback, parse_literal
+from .parsing import is_loopback, parse_literal
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from .errors import (
     ZaptecResponseError,
     ZaptecServerError,
 )
-from .tolerant import parse_float, parse_int, parse_uuid, parse_words
+from .parsing import parse_float, parse_int, parse_uuid, parse_words
 
 if TYPE_CHECKING:
     from .auth import TokenSource

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from custom_components.zaptec.api import NetworkType, tolerant
+from custom_components.zaptec.api import NetworkType, parsing
 from custom_components.zaptec.api.models import InstallationType
-from custom_components.zaptec.api.tolerant import (
+from custom_components.zaptec.api.parsing import (
     log_once,
     parse_bool,
     parse_enum,
@@ -216,7 +216,7 @@ def test_the_memory_of_oddities_is_bounded(
 ) -> None:
     """Ever new oddities fill neither log nor memory."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(tolerant, "_REPORTED_MAX", 2)
+    monkeypatch.setattr(parsing, "_REPORTED_MAX", 2)
     for number in range(5):
         log_once(f"oddity {number}")
     assert caplog.messages == ["oddity 0", "oddity 1"]
