@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import ConnectionDetails, Observation, Subscription
-from custom_components.zaptec.api.transport import Answer
+from custom_components.zaptec.api.transport import Response
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.nbfx import encode
@@ -110,14 +110,14 @@ async def test_repr_tells_no_secrets(
             coordinator,
             coordinator.client,
             coordinator.client._token_source,
-            coordinator.client._transport,
+            coordinator.client._requester,
             coordinator.data,
             coordinator.links,
             details,
             Subscription(details),
             coordinator.states,
             Observation(charger.id, 723, dt_util.utcnow(), CARD),
-            Answer(200, PASSWORD.encode()),
+            Response(200, PASSWORD.encode()),
         ]
     )
     assert [secret for secret in secrets_in_logs.secrets() if secret in shown] == []

@@ -419,7 +419,7 @@ async def test_a_sign_in_counts_as_the_request_that_needs_it(
 ) -> None:
     """One for the user does not make the next one urgent."""
     source.invalidate(await source.token())
-    limiter = source._door._limiter
+    limiter = source._transport._limiter
     limiter.pause(600)
     with pytest.raises(ZaptecBusyError):
         await source.token(Priority.BACKGROUND)
@@ -436,7 +436,7 @@ async def test_a_sign_in_goes_before_all_that_wait_for_it(
     source = PasswordTokenSource(
         session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
     )
-    limiter = source._door._limiter
+    limiter = source._transport._limiter
     order: list[str] = []
 
     async def command() -> None:

@@ -448,7 +448,7 @@ async def test_huge_answers_are_refused(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody fills our memory."""
-    monkeypatch.setattr(transport, "ANSWER_SIZE_MAX", 2000)
+    monkeypatch.setattr(transport, "RESPONSE_SIZE_MAX", 2000)
     cloud.answer("GET", READ, DOCUMENT | {"Filler": "x" * 1000})
     await read(zaptec)
     cloud.handle("GET", READ)

@@ -37,7 +37,7 @@ from custom_components.zaptec.api.models import NetworkType
 from custom_components.zaptec.api.nbfx import decode
 from custom_components.zaptec.api.observations import CommunicationMode
 from custom_components.zaptec.api.ocmf import read_meter
-from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Answer
+from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Response
 from custom_components.zaptec.charger_state import ChargerState
 
 # What a message may cost (seconds), by the best of some repetitions: that of which
@@ -165,7 +165,7 @@ def message(data: bytes) -> None:
 def answer(data: bytes) -> None:
     """Read an answer that is an error: words that are fit for a log."""
     status = 400 + data[0] if data else 400
-    error = Answer(status, data[1:]).error()
+    error = Response(status, data[1:]).error()
     assert isinstance(error, ZaptecError)
     assert str(error).isprintable()
     assert len(str(error)) <= DETAILS_LENGTH_MAX + 40

@@ -21,7 +21,7 @@ from .errors import (
     ZaptecResponseError,
 )
 from .parsing import parse_float, parse_text
-from .transport import Answer, Door, Priority, Statistics, limiter_for
+from .transport import Priority, Response, Statistics, Transport, limiter_for
 
 TOKEN_ENDPOINT = "/oauth/token"
 
@@ -147,7 +147,7 @@ class PasswordTokenSource(TokenSource):
         base_url = base_url.rstrip("/")
         self._user_name = user_name
         self._password = password
-        self._door = Door(
+        self._transport = Transport(
             session,
             limiter_for(base_url, user_name),
             base_url=base_url,
@@ -228,7 +228,7 @@ class PasswordTokenSource(TokenSource):
         """Fetch a token."""
         async with self._pace.turn(Priority.COMMAND):
             requested_at = monotonic()
-            answer = await self._door.send(
+            response = await self._transport.send(
                 "POST",
                 TOKEN_ENDPOINT,
                 priority=Priority.SIGN_IN,
@@ -242,15 +242,15 @@ class PasswordTokenSource(TokenSource):
                     "scope": "openid",
                 },
             )
-        if answer.status != HTTPStatus.OK:
-            error = _login_error(answer)
+        if response.status != HTTPStatus.OK:
+            error = _login_error(response)
             if isinstance(error, ZaptecAuthenticationError):
                 self._refused = error
                 self._refused_until = monotonic() + REFUSAL_TIME
             raise error
         self._refused = None
         try:
-            document = answer.document()
+            document = response.document()
         except ZaptecResponseError:
             # The vendor answers with JSON, whatever happens.
             raise ZaptecInterceptedError from None
@@ -271,25 +271,25 @@ class PasswordTokenSource(TokenSource):
         return token
 
 
-def _login_error(answer: Answer) -> ZaptecError:
+def _login_error(response: Response) -> ZaptecError:
     """Return what a refused login means.
 
     Only an OAuth error speaks of the account. A captive portal or a proxy answers with
     a redirect, or with a page and any status that blames the request.
     """
     if (
-        answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        or answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or response.status == HTTPStatus.TOO_MANY_REQUESTS
     ):
         # The vendor's own server in front of the cloud sends pages with these.
-        return answer.error()
+        return response.error()
     try:
-        document = answer.document()
+        document = response.document()
     except ZaptecInterceptedError as err:
         return err
     except ZaptecResponseError:
         document = None
-    if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED):
+    if response.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED):
         error = document.get("error") if isinstance(document, dict) else None
         if (
             isinstance(error, str)
@@ -297,4 +297,4 @@ def _login_error(answer: Answer) -> ZaptecError:
             and error not in _PASSING_ERRORS
         ):
             return ZaptecAuthenticationError(f"The cloud refuses the sign-in ({error})")
-    return answer.error()
+    return response.error()

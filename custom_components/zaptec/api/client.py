@@ -26,7 +26,7 @@ from .models import (
 )
 from .observations import parse_large
 from .parsing import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
-from .transport import Door, Priority, Statistics, Transport, limiter_for
+from .transport import Priority, Requester, Statistics, Transport, limiter_for
 
 DEFAULT_URL = "https://api.zaptec.com"
 DEFAULT_USER_AGENT = "zaptec-python"
@@ -89,8 +89,8 @@ class ZaptecClient:
             user_agent=user_agent,
             statistics=statistics,
         )
-        self._transport = Transport(
-            Door(
+        self._requester = Requester(
+            Transport(
                 session,
                 limiter_for(self._base_url, user_name),
                 base_url=self._base_url,
@@ -108,7 +108,7 @@ class ZaptecClient:
     @property
     def statistics(self) -> Statistics:
         """Return what was requested so far, for diagnostics."""
-        return self._transport.statistics
+        return self._requester.statistics
 
     def was_served_since(self, moment: float) -> bool | None:
         """Return whether the cloud has served the account after a monotonic moment.
@@ -194,7 +194,7 @@ class ZaptecClient:
                 )
             ]
 
-        found: list[Observation] = await self._transport.request(
+        found: list[Observation] = await self._requester.request(
             "GET",
             "/api/chargers/{id}/state",
             object_id=charger_id,
@@ -205,7 +205,7 @@ class ZaptecClient:
 
     async def firmware(self, installation_id: str) -> list[ChargerFirmware]:
         """Return the firmware of an installation's chargers."""
-        document = await self._transport.request(
+        document = await self._requester.request(
             "GET", "/api/chargerFirmware/installation/{id}", object_id=installation_id
         )
         return parse_items(ChargerFirmware.from_json, _expect_list(document))
@@ -244,7 +244,7 @@ class ZaptecClient:
                 DEAUTHORIZE_AND_STOP has been refused so although it was done.
 
         """
-        await self._transport.request(
+        await self._requester.request(
             "POST",
             f"/api/chargers/{{id}}/sendCommand/{Command(command).value}",
             object_id=charger_id,
@@ -344,7 +344,7 @@ class ZaptecClient:
 
     async def constants(self) -> dict[str, Any]:
         """Return the vendor's constants; this takes no account."""
-        document = await self._transport.request(
+        document = await self._requester.request(
             "GET", "/api/constants", authenticated=False
         )
         return _expect_dict(document)
@@ -400,7 +400,7 @@ class ZaptecClient:
         }
         for _ in range(PAGES_MAX):
             page = _expect_dict(
-                await self._transport.request(
+                await self._requester.request(
                     "GET", "/api/sessions/archived", params=params
                 )
             )
@@ -455,7 +455,7 @@ class ZaptecClient:
         """Return what was charged at an installation, as the vendor sums it up."""
         if parse_uuid(installation_id) is None:
             raise ValueError("An id has to be a UUID")
-        document = await self._transport.request(
+        document = await self._requester.request(
             "POST",
             "/api/chargehistory/installationreport",
             json={
@@ -486,7 +486,7 @@ class ZaptecClient:
             except ValueError as err:
                 raise ZaptecResponseError(str(err)) from err
 
-        found: ModelT = await self._transport.request(
+        found: ModelT = await self._requester.request(
             "GET",
             path,
             object_id=object_id,
@@ -512,7 +512,7 @@ class ZaptecClient:
         """Yield the items of each page."""
         for index in range(PAGES_MAX):
             document = _expect_dict(
-                await self._transport.request(
+                await self._requester.request(
                     "GET",
                     path,
                     params={**params, "PageSize": PAGE_SIZE, "PageIndex": index},
@@ -530,7 +530,7 @@ class ZaptecClient:
         body = {key: value for key, value in settings.items() if value is not None}
         if not body or not all(map(math.isfinite, body.values())):
             raise ValueError("Nothing to change, or a number that is none")
-        await self._transport.request(
+        await self._requester.request(
             "POST", path, object_id=object_id, json=body, priority=Priority.COMMAND
         )
 

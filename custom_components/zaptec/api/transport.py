@@ -1,4 +1,4 @@
-"""One door for every request: its pace, its repetition, and its errors."""
+"""The way of every request: its pace, its repetition, and its errors."""
 
 import asyncio
 from collections import Counter, deque
@@ -77,7 +77,7 @@ READ_PAUSE_MAX = 10.0
 
 # The largest answers, a page of a long history and the state of a charger whose signed
 # session lasted for months, are less than a quarter of this.
-ANSWER_SIZE_MAX = 8 * 1024 * 1024
+RESPONSE_SIZE_MAX = 8 * 1024 * 1024
 
 # Largest answer that is parsed in the event loop (octets); it takes a few milliseconds.
 # Larger ones are parsed in a thread.
@@ -493,7 +493,7 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What the cloud answered, whatever the status."""
 
     status: int
@@ -631,7 +631,7 @@ async def _send_once(
         raise _ConnectionLostError(type(err).__name__) from None
 
 
-class Door:
+class Transport:
     """The way to the cloud: each request in its turn, and counted."""
 
     def __init__(
@@ -643,7 +643,7 @@ class Door:
         user_agent: str,
         statistics: Statistics | None = None,
     ) -> None:
-        """Initialize the door.
+        """Initialize the transport.
 
         Args:
             session: Where connections come from.
@@ -683,7 +683,7 @@ class Door:
         deadline: Deadline | None = None,
         timeout: float | None = None,
         pausing: Callable[[], Priority] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a request once, and return the answer whatever its status.
 
         Args:
@@ -712,7 +712,7 @@ class Door:
         asked_at = monotonic()
         async with self._limiter.turn(priority, deadline=deadline, pausing=pausing):
             self.statistics.count_wait(priority, monotonic() - asked_at)
-            answer = await self._send(
+            response = await self._send(
                 method,
                 endpoint,
                 # Read only now: the wait for the turn has postponed it.
@@ -723,13 +723,13 @@ class Door:
                 data=form,
                 headers=headers,
             )
-        if answer.status in _BUSY_STATUS and answer.retry_after:
-            self._limiter.pause(answer.retry_after)
-        return answer
+        if response.status in _BUSY_STATUS and response.retry_after:
+            self._limiter.pause(response.retry_after)
+        return response
 
     async def _send(
         self, method: str, endpoint: str, seconds: float, **request: Any
-    ) -> Answer:
+    ) -> Response:
         """Send a request whose turn it is; give it up after so many seconds."""
         status = 0
         fault: str | None = None
@@ -748,10 +748,10 @@ class Door:
                 ),
             ) as response:
                 status = response.status
-                body = await _read_body(response, ANSWER_SIZE_MAX)
+                body = await _read_body(response, RESPONSE_SIZE_MAX)
                 if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                     fault = str(status)
-                return Answer(
+                return Response(
                     status, body, _retry_after(response.headers.get("Retry-After"))
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as err:
@@ -784,18 +784,18 @@ class Door:
                 self.statistics.failed(f"{method} {endpoint}: {fault}")
 
 
-class Transport:
+class Requester:
     """Requests on behalf of an account, repeated where that is harmless."""
 
-    def __init__(self, door: Door, token_source: TokenSource) -> None:
-        """Initialize the transport."""
-        self._door = door
+    def __init__(self, transport: Transport, token_source: TokenSource) -> None:
+        """Initialize the requester."""
+        self._transport = transport
         self._token_source = token_source
 
     @property
     def statistics(self) -> Statistics:
         """Return what was requested so far."""
-        return self._door.statistics
+        return self._transport.statistics
 
     async def request(
         self,
@@ -848,8 +848,8 @@ class Transport:
         elif action is not None or priority <= Priority.AUTOMATIC:
             deadline = Deadline(ACTION_TIMEOUT, action)
 
-        async def send(token: str | None) -> Answer:
-            return await self._door.send(
+        async def send(token: str | None) -> Response:
+            return await self._transport.send(
                 method,
                 path,
                 priority=priority,
@@ -860,33 +860,35 @@ class Transport:
                 deadline=deadline,
             )
 
-        async def attempt() -> Answer:
+        async def attempt() -> Response:
             if authenticated:
                 return await self._send_signed_in(send, priority, deadline)
             return await send(None)
 
         retries = 0 if not repeats else READ_RETRIES if reads else None
         try:
-            answer = await self._repeat(attempt, deadline, reads=reads, retries=retries)
+            response = await self._repeat(
+                attempt, deadline, reads=reads, retries=retries
+            )
         except ZaptecServerError as err:
             if not reads and err.status == HTTPStatus.UNAUTHORIZED:
                 # Without a token that it accepts, the cloud carries nothing out.
                 raise ZaptecNotSentError(str(err)) from err
             raise
         if not reads:
-            if answer.is_page:
+            if response.is_page:
                 # Of the vendor's answers to a write, none is a page.
                 raise ZaptecInterceptedError
             self.statistics.serve(path, is_served=True)
             return None
-        if answer.status == HTTPStatus.NO_CONTENT or not answer.body.strip():
+        if response.status == HTTPStatus.NO_CONTENT or not response.body.strip():
             # Since September 2025 a read without permission returns 204, or nothing.
             raise ZaptecPermissionError("The cloud does not show this document")
         try:
-            if len(answer.body) > PARSE_INLINE_MAX:
-                document = await asyncio.to_thread(lambda: parse(answer.document()))
+            if len(response.body) > PARSE_INLINE_MAX:
+                document = await asyncio.to_thread(lambda: parse(response.document()))
             else:
-                document = parse(answer.document())
+                document = parse(response.document())
         except ValueError, ZaptecError:
             self.statistics.serve(path, is_served=False)
             raise
@@ -895,12 +897,12 @@ class Transport:
 
     async def _repeat(
         self,
-        attempt: Callable[[], Awaitable[Answer]],
+        attempt: Callable[[], Awaitable[Response]],
         deadline: Deadline | None,
         *,
         reads: bool,
         retries: int | None,
-    ) -> Answer:
+    ) -> Response:
         """Send until it succeeds, as long as that is harmless and may help.
 
         Args:
@@ -913,10 +915,10 @@ class Transport:
         reason: BaseException | None = None
         for failures in count():
             try:
-                answer = await attempt()
-                if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                    return answer
-                raise answer.error()
+                response = await attempt()
+                if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                    return response
+                raise response.error()
             except ZaptecError as err:
                 delay = _delay(err, failures)
                 if (
@@ -939,30 +941,30 @@ class Transport:
 
     async def _send_signed_in(
         self,
-        send: Callable[[str | None], Awaitable[Answer]],
+        send: Callable[[str | None], Awaitable[Response]],
         priority: Priority,
         deadline: Deadline | None,
-    ) -> Answer:
+    ) -> Response:
         """Send once, and once more with a new token if the old one is refused."""
         # Without the request there is no need for a token.
-        self._door.check_pause(priority)
+        self._transport.check_pause(priority)
         token = await self._token(priority, deadline)
-        answer = await send(token)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        response = await send(token)
+        if response.status == HTTPStatus.UNAUTHORIZED:
             refused = token
             self._token_source.invalidate(token)
             token = await self._token(priority, deadline)
             # The same one again, if too many new ones were refused lately.
             if token != refused:
-                answer = await send(token)
-                if answer.status == HTTPStatus.UNAUTHORIZED:
+                response = await send(token)
+                if response.status == HTTPStatus.UNAUTHORIZED:
                     self._token_source.invalidate(token)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if response.status == HTTPStatus.UNAUTHORIZED:
             # The sign-in has just worked, so it is not the account's fault.
             raise ZaptecServerError(
-                "The cloud refuses its own new token", answer.status
+                "The cloud refuses its own new token", response.status
             )
-        return answer
+        return response
 
     async def _token(self, priority: Priority, deadline: Deadline | None) -> str:
         """Return a token.
