@@ -440,7 +440,7 @@ async def test_a_sign_in_goes_before_all_that_wait_for_it(
     order: list[str] = []
 
     async def command() -> None:
-        async with limiter.turn(Priority.COMMAND):
+        async with limiter.slot(Priority.COMMAND):
             await asyncio.sleep(0.4)
         order.append("command")
 

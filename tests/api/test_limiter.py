@@ -27,7 +27,7 @@ async def test_never_more_than_ten_in_a_second() -> None:
     spans: list[tuple[float, float]] = []
 
     async def request(number: int) -> None:
-        async with limiter.turn(Priority.BACKGROUND):
+        async with limiter.slot(Priority.BACKGROUND):
             start = loop.time()
             await asyncio.sleep(0.03 * (number % 3))
             spans.append((start, loop.time()))
@@ -46,16 +46,16 @@ async def test_the_first_ones_do_not_wait() -> None:
     limiter = RateLimiter(3, 60)
     async with asyncio.timeout(1):
         for _ in range(3):
-            async with limiter.turn(Priority.BACKGROUND):
+            async with limiter.slot(Priority.BACKGROUND):
                 pass
 
 
 async def test_requests_under_way_count() -> None:
     """A slow answer keeps its place until it is there, and a window longer."""
     limiter = RateLimiter(1, 0.0)
-    slow = limiter.turn(Priority.BACKGROUND)
+    slow = limiter.slot(Priority.BACKGROUND)
     await slow.__aenter__()
-    second = asyncio.create_task(limiter.turn(Priority.BACKGROUND).__aenter__())
+    second = asyncio.create_task(limiter.slot(Priority.BACKGROUND).__aenter__())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not second.done()
@@ -68,7 +68,7 @@ async def test_reads_that_hang_do_not_hold_up_a_command() -> None:
     """Some places are a person's, whatever else is under way."""
     limiter = RateLimiter()
     reads = [
-        asyncio.create_task(limiter.turn(Priority.BACKGROUND).__aenter__())
+        asyncio.create_task(limiter.slot(Priority.BACKGROUND).__aenter__())
         for _ in range(20)
     ]
     await asyncio.sleep(0)
@@ -87,10 +87,10 @@ async def test_the_urgent_go_first() -> None:
     served: list[str] = []
 
     async def request(name: str, priority: Priority) -> None:
-        async with limiter.turn(priority):
+        async with limiter.slot(priority):
             served.append(name)
 
-    async with asyncio.TaskGroup() as group, limiter.turn(Priority.BACKGROUND):
+    async with asyncio.TaskGroup() as group, limiter.slot(Priority.BACKGROUND):
         served.append("at once")
         for name, priority in (
             ("background 1", Priority.BACKGROUND),
@@ -116,7 +116,7 @@ async def test_the_urgent_go_first() -> None:
 
 async def take(limiter: RateLimiter) -> None:
     """Send a request that is answered at once."""
-    async with limiter.turn(Priority.COMMAND):
+    async with limiter.slot(Priority.COMMAND):
         pass
 
 
@@ -147,7 +147,7 @@ async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
     served: list[Priority] = []
 
     async def request(priority: Priority) -> None:
-        async with limiter.turn(priority):
+        async with limiter.slot(priority):
             served.append(priority)
 
     command, *others = (
@@ -168,19 +168,19 @@ async def test_a_request_cancelled_at_its_turn(cancelled_first: bool) -> None:
     first = asyncio.create_task(take(limiter))
     second = asyncio.create_task(take(limiter))
     await asyncio.sleep(0)
-    limiter._answered.clear()
+    limiter._released_at.clear()
     if cancelled_first:
         first.cancel()
-        limiter._serve()
+        limiter._release()
     else:
-        limiter._serve()
+        limiter._release()
         first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     async with asyncio.timeout(1):
         await second
         await take(limiter)
-    assert limiter._under_way == 0
+    assert limiter._in_flight == 0
 
 
 def test_one_limiter_per_account() -> None:
@@ -199,24 +199,24 @@ def test_one_limiter_per_account() -> None:
 async def test_a_reload_forgets_nothing() -> None:
     """A limiter outlives its last client until its window has passed."""
     limiter = limiter_for("http://127.0.0.1:1", "reloaded@example.com")
-    async with limiter.turn(Priority.COMMAND):
+    async with limiter.slot(Priority.COMMAND):
         pass
     identity = id(limiter)
     del limiter
     gc.collect()
     again = limiter_for("http://127.0.0.1:1", "reloaded@example.com")
     assert id(again) == identity
-    assert len(again._answered) == 1
+    assert len(again._released_at) == 1
 
 
 async def test_a_deadline_ends_the_wait_for_a_turn() -> None:
     """A queue that stands still is no reason to keep the user waiting."""
     limiter = RateLimiter(1, WINDOW)
-    async with limiter.turn(Priority.COMMAND), asyncio.timeout(10):
+    async with limiter.slot(Priority.COMMAND), asyncio.timeout(10):
         deadline = Deadline(60, Deadline(0.05))
         with pytest.raises(ZaptecNotSentError):
-            await limiter.turn(Priority.COMMAND, deadline=deadline).__aenter__()
-    assert not limiter._waiting
+            await limiter.slot(Priority.COMMAND, deadline=deadline).__aenter__()
+    assert not limiter._queue
 
 
 async def test_a_pause_does_not_disturb_the_order() -> None:
@@ -225,10 +225,10 @@ async def test_a_pause_does_not_disturb_the_order() -> None:
     served: list[int] = []
 
     async def request(priority: Priority, number: int) -> None:
-        async with limiter.turn(priority):
+        async with limiter.slot(priority):
             served.append(number)
 
-    async with limiter.turn(Priority.COMMAND):
+    async with limiter.slot(Priority.COMMAND):
         tasks = [
             asyncio.create_task(request(priority, number))
             for number in range(8)
@@ -240,7 +240,7 @@ async def test_a_pause_does_not_disturb_the_order() -> None:
     assert [isinstance(item, ZaptecBusyError) for item in results] == [True, False] * 8
     assert served == list(range(8))
     # Those that failed were never under way.
-    assert limiter._under_way == 0
+    assert limiter._in_flight == 0
 
 
 async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
@@ -249,19 +249,19 @@ async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
     sent: list[str] = []
 
     async def request() -> None:
-        async with limiter.turn(Priority.BACKGROUND):
+        async with limiter.slot(Priority.BACKGROUND):
             sent.append("request")
 
-    async with limiter.turn(Priority.COMMAND):
+    async with limiter.slot(Priority.COMMAND):
         task = asyncio.create_task(request())
         await asyncio.sleep(0)
     # The turn was passed on just now.
-    assert not limiter._waiting
+    assert not limiter._queue
     limiter.pause(600)
     with pytest.raises(ZaptecBusyError):
         await task
     assert not sent
-    assert limiter._under_way == 0
+    assert limiter._in_flight == 0
     await take(limiter)
 
 
@@ -271,13 +271,14 @@ async def test_a_pause_in_the_middle_of_a_queue_leaves_a_queue() -> None:
     served: list[int] = []
 
     async def request(number: int, priority: Priority) -> None:
-        async with limiter.turn(
-            priority, pausing=lambda: Priority(number % 2 and Priority.BACKGROUND)
+        async with limiter.slot(
+            priority,
+            pause_priority=lambda: Priority(number % 2 and Priority.BACKGROUND),
         ):
             served.append(number)
 
     order = (8, 1, 6, 3, 5, 4, 7, 2, 0)
-    async with limiter.turn(Priority.COMMAND):
+    async with limiter.slot(Priority.COMMAND):
         tasks = [
             asyncio.create_task(request(number, Priority(number // 2)))
             for number in order

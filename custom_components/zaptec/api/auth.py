@@ -155,7 +155,9 @@ class PasswordTokenSource(TokenSource):
             statistics=statistics,
         )
         # The vendor allows one request a second there (since December 2025).
-        self._pace = limiter_for(f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1)
+        self._token_limiter = limiter_for(
+            f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1
+        )
         self._refused_tokens = refused_tokens_of(base_url, user_name)
         self._token: str | None = None
         # Whether the cloud has refused it.
@@ -226,13 +228,13 @@ class PasswordTokenSource(TokenSource):
 
     async def _log_in(self) -> str:
         """Fetch a token."""
-        async with self._pace.turn(Priority.COMMAND):
+        async with self._token_limiter.slot(Priority.COMMAND):
             requested_at = monotonic()
             response = await self._transport.send(
                 "POST",
                 TOKEN_ENDPOINT,
                 priority=Priority.SIGN_IN,
-                pausing=lambda: self._login_priority,
+                pause_priority=lambda: self._login_priority,
                 timeout=TOKEN_TIMEOUT,
                 form={
                     "grant_type": "password",

@@ -52,10 +52,10 @@ RESERVED_FOR_COMMANDS = 2
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 15.0
 
-# Longest time for a command and its repetitions, without the wait for its turn.
+# Longest time for a command and its repetitions, without the wait for its slot.
 COMMAND_TIMEOUT = 15.0
 
-# Longest wait of a command for its turn. At the latency of the real cloud (0.4 s) the
+# Longest wait of a command for its slot. At the latency of the real cloud (0.4 s) the
 # rate limit lets 7 requests a second through, so 500 commands at once take 71 s.
 QUEUE_TIMEOUT = 120.0
 
@@ -119,19 +119,19 @@ class Priority(IntEnum):
     BACKGROUND = 4
 
 
-def _pauses(priority: Priority) -> bool:
+def _is_pausable(priority: Priority) -> bool:
     """Return whether a request has to wait until a pause of the cloud is over."""
     return priority > Priority.COMMAND
 
 
 @dataclass(order=True, slots=True)
-class _Waiting:
-    """A request that waits for its turn; the least is the most urgent."""
+class _QueuedRequest:
+    """A request that waits for its slot; the least is the most urgent."""
 
     priority: Priority
     number: int
-    turn: asyncio.Future[None] = field(compare=False)
-    pausing: Callable[[], Priority] = field(compare=False)
+    slot: asyncio.Future[None] = field(compare=False)
+    pause_priority: Callable[[], Priority] = field(compare=False)
 
 
 class RateLimiter:
@@ -157,33 +157,33 @@ class RateLimiter:
         self._window = window
         # Where there is one place only, a command waits for it like the rest.
         self._reserved = min(RESERVED_FOR_COMMANDS, limit - 1)
-        self._under_way = 0
-        self._answered: deque[float] = deque()
-        self._waiting: list[_Waiting] = []
+        self._in_flight = 0
+        self._released_at: deque[float] = deque()
+        self._queue: list[_QueuedRequest] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
         # When a request was answered last, by the loop's clock.
-        self._last_answer_at = -math.inf
+        self._last_response_at = -math.inf
 
     def pause(self, seconds: float) -> None:
         """Send only what the user asks for, because the cloud asks for a pause.
 
-        Requests that wait for their turn fail at once: at their turn, the pause may
+        Requests that wait for their slot fail at once: at that time, the pause may
         not be over.
         """
         until = asyncio.get_running_loop().time() + seconds
         self._paused_until = max(self._paused_until, until)
-        for entry in list(self._waiting):
-            if self.pause_left(entry.pausing()) and not entry.turn.done():
-                self._waiting.remove(entry)
-                entry.turn.set_exception(self._pause_error())
-        heapq.heapify(self._waiting)
-        self._arm()
+        for request in list(self._queue):
+            if self.pause_left(request.pause_priority()) and not request.slot.done():
+                self._queue.remove(request)
+                request.slot.set_exception(self._pause_error())
+        heapq.heapify(self._queue)
+        self._schedule_release()
 
     def pause_left(self, priority: Priority) -> float:
         """Return the seconds until a request of this priority may be sent again."""
-        if not _pauses(priority):
+        if not _is_pausable(priority):
             return 0.0
         return max(0.0, self._paused_until - asyncio.get_running_loop().time())
 
@@ -204,130 +204,132 @@ class RateLimiter:
         )
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self,
         priority: Priority,
         *,
         deadline: Deadline | None = None,
-        pausing: Callable[[], Priority] | None = None,
+        pause_priority: Callable[[], Priority] | None = None,
     ) -> AsyncIterator[None]:
-        """Wait for a request's turn; the request lasts as long as the context.
+        """Wait for a request's slot; the request lasts as long as the context.
 
         Args:
             priority: How urgent it is.
             deadline: That of the request. It is postponed by the wait; the one around
                 it only as long as other requests are answered meanwhile.
-            pausing: Returns as what it counts when the cloud asks for a pause, if
+            pause_priority: Returns as what it counts when the cloud asks for a pause, if
                 not as its priority.
 
         Raises:
             ZaptecBusyError: The cloud asks for a pause.
-            ZaptecNotSentError: The turn did not come in time.
+            ZaptecNotSentError: The slot did not come in time.
 
         """
-        if pausing is None:
+        if pause_priority is None:
 
-            def pausing() -> Priority:
+            def pause_priority() -> Priority:
                 return priority
 
-        self.check_pause(pausing())
-        await self._acquire(priority, deadline, pausing)
-        if self.pause_left(pausing()):
-            # The pause has begun between the moment of its turn and now.
-            self._under_way -= 1
-            self._serve()
+        self.check_pause(pause_priority())
+        await self._acquire(priority, deadline, pause_priority)
+        if self.pause_left(pause_priority()):
+            # The pause has begun between the moment of its slot and now.
+            self._in_flight -= 1
+            self._release()
             raise self._pause_error()
-        is_answered = False
+        has_response = False
         try:
             yield
-            is_answered = True
+            has_response = True
         finally:
             now = asyncio.get_running_loop().time()
-            if is_answered:
-                self._last_answer_at = now
-            self._under_way -= 1
-            self._answered.append(now)
+            if has_response:
+                self._last_response_at = now
+            self._in_flight -= 1
+            self._released_at.append(now)
             _keep_for_a_while(self, now)
-            self._serve()
+            self._release()
 
     async def _acquire(
         self,
         priority: Priority,
         deadline: Deadline | None,
-        pausing: Callable[[], Priority],
+        pause_priority: Callable[[], Priority],
     ) -> None:
         """Wait until there is room for another request."""
-        if not self._waiting and self._has_room(priority):
-            self._under_way += 1
+        if not self._queue and self._has_room(priority):
+            self._in_flight += 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        entry = _Waiting(priority, next(self._numbers), turn, pausing)
-        heapq.heappush(self._waiting, entry)
-        self._serve()
+        slot = asyncio.get_running_loop().create_future()
+        request = _QueuedRequest(priority, next(self._numbers), slot, pause_priority)
+        heapq.heappush(self._queue, request)
+        self._release()
         try:
-            await self._wait(turn, deadline)
+            await self._wait(slot, deadline)
             # It may have failed because of a pause.
-            turn.result()
+            slot.result()
         except asyncio.CancelledError, ZaptecNotSentError:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
-                self._arm()
-            elif turn.exception() is None:
-                # Cancelled after its turn had come: it goes to the next one.
-                self._under_way -= 1
-                self._serve()
+            if request in self._queue:
+                self._queue.remove(request)
+                heapq.heapify(self._queue)
+                self._schedule_release()
+            elif slot.exception() is None:
+                # Cancelled after its slot had come: it goes to the next one.
+                self._in_flight -= 1
+                self._release()
             raise
 
     async def _wait(
-        self, turn: asyncio.Future[None], deadline: Deadline | None
+        self, slot: asyncio.Future[None], deadline: Deadline | None
     ) -> None:
-        """Wait for a turn, as long as the deadline allows, and postpone it."""
+        """Wait for a slot, as long as the deadline allows, and postpone it."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         if deadline is None:
-            await asyncio.wait([turn])
+            await asyncio.wait([slot])
             return
         outer = deadline.outer
         outer_at = math.inf if outer is None else outer.at
         while True:
-            moved = max(0.0, self._last_answer_at - began_at)
+            moved = max(0.0, self._last_response_at - began_at)
             if outer is not None:
                 outer.postpone(outer_at + moved)
-            if turn.done():
+            if slot.done():
                 break
             latest = min(began_at + QUEUE_TIMEOUT, outer_at + moved)
             if (left := latest - loop.time()) <= 0:
                 raise ZaptecNotSentError("Too many requests had to be sent before it")
-            await asyncio.wait([turn], timeout=left)
+            await asyncio.wait([slot], timeout=left)
         deadline.extend(loop.time() - began_at)
 
     def _has_room(self, priority: Priority) -> bool:
         """Return whether a request could be sent now."""
         horizon = asyncio.get_running_loop().time() - self._window
-        while self._answered and self._answered[0] <= horizon:
-            self._answered.popleft()
-        if self._under_way + len(self._answered) >= self._limit:
+        while self._released_at and self._released_at[0] <= horizon:
+            self._released_at.popleft()
+        if self._in_flight + len(self._released_at) >= self._limit:
             return False
-        return not _pauses(priority) or self._under_way < self._limit - self._reserved
+        return (
+            not _is_pausable(priority) or self._in_flight < self._limit - self._reserved
+        )
 
-    def _serve(self) -> None:
+    def _release(self) -> None:
         """Let the most urgent requests through, as many as there is room for."""
-        while self._waiting and self._has_room(self._waiting[0].priority):
-            turn = heapq.heappop(self._waiting).turn
-            if not turn.done():
-                turn.set_result(None)
-                self._under_way += 1
-        self._arm()
+        while self._queue and self._has_room(self._queue[0].priority):
+            slot = heapq.heappop(self._queue).slot
+            if not slot.done():
+                slot.set_result(None)
+                self._in_flight += 1
+        self._schedule_release()
 
-    def _arm(self) -> None:
+    def _schedule_release(self) -> None:
         """Look again when the oldest answer leaves the window, if anyone waits."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and self._answered:
+        if self._queue and self._released_at:
             self._timer = asyncio.get_running_loop().call_at(
-                self._answered[0] + self._window, self._serve
+                self._released_at[0] + self._window, self._release
             )
 
 
@@ -367,7 +369,7 @@ def limiter_for(
 
 @dataclass(slots=True)
 class Waits:
-    """How long requests waited for their turn (seconds)."""
+    """How long requests waited for their slot (seconds)."""
 
     count: int = 0
     total: float = 0.0
@@ -448,7 +450,7 @@ class Statistics:
         self._minute().retries += 1
 
     def count_wait(self, priority: Priority, seconds: float) -> None:
-        """Count the wait of a request for its turn."""
+        """Count the wait of a request for its slot."""
         self._minute().waits.setdefault(priority, Waits()).add(1, seconds, seconds)
 
     def failed(self, error: str) -> None:
@@ -632,7 +634,7 @@ async def _send_once(
 
 
 class Transport:
-    """The way to the cloud: each request in its turn, and counted."""
+    """The way to the cloud: each request in its slot, and counted."""
 
     def __init__(
         self,
@@ -682,7 +684,7 @@ class Transport:
         form: Mapping[str, str] | None = None,
         deadline: Deadline | None = None,
         timeout: float | None = None,
-        pausing: Callable[[], Priority] | None = None,
+        pause_priority: Callable[[], Priority] | None = None,
     ) -> Response:
         """Send a request once, and return the answer whatever its status.
 
@@ -697,7 +699,7 @@ class Transport:
             form: The body, as a form.
             deadline: When it is given up.
             timeout: How long the answer may take (s).
-            pausing: Returns as what it counts in a pause, if not as its priority.
+            pause_priority: Returns as what it counts in a pause, if not as its priority.
 
         Raises:
             ZaptecBusyError: The cloud has asked for a pause, so it was not sent.
@@ -710,12 +712,14 @@ class Transport:
         if token is not None:
             headers = {**headers, "Authorization": f"Bearer {token}"}
         asked_at = monotonic()
-        async with self._limiter.turn(priority, deadline=deadline, pausing=pausing):
+        async with self._limiter.slot(
+            priority, deadline=deadline, pause_priority=pause_priority
+        ):
             self.statistics.count_wait(priority, monotonic() - asked_at)
             response = await self._send(
                 method,
                 endpoint,
-                # Read only now: the wait for the turn has postponed it.
+                # Read only now: the wait for the slot has postponed it.
                 _time_left(deadline, REQUEST_TIMEOUT if timeout is None else timeout),
                 url=f"{self._base_url}{endpoint.format(id=object_id)}",
                 params=params,
@@ -730,7 +734,7 @@ class Transport:
     async def _send(
         self, method: str, endpoint: str, seconds: float, **request: Any
     ) -> Response:
-        """Send a request whose turn it is; give it up after so many seconds."""
+        """Send a request that has a slot; give it up after so many seconds."""
         status = 0
         fault: str | None = None
         try:
@@ -824,7 +828,7 @@ class Requester:
             reads: Whether it changes nothing: then it is repeated after any
                 fault that may pass, and has to return a document. Otherwise it
                 is repeated only if it certainly was not carried out, and is given
-                up 15 s after its turn has come. By default it is what the method
+                up 15 s after its slot has come. By default it is what the method
                 tells.
             repeats: Whether it is sent again after a fault that may pass.
             parse: What makes a model of the document; a large one is parsed in a
