@@ -13,7 +13,7 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 from homeassistant.util.ssl import get_default_context
 
-from .api import prepare
+from .api import preload
 from .const import DOMAIN
 from .control.available_current import AvailableCurrents, recent_changes
 from .coordinator import (
@@ -92,7 +92,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     entry.async_on_unload(await coordinator.energy_store.async_load())
 
     # The bus library looks at the machine when it is first used, which blocks.
-    await hass.async_add_executor_job(prepare)
+    await hass.async_add_executor_job(preload)
     entry.async_create_background_task(
         hass, coordinator.reader.run(), name=f"{DOMAIN} state reader"
     )

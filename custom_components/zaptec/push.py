@@ -13,7 +13,7 @@ from homeassistant.helpers.event import async_track_time_interval
 
 from .api import (
     Subscription,
-    Turn,
+    TimeSlice,
     ZaptecAuthenticationError,
     ZaptecClient,
     ZaptecConnectionError,
@@ -101,7 +101,7 @@ class Push:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Which faults of messages were logged: once each, whatever the reconnects.
         self._reported: set[str] = set()
-        self._turn = Turn()
+        self._time_slice = TimeSlice()
 
     @callback
     def start(self) -> None:
@@ -212,7 +212,7 @@ class Push:
             try:
                 if not link.is_silent:
                     coordinator.set_link_status(installation_id, PushStatus.CONNECTED)
-                await stream.deliver(
+                await stream.run(
                     partial(coordinator.messages_received, installation_id)
                 )
             finally:
@@ -258,7 +258,7 @@ class Push:
             ssl_context=self._ssl_context,
             allow_plain=client.allows_plain_bus,
             reported=self._reported,
-            turn=self._turn,
+            time_slice=self._time_slice,
         )
 
     @callback

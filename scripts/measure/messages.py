@@ -203,7 +203,7 @@ def _costs(
         costs.setdefault(f"cost of {step}", []).append((perf_counter() - began) / count)
 
     def decode() -> None:
-        stream._read_all(messages)  # noqa: SLF001
+        stream._decode_all(messages)  # noqa: SLF001
 
     def bundles(turn: int) -> list[Observation]:
         """Return observations that all are news."""

@@ -36,8 +36,8 @@ from custom_components.zaptec.api import (
     Observation,
     Subscription,
     SubscriptionError,
-    Turn,
-    prepare,
+    TimeSlice,
+    preload,
     servicebus,
 )
 from simulator.certificate import Certificate
@@ -55,7 +55,7 @@ MOMENT = datetime(2026, 5, 20, 12, 41, 41, 500000, UTC)
 @pytest.fixture
 async def bus(socket_enabled: None) -> AsyncGenerator[ServiceBus]:
     """Return a Service Bus with two topics."""
-    await asyncio.to_thread(prepare)
+    await asyncio.to_thread(preload)
     bus = ServiceBus(Clock(speed=0))
     bus.add_topic(TOPIC, KEY_NAME, KEY)
     bus.add_topic("other", KEY_NAME, KEY)
@@ -216,7 +216,7 @@ async def test_links_that_break(bus: ServiceBus) -> None:
 
 async def test_connections_that_break(socket_enabled: None) -> None:
     """Nor is the end of a connection taken for peace."""
-    await asyncio.to_thread(prepare)
+    await asyncio.to_thread(preload)
     async with AsyncExitStack() as stack:
         buses = [ServiceBus(Clock(speed=0)) for _ in range(3)]
         for bus in buses:
@@ -311,7 +311,7 @@ async def test_cancelling_and_closing(
 
 async def test_encryption(socket_enabled: None) -> None:
     """A bus with TLS may be at any port, and has to be trusted."""
-    await asyncio.to_thread(prepare)
+    await asyncio.to_thread(preload)
     certificate = Certificate()
     bus = ServiceBus(Clock(speed=0), ssl_context=certificate.server_context())
     bus.add_topic(TOPIC, KEY_NAME, KEY)
@@ -497,7 +497,7 @@ def test_a_body_of_another_kind() -> None:
     odd = SimpleNamespace(
         body_type=AmqpMessageBodyType.VALUE, body="text", sequence_number=1
     )
-    assert stream._read(odd) is None
+    assert stream._decode(odd) is None
     assert stream.bad_messages == 1
 
 
@@ -523,7 +523,7 @@ def test_what_the_library_lets_through(
         receiver=receiver,
     )
     stream = Subscription(details(5671))
-    assert stream._read_all([message]) == []
+    assert stream._decode_all([message]) == []
     assert stream.bad_messages == 1
     assert f"can't be understood ({step})" in caplog.text
 
@@ -561,7 +561,7 @@ async def test_a_link_that_has_ended_leaves_no_socket(
         writer = stream._receiver._handler._connection._transport.writer  # type: ignore[union-attr]
         end(bus)
         with pytest.raises(SubscriptionError):
-            await stream.deliver(lambda _: None)
+            await stream.run(lambda _: None)
     assert writer.transport.is_closing()
 
 
@@ -570,12 +570,12 @@ async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> Non
     seen: list[bool] = []
 
     async def use() -> None:
-        seen.append(servicebus._IS_OURS.get())
+        seen.append(servicebus._IN_SUBSCRIPTION.get())
 
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         tasks: list[asyncio.Task[None]] = []
         delivering = asyncio.ensure_future(
-            stream.deliver(lambda _: tasks.append(asyncio.create_task(use())))
+            stream.run(lambda _: tasks.append(asyncio.create_task(use())))
         )
         bus.publish(TOPIC, message(710))
         async with asyncio.timeout(10):
@@ -596,7 +596,7 @@ async def test_a_fault_of_whoever_takes_ends_the_delivery(bus: ServiceBus) -> No
         raise ZeroDivisionError
 
     async with Subscription(details(bus.port), allow_plain=True) as stream:
-        delivering = asyncio.ensure_future(stream.deliver(fail))
+        delivering = asyncio.ensure_future(stream.run(fail))
         for _ in range(2):
             bus.publish(TOPIC, message(710))
             await asyncio.sleep(0.05)
@@ -620,7 +620,7 @@ async def test_what_came_before_the_end_is_delivered(bus: ServiceBus) -> None:
         bus.publish(TOPIC, message(1))
         async with asyncio.timeout(10):
             with pytest.raises(SubscriptionError):
-                await stream.deliver(take)
+                await stream.run(take)
     assert taken == list(range(1, 32))
 
 
@@ -628,12 +628,14 @@ async def test_a_burst_does_not_hold_up_the_loop(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links that have much to read leave turns to others, and share their own."""
-    monkeypatch.setattr(servicebus, "TURN_TIME", 0.0)
-    turn = Turn()
+    monkeypatch.setattr(servicebus, "SLICE_TIME", 0.0)
+    time_slice = TimeSlice()
     async with (
-        Subscription(details(bus.port), allow_plain=True, turn=turn) as stream,
         Subscription(
-            details(bus.port, topic="other"), allow_plain=True, turn=turn
+            details(bus.port), allow_plain=True, time_slice=time_slice
+        ) as stream,
+        Subscription(
+            details(bus.port, topic="other"), allow_plain=True, time_slice=time_slice
         ) as other,
     ):
         order: list[str] = []
@@ -712,9 +714,7 @@ async def test_what_came_in_the_turn_of_the_end_is_delivered(
     monkeypatch.setattr(stream, "_next_message", next_message)
     taken: list[list[int]] = []
     with pytest.raises(SubscriptionError):
-        await stream.deliver(
-            lambda items: taken.append([item.state_id for item in items])
-        )
+        await stream.run(lambda items: taken.append([item.state_id for item in items]))
     await asyncio.sleep(0)
     assert taken == [[1, 2]]
 

@@ -78,7 +78,7 @@ from .observations import (
     warning_names,
 )
 from .parsing import parse_uuid, parse_words
-from .servicebus import Subscription, Turn, prepare
+from .servicebus import Subscription, TimeSlice, preload
 from .transport import Priority, RateLimiter, Statistics, limiter_for
 
 __all__ = [
@@ -116,8 +116,8 @@ __all__ = [
     "Subscription",
     "SubscriptionError",
     "SubscriptionFault",
+    "TimeSlice",
     "TokenSource",
-    "Turn",
     "UserRole",
     "Value",
     "ZaptecAuthenticationError",
@@ -143,7 +143,7 @@ __all__ = [
     "parse_uuid",
     "parse_value",
     "parse_words",
-    "prepare",
+    "preload",
     "time_limit",
     "warning_names",
 ]

@@ -62,7 +62,7 @@ PREFETCH = 100
 FRAME_TIMEOUT = 5.0
 
 # So long may messages that are here already be taken without a pause for others.
-TURN_TIME = 0.002
+SLICE_TIME = 0.002
 
 # The library notes the tag of each message for its settlement, and forgets it then. What
 # is received and deleted is never settled.
@@ -123,7 +123,7 @@ _FAULT_TEXTS: dict[SubscriptionFault, str] = {
 
 
 # Whether what runs is a subscription of ours.
-_IS_OURS: ContextVar[bool] = ContextVar("zaptec_subscription", default=False)
+_IN_SUBSCRIPTION: ContextVar[bool] = ContextVar("zaptec_subscription", default=False)
 
 
 class _LibraryLog(logging.Filter):
@@ -136,7 +136,7 @@ class _LibraryLog(logging.Filter):
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line of the library's is to be logged."""
-        if _IS_OURS.get() and record.levelno > logging.DEBUG:
+        if _IN_SUBSCRIPTION.get() and record.levelno > logging.DEBUG:
             record.levelno = logging.DEBUG
             record.levelname = logging.getLevelName(logging.DEBUG)
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
@@ -146,7 +146,7 @@ class _LibraryLog(logging.Filter):
 _LIBRARY_LOG = _LibraryLog()
 
 
-def prepare() -> None:
+def preload() -> None:
     """Do what would block the event loop later; to be run in an executor.
 
     The library asks for the platform, which starts a process the first time.
@@ -162,7 +162,7 @@ class _OversizedError(ValueError):
     """A message that would take long to read."""
 
 
-class Turn:
+class TimeSlice:
     """A turn of the event loop, of which the links take a part together.
 
     The library does not pause while there is something to read, and a burst of
@@ -177,7 +177,7 @@ class Turn:
     @property
     def is_over(self) -> bool:
         """Return whether it is time for others."""
-        return asyncio.get_running_loop().time() - self._began > TURN_TIME
+        return asyncio.get_running_loop().time() - self._began > SLICE_TIME
 
     async def end(self) -> None:
         """Let others have their turns."""
@@ -197,7 +197,7 @@ class Subscription:
     """Observations of one installation, as they happen.
 
     An instance is one link: it is opened with `async with`, read with `async
-    for` or `deliver`, and ends with a `SubscriptionError`. Whatever was lost with a link is to
+    for` or `run`, and ends with a `SubscriptionError`. Whatever was lost with a link is to
     be read from the chargers' states.
 
     Attributes:
@@ -218,7 +218,7 @@ class Subscription:
         allow_plain: bool = False,
         quiet_period: float = QUIET_PERIOD,
         reported: set[str] | None = None,
-        turn: Turn | None = None,
+        time_slice: TimeSlice | None = None,
     ) -> None:
         """Initialize the subscription.
 
@@ -230,7 +230,7 @@ class Subscription:
             quiet_period: Seconds of silence after which the link is probed.
             reported: Kinds of bad messages that were logged before; shared by
                 the successive links of an installation.
-            turn: What it shares with the subscriptions that run beside it.
+            time_slice: What it shares with the subscriptions that run beside it.
 
         Raises:
             ValueError: The context would trust anybody.
@@ -245,7 +245,7 @@ class Subscription:
         self._allow_plain = allow_plain
         self._quiet_period = quiet_period
         self._reported = set() if reported is None else reported
-        self._turn = turn or Turn()
+        self._time_slice = time_slice or TimeSlice()
         self._client: ServiceBusClient | None = None
         self._receiver: ServiceBusReceiver | None = None
         # Kept apart from the receiver, which drops its connection when it fails.
@@ -256,7 +256,7 @@ class Subscription:
         self.bad_messages = 0
         self.oversized = 0
         self.missed = 0
-        self._numbers: dict[int, int] = {}
+        self._last_numbers: dict[int, int] = {}
         self._untagged = 0
         self.last_message: datetime | None = None
 
@@ -268,7 +268,7 @@ class Subscription:
 
         """
         options = self._options()
-        ours = _IS_OURS.set(True)
+        token = _IN_SUBSCRIPTION.set(True)
         try:
             async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
                 self._client = ServiceBusClient.from_connection_string(**options)
@@ -301,7 +301,7 @@ class Subscription:
             await self._close()
             raise
         finally:
-            _IS_OURS.reset(ours)
+            _IN_SUBSCRIPTION.reset(token)
         return self
 
     async def __aexit__(
@@ -325,18 +325,20 @@ class Subscription:
 
         """
         while True:
-            observations = self._read_all([await self._next_message()])
+            observations = self._decode_all([await self._next_message()])
             if observations:
                 return observations[0]
 
-    async def deliver(self, take: Callable[[list[Observation]], None]) -> NoReturn:
+    async def run(
+        self, on_observations: Callable[[list[Observation]], None]
+    ) -> NoReturn:
         """Hand over observations until the link ends.
 
         What comes in one turn of the event loop is read and handed over together,
         which takes a burst of messages half the time.
 
         Args:
-            take: Called with the observations, in their order; with none, where
+            on_observations: Called with the observations, in their order; with none, where
                 messages told of no charger.
 
         Raises:
@@ -347,11 +349,11 @@ class Subscription:
         messages: list[Any] = []
         failure: Exception | None = None
 
-        def hand_over() -> None:
+        def flush() -> None:
             nonlocal failure
             try:
                 if messages:
-                    take(self._read_all(messages))
+                    on_observations(self._decode_all(messages))
             except Exception as err:  # noqa: BLE001 - raised below
                 failure = err
             messages.clear()
@@ -360,22 +362,22 @@ class Subscription:
             while failure is None:
                 message = await self._next_message()
                 if not messages:
-                    loop.call_soon(hand_over)
+                    loop.call_soon(flush)
                 messages.append(message)
             raise failure
         except SubscriptionError:
-            hand_over()
+            flush()
             raise
         finally:
             messages.clear()
 
-    def _read_all(self, messages: list[Any]) -> list[Observation]:
+    def _decode_all(self, messages: list[Any]) -> list[Observation]:
         """Return what messages tell of chargers."""
         self.messages += len(messages)
         self.last_message = datetime.now(UTC)
         observations = []
         for message in messages:
-            observation = self._read(message)
+            observation = self._decode(message)
             if observation and observation.charger_id != NO_CHARGER:
                 observations.append(observation)
         self._untagged += len(messages)
@@ -384,7 +386,7 @@ class Subscription:
             _forget_tags(self._receiver)
         return observations
 
-    def _count(self, number: int | None) -> None:
+    def _track_sequence(self, number: int | None) -> None:
         """Count the messages that lie between this one and the one before it.
 
         The upper 16 bits tell the partition, each of which counts for itself (Azure
@@ -393,24 +395,24 @@ class Subscription:
         if not isinstance(number, int):
             return
         partition = number >> 48
-        before = self._numbers.get(partition)
-        if before is None and len(self._numbers) >= PARTITIONS_MAX:
+        before = self._last_numbers.get(partition)
+        if before is None and len(self._last_numbers) >= PARTITIONS_MAX:
             return
         if before is not None and number > before:
             self.missed += number - before - 1
-        self._numbers[partition] = max(number, before or number)
+        self._last_numbers[partition] = max(number, before or number)
 
     async def _next_message(self) -> Any:
         """Return the next message, however long it takes."""
         if self._receiver is None:
             raise SubscriptionError("closed", "The subscription is not open")
-        if self._turn.is_over:
-            await self._turn.end()
-        ours = _IS_OURS.set(True)
+        if self._time_slice.is_over:
+            await self._time_slice.end()
+        token = _IN_SUBSCRIPTION.set(True)
         try:
             return await self._wait_for_message(self._receiver)
         finally:
-            _IS_OURS.reset(ours)
+            _IN_SUBSCRIPTION.reset(token)
 
     async def _wait_for_message(self, receiver: ServiceBusReceiver) -> Any:
         """Return the next message, and probe the link while there is none."""
@@ -446,11 +448,11 @@ class Subscription:
                 # What waits there is to be delivered now, or never.
                 held_back = bool(await receiver.peek_messages(max_message_count=1))
 
-    def _read(self, message: Any) -> Observation | None:
+    def _decode(self, message: Any) -> Observation | None:
         """Return the observation of a message, None for one that is damaged."""
         step = "header"
         try:
-            self._count(message.sequence_number)
+            self._track_sequence(message.sequence_number)
             step = "body"
             body = _body(message)
             step = "binary XML"
@@ -471,8 +473,8 @@ class Subscription:
         if step not in self._reported:
             self._reported.add(step)
             # A library's text may quote the message, which tells who charges.
-            ours = type(error) in (ValueError, _OversizedError)
-            reason = error if ours else type(error).__name__
+            has_own_text = type(error) in (ValueError, _OversizedError)
+            reason = error if has_own_text else type(error).__name__
             _LOGGER.warning(
                 "Skipping a message that can't be understood (%s): %s", step, reason
             )
@@ -483,7 +485,7 @@ class Subscription:
         client, self._client = self._client, None
         self._iterator = None
         socket, self._socket = self._socket, None
-        ours = _IS_OURS.set(True)
+        token = _IN_SUBSCRIPTION.set(True)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 for part in (receiver, socket, client):
@@ -492,7 +494,7 @@ class Subscription:
         except TimeoutError:
             _LOGGER.debug("A link was not closed in time")
         finally:
-            _IS_OURS.reset(ours)
+            _IN_SUBSCRIPTION.reset(token)
             # Also where even the closing is interrupted.
             _abort(socket)
 
