@@ -28,6 +28,7 @@ from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import (
+    Account,
     Charger,
     Installation,
     ZaptecAuthenticationError,
@@ -39,12 +40,7 @@ from .api import (
 )
 from .claims import Claim, owners
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
-from .coordinator import (
-    Account,
-    ZaptecConfigEntry,
-    async_create_client,
-    async_other_claims,
-)
+from .coordinator import ZaptecConfigEntry, async_create_client, async_other_claims
 
 # Whether new chargers of the account are included by themselves.
 CONF_ALL_CHARGERS = "all_chargers"

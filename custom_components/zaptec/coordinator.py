@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 import math
@@ -27,6 +27,7 @@ from homeassistant.util import dt as dt_util
 from .announcements import Announcements, Topic
 from .api import (
     DEFAULT_URL,
+    Account,
     Charger,
     ChargerFirmware,
     Installation,
@@ -139,39 +140,6 @@ async def async_create_client(
             f"zaptec-home-assistant/{integration.version} HomeAssistant/{__version__}"
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The installations and chargers that an account may see, by id."""
-
-    installations: dict[str, Installation] = field(default_factory=dict)
-    chargers: dict[str, Charger] = field(default_factory=dict)
-
-    @property
-    def installation_ids(self) -> set[str]:
-        """Return the ids of all installations, the invisible ones too.
-
-        A role for a charger alone shows its installation by id only.
-        """
-        return set(self.installations) | {
-            charger.installation_id
-            for charger in self.chargers.values()
-            if charger.installation_id
-        }
-
-    def only(self, charger_ids: Iterable[str]) -> Account:
-        """Return these chargers and their installations."""
-        chargers = {
-            charger_id: self.chargers[charger_id]
-            for charger_id in charger_ids
-            if charger_id in self.chargers
-        }
-        homes = {charger.installation_id for charger in chargers.values()}
-        return Account(
-            {key: item for key, item in self.installations.items() if key in homes},
-            chargers,
-        )
 
 
 class ZaptecCoordinator(DataUpdateCoordinator[Account]):

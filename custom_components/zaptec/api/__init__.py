@@ -42,6 +42,7 @@ from .errors import (
     ZaptecServerError,
 )
 from .models import (
+    Account,
     AuthenticationType,
     AvailableCurrentMode,
     Charger,
@@ -84,6 +85,7 @@ from .transport import Priority, RateLimiter, Statistics, limiter_for
 __all__ = [
     "DEFAULT_URL",
     "OBSERVATIONS",
+    "Account",
     "AuthenticationType",
     "AvailableCurrentMode",
     "Charger",

@@ -5,7 +5,7 @@ role may not see, so each field but an id may be None, and a field of an unusual
 type counts as missing. Addresses, positions, contacts, and PINs are not kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, IntEnum, IntFlag
@@ -30,6 +30,7 @@ from .parsing import (
 )
 
 __all__ = [
+    "Account",
     "AuthenticationType",
     "AvailableCurrentMode",
     "Charger",
@@ -656,3 +657,36 @@ class Session:
 def _lower_keys(data: object) -> Mapping[str, Any]:
     """Return a JSON object with its keys in lower case."""
     return {str(key).lower(): value for key, value in parse_object(data).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The installations and chargers that an account may see, by id."""
+
+    installations: dict[str, Installation] = field(default_factory=dict)
+    chargers: dict[str, Charger] = field(default_factory=dict)
+
+    @property
+    def installation_ids(self) -> set[str]:
+        """Return the ids of all installations, the invisible ones too.
+
+        A role for a charger alone shows its installation by id only.
+        """
+        return set(self.installations) | {
+            charger.installation_id
+            for charger in self.chargers.values()
+            if charger.installation_id
+        }
+
+    def only(self, charger_ids: Iterable[str]) -> Account:
+        """Return these chargers and their installations."""
+        chargers = {
+            charger_id: self.chargers[charger_id]
+            for charger_id in charger_ids
+            if charger_id in self.chargers
+        }
+        homes = {charger.installation_id for charger in chargers.values()}
+        return Account(
+            {key: item for key, item in self.installations.items() if key in homes},
+            chargers,
+        )
