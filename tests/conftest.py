@@ -14,7 +14,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import announcements, coordinator as coordinator_module
+from custom_components.zaptec import coordinator as coordinator_module, listeners
 from custom_components.zaptec.api import auth, transport
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
@@ -78,7 +78,7 @@ async def clocks(
 @pytest.fixture(autouse=True)
 def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all that is announced written before anybody looks, on a busy machine too."""
-    monkeypatch.setattr(announcements, "TELL_TIME", 60.0)
+    monkeypatch.setattr(listeners, "SLICE_TIME", 60.0)
 
 
 @pytest.fixture(autouse=True)

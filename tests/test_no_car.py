@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import Charger as ZaptecCharger, Observation, StateId
-from custom_components.zaptec.charger_state import LIST_LAG, ChargerState
+from custom_components.zaptec.state import LIST_LAG, ChargerState
 from simulator.charger import Charger, StoredObservation
 from simulator.simulator import Simulator
 

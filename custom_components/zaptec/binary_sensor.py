@@ -15,7 +15,6 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation, OperationMode, StateId
-from .charger_state import ChargerState
 from .control.charger import has_car
 from .coordinator import ZaptecConfigEntry
 from .entity import (
@@ -27,6 +26,7 @@ from .entity import (
     ZaptecInstallationEntity,
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .state import ChargerState
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0

@@ -24,7 +24,6 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
 
-from .announcements import Announcements, Topic
 from .api import (
     DEFAULT_URL,
     Account,
@@ -49,7 +48,6 @@ from .api import (
     parse_words,
     time_limit,
 )
-from .charger_state import LIST_LAG, ChargerState
 from .claims import Claim, is_outdated, owners
 from .const import (
     CHARGERS_AT_ONCE,
@@ -72,10 +70,12 @@ from .devices import (
     async_remove_entities,
 )
 from .energy_store import EnergyStore
-from .link import Link, installation_topic, link_topic, message_topic
+from .link import Link
+from .listeners import Listeners, Topic, installation_topic, link_topic, message_topic
 from .outages import REFRESH_LOGGER, Outages
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
+from .state import LIST_LAG, ChargerState
 from .watch import StreamWatch
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_complete=self._stream_complete,
         )
         self.writes = Writes(hass, self.states, self.reader.read)
-        self.announcements = Announcements()
-        self.announce = self.announcements.announce
+        self.listeners = Listeners()
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
@@ -579,7 +578,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             # knows, and if it was the messages, that is a loss of one.
             self.reader.read(charger.id)
             return
-        self.announce(
+        self.listeners.notify(
             (charger.id, int(state_id))
             for state_id, value in contradicted.items()
             if state.apply_listed(state_id, charger.id, value)
@@ -678,7 +677,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Listen for discoveries or, with topics as context, for these alone."""
         if context is None:
             return super().async_add_listener(update_callback)
-        return self.announcements.watch(update_callback, context)
+        return self.listeners.add(update_callback, context)
 
     @callback
     @override
@@ -697,7 +696,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             if was_successful is not self.last_update_success
             or told.get(device_id) != found.get(device_id)
         }
-        self.announce(
+        self.listeners.notify(
             (
                 *changed,
                 *(
@@ -719,7 +718,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 changed.append((observation.charger_id, observation.state_id))
                 if observation.state_id == StateId.SOFTWARE_VERSION:
                     self._update_firmware(observation.charger_id)
-        self.announce(changed)
+        self.listeners.notify(changed)
 
     @callback
     def _look_up(self, charger_id: str) -> None:
@@ -770,7 +769,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     observation,
                     is_known=observation.charger_id in self.states,
                 )
-            self.announce([message_topic(installation_id)])
+            self.listeners.notify([message_topic(installation_id)])
         self.apply(observations)
 
     @callback
@@ -896,7 +895,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def _announce_link(self, installation_id: str) -> None:
         """Announce that a link has changed, to its chargers' entities too."""
-        self.announce(
+        self.listeners.notify(
             (
                 link_topic(installation_id),
                 *(link_topic(item.id) for item in self.chargers_of(installation_id)),
@@ -906,7 +905,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def announce_installation(self, installation_id: str) -> None:
         """Announce that an installation has changed, to its chargers' entities too."""
-        self.announce(
+        self.listeners.notify(
             (
                 installation_id,
                 *(
@@ -1070,7 +1069,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         elif not self.last_update_success:
             # The cloud is back, so the lists need not wait.
             self.refresh_soon()
-        self.announce([charger_id])
+        self.listeners.notify([charger_id])
 
     def is_certain(self, charger_id: str, state_id: StateId) -> bool:
         """Return whether what a StateId tells is what the cloud holds just now.

@@ -28,7 +28,8 @@ from .api import (
 )
 from .const import LOGGER
 from .counters import CompletedEnergy, Meter, SessionEnergy, Total
-from .entity import ZaptecChargerDescription, ZaptecChargerEntity, charger_topics
+from .entity import ZaptecChargerDescription, ZaptecChargerEntity
+from .listeners import charger_topics
 from .recording import Recorded, Recording
 
 RECORDER = "recorder"

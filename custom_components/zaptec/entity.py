@@ -1,6 +1,6 @@
 """Base entities for the Zaptec integration."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import override
 
@@ -8,13 +8,18 @@ from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .announcements import Topic
 from .api import Charger, Family, Installation, StateId
-from .charger_state import ChargerState
 from .const import DOMAIN, PushStatus
 from .coordinator import ZaptecCoordinator
-from .link import installation_topic, link_topic, message_topic
+from .listeners import (
+    Topic,
+    charger_topics,
+    installation_topic,
+    link_topic,
+    message_topic,
+)
 from .object_ids import object_id
+from .state import ChargerState
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
 
@@ -48,11 +53,6 @@ class ZaptecInstallationDescription(EntityDescription):
     has_fn: Callable[[Installation], bool] = lambda _: True
     # Whether each message of the installation changes it.
     each_message: bool = False
-
-
-def charger_topics(charger_id: str, state_ids: Iterable[StateId]) -> tuple[Topic, ...]:
-    """Return the topics that tell of these StateIds of a charger."""
-    return tuple((charger_id, int(state_id)) for state_id in state_ids)
 
 
 # Number of chargers of an account above which only essential entities are enabled by

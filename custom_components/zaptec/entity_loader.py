@@ -14,11 +14,8 @@ from .api import Charger, Installation
 from .const import CHARGERS_AT_ONCE, DOMAIN
 from .control.charger import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
-from .entity import (
-    ZaptecChargerDescription,
-    ZaptecInstallationDescription,
-    charger_topics,
-)
+from .entity import ZaptecChargerDescription, ZaptecInstallationDescription
+from .listeners import charger_topics
 
 
 @callback

@@ -9,7 +9,6 @@ from time import monotonic
 
 from homeassistant.util import dt as dt_util
 
-from .announcements import Topic
 from .api import Subscription
 from .const import PushRefusal, PushStatus
 
@@ -98,25 +97,3 @@ class Link:
     def is_reliable(self) -> bool:
         """Return whether what happens is told by messages."""
         return self.status is PushStatus.CONNECTED and not self.loses_messages
-
-
-def message_topic(installation_id: str) -> Topic:
-    """Return the topic that tells of each message of an installation."""
-    return (installation_id, 0)
-
-
-def link_topic(device_id: str) -> Topic:
-    """Return the topic for changes of the link to an installation.
-
-    With the id of a charger, it is that of the installation the charger is in, although
-    the charger may move to another one.
-    """
-    return (device_id, -1)
-
-
-def installation_topic(charger_id: str) -> Topic:
-    """Return the topic for changes of a charger's installation.
-
-    Whichever installation that is: a charger may move to another one.
-    """
-    return (charger_id, -2)

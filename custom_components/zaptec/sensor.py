@@ -44,7 +44,6 @@ from .api import (
     Value,
     warning_names,
 )
-from .charger_state import ChargerState
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
 from .control.charger import may_control
@@ -64,6 +63,7 @@ from .entity import (
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .link import Link
+from .state import ChargerState
 
 # Values are pushed; nothing is ever fetched by an entity.
 PARALLEL_UPDATES = 0

@@ -26,7 +26,6 @@ from .api import (
     acts_by_itself,
     outside_of_actions,
 )
-from .charger_state import ChargerState
 from .const import DOMAIN, LOGGER
 from .control.charger import async_send_command, has_car, is_paused, is_refusal
 from .control.confirmations import CONFIRMATION_TIME
@@ -34,6 +33,7 @@ from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .pauses import outage_pause
+from .state import ChargerState
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.

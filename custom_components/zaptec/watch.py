@@ -20,7 +20,7 @@ import math
 from time import monotonic
 
 from .api import Observation, OperationMode, StateId
-from .charger_state import SAME_OBSERVATION, STATE_IDS_MAX, ChargerState
+from .state import SAME_OBSERVATION, STATE_IDS_MAX, ChargerState
 
 # All times are in seconds.
 

@@ -53,7 +53,7 @@ class Home:
                 for link in coordinator.links.values()
             )
             and all(map(coordinator.reader.has_read, coordinator.data.chargers))
-            and coordinator.announcements.is_idle
+            and coordinator.listeners.is_idle
         )
 
 

@@ -188,7 +188,7 @@ def _costs(
     Of messages as the library hands them over: decode them, apply what they tell,
     announce it, and have the entities write it.
     """
-    announcements = coordinator.announcements
+    listeners = coordinator.listeners
     chargers = coordinator.chargers_of(installation_id)
     stream = coordinator.links[installation_id].stream
     assert stream
@@ -219,8 +219,8 @@ def _costs(
         ]
 
     def tell() -> None:
-        while not announcements.is_idle:
-            announcements.tell()
+        while not listeners.is_idle:
+            listeners.run_due()
 
     for turn in range(COSTS):
         note("decode", decode, len(messages))
@@ -228,14 +228,14 @@ def _costs(
         topics = {(item.charger_id, item.state_id) for item in observations}
         apply = partial(coordinator.messages_received, installation_id, observations)
         # Writing is measured by itself.
-        announcements.tell = lambda: None  # type: ignore[method-assign]
+        listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
-        del announcements.tell
+        del listeners.run_due
         note("write", tell, len(topics))
         note("write, yardstick", stick.write_all, len(stick.sensors))
-        announcements.tell = lambda: None  # type: ignore[method-assign]
-        note("announce", partial(announcements.announce, topics), len(topics))
-        del announcements.tell
+        listeners.run_due = lambda: None  # type: ignore[method-assign]
+        note("announce", partial(listeners.notify, topics), len(topics))
+        del listeners.run_due
         tell()
     observations = bundles(COSTS)
     tracemalloc.start()
@@ -292,7 +292,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             ours_took, ours_work = await _burst(
                 lambda: publish(BURST, to_stick=False),
                 lambda: link.messages,
-                lambda: coordinator.announcements.is_idle,
+                lambda: coordinator.listeners.is_idle,
             )
             if turn:  # The first is for warming up.
                 note("burst, yardstick", took)
@@ -313,7 +313,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             await _burst(
                 lambda: publish(BURST, to_stick=False),
                 lambda: link.messages,
-                lambda: coordinator.announcements.is_idle,
+                lambda: coordinator.listeners.is_idle,
             )
             ticker.end()
             await ticking

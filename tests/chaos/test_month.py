@@ -112,7 +112,7 @@ async def test_a_long_time(
         tracemalloc.start(1)
         await live_for(START / 2)
         counts = _counts(entry.runtime_data)
-        watchers = len(entry.runtime_data.announcements)
+        watchers = len(entry.runtime_data.listeners)
         memory = _our_memory()
         await live_for(DAYS - START * 1.5)
         later = _counts(entry.runtime_data)
@@ -131,7 +131,7 @@ async def test_a_long_time(
         # Idle connections of the HTTP pool come and go.
         assert later["sockets"] <= counts["sockets"] + 5
         # An entity whose first value comes late appears late.
-        assert len(entry.runtime_data.announcements) <= watchers * 1.05
+        assert len(entry.runtime_data.listeners) <= watchers * 1.05
         assert abs(grown) < SLACK
         await walk.see_through(hass.config_entries.async_remove(entry.entry_id))
         assert sim.bus.connections == 0

@@ -72,7 +72,7 @@ def fuzz(name: str, seconds: int, inputs: int) -> int:
     with atheris.instrument_imports(
         include=[
             "custom_components.zaptec.api",
-            "custom_components.zaptec.charger_state",
+            "custom_components.zaptec.state",
         ],
         enable_loader_override=False,
     ):

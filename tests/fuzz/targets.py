@@ -38,7 +38,7 @@ from custom_components.zaptec.api.nbfx import decode
 from custom_components.zaptec.api.observations import CommunicationMode
 from custom_components.zaptec.api.ocmf import read_meter
 from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Response
-from custom_components.zaptec.charger_state import ChargerState
+from custom_components.zaptec.state import ChargerState
 
 # What a message may cost (seconds), by the best of some repetitions: that of which
 # nothing else on the machine has taken a part.

@@ -420,7 +420,7 @@ class AvailableCurrent:
             self._cancel_timer = async_call_later(
                 self._hass, max(left, 0.0), HassJob(send)
             )
-        self._coordinator.announce([self._installation_id])
+        self._coordinator.listeners.notify([self._installation_id])
 
     @acts_by_itself
     @limits_time
@@ -520,7 +520,7 @@ class AvailableCurrent:
             return
         self._stop_timer()
         self.waiting = self.due = None
-        self._coordinator.announce([self._installation_id])
+        self._coordinator.listeners.notify([self._installation_id])
 
     @callback
     def stop(self) -> None:

@@ -34,9 +34,9 @@ from ..api import (
     limits_time,
     outside_of_actions,
 )
-from ..charger_state import ChargerState
 from ..const import DOMAIN
 from ..coordinator import ZaptecCoordinator
+from ..state import ChargerState
 
 # The roles that may change anything (Integrating with Zaptec charging systems,
 # API documentation): owner, and service, which the constants call maintainer.

@@ -15,7 +15,7 @@ from ..api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
-from ..charger_state import ChargerState
+from ..state import ChargerState
 
 # The push confirms what was written; without it, one reading does (seconds).
 CONFIRMATION_TIME = 20.0

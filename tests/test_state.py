@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from custom_components.zaptec.api import Charger, Observation, OperationMode, StateId
-from custom_components.zaptec.charger_state import LIST_LAG, ChargerState
+from custom_components.zaptec.state import LIST_LAG, ChargerState
 
 CHARGER_ID = "3f0c5f5e-0b8e-4d4b-9a51-5d0f1f6f2a01"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from custom_components.zaptec import announcements as announcements_module
-from custom_components.zaptec.announcements import Announcements
+from custom_components.zaptec import listeners as listeners_module
 from custom_components.zaptec.api import (
     acts_by_itself,
     current_deadline,
@@ -14,6 +13,7 @@ from custom_components.zaptec.api import (
     outside_of_actions,
 )
 from custom_components.zaptec.api.action import is_automatic
+from custom_components.zaptec.listeners import Listeners
 
 TOPIC = ("charger", 710)
 
@@ -25,36 +25,36 @@ async def turn() -> None:
 
 async def test_each_is_told_once() -> None:
     """However many of its topics have news."""
-    announcements = Announcements()
+    listeners = Listeners()
     told: list[str] = []
-    announcements.watch(lambda: told.append("a"), [TOPIC, "charger"])
-    announcements.watch(lambda: told.append("b"), [TOPIC])
-    announcements.watch(lambda: told.append("c"), ["another"])
-    announcements.announce([TOPIC, "charger"])
+    listeners.add(lambda: told.append("a"), [TOPIC, "charger"])
+    listeners.add(lambda: told.append("b"), [TOPIC])
+    listeners.add(lambda: told.append("c"), ["another"])
+    listeners.notify([TOPIC, "charger"])
     assert told == ["a", "b"]
-    announcements.announce(["charger"])
+    listeners.notify(["charger"])
     assert told == ["a", "b", "a"]
-    assert announcements.is_idle
+    assert listeners.is_idle
 
 
 async def test_news_of_what_is_told_is_told_too() -> None:
     """What an entity causes while it is told is not lost."""
-    announcements = Announcements()
+    listeners = Listeners()
     told: list[int] = []
 
     def tell() -> None:
         told.append(len(told))
         if len(told) < 3:
-            announcements.announce([TOPIC])
+            listeners.notify([TOPIC])
 
-    announcements.watch(tell, [TOPIC])
-    announcements.announce([TOPIC])
+    listeners.add(tell, [TOPIC])
+    listeners.notify([TOPIC])
     assert told == [0, 1, 2]
 
 
 async def test_who_has_left_is_not_told() -> None:
     """An entity may be removed between the news and its turn."""
-    announcements = Announcements()
+    listeners = Listeners()
     told: list[str] = []
 
     def tell() -> None:
@@ -62,26 +62,26 @@ async def test_who_has_left_is_not_told() -> None:
         remove()
         remove()
 
-    announcements.watch(tell, [TOPIC])
-    remove = announcements.watch(lambda: told.append("a"), [TOPIC, "charger"])
-    announcements.announce([TOPIC])
+    listeners.add(tell, [TOPIC])
+    remove = listeners.add(lambda: told.append("a"), [TOPIC, "charger"])
+    listeners.notify([TOPIC])
     assert told == ["b"]
-    assert len(announcements) == 1
+    assert len(listeners) == 1
 
 
 async def test_a_fault_is_no_reason_to_keep_the_news_from_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is logged, and the others are told."""
-    announcements = Announcements()
+    listeners = Listeners()
     told: list[str] = []
 
     def fail() -> None:
         raise ZeroDivisionError
 
-    announcements.watch(fail, [TOPIC])
-    announcements.watch(lambda: told.append("b"), [TOPIC])
-    announcements.announce([TOPIC])
+    listeners.add(fail, [TOPIC])
+    listeners.add(lambda: told.append("b"), [TOPIC])
+    listeners.notify([TOPIC])
     assert told == ["b"]
     assert "Unexpected error while updating an entity" in caplog.text
 
@@ -92,22 +92,22 @@ async def test_thousands_do_not_hold_up_the_loop(
     """Others have their turns in between."""
     now = 0.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    announcements = Announcements()
+    listeners = Listeners()
     told = 0
 
     def tell() -> None:
         nonlocal told, now
         told += 1
-        now += announcements_module.TELL_TIME / 10
+        now += listeners_module.SLICE_TIME / 10
 
     for _ in range(95):
-        announcements.watch(tell, [TOPIC])
-    announcements.announce([TOPIC])
+        listeners.add(tell, [TOPIC])
+    listeners.notify([TOPIC])
     steps = [told]
-    while not announcements.is_idle:
+    while not listeners.is_idle:
         before = told
         # What comes meanwhile makes no turn longer.
-        announcements.announce([TOPIC] if before < 20 else [])
+        listeners.notify([TOPIC] if before < 20 else [])
         await turn()
         steps.append(told - before)
     assert max(steps) <= 11
@@ -117,27 +117,25 @@ async def test_thousands_do_not_hold_up_the_loop(
 @pytest.mark.serial
 async def test_a_crowd_leaves_in_no_time() -> None:
     """To remove the entities of a housing cooperative does not take a square of it."""
-    announcements = Announcements()
-    removers = [announcements.watch(lambda: None, ["link"]) for _ in range(20_000)]
+    listeners = Listeners()
+    removers = [listeners.add(lambda: None, ["link"]) for _ in range(20_000)]
     began = time.perf_counter()
     for remove in removers:
         remove()
     assert time.perf_counter() - began < 2.0
-    assert len(announcements) == 0
+    assert len(listeners) == 0
 
 
 @pytest.mark.parametrize("cause", ["user", "automatic", "both"])
 async def test_what_follows_from_news_is_no_part_of_its_cause(cause: str) -> None:
     """Automations run in the context in which a state is written."""
-    announcements = Announcements()
+    listeners = Listeners()
     seen: list[tuple[object, bool]] = []
-    announcements.watch(
-        lambda: seen.append((current_deadline(), is_automatic())), [TOPIC]
-    )
+    listeners.add(lambda: seen.append((current_deadline(), is_automatic())), [TOPIC])
 
     async def act() -> None:
         before = (current_deadline(), is_automatic())
-        announcements.announce([TOPIC])
+        listeners.notify([TOPIC])
         assert (current_deadline(), is_automatic()) == before
         assert before != (None, False)
 

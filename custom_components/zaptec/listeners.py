@@ -1,0 +1,130 @@
+"""Callbacks by topic: who is called when something of the account has changed."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from homeassistant.core import CALLBACK_TYPE, callback
+
+from .api import outside_of_actions
+from .const import LOGGER
+
+# A StateId of a charger, the messages or the link of an installation, or the rest of
+# either.
+type Topic = tuple[str, int] | str
+
+# Longest time to write entity states before yielding to the event loop (s).
+SLICE_TIME = 0.003
+
+
+class _Listener:
+    """A callback, and whether it is due."""
+
+    __slots__ = ("is_due", "run")
+
+    def __init__(self, run: CALLBACK_TYPE) -> None:
+        """Initialize the listener."""
+        self.run: CALLBACK_TYPE | None = run
+        self.is_due = False
+
+
+class Listeners:
+    """Calls the callbacks of a topic when it has changed.
+
+    Each is called once, however many of its topics change together. Where thousands are
+    due, the event loop runs other callbacks in between.
+    """
+
+    def __init__(self) -> None:
+        """Initialize the listeners."""
+        self._by_topic: dict[Topic, dict[_Listener, None]] = {}
+        self._due: deque[_Listener] = deque()
+        self._is_running = False
+
+    def __len__(self) -> int:
+        """Return the number of topics, each counted once per listener."""
+        return sum(map(len, self._by_topic.values()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether every callback that was due has been called."""
+        return not self._due
+
+    @callback
+    def add(self, run: CALLBACK_TYPE, topics: Iterable[Topic]) -> Callable[[], None]:
+        """Call a callback when topics change; return what removes it."""
+        listener = _Listener(run)
+        topics = tuple(topics)
+        for topic in topics:
+            self._by_topic.setdefault(topic, {})[listener] = None
+
+        @callback
+        def remove() -> None:
+            listener.run = None
+            for topic in topics:
+                if (listeners := self._by_topic.get(topic)) is not None:
+                    listeners.pop(listener, None)
+                    if not listeners:
+                        del self._by_topic[topic]
+
+        return remove
+
+    @callback
+    def notify(self, topics: Iterable[Topic]) -> None:
+        """Call all callbacks of topics that have changed."""
+        for topic in topics:
+            for listener in self._by_topic.get(topic, ()):
+                if not listener.is_due:
+                    listener.is_due = True
+                    self._due.append(listener)
+        if not self._is_running:
+            self.run_due()
+
+    @callback
+    def run_due(self) -> None:
+        """Run due callbacks for at most one slice; continue in the next loop iteration."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SLICE_TIME
+        self._is_running = True
+        while self._due and loop.time() < end:
+            listener = self._due.popleft()
+            listener.is_due = False
+            try:
+                if listener.run:
+                    # The change may be part of an action, but what it causes is not.
+                    with outside_of_actions():
+                        listener.run()
+            except Exception:
+                # An error of one entity must not keep the others from updating.
+                LOGGER.exception("Unexpected error while updating an entity")
+        # While this runs, notify() only queues callbacks.
+        self._is_running = bool(self._due)
+        if self._is_running:
+            loop.call_soon(self.run_due)
+
+
+def charger_topics(charger_id: str, state_ids: Iterable[int]) -> tuple[Topic, ...]:
+    """Return the topics for changes of StateIds of a charger."""
+    return tuple((charger_id, int(state_id)) for state_id in state_ids)
+
+
+def message_topic(installation_id: str) -> Topic:
+    """Return the topic for each message of an installation."""
+    return (installation_id, 0)
+
+
+def link_topic(device_id: str) -> Topic:
+    """Return the topic for changes of the link to an installation.
+
+    With the id of a charger, it is that of the installation the charger is in, although
+    the charger may move to another one.
+    """
+    return (device_id, -1)
+
+
+def installation_topic(charger_id: str) -> Topic:
+    """Return the topic for changes of a charger's installation.
+
+    Whichever installation that is: a charger may move to another one.
+    """
+    return (charger_id, -2)
