@@ -1,4 +1,4 @@
-"""The README's tables of entities, against the code."""
+"""The tables of entities and actions in docs/entities.md, against the code."""
 
 from collections.abc import Iterable
 import json
@@ -23,7 +23,7 @@ from custom_components.zaptec.entity import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
+PAGE = (ROOT / "docs/entities.md").read_text("utf-8")
 TEXTS = json.loads(
     (ROOT / "custom_components/zaptec/translations/en.json").read_text("utf-8")
 )
@@ -62,8 +62,8 @@ def row(platform: str, description: Any) -> Row:
 
 
 def table(title: str) -> list[list[str]]:
-    """Return the rows of a table of the README."""
-    _, found, rest = README.partition(HEADER.format(title))
+    """Return the rows of a table of the page."""
+    _, found, rest = PAGE.partition(HEADER.format(title))
     assert found, f"There is no table of a {title}"
     body = rest.partition("\n\n")[0].splitlines()[2:]
     return [
@@ -92,7 +92,7 @@ def test_the_tables_are_those_of_the_code(
 @pytest.mark.parametrize("action", TEXTS["services"])
 def test_each_action_and_its_fields_are_described(action: str) -> None:
     """In the section of the actions."""
-    section = README.partition("## Actions")[2].partition("\n## ")[0]
+    section = PAGE.partition("## Actions")[2].partition("\n## ")[0]
     assert f"`zaptec.{action}`" in section
     for field in TEXTS["services"][action]["fields"]:
         assert f"`{field}`" in section or f"{field[:-1]}1..3" in section
