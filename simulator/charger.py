@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .accounts import Account
 from .clock import Clock, Handle
-from .installation import Circuit, Installation
+from .installation import Circuit, Demand, Installation
 from .nbfx import encode
 from .observations import Family, Mode, StateId, Value, value_as_string
 from .ocmf import Meter, Reading
@@ -75,7 +75,7 @@ class Charger:
         self,
         clock: Clock,
         publish: Callable[[Charger, bytes], None],
-        installation: Installation,
+        installation: Installation[Charger],
         circuit: Circuit,
         *,
         id: str,
@@ -136,7 +136,7 @@ class Charger:
         self.is_power_meter = False
         self.final_stop = False
         self.is_authorized = False
-        self.asking_since = clock.now()
+        self._asking_since = clock.now()
         self._asks = False
         self._user: Account | None = None
         self._schedule: datetime | None = None
@@ -174,14 +174,14 @@ class Charger:
         return self.is_online and not self.is_stand_alone
 
     @property
-    def asks_for_current(self) -> bool:
-        """Whether it takes part in the sharing of the installation's current."""
-        return self._asks
-
-    @property
-    def prioritized_current(self) -> float | None:
-        """What its session is to get before the others, A."""
-        return self.session.prioritized_current if self.session else None
+    def demand(self) -> Demand | None:
+        """What it asks the installation for, None while it does not ask."""
+        if not self._asks:
+            return None
+        prioritized = self.session.prioritized_current if self.session else None
+        return Demand(
+            self._asking_since, self.min_current, self.max_current, prioritized
+        )
 
     @property
     def session_energy(self) -> float:
@@ -522,7 +522,7 @@ class Charger:
         self.installation.chargers.remove(self)
         self.installation.rebalance()
 
-    def move(self, installation: Installation) -> None:
+    def move(self, installation: Installation[Charger]) -> None:
         """Take the charger to another installation, to the first circuit there."""
         former, self.installation = self.installation, installation
         former.chargers.remove(self)
@@ -600,7 +600,7 @@ class Charger:
                 self._after("request", 8, self._finish)
             return
         self._asks = True
-        self.asking_since = self.clock.now()
+        self._asking_since = self.clock.now()
         if self.is_stand_alone:
             self.allocate(self.stand_alone_current)
         elif not self.is_online:

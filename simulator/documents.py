@@ -51,7 +51,9 @@ def without_nulls(document: Document) -> Document:
     return {key: value for key, value in document.items() if value is not None}
 
 
-def installation(item: Installation, account: Account, *, detail: bool) -> Document:
+def installation(
+    item: Installation[Charger], account: Account, *, detail: bool
+) -> Document:
     """Return an InstallationModel; an account that is only a user sees less."""
     category_id, category = _CATEGORIES[item.installation_type]
     manages = account.manages(item.id)
@@ -104,7 +106,7 @@ def installation(item: Installation, account: Account, *, detail: bool) -> Docum
     return without_nulls(document)
 
 
-def hierarchy(item: Installation) -> Document:
+def hierarchy(item: Installation[Charger]) -> Document:
     """Return the tree of an installation."""
     return {
         "Id": item.id,

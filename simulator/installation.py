@@ -1,16 +1,13 @@
 """Installations and their circuits, and how an installation shares its current."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .session import Session
-
-if TYPE_CHECKING:
-    from .charger import Charger
 
 
 class NetworkType(IntEnum):
@@ -42,8 +39,48 @@ class Circuit:
     max_current: float
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a load asks for, in A per phase.
+
+    Attributes:
+        since: When it began to ask; the latest goes without when there is not enough.
+        lowest: Less than this is of no use to it.
+        highest: More than this is not given to it.
+        prioritized: What it is to get before the others; None is its share.
+    """
+
+    since: datetime
+    lowest: float
+    highest: float
+    prioritized: float | None = None
+
+
+class Load(Protocol):
+    """What takes part in the sharing of an installation's current."""
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit that it is connected to."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it follows what the installation allocates."""
+
+    @property
+    def allocated_current(self) -> float:
+        """What it may draw now, A per phase."""
+
+    @property
+    def demand(self) -> Demand | None:
+        """What it asks for now, None for nothing."""
+
+    def allocate(self, current: float) -> None:
+        """Set what it may draw from now on, A per phase."""
+
+
 @dataclass(slots=True, kw_only=True)
-class Installation:
+class Installation[LoadT: Load]:
     """An installation; currents in A per phase.
 
     `installation_type` is 0 (Pro) or 1 (Smart: Home and Go); `authentication_type` is 0 (Zaptec),
@@ -67,7 +104,7 @@ class Installation:
     three_to_one_phase_switch_current: float | None = None
     min_power_offline_mode: bool | None = None
     time_zone: str = "Europe/Oslo"
-    chargers: list[Charger] = field(default_factory=list)
+    chargers: list[LoadT] = field(default_factory=list)
     archive: list[Session] = field(default_factory=list)
 
     @property
@@ -81,58 +118,56 @@ class Installation:
         Everyone gets the same, up to its own maximum; who would get less than its minimum gets
         nothing, the latest first. A charger out of reach keeps what it has.
         """
-        reachable = [charger for charger in self.chargers if charger.is_reachable]
-        asking = sorted(
-            (charger for charger in reachable if charger.asks_for_current),
-            key=lambda charger: charger.asking_since,
+        reachable = [load for load in self.chargers if load.is_reachable]
+        demands = ((load, demand) for load in reachable if (demand := load.demand))
+        claims: dict[Load, Demand] = dict(
+            sorted(demands, key=lambda claim: claim[1].since)
         )
         budget = min(self.available_current or (self.max_current,) * 3)
         budget -= sum(
-            charger.allocated_current
-            for charger in self.chargers
-            if not charger.is_reachable
+            load.allocated_current for load in self.chargers if not load.is_reachable
         )
-        limits = {charger.id: charger.max_current for charger in asking}
         for circuit in self.circuits:
-            members = [charger for charger in asking if charger.circuit is circuit]
-            limits |= _share(circuit.max_current, members, limits)
-        shares = _share(budget, asking, limits)
-        for charger in reachable:
-            charger.allocate(shares.get(charger.id, 0.0))
+            members = {
+                load: demand
+                for load, demand in claims.items()
+                if load.circuit is circuit
+            }
+            for load, share in _share(circuit.max_current, members).items():
+                claims[load] = replace(claims[load], highest=share)
+        shares = _share(budget, claims)
+        for load in reachable:
+            load.allocate(shares.get(load, 0.0))
 
 
-def _share(
-    budget: float, chargers: Iterable[Charger], limits: dict[str, float]
-) -> dict[str, float]:
-    """Return each charger's current, A, by id: in steps of 0.1 A, none below its minimum.
+def _share(budget: float, claims: Mapping[Load, Demand]) -> dict[Load, float]:
+    """Return each load's current, A: in steps of 0.1 A, none below its minimum.
 
-    `chargers` come in the order of their asking. A prioritized session is served before.
+    `claims` come in the order of their asking. A prioritized session is served before.
     """
-    members = [charger for charger in chargers if limits[charger.id] > 0]
+    members = [load for load, demand in claims.items() if demand.highest > 0]
     while members:
-        shares = _level(budget, members, limits)
-        short = [item for item in members if shares[item.id] < item.min_current - 1e-6]
+        shares = _level(budget, {load: claims[load] for load in members})
+        short = [load for load in members if shares[load] < claims[load].lowest - 1e-6]
         if not short:
             return shares
         members.remove(short[-1])
     return {}
 
 
-def _level(
-    budget: float, members: list[Charger], limits: dict[str, float]
-) -> dict[str, float]:
+def _level(budget: float, claims: Mapping[Load, Demand]) -> dict[Load, float]:
     """Fill everyone to the same level, who is limited to less first."""
-    shares: dict[str, float] = {}
-    for charger in members:
-        if (wanted := charger.prioritized_current) is not None:
-            shares[charger.id] = min(wanted, limits[charger.id], budget)
-            budget -= shares[charger.id]
-    rest = [charger for charger in members if charger.id not in shares]
-    rest.sort(key=lambda charger: limits[charger.id])
-    for index, charger in enumerate(rest):
-        shares[charger.id] = min(limits[charger.id], budget / (len(rest) - index))
-        budget -= shares[charger.id]
-    return {charger_id: _step(share) for charger_id, share in shares.items()}
+    shares: dict[Load, float] = {}
+    for load, demand in claims.items():
+        if demand.prioritized is not None:
+            shares[load] = min(demand.prioritized, demand.highest, budget)
+            budget -= shares[load]
+    rest = [load for load in claims if load not in shares]
+    rest.sort(key=lambda load: claims[load].highest)
+    for index, load in enumerate(rest):
+        shares[load] = min(claims[load].highest, budget / (len(rest) - index))
+        budget -= shares[load]
+    return {load: _step(share) for load, share in shares.items()}
 
 
 def _step(current: float) -> float:

@@ -282,20 +282,20 @@ class Rest:
 
     # Installations.
 
-    def _visible(self, account: Account) -> list[Installation]:
+    def _visible(self, account: Account) -> list[Installation[Charger]]:
         return [
             item
             for item in self._simulator.installations.values()
             if account.role(item.id)
         ]
 
-    def _installation_of(self, call: Call) -> Installation:
+    def _installation_of(self, call: Call) -> Installation[Charger]:
         item = self._simulator.installations.get(call.ids[0])
         if item is None or not call.account.role(item.id):
             raise Refusal(rejection(512, "Unknown object"))
         return item
 
-    def _managed_installation(self, call: Call) -> Installation:
+    def _managed_installation(self, call: Call) -> Installation[Charger]:
         item = self._installation_of(call)
         if not call.account.manages(item.id):
             raise Refusal(web.Response(status=403))

@@ -70,7 +70,7 @@ class Simulator:
         self._bus: ServiceBus | None = None
         self.clock = clock or Clock()
         self.accounts: dict[str, Account] = {}
-        self.installations: dict[str, Installation] = {}
+        self.installations: dict[str, Installation[Charger]] = {}
         self.chargers: dict[str, Charger] = {}
         for item in self._scenario.installations:
             self._add_installation(item)
@@ -163,7 +163,7 @@ class Simulator:
             raise RuntimeError("The simulator is not started with tls")
         return self._certificate.client_context()
 
-    def connection_details(self, installation: Installation) -> Document:
+    def connection_details(self, installation: Installation[Charger]) -> Document:
         """Return the answer of messagingConnectionDetails."""
         return {
             "Type": 0,
@@ -215,7 +215,7 @@ class Simulator:
         """Move a charger to another installation while running; it keeps its id."""
         self.chargers[charger_id].move(self.installations[installation_id])
 
-    def add_installation(self, scenario: InstallationScenario) -> Installation:
+    def add_installation(self, scenario: InstallationScenario) -> Installation[Charger]:
         """Add an installation while running; give an account a role to make it visible."""
         return self._add_installation(scenario)
 
@@ -227,11 +227,11 @@ class Simulator:
         if self._bus:
             self._bus.remove_topic(installation.topic)
 
-    def _add_installation(self, item: InstallationScenario) -> Installation:
+    def _add_installation(self, item: InstallationScenario) -> Installation[Charger]:
         identifier = item.id or self._scenario.identifier(item.name)
         created = self.clock.now() - timedelta(days=400)
         available = item.available_current
-        installation = Installation(
+        installation: Installation[Charger] = Installation(
             id=identifier,
             name=item.name,
             max_current=item.max_current,
@@ -263,7 +263,7 @@ class Simulator:
         return installation
 
     def _add_charger(
-        self, installation: Installation, item: ChargerScenario
+        self, installation: Installation[Charger], item: ChargerScenario
     ) -> Charger:
         identifier = item.id or self._scenario.identifier(installation.id, item.serial)
         charger = Charger(
@@ -296,7 +296,7 @@ class Simulator:
                 roles={ids[name]: role for name, role in item.roles.items()},
             )
 
-    def _add_topic(self, installation: Installation) -> None:
+    def _add_topic(self, installation: Installation[Charger]) -> None:
         self.bus.add_topic(installation.topic, installation.topic, installation.bus_key)
 
     def _publish(self, charger: Charger, body: bytes) -> None:
