@@ -23,7 +23,7 @@ from aiohttp import web
 from . import documents
 from .accounts import Account, UserRole
 from .charger import Charger, CommandRejectedError, StoredObservation
-from .constants import constants
+from .constants import CONSTANTS
 from .faults import Fault, Faults, failure, nginx, not_found, rejection
 from .installation import Installation
 from .limits import RequestCounter
@@ -249,7 +249,7 @@ class Rest:
         if path.lower() == "/oauth/token" and request.method == "POST":
             return await self._token(request, record)
         if path.lower() == "/api/constants" and request.method == "GET":
-            return web.json_response(constants())
+            return web.json_response(CONSTANTS)
         for method, pattern, handler in self._routes:
             if method == request.method and (match := pattern.fullmatch(path)):
                 if account is None:
