@@ -18,7 +18,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import ZaptecClient, ZaptecServerError, action
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control import batch
-from custom_components.zaptec.control.available_current import (
+from custom_components.zaptec.control.recent_changes import (
     RECENT_CHANGES,
     recent_changes,
 )

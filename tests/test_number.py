@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import action
 from custom_components.zaptec.control import batch
 from custom_components.zaptec.control.batch import CALM_TIME, CALM_TIME_MAX
-from custom_components.zaptec.control.charger import round_current
+from custom_components.zaptec.control.checks import round_current
 from custom_components.zaptec.control.confirmations import CONFIRMATION_TIME
 from simulator.charger import Charger
 from simulator.faults import Fault, Rejection

@@ -136,13 +136,13 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
         (exception_texts_are_used, "translations/en.json", '"cloud_busy"', '"busy"'),
         (
             exceptions_are_translated,
-            "control/charger.py",
+            "control/errors.py",
             '"reason": err',
             '"why": err',
         ),
         (
             exceptions_are_translated,
-            "control/charger.py",
+            "control/installation.py",
             'translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"',
             'translation_key="chargers_are_stand_alone"',
         ),

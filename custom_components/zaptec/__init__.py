@@ -15,7 +15,8 @@ from homeassistant.util.ssl import get_default_context
 
 from .api import preload
 from .const import DOMAIN
-from .control.available_current import AvailableCurrents, recent_changes
+from .control.available_current import AvailableCurrents
+from .control.recent_changes import recent_changes
 from .coordinator import (
     ZaptecConfigEntry,
     ZaptecCoordinator,

@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation, OperationMode, StateId
-from .control.charger import has_car
+from .control.car import has_car
 from .coordinator import ZaptecConfigEntry
 from .entity import (
     BARE_KEY,

@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation
 from .const import CHARGERS_AT_ONCE, DOMAIN
-from .control.charger import may_control
+from .control.checks import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecInstallationDescription
 from .listeners import charger_topics

@@ -11,7 +11,7 @@ from homeassistant.util import dt as dt_util
 
 from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .const import DOMAIN, PushRefusal, PushStatus
-from .control.charger import may_control
+from .control.checks import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .link import Link
 from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP

@@ -17,17 +17,16 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Family, Installation, StateId, ZaptecClient, limits_time
 from .const import CURRENT_MAX, DOMAIN
-from .control.available_current import UNCERTAIN_FAILURES
 from .control.batch import Batch
-from .control.charger import (
+from .control.checks import (
     CURRENT_MIN,
-    async_check_current_is_ours,
-    async_update_installation,
     check_number,
     check_stand_alone,
     may_control,
     round_current,
 )
+from .control.errors import UNCERTAIN_FAILURES
+from .control.installation import async_check_current_is_ours, async_update_installation
 from .control.settings import ChargerSetting
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import (

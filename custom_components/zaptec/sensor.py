@@ -46,7 +46,7 @@ from .api import (
 )
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
-from .control.charger import may_control
+from .control.checks import may_control
 from .coordinator import ZaptecConfigEntry
 from .energy import (
     ZaptecCompletedSessionSensor,

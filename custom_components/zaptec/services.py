@@ -34,13 +34,10 @@ import probatio
 
 from .api import Command, limits_time
 from .const import CURRENT_MAX, DOMAIN
-from .control.available_current import Currents, has_available_current, held_currents
-from .control.charger import (
-    async_check_current_is_ours,
-    async_send_command,
-    check_current,
-    round_current,
-)
+from .control.charger import async_send_command
+from .control.checks import check_current, round_current
+from .control.currents import Currents, has_available_current, held_currents
+from .control.installation import async_check_current_is_ours
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS
 

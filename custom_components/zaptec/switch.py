@@ -27,8 +27,10 @@ from .api import (
     outside_of_actions,
 )
 from .const import DOMAIN, LOGGER
-from .control.charger import async_send_command, has_car, is_paused, is_refusal
+from .control.car import has_car, is_paused
+from .control.charger import async_send_command
 from .control.confirmations import CONFIRMATION_TIME
+from .control.errors import is_refusal
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities

@@ -17,7 +17,7 @@ from .api import UserRole
 from .button import DESCRIPTIONS as BUTTONS
 from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
-from .control.charger import CONTROL_ROLES
+from .control.checks import CONTROL_ROLES
 from .coordinator import ZaptecConfigEntry
 from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
 from .sensor import PENDING_DESCRIPTIONS as PENDING

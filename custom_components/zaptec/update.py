@@ -17,7 +17,8 @@ from homeassistant.helpers.event import async_call_later
 
 from .api import Charger, ChargerFirmware, Command, StateId
 from .const import LOGGER
-from .control.charger import async_send_command, may_control
+from .control.charger import async_send_command
+from .control.checks import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_staggered

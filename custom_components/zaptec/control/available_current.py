@@ -4,47 +4,53 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-import math
 from typing import Any
 
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN
 from homeassistant.const import ATTR_ENTITY_ID
-from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_call_later
-from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
-from homeassistant.util.hass_dict import HassKey
 
 from ..api import Installation, ZaptecClient, ZaptecError, acts_by_itself, limits_time
 from ..const import (
     ATTR_CURRENTS,
     ATTR_OUTCOME,
     ATTR_UNTIL,
-    AVAILABLE_CURRENT_INTERVAL,
     CURRENT_MAX,
     DOMAIN,
     EVENT_AVAILABLE_CURRENT,
     LOGGER,
     PendingOutcome,
 )
-from ..coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from ..coordinator import ZaptecCoordinator
 from .batch import CALM_TIME_MAX, Batch
-from .charger import (
-    async_check_current_is_ours,
-    async_turn,
-    async_update_installation,
-    check_current,
-    is_refusal,
-    round_current,
+from .checks import check_current
+from .currents import (
+    Currents,
+    has_available_current,
+    held_currents,
+    highest_currents,
+    lowest_currents,
+    rounded_currents,
 )
-
-STORAGE_VERSION = 1
+from .errors import UNCERTAIN_FAILURES, is_refusal
+from .installation import async_check_current_is_ours, async_update_installation
+from .locks import async_turn
+from .recent_changes import (
+    INTERVAL,
+    RecentChanges,
+    as_moment,
+    as_text,
+    current_store,
+    recent_changes,
+)
 
 # All times of this file are those of the event loop (seconds), which no change of the
 # wall clock moves. Only what is stored or shown is converted.
-INTERVAL = AVAILABLE_CURRENT_INTERVAL.total_seconds()
+
 
 # Delay before a waiting current is tried again after a passing failure, and the limits
 # after which it is given up (seconds).
@@ -55,70 +61,6 @@ TRIES_MAX = 8
 # Longest time that a waiting current is kept for an installation that is missing from
 # the account's list (seconds).
 MISSING_MAX = 24 * 3600.0
-
-# The cloud may have carried it out all the same.
-UNCERTAIN_FAILURES = ("cannot_connect", "uncertain")
-
-# Of the phases L1 to L3 (A).
-type Currents = tuple[float, float, float]
-
-
-def held_currents(installation: Installation) -> Currents:
-    """Return the available currents of an installation; without any, all it has."""
-    everything = installation.max_current or CURRENT_MAX
-    total = installation.available_current
-    one, two, three = (
-        total if phase is None else phase
-        for phase in (
-            installation.available_current_phase1,
-            installation.available_current_phase2,
-            installation.available_current_phase3,
-        )
-    )
-    return _rounded(
-        (
-            everything if one is None else one,
-            everything if two is None else two,
-            everything if three is None else three,
-        )
-    )
-
-
-def has_available_current(installation: Installation) -> bool:
-    """Return whether the cloud holds available currents of an installation."""
-    return installation.available_current is not None or None not in (
-        installation.available_current_phase1,
-        installation.available_current_phase2,
-        installation.available_current_phase3,
-    )
-
-
-def _rounded(currents: Currents, highest: float = math.inf) -> Currents:
-    """Return currents in tenths of an ampere."""
-    one, two, three = currents
-    return (
-        round_current(one, highest),
-        round_current(two, highest),
-        round_current(three, highest),
-    )
-
-
-def _highest(first: Currents, second: Currents) -> Currents:
-    """Return the higher current of each phase."""
-    return (
-        max(first[0], second[0]),
-        max(first[1], second[1]),
-        max(first[2], second[2]),
-    )
-
-
-def _lowest(first: Currents, second: Currents) -> Currents:
-    """Return the lower current of each phase."""
-    return (
-        min(first[0], second[0]),
-        min(first[1], second[1]),
-        min(first[2], second[2]),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +143,9 @@ class AvailableCurrent:
         installation = installations.get(self._installation_id)
         highest = installation.max_current if installation else None
         # What is held may be above a limit that was lowered since.
-        currents = _rounded(currents, max(highest or CURRENT_MAX, *self._held()))
+        currents = rounded_currents(
+            currents, max(highest or CURRENT_MAX, *self._held())
+        )
         for current in currents:
             check_current(current)
         await async_check_current_is_ours(self._coordinator, self._installation_id)
@@ -239,7 +183,7 @@ class AvailableCurrent:
         # After a change of unknown outcome the cloud may hold either. What is below
         # the higher one may be a reduction, and is sent at once.
         ceiling = self._ceiling()
-        reduced = _lowest(currents, ceiling)
+        reduced = lowest_currents(currents, ceiling)
         if reduced != ceiling:
             await self._async_send(reduced)
         if all(possible == currents for possible in self._possible()):
@@ -294,7 +238,7 @@ class AvailableCurrent:
         """Return the highest currents that the cloud may hold."""
         ceiling, *others = self._possible()
         for possible in others:
-            ceiling = _highest(ceiling, possible)
+            ceiling = highest_currents(ceiling, possible)
         return ceiling
 
     async def _async_is_held(self, currents: Currents) -> bool:
@@ -562,8 +506,8 @@ class AvailableCurrent:
         now, changed_at = self._now(), self._changed_at()
         return {
             "base": self._base,
-            "changed_at": None if changed_at is None else _as_text(now, changed_at),
-            "due": None if self.waiting is None else _as_text(now, self._due_at),
+            "changed_at": None if changed_at is None else as_text(now, changed_at),
+            "due": None if self.waiting is None else as_text(now, self._due_at),
             "tries": self._tries,
             "uncertain": [attempt.currents for attempt in self._attempts],
             "waiting": self.waiting,
@@ -574,7 +518,7 @@ class AvailableCurrent:
         """Continue where it was before a restart."""
         now = self._now()
         self._recent.take_in({self._installation_id: document["changed_at"]})
-        due_at = _as_moment(now, document["due"])
+        due_at = as_moment(now, document["due"])
         if not document["waiting"] or due_at is None:
             return
         self._base = _currents(document["base"]) if document["base"] else None
@@ -588,22 +532,10 @@ class AvailableCurrent:
         self.set_listed(is_listed=is_listed)
 
 
-def _as_text(now: float, moment: float) -> str:
-    """Return a time of the event loop as one of the wall clock, to be stored."""
-    return (dt_util.utcnow() - timedelta(seconds=now - moment)).isoformat()
-
-
-def _as_moment(now: float, stored: str | None) -> float | None:
-    """Return a stored time of the wall clock as one of the event loop."""
-    if (moment := dt_util.parse_datetime(stored or "")) is None:
-        return None
-    return now - (dt_util.utcnow() - moment).total_seconds()
-
-
 def _currents(stored: list[float]) -> Currents:
     """Return currents that were stored."""
     one, two, three = stored
-    return _rounded((one, two, three))
+    return rounded_currents((one, two, three))
 
 
 class AvailableCurrents:
@@ -658,107 +590,3 @@ class AvailableCurrents:
         self._stopped = True
         for current in self._currents.values():
             current.stop()
-
-
-def current_store(
-    hass: HomeAssistant, entry: ZaptecConfigEntry
-) -> Store[dict[str, dict[str, Any]]]:
-    """Return where the waiting currents of an account are kept."""
-    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}")
-
-
-class RecentChanges:
-    """When the available currents changed last, whichever account changed them.
-
-    The vendor's rule is about the installation. So it holds as well when its account is
-    removed and added again, or when another account takes the installation over.
-    """
-
-    def __init__(self, hass: HomeAssistant) -> None:
-        """Initialize it with no changes."""
-        self._hass = hass
-        self._store: Store[dict[str, str]] = Store(
-            hass, STORAGE_VERSION, f"{DOMAIN}.recent_changes"
-        )
-        self._changed_at: dict[str, float] = {}
-        self._cancel_removal: CALLBACK_TYPE | None = None
-
-    def changed_at(self, installation_id: str) -> float | None:
-        """Return when a current changed last (time of the event loop)."""
-        return self._changed_at.get(installation_id)
-
-    @callback
-    def note(self, installation_id: str, changed_at: float) -> None:
-        """Note a change, unless a later one is known."""
-        known = self._changed_at.get(installation_id, changed_at)
-        self._changed_at[installation_id] = max(known, changed_at)
-
-    async def async_load(self) -> None:
-        """Continue where it was before a restart."""
-        if stored := await self._store.async_load():
-            self.take_in(stored)
-            await self._async_keep()
-
-    @callback
-    def take_in(self, stored: Mapping[str, str | None]) -> None:
-        """Note changes that were stored, by installation."""
-        now = self._hass.loop.time()
-        for installation_id, text in stored.items():
-            if (changed_at := _as_moment(now, text)) is not None:
-                # A wall clock that was ahead must not make anything wait for longer.
-                self.note(installation_id, min(changed_at, now))
-
-    async def _async_keep(self) -> None:
-        """Store the changes of the last 15 minutes for as long as they count."""
-        if self._cancel_removal:
-            self._cancel_removal()
-            self._cancel_removal = None
-        now = self._hass.loop.time()
-        recent = {
-            installation_id: changed_at
-            for installation_id, changed_at in self._changed_at.items()
-            if now - changed_at < INTERVAL
-        }
-        if not recent:
-            await self._store.async_remove()
-            return
-        await self._store.async_save(
-            {
-                installation_id: _as_text(now, changed_at)
-                for installation_id, changed_at in recent.items()
-            }
-        )
-
-        async def keep(_now: datetime) -> None:
-            self._cancel_removal = None
-            await self._async_keep()
-
-        self._cancel_removal = async_call_later(
-            self._hass,
-            max(recent.values()) + INTERVAL - now,
-            HassJob(keep, cancel_on_shutdown=True),
-        )
-
-    async def async_remove_account(self, entry: ZaptecConfigEntry) -> None:
-        """Remove what is stored of an account, except for its last changes."""
-        store = current_store(self._hass, entry)
-        stored = await store.async_load() or {}
-        self.take_in(
-            {
-                installation_id: document["changed_at"]
-                for installation_id, document in stored.items()
-            }
-        )
-        await store.async_remove()
-        await self._async_keep()
-
-
-RECENT_CHANGES: HassKey[RecentChanges] = HassKey(f"{DOMAIN}_recent_changes")
-
-
-@callback
-def recent_changes(hass: HomeAssistant) -> RecentChanges:
-    """Return the recent changes of all accounts."""
-    if RECENT_CHANGES not in hass.data:
-        hass.data[RECENT_CHANGES] = RecentChanges(hass)
-    return hass.data[RECENT_CHANGES]

@@ -12,7 +12,8 @@ from ..api import (
 )
 from ..coordinator import ZaptecCoordinator
 from .batch import Batch
-from .charger import async_turn, plain_words
+from .errors import plain_words
+from .locks import async_turn
 
 
 class ChargerSetting:
