@@ -297,7 +297,9 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
         await release.wait()
 
     task = hass.async_create_task(
-        coordinator.writes.async_send(charger_id, StateId.CHARGER_MAX_CURRENT, write())
+        coordinator.confirmations.async_send(
+            charger_id, StateId.CHARGER_MAX_CURRENT, write()
+        )
     )
     await asyncio.sleep(0)
     assert await hass.config_entries.async_unload(live_entry.entry_id)

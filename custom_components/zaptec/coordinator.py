@@ -62,7 +62,7 @@ from .const import (
     PushStatus,
 )
 from .control.batch import Batches
-from .control.confirmations import Writes
+from .control.confirmations import Confirmations
 from .devices import (
     async_adopt_device,
     async_held_ids,
@@ -202,7 +202,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
-        self.writes = Writes(hass, self.states, self.reader.read)
+        self.confirmations = Confirmations(hass, self.states, self.reader.read)
         self.listeners = Listeners()
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
@@ -1085,7 +1085,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             or not self.link(charger).is_reliable
         ):
             return False
-        return not self.writes.is_awaited(charger_id, state_id)
+        return not self.confirmations.is_pending(charger_id, state_id)
 
     async def async_read_charger(self, charger_id: str) -> ChargerState | None:
         """Read a charger now, because a person waits for it; None if it is gone.
@@ -1179,7 +1179,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                 self.hass, read(), name=f"{DOMAIN} installation"
             )
 
-        self.writes.look_later(look)
+        self.confirmations.check_later(look)
 
     @callback
     def installation_changed(self, installation: Installation) -> None:
@@ -1206,7 +1206,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     async def async_shutdown(self) -> None:
         """Cancel what is still to come, and leave the devices to other accounts."""
         await super().async_shutdown()
-        self.writes.stop()
+        self.confirmations.stop()
         self.data = Account()
 
 

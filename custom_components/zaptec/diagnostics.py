@@ -268,7 +268,8 @@ def _charger(
         "last_read_age": None if last_read is None else round(monotonic() - last_read),
         "next_read_in": None if due is None else round(due - monotonic()),
         "awaited": sorted(
-            state_id.name.lower() for state_id in coordinator.writes.awaited(charger.id)
+            state_id.name.lower()
+            for state_id in coordinator.confirmations.pending(charger.id)
         ),
     }
     if (state := coordinator.states.get(charger.id)) is None:

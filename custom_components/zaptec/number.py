@@ -26,7 +26,10 @@ from .control.checks import (
     round_current,
 )
 from .control.errors import UNCERTAIN_FAILURES
-from .control.installation import async_check_current_is_ours, async_update_installation
+from .control.installation import (
+    async_check_current_is_settable,
+    async_update_installation,
+)
 from .control.settings import ChargerSetting
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import (
@@ -378,7 +381,7 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
                 translation_key="phase_switch_current_too_low",
                 translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
             )
-        await async_check_current_is_ours(self.coordinator, self.installation_id)
+        await async_check_current_is_settable(self.coordinator, self.installation_id)
         if not self._batch.is_busy and await self._async_is_held(value):
             return
         await self._batch.async_request(value)

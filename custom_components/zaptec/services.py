@@ -37,7 +37,7 @@ from .const import CURRENT_MAX, DOMAIN
 from .control.charger import async_send_command
 from .control.checks import check_current, round_current
 from .control.currents import Currents, has_available_current, held_currents
-from .control.installation import async_check_current_is_ours
+from .control.installation import async_check_current_is_settable
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS
 
@@ -179,7 +179,7 @@ async def _async_limit_current(
                 translation_key="current_too_high",
                 translation_placeholders={"maximum": f"{highest:g}"},
             )
-        await async_check_current_is_ours(coordinator, installation_id)
+        await async_check_current_is_settable(coordinator, installation_id)
 
     async def set_currents(
         installation_id: str, coordinator: ZaptecCoordinator

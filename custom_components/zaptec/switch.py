@@ -350,7 +350,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             self._last_use.follow(
                 state,
                 is_confirmed=not self._in_flight
-                and not self.coordinator.writes.is_awaited(
+                and not self.coordinator.confirmations.is_pending(
                     self.charger_id, StateId.FINAL_STOP_ACTIVE
                 ),
             )

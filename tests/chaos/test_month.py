@@ -62,7 +62,7 @@ def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
             for task in asyncio.all_tasks()
         ),
         "sockets": sockets(),
-        "awaited": len(coordinator.writes),
+        "awaited": len(coordinator.confirmations),
     }
 
 

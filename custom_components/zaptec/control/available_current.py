@@ -37,8 +37,8 @@ from .currents import (
     rounded_currents,
 )
 from .errors import UNCERTAIN_FAILURES, is_refusal
-from .installation import async_check_current_is_ours, async_update_installation
-from .locks import async_turn
+from .installation import async_check_current_is_settable, async_update_installation
+from .locks import async_hold
 from .recent_changes import (
     INTERVAL,
     RecentChanges,
@@ -148,17 +148,17 @@ class AvailableCurrent:
         )
         for current in currents:
             check_current(current)
-        await async_check_current_is_ours(self._coordinator, self._installation_id)
+        await async_check_current_is_settable(self._coordinator, self._installation_id)
         is_idle = not self._batch.is_busy and not self._turn.locked()
         if is_idle and await self._async_is_held(currents):
-            async with async_turn(self._turn):
+            async with async_hold(self._turn):
                 await self._async_forget_waiting()
             return
         await self._batch.async_request(_Request(currents, override))
 
     async def _async_set(self, request: _Request) -> None:
         """Set what may be set now, and keep the rest for later."""
-        async with async_turn(self._turn):
+        async with async_hold(self._turn):
             try:
                 await self._async_set_or_wait(request)
             except HomeAssistantError as err:

@@ -23,8 +23,8 @@ from ..coordinator import ZaptecCoordinator
 from ..state import ChargerState
 from .car import has_car, has_session_ended, is_paused, is_resumed, is_stopped
 from .checks import check_stand_alone, may_control
-from .errors import plain_words
-from .locks import async_turn
+from .errors import translated_errors
+from .locks import async_hold
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
@@ -68,7 +68,7 @@ async def async_send_command(
         HomeAssistantError: It was not carried out, or would be in vain.
 
     """
-    async with async_turn(coordinator.turns[charger_id]):
+    async with async_hold(coordinator.turns[charger_id]):
         await _async_send_command(coordinator, charger_id, command)
 
 
@@ -87,7 +87,7 @@ async def _async_send_command(
             translation_domain=DOMAIN, translation_key="not_permitted"
         )
     if command in _CHARGING_COMMANDS:
-        await _async_check_obedience(coordinator, charger, command)
+        await _async_check_controllable(coordinator, charger, command)
     if command is Command.RESUME_CHARGING:
         await _async_check_session(coordinator, charger, state)
     if (
@@ -102,9 +102,9 @@ async def _async_send_command(
         return
     if command is Command.RESUME_CHARGING:
         await _async_wait_for_pause(coordinator, charger_id)
-    with plain_words(coordinator):
+    with translated_errors(coordinator):
         try:
-            await coordinator.writes.async_send(
+            await coordinator.confirmations.async_send(
                 charger_id,
                 _CONFIRMATIONS[command],
                 _async_request(coordinator.client, charger_id, command),
@@ -134,7 +134,7 @@ async def _async_request(
             raise
 
 
-async def _async_check_obedience(
+async def _async_check_controllable(
     coordinator: ZaptecCoordinator, charger: Charger, command: Command
 ) -> None:
     """Refuse what a charger would not do because something else controls it."""
@@ -244,7 +244,9 @@ async def _async_wait_for_pause(
             mode = state.value(StateId.CHARGER_OPERATION_MODE)
             if mode is OperationMode.CONNECTED_FINISHED:
                 stopped.set()
-        elif not coordinator.writes.is_awaited(charger_id, StateId.FINAL_STOP_ACTIVE):
+        elif not coordinator.confirmations.is_pending(
+            charger_id, StateId.FINAL_STOP_ACTIVE
+        ):
             stopped.set()
 
     topics = (

@@ -30,7 +30,7 @@ _REFUSED = (
 )
 
 
-class Writes:
+class Confirmations:
     """What was sent, and by which StateId it is to be confirmed."""
 
     def __init__(
@@ -51,30 +51,30 @@ class Writes:
         self._states = states
         self._read = read
         # When that which confirms a write was told last, before the write.
-        self._awaited: dict[tuple[str, StateId], datetime | None] = {}
-        self._looks: set[CALLBACK_TYPE] = set()
+        self._pending: dict[tuple[str, StateId], datetime | None] = {}
+        self._checks: set[CALLBACK_TYPE] = set()
         self._is_stopped = False
 
     def __len__(self) -> int:
         """Return how many are to be confirmed."""
-        return len(self._awaited)
+        return len(self._pending)
 
-    def awaited(self, charger_id: str) -> set[StateId]:
+    def pending(self, charger_id: str) -> set[StateId]:
         """Return what writes to a charger are still to be confirmed by."""
         return {
             state_id
-            for awaited_id, state_id in self._awaited
-            if awaited_id == charger_id
+            for pending_id, state_id in self._pending
+            if pending_id == charger_id
         }
 
-    def is_awaited(self, charger_id: str, state_id: StateId) -> bool:
+    def is_pending(self, charger_id: str, state_id: StateId) -> bool:
         """Return whether a write has not been confirmed yet."""
         key = (charger_id, state_id)
         state = self._states.get(charger_id)
         return (
-            key in self._awaited
+            key in self._pending
             and state is not None
-            and not state.told_since(state_id, self._awaited[key])
+            and not state.told_since(state_id, self._pending[key])
         )
 
     async def async_send(
@@ -93,56 +93,58 @@ class Writes:
         key = (charger_id, state_id)
         state = self._states.get(charger_id)
         told = state.timestamp(state_id) if state else None
-        self._awaited[key] = told
+        self._pending[key] = told
         try:
             await request
         except _REFUSED:
-            self._awaited.pop(key, None)
+            self._pending.pop(key, None)
             raise
         except ZaptecRejectedError:
             # It tells that what is held here may be outdated.
-            self._awaited.pop(key, None)
-            self._expect(key, told)
+            self._pending.pop(key, None)
+            self._check_confirmation(key, told)
             raise
         except BaseException:
-            self._expect(key, told)
+            self._check_confirmation(key, told)
             raise
-        self._expect(key, told)
+        self._check_confirmation(key, told)
 
     @callback
-    def _expect(self, key: tuple[str, StateId], told: datetime | None) -> None:
+    def _check_confirmation(
+        self, key: tuple[str, StateId], told: datetime | None
+    ) -> None:
         """Read a charger if nothing newer is told of a StateId in time."""
         charger_id, state_id = key
 
         @callback
         def check() -> None:
-            if self._awaited.get(key) == told:
-                self._awaited.pop(key, None)
+            if self._pending.get(key) == told:
+                self._pending.pop(key, None)
             state = self._states.get(charger_id)
             if state and not state.told_since(state_id, told):
                 self._read(charger_id)
 
-        self.look_later(check)
+        self.check_later(check)
 
     @callback
-    def look_later(self, look: CALLBACK_TYPE) -> None:
+    def check_later(self, check: CALLBACK_TYPE) -> None:
         """Have somebody look what came of a write when its time is over."""
         if self._is_stopped:
             return
 
         @callback
         def start(_now: datetime) -> None:
-            self._looks.discard(cancel)
-            look()
+            self._checks.discard(cancel)
+            check()
 
         cancel = async_call_later(
             self._hass, timedelta(seconds=CONFIRMATION_TIME), start
         )
-        self._looks.add(cancel)
+        self._checks.add(cancel)
 
     @callback
     def stop(self) -> None:
         """Look at nothing any more."""
         self._is_stopped = True
-        while self._looks:
-            self._looks.pop()()
+        while self._checks:
+            self._checks.pop()()

@@ -29,7 +29,7 @@ _REFUSALS = ("not_permitted", "rejected", "rejected_without_reason")
 
 
 @contextmanager
-def plain_words(coordinator: ZaptecCoordinator) -> Iterator[None]:
+def translated_errors(coordinator: ZaptecCoordinator) -> Iterator[None]:
     """Tell a person why the cloud did not do what they asked for."""
     try:
         yield

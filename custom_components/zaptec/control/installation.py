@@ -21,7 +21,7 @@ from ..api import (
 from ..const import DOMAIN
 from ..coordinator import ZaptecCoordinator
 from .checks import may_control
-from .errors import plain_words
+from .errors import translated_errors
 
 
 @limits_time
@@ -45,8 +45,8 @@ async def async_update_installation(
         HomeAssistantError: Something else controls its current, or it failed.
 
     """
-    await async_check_current_is_ours(coordinator, installation_id)
-    with plain_words(coordinator):
+    await async_check_current_is_settable(coordinator, installation_id)
+    with translated_errors(coordinator):
         try:
             await request(coordinator.client)
         except ZaptecNotSentError:
@@ -57,7 +57,7 @@ async def async_update_installation(
         except ZaptecRejectedError:
             # It may have come under another control since it was last looked at.
             await coordinator.async_look_at_installation(installation_id)
-            _check_current_is_ours(coordinator, installation_id)
+            _check_current_is_settable(coordinator, installation_id)
             raise
     if installation := coordinator.data.installations.get(installation_id):
         coordinator.installation_changed(
@@ -66,7 +66,7 @@ async def async_update_installation(
 
 
 @limits_time
-async def async_check_current_is_ours(
+async def async_check_current_is_settable(
     coordinator: ZaptecCoordinator, installation_id: str
 ) -> None:
     """Refuse to set what something else controls, after a look at the cloud.
@@ -74,13 +74,13 @@ async def async_check_current_is_ours(
     What is known of an installation can be an hour old.
     """
     try:
-        _check_current_is_ours(coordinator, installation_id)
+        _check_current_is_settable(coordinator, installation_id)
     except ServiceValidationError:
         await coordinator.async_look_at_installation(installation_id)
-        _check_current_is_ours(coordinator, installation_id)
+        _check_current_is_settable(coordinator, installation_id)
 
 
-def _check_current_is_ours(
+def _check_current_is_settable(
     coordinator: ZaptecCoordinator, installation_id: str
 ) -> None:
     """Refuse to set what something else controls, as far as is known."""

@@ -11,7 +11,7 @@ from ..const import DOMAIN
 
 
 @asynccontextmanager
-async def async_turn(lock: asyncio.Lock) -> AsyncIterator[None]:
+async def async_hold(lock: asyncio.Lock) -> AsyncIterator[None]:
     """Hold a lock; wait for it only until the deadline of the user's action.
 
     Raises:

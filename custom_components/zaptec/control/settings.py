@@ -12,8 +12,8 @@ from ..api import (
 )
 from ..coordinator import ZaptecCoordinator
 from .batch import Batch
-from .errors import plain_words
-from .locks import async_turn
+from .errors import translated_errors
+from .locks import async_hold
 
 
 class ChargerSetting:
@@ -44,7 +44,7 @@ class ChargerSetting:
         """
         if self._batch.pending is not None:
             return self._batch.pending
-        if self._coordinator.writes.is_awaited(self._charger_id, self._state_id):
+        if self._coordinator.confirmations.is_pending(self._charger_id, self._state_id):
             return self._sent
         return self._held()
 
@@ -65,16 +65,16 @@ class ChargerSetting:
 
     async def _async_send(self, value: float) -> None:
         """Send a value, after what was sent to the charger before."""
-        async with async_turn(self._coordinator.turns[self._charger_id]):
+        async with async_hold(self._coordinator.turns[self._charger_id]):
             if self._is_held(value):
                 return
             before = (self._sent, self._observed_before)
             state = self._coordinator.states.get(self._charger_id)
             self._sent = value
             self._observed_before = state.timestamp(self._state_id) if state else None
-            with plain_words(self._coordinator):
+            with translated_errors(self._coordinator):
                 try:
-                    await self._coordinator.writes.async_send(
+                    await self._coordinator.confirmations.async_send(
                         self._charger_id,
                         self._state_id,
                         self._send(self._coordinator.client, self._charger_id, value),
