@@ -46,7 +46,7 @@ ENTITY_NAME = "What the car draws"
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a cloud that fails on purpose."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     monkeypatch.setattr("custom_components.zaptec.api.transport.RETRY_AFTER_MAX", 0.0)
 
 

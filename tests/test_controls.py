@@ -240,11 +240,12 @@ def scenario() -> Scenario:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a command up sooner, and repeat it without a pause."""
+    requester = "custom_components.zaptec.api.requester"
     transport = "custom_components.zaptec.api.transport"
-    monkeypatch.setattr(f"{transport}.COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(f"{requester}.COMMAND_TIMEOUT", 0.5)
     # Repeated without a pause, a command waits for its turn most of the time.
     monkeypatch.setattr("custom_components.zaptec.api.action.ACTION_TIMEOUT", 2.0)
-    monkeypatch.setattr(f"{transport}.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(f"{requester}.BACKOFF_BASE", 0.0)
     monkeypatch.setattr(f"{transport}.RETRY_AFTER_MAX", 0.0)
 
 
@@ -426,7 +427,7 @@ async def test_a_control_with_a_password_that_no_longer_counts(
 ) -> None:
     """It says so, and the reauthentication starts."""
     # Sign-ins are a second apart.
-    monkeypatch.setattr("custom_components.zaptec.api.transport.COMMAND_TIMEOUT", 10.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 10.0)
     sim.set_password(next(iter(sim.accounts)), "another")
     with pytest.raises(HomeAssistantError) as raised:
         await person.use(CONTROLS["max current"])

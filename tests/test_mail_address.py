@@ -34,7 +34,7 @@ def _every_level(
 ) -> None:
     """Log all there is, and do not wait for a cloud that fails on purpose."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
 
 
 async def sign_in(hass: HomeAssistant, user_name: str = DEMO_USER) -> ZaptecConfigEntry:

@@ -50,9 +50,9 @@ def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a cloud that fails on purpose."""
-    transport = "custom_components.zaptec.api.transport"
-    monkeypatch.setattr(f"{transport}.COMMAND_TIMEOUT", 0.5)
-    monkeypatch.setattr(f"{transport}.BACKOFF_BASE", 0.0)
+    requester = "custom_components.zaptec.api.requester"
+    monkeypatch.setattr(f"{requester}.COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(f"{requester}.BACKOFF_BASE", 0.0)
 
 
 @pytest.fixture
@@ -466,7 +466,7 @@ async def test_a_slow_cloud_gets_one_change_at_a_time(
 ) -> None:
     """What is requested while it answers is sent together."""
     monkeypatch.setattr(
-        "custom_components.zaptec.api.transport.COMMAND_TIMEOUT", 3600.0
+        "custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 3600.0
     )
     sim.rest.fail("/update$", fault="hang", times=1)
     sim.rest.clear()

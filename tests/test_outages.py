@@ -51,7 +51,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 @pytest.fixture
 async def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let requests fail without pauses between their attempts."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
 
 
 @pytest.mark.parametrize("scenario", [Scenario.of(1), Scenario.of(3), TWO_HOMES])

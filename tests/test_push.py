@@ -169,7 +169,7 @@ async def test_a_cloud_out_of_reach_makes_entities_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither push nor REST: what is shown would be a guess."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     await sim.bus.cut()
     await sim.rest.cut()
     await entities.wait_for(
@@ -480,7 +480,7 @@ async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A link that is up again knows nothing of the time before."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     charger.plug_in(Car())
     await time_machine.travel(60)
     await sim.bus.cut()
@@ -666,7 +666,7 @@ async def test_a_real_outage_is_no_refusal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All is back within a fifth of it, or a minute, also if the details are later."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     await time_machine.travel(30)
     sim.rest.fail("/api/", fault=fault)
     sim.bus.drop_connections()
@@ -705,7 +705,7 @@ async def test_a_refusal_that_becomes_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Once all requests fail, the details are asked for as in any outage."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     charger.plug_in(Car())
     await time_machine.travel(60)
     sim.rest.fail("messagingConnectionDetails$", fault=500)

@@ -27,6 +27,7 @@ from simulator.simulator import Simulator
 from .conftest import EntityFinder, TimeMachine, wait_until, wait_until_live
 
 KEY = "charger_operation_mode"
+REQUESTER = "custom_components.zaptec.api.requester"
 TRANSPORT = "custom_components.zaptec.api.transport"
 
 
@@ -79,8 +80,8 @@ class Switch:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a command up sooner, and repeat it without a pause."""
-    monkeypatch.setattr(f"{TRANSPORT}.COMMAND_TIMEOUT", 0.5)
-    monkeypatch.setattr(f"{TRANSPORT}.BACKOFF_BASE", 0.05)
+    monkeypatch.setattr(f"{REQUESTER}.COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(f"{REQUESTER}.BACKOFF_BASE", 0.05)
     monkeypatch.setattr(f"{TRANSPORT}.RETRY_AFTER_MAX", 0.0)
 
 
@@ -622,7 +623,7 @@ async def test_an_off_that_is_cancelled_is_carried_out_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A script that is stopped takes nothing back."""
-    monkeypatch.setattr(f"{TRANSPORT}.COMMAND_TIMEOUT", 15.0)
+    monkeypatch.setattr(f"{REQUESTER}.COMMAND_TIMEOUT", 15.0)
     charger.plug_in(Car())
     await time_machine.travel(30)
     sim.rest.fail("/sendCommand", fault="hang")

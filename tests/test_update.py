@@ -311,7 +311,7 @@ async def test_a_list_that_fails_at_first(
     fault: Fault,
 ) -> None:
     """All else works, and the entity is there an hour later."""
-    monkeypatch.setattr("custom_components.zaptec.api.transport.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     sim.rest.fail(FIRMWARE_PATH, fault=fault)
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)

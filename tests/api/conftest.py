@@ -11,7 +11,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 import pytest
 
-from custom_components.zaptec.api import ZaptecClient, auth, client, parsing, transport
+from custom_components.zaptec.api import (
+    ZaptecClient,
+    auth,
+    client,
+    limiter,
+    parsing,
+    requester,
+)
 
 USER_NAME = "anna@example.com"
 PASSWORD = "correct horse"
@@ -123,12 +130,12 @@ async def session(socket_enabled: None) -> AsyncGenerator[aiohttp.ClientSession]
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing wait between requests."""
-    monkeypatch.setattr(transport, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(requester, "BACKOFF_BASE", 0.0)
     for module in (auth, client):
         monkeypatch.setattr(
             module,
             "limiter_for",
-            lambda *_, **__: transport.RateLimiter(limit=1000, window=0.0),
+            lambda *_, **__: limiter.RateLimiter(limit=1000, window=0.0),
         )
 
 

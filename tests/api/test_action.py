@@ -24,7 +24,8 @@ from custom_components.zaptec.api import (
     time_limit,
 )
 from custom_components.zaptec.api.action import ACTION_TIMEOUT
-from custom_components.zaptec.api.transport import COMMAND_TIMEOUT, QUEUE_TIMEOUT
+from custom_components.zaptec.api.limiter import QUEUE_TIMEOUT
+from custom_components.zaptec.api.requester import COMMAND_TIMEOUT
 from tests.time_machine import calm_down
 
 from .conftest import PASSWORD, USER_NAME, Cloud, Handler

@@ -10,8 +10,8 @@ from custom_components.zaptec.api import (
     RateLimiter,
     ZaptecBusyError,
     ZaptecNotSentError,
+    limiter as limiter_module,
     limiter_for,
-    transport,
 )
 from custom_components.zaptec.api.action import Deadline
 
@@ -38,7 +38,7 @@ async def test_never_more_than_ten_in_a_second() -> None:
     # The 11th begins a second after the first ten have ended, and so on.
     for index, (start, _) in enumerate(spans):
         assert sum(end > start - 1 for _, end in spans[:index]) < 10
-    assert loop.time() - begin < 3 * transport.REQUEST_WINDOW
+    assert loop.time() - begin < 3 * limiter_module.REQUEST_WINDOW
 
 
 async def test_the_first_ones_do_not_wait() -> None:
@@ -190,10 +190,10 @@ def test_one_limiter_per_account() -> None:
     assert limiter_for("https://two", "anna@example.com") is not limiter
     assert limiter_for("https://one", "bert@example.com") is not limiter
     assert limiter_for("https://one", "anna@example.com", 1) is not limiter
-    before = len(transport._limiters)
+    before = len(limiter_module._limiters)
     del limiter
     gc.collect()
-    assert len(transport._limiters) < before
+    assert len(limiter_module._limiters) < before
 
 
 async def test_a_reload_forgets_nothing() -> None:

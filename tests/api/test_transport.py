@@ -29,6 +29,7 @@ from custom_components.zaptec.api import (
     ZaptecRejectedError,
     ZaptecResponseError,
     ZaptecServerError,
+    requester,
     transport,
 )
 
@@ -168,7 +169,7 @@ async def test_writes_are_given_up_in_time(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person gets an answer while waiting, not after."""
-    monkeypatch.setattr(transport, "COMMAND_TIMEOUT", 0.2)
+    monkeypatch.setattr(requester, "COMMAND_TIMEOUT", 0.2)
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, hang)
     with pytest.raises(ZaptecConnectionError, match="in time"):
@@ -196,7 +197,7 @@ async def test_a_write_that_never_arrived_is_repeated(
     session: aiohttp.ClientSession, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refused connection has carried nothing, neither to the token nor further."""
-    monkeypatch.setattr(transport, "BACKOFF_BASE", 0.05)
+    monkeypatch.setattr(requester, "BACKOFF_BASE", 0.05)
     port = unused_port()
     cloud = Cloud(port)
     cloud.answer("POST", WRITE, text="")
@@ -345,7 +346,7 @@ def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses double to a bound, at random, and are no shorter than asked for."""
     monkeypatch.setattr("random.uniform", lambda low, high: high - low)
     failure = ZaptecServerError("", 502)
-    assert [transport._delay(failure, failures) for failures in range(6)] == [
+    assert [requester._delay(failure, failures) for failures in range(6)] == [
         0.5,
         1.0,
         2.0,
@@ -353,9 +354,9 @@ def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
         8.0,
         8.0,
     ]
-    assert transport._delay(ZaptecBusyError(""), 0) == 0.5
-    assert transport._delay(ZaptecBusyError("", 0.1), 0) == 0.5
-    assert transport._delay(ZaptecBusyError("", 7.0), 0) == 7.0
+    assert requester._delay(ZaptecBusyError(""), 0) == 0.5
+    assert requester._delay(ZaptecBusyError("", 0.1), 0) == 0.5
+    assert requester._delay(ZaptecBusyError("", 7.0), 0) == 7.0
 
 
 REFUSAL = {"Code": 528, "Details": "Charging is not Paused", "StackTrace": None}
@@ -576,6 +577,6 @@ async def test_every_attempt_is_counted(cloud: Cloud, zaptec: ZaptecClient) -> N
     cloud.handle("GET", "/api/installation", reset)
     with pytest.raises(ZaptecConnectionError):
         await zaptec.installations()
-    attempts = 1 + transport.READ_RETRIES
+    attempts = 1 + requester.READ_RETRIES
     assert cloud.counts["/api/installation"] == attempts
     assert zaptec.statistics.requests.total() - before == attempts

@@ -41,6 +41,7 @@ from .errors import (
     ZaptecResponseError,
     ZaptecServerError,
 )
+from .limiter import Priority, RateLimiter, limiter_for
 from .models import (
     Account,
     AuthenticationType,
@@ -80,7 +81,7 @@ from .observations import (
 )
 from .parsing import parse_uuid, parse_words
 from .servicebus import Subscription, TimeSlice, preload
-from .transport import Priority, RateLimiter, Statistics, limiter_for
+from .statistics import Statistics
 
 __all__ = [
     "DEFAULT_URL",

@@ -20,8 +20,10 @@ from .errors import (
     ZaptecInterceptedError,
     ZaptecResponseError,
 )
+from .limiter import Priority, limiter_for
 from .parsing import parse_float, parse_text
-from .transport import Priority, Response, Statistics, Transport, limiter_for
+from .statistics import Statistics
+from .transport import Response, Transport
 
 TOKEN_ENDPOINT = "/oauth/token"
 

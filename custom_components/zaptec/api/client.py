@@ -12,6 +12,7 @@ import aiohttp
 from .action import time_limit
 from .auth import TOKEN_ENDPOINT, PasswordTokenSource, TokenSource
 from .errors import ZaptecConnectionError, ZaptecResponseError
+from .limiter import Priority, limiter_for
 from .models import (
     Charger,
     ChargerFirmware,
@@ -26,7 +27,9 @@ from .models import (
 )
 from .observations import parse_large
 from .parsing import is_loopback, parse_bool, parse_int, parse_text, parse_uuid
-from .transport import Priority, Requester, Statistics, Transport, limiter_for
+from .requester import Requester
+from .statistics import Statistics
+from .transport import Transport
 
 DEFAULT_URL = "https://api.zaptec.com"
 DEFAULT_USER_AGENT = "zaptec-python"
