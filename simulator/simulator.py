@@ -16,6 +16,7 @@ from .charger import Charger
 from .clock import Clock
 from .control import Control
 from .documents import Document
+from .endpoints.call import Cloud
 from .installation import Circuit, Installation
 from .rest import Rest
 from .scenario import ChargerScenario, InstallationScenario, Scenario
@@ -76,7 +77,19 @@ class Simulator:
             self._add_installation(item)
         self._add_accounts()
         self.autoplay = Autoplay(self.clock, self.chargers, self._scenario.seed)
-        self.rest = Rest(self, host, rest_port, token_lifetime)
+        self.rest = Rest(
+            Cloud(
+                self.clock,
+                self.accounts,
+                self.installations,
+                self.chargers,
+                self.connection_details,
+            ),
+            self.autoplay.pause,
+            host=host,
+            port=rest_port,
+            token_lifetime=token_lifetime,
+        )
         self._control = Control(self, host, control_port)
 
     @property

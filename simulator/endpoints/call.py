@@ -1,0 +1,202 @@
+"""A request to an endpoint: who asks for what, and how its parameters are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+import json
+import math
+from typing import Any
+
+from aiohttp import web
+
+from ..accounts import Account
+from ..charger import Charger, StoredObservation
+from ..clock import Clock
+from ..documents import Document
+from ..faults import not_found, rejection
+from ..installation import Installation
+
+STATE_CACHE_SECONDS = 15.0
+_PAGE_SIZE, _LARGEST_PAGE = 50, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What the endpoints serve.
+
+    Attributes:
+        clock: The simulated time.
+        accounts: By user name.
+        installations: By id.
+        chargers: By id.
+        connection_details: Returns an installation's address of the Service Bus.
+        states: The last answer for each charger's state, with its time.
+    """
+
+    clock: Clock
+    accounts: dict[str, Account]
+    installations: dict[str, Installation[Charger]]
+    chargers: dict[str, Charger]
+    connection_details: Callable[[Installation[Charger]], Document]
+    states: dict[str, tuple[datetime, dict[int, StoredObservation]]] = field(
+        default_factory=dict
+    )
+
+    def state(self, charger: Charger) -> dict[int, StoredObservation]:
+        """Return a charger's state, which the vendor's server keeps for some seconds."""
+        now = self.clock.now()
+        cached = self.states.get(charger.id)
+        if cached is None or (now - cached[0]).total_seconds() >= STATE_CACHE_SECONDS:
+            cached = (now, dict(charger.observations))
+            self.states[charger.id] = cached
+        return cached[1]
+
+
+class Refusal(Exception):
+    """A request is answered with an error."""
+
+    def __init__(self, response: web.Response) -> None:
+        """Keep the answer."""
+        super().__init__(response.status)
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with whose it is, and what the path named."""
+
+    cloud: Cloud
+    request: web.Request
+    account: Account
+    ids: tuple[str, ...]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query, its keys in lower case."""
+        return {key.lower(): value for key, value in self.request.query.items()}
+
+    async def body(self) -> dict[str, Any]:
+        """Return the JSON object sent, its keys in lower case.
+
+        Raises:
+            Refusal: It is none.
+        """
+        try:
+            body = json.loads(await self.request.text() or "{}")
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refusal(rejection(529, "The body is not a JSON object", status=400))
+        return {key.lower(): value for key, value in body.items()}
+
+    def visible_installations(self) -> list[Installation[Charger]]:
+        """Return the installations in which the account has a role."""
+        return [
+            item
+            for item in self.cloud.installations.values()
+            if self.account.role(item.id)
+        ]
+
+    def installation(self) -> Installation[Charger]:
+        """Return the installation of the path.
+
+        Raises:
+            Refusal: There is none that the account may see.
+        """
+        item = self.cloud.installations.get(self.ids[0])
+        if item is None or not self.account.role(item.id):
+            raise Refusal(rejection(512, "Unknown object"))
+        return item
+
+    def managed_installation(self) -> Installation[Charger]:
+        """Return the installation of the path.
+
+        Raises:
+            Refusal: There is none that the account may change.
+        """
+        item = self.installation()
+        if not self.account.manages(item.id):
+            raise Refusal(web.Response(status=403))
+        return item
+
+    def charger(self, *, manages: bool) -> Charger:
+        """Return the charger of the path.
+
+        Args:
+            manages: Whether the account has to be one that may change it.
+
+        Raises:
+            Refusal: There is none, or the account has not the role.
+        """
+        charger = self.cloud.chargers.get(self.ids[0])
+        if charger is None:
+            raise Refusal(not_found("Charger not found."))
+        installation_id = charger.installation.id
+        if not self.account.role(installation_id) or (
+            manages and not self.account.manages(installation_id)
+        ):
+            raise Refusal(web.Response(status=403))
+        return charger
+
+
+def page(items: list[Document], query: dict[str, str]) -> web.Response:
+    """Return the page of a list that the query asks for."""
+    size = integer(query, "pagesize", _PAGE_SIZE, 1, _LARGEST_PAGE)
+    index = integer(query, "pageindex", 0, 0, 1_000_000)
+    return web.json_response(
+        {
+            "Pages": math.ceil(len(items) / size),
+            "Data": items[index * size : (index + 1) * size],
+        }
+    )
+
+
+def invalid(details: str) -> Refusal:
+    """Return the refusal of a value."""
+    return Refusal(rejection(529, f"Invalid value: {details}", status=400))
+
+
+def integer(
+    query: dict[str, str], key: str, default: int, lowest: int, highest: int
+) -> int:
+    """Return a whole number of the query, at most `highest`.
+
+    Raises:
+        Refusal: It is none, or below `lowest`.
+    """
+    try:
+        value = int(query.get(key, default))
+    except ValueError:
+        raise invalid(key) from None
+    if value < lowest:
+        raise invalid(key)
+    return min(value, highest)
+
+
+def number(body: dict[str, Any], key: str, lowest: float, highest: float) -> float:
+    """Return a number of the body.
+
+    Raises:
+        Refusal: It is none, or out of range.
+    """
+    value = body.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid(key)
+    if not lowest <= value <= highest:
+        raise invalid(f"{key} must be between {lowest:g} and {highest:g}")
+    return float(value)
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return a time of the query, None for nothing; one without a zone is UTC.
+
+    Raises:
+        Refusal: It is none.
+    """
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid("time") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
