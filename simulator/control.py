@@ -7,20 +7,22 @@ what changes something must be sent as JSON: a page of elsewhere in the same bro
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from .accounts import Account
+from .autoplay import Autoplay
 from .car import Car
 from .charger import Charger
+from .clock import Clock
 from .faults import FAULT_NAMES, STATUSES
+from .installation import Installation
 from .listener import Listener
 from .observations import StateId
-from .servicebus import INTERFERENCES
-
-if TYPE_CHECKING:
-    from .simulator import Simulator
+from .rest import Rest
+from .servicebus import INTERFERENCES, ServiceBus
 
 _PAGE = Path(__file__).with_name("control.html")
 # Faults which the page offers; the API takes any status.
@@ -33,10 +35,32 @@ _MODES = {"authentication_type": (0, 1, 2, 3), "available_current_mode": (0, 1, 
 type Action = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+class Controlled(Protocol):
+    """What the page shows and controls: the simulator."""
+
+    clock: Clock
+    accounts: dict[str, Account]
+    installations: dict[str, Installation[Charger]]
+    chargers: dict[str, Charger]
+    rest: Rest
+    autoplay: Autoplay
+
+    @property
+    def bus(self) -> ServiceBus:
+        """The Service Bus."""
+
+    @property
+    def api_url(self) -> str:
+        """Address of the REST service."""
+
+    def set_password(self, user_name: str, password: str) -> None:
+        """Change a password."""
+
+
 class Control:
     """Serves the page at `/`, the state at `/api/state`, and the actions."""
 
-    def __init__(self, simulator: Simulator, host: str, port: int) -> None:
+    def __init__(self, simulator: Controlled, host: str, port: int) -> None:
         """Prepare; nothing listens yet."""
         self._simulator = simulator
         self._page = ""
