@@ -535,7 +535,7 @@ class ServiceBus:
     def disconnected(self, connection: Connection) -> None:
         """Count it out."""
         self._connections.discard(connection)
-        self._claims(connection).close()
+        self._claims(connection.nodes).close()
         self._changed()
 
     def drained(self) -> None:
@@ -559,7 +559,7 @@ class ServiceBus:
         if path == CBS:
             return nodes[CBS]
         entity = path.removesuffix(f"/{_MANAGEMENT}")
-        self._claims(session.connection).authorize(entity)
+        self._claims(nodes).authorize(entity)
         topic = self._topic(entity)
         if topic is None:
             raise AmqpError(_NOT_FOUND, "There is no such entity")
@@ -578,8 +578,8 @@ class ServiceBus:
             raise TokenError(404, "There is no such entity")
         return verify(token, path, topic.policy)
 
-    def _claims(self, connection: Connection) -> CbsNode:
-        node = connection.nodes[CBS]
+    def _claims(self, nodes: dict[str, Node]) -> CbsNode:
+        node = nodes[CBS]
         assert isinstance(node, CbsNode)
         return node
 

@@ -203,6 +203,18 @@ class Connection(asyncio.Protocol):
         """Send a frame."""
         self._write(Frame(FRAME_AMQP, channel, performative, payload).encode())
 
+    def resolve(self, session: Session, attach: Attach) -> Node | None:
+        """Return the node that a peer attaches to; None to never answer.
+
+        Raises:
+            AmqpError: The link is refused.
+        """
+        return self.container.resolve(session, attach)
+
+    def transferred(self) -> None:
+        """Let the container know that a message has been sent."""
+        self.container.reached(self, "transfer")
+
     def send_garbage(self) -> None:
         """Send what is no AMQP."""
         self._write(_GARBAGE)

@@ -5,7 +5,7 @@ Source: OASIS AMQP 1.0, part 2 (Transport), sections 2.5 and 2.6.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .codec import AmqpError
 from .performatives import (
@@ -24,9 +24,6 @@ from .performatives import (
     Target,
     Transfer,
 )
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 HANDLE_MAX = 255
 INCOMING_WINDOW = 5000
@@ -209,10 +206,41 @@ class ReceivingLink(Link):
         self.node.receive(self, message)
 
 
+class Carrier(Protocol):
+    """The connection that carries a session.
+
+    Attributes:
+        max_frame_size: Octets that a frame to the peer may have.
+        nodes: Nodes that serve this connection alone, by address.
+    """
+
+    max_frame_size: int
+    nodes: dict[str, Node]
+
+    @property
+    def writable(self) -> bool:
+        """Whether what is sent now leaves at once."""
+
+    def send(
+        self, performative: Composite, *, channel: int = 0, payload: bytes = b""
+    ) -> None:
+        """Send a frame."""
+
+    def resolve(self, session: Session, attach: Attach) -> Node | None:
+        """Return the node that a peer attaches to; None to never answer.
+
+        Raises:
+            AmqpError: The link is refused.
+        """
+
+    def transferred(self) -> None:
+        """Note that a message has been sent."""
+
+
 class Session:
     """A channel of a connection, and the window of frames that the peer has room for."""
 
-    def __init__(self, connection: Connection, channel: int, begin: Begin) -> None:
+    def __init__(self, connection: Carrier, channel: int, begin: Begin) -> None:
         """Take over what the peer has announced."""
         self.connection = connection
         self.channel = channel
@@ -265,7 +293,7 @@ class Session:
         self._send_waiting()
         # $cbs and $management answer requests; theirs are no messages of a topic.
         if not link.address.rpartition("/")[2].startswith("$"):
-            self.connection.container.reached(self.connection, "transfer")
+            self.connection.transferred()
 
     def flow(self, flow: Flow) -> None:
         """Take the peer's window and credit."""
@@ -295,7 +323,7 @@ class Session:
             raise AmqpError("amqp:session:handle-in-use", f"Handle {attach.handle}")
         kind = SendingLink if attach.role else ReceivingLink
         try:
-            node = self.connection.container.resolve(self, attach)
+            node = self.connection.resolve(self, attach)
         except AmqpError as err:
             self._refuse(attach, err)
             return
