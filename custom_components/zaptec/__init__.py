@@ -24,15 +24,15 @@ from .coordinator import (
     async_reconsider,
 )
 from .energy_store import EnergyStore
-from .issues import Issues, async_delete_issues
-from .push import Push
-from .services import async_setup_services
-from .takeover import (
+from .migration import (
     Leftovers,
     async_migrate_options,
     async_take_over_choice,
     async_take_over_unique_ids,
 )
+from .push import Push
+from .repairs import Issues, async_delete_issues
+from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 

@@ -1,5 +1,8 @@
-"""Repair issues of the Zaptec integration."""
+"""Repair issues: what a person should know of, and can do something about."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import override
 
 from homeassistant.components.repairs import (
@@ -7,11 +10,270 @@ from homeassistant.components.repairs import (
     RepairsFlow,
     RepairsFlowResult,
 )
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.util import dt as dt_util
 
-from .const import DOMAIN
-from .takeover import async_remove_named
+from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
+from .const import DOMAIN, PushRefusal, PushStatus
+from .control.checks import may_control
+from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .link import Link
+from .migration import async_remove_named
+from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
+
+README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
+
+CHECK_INTERVAL = timedelta(minutes=1)
+
+# A link that is down for less is opened again without anybody's doing.
+DOWN_TIME = timedelta(minutes=30)
+
+# A link that is up for less has not ended an outage.
+UP_TIME = timedelta(minutes=1)
+
+# A charger whose clock was not set tells times of long ago.
+EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
+
+_REFUSALS = {
+    PushRefusal.ROLE: "push_not_permitted",
+    PushRefusal.UNAVAILABLE: "push_unavailable",
+}
+_CURRENT_MODES = {
+    AvailableCurrentMode.SCHEDULE: "schedule_controls_current",
+    AvailableCurrentMode.AUTOMATIC: "power_meter_controls_current",
+}
+_AUTHENTICATION_TYPES = {
+    AuthenticationType.OCPP: "ocpp_controls_charging",
+    AuthenticationType.OCPPNATIVE: "ocpp_controls_charging",
+    AuthenticationType.WEBHOOKS: "web_hook_authorizes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Issue:
+    """Something about an installation or a charger."""
+
+    key: str
+    device_id: str
+    name: str
+    since: datetime | None = None
+    """Since when it is so; None where nobody tells."""
+
+    @property
+    def id(self) -> str:
+        """Return the id, always the same, so that what is ignored stays ignored."""
+        return f"{self.key}_{self.device_id}"
+
+
+class Issues:
+    """The issues of an account, each as long as it is true.
+
+    One goes when it is known not to be true any more. After a start, and while the
+    cloud fails, that is not known of all: to delete one then, and to create it again
+    soon after, would bring back what a person ignores.
+    """
+
+    def __init__(self, hass: HomeAssistant, coordinator: ZaptecCoordinator) -> None:
+        """Initialize the issues."""
+        self._hass = hass
+        self._coordinator = coordinator
+        self._down_since: dict[str, datetime] = {}
+        # When an issue was first seen, by its id.
+        self._seen: dict[str, datetime] = {}
+        # The installations that were seen to be shared with another program.
+        self._shared: set[str] = set()
+
+    @callback
+    def start(self) -> None:
+        """Keep the issues in line with the account, as long as the entry is loaded."""
+        entry = self._coordinator.config_entry
+        self._update()
+        entry.async_on_unload(self._coordinator.async_add_listener(self._update))
+        entry.async_on_unload(
+            async_track_time_interval(
+                self._hass, self._update, CHECK_INTERVAL, name=f"{DOMAIN} issues"
+            )
+        )
+
+    @callback
+    def _update(self, _now: datetime | None = None) -> None:
+        """Create the issues that are true, and delete those that are not."""
+        entry_id = self._coordinator.config_entry.entry_id
+        for installation_id in self._down_since.keys() - self._coordinator.links.keys():
+            del self._down_since[installation_id]
+        self._shared &= self._coordinator.links.keys()
+        issues = {issue.id: issue for issue in self._issues()}
+        others = _issue_ids(self._hass, entry_id, is_fixable=False) - issues.keys()
+        for issue_id in others - self._undecided(others):
+            ir.async_delete_issue(self._hass, DOMAIN, issue_id)
+        for issue_id in self._seen.keys() - _issue_ids(self._hass, entry_id):
+            del self._seen[issue_id]
+        for issue in issues.values():
+            since = issue.since or self._seen.setdefault(issue.id, dt_util.utcnow())
+            ir.async_create_issue(
+                self._hass,
+                DOMAIN,
+                issue.id,
+                data={"entry_id": entry_id},
+                is_fixable=False,
+                learn_more_url=README_URL,
+                severity=ir.IssueSeverity.WARNING,
+                translation_key=issue.key,
+                translation_placeholders={
+                    "name": _plain(issue.name),
+                    "since": f"{dt_util.as_local(since):%Y-%m-%d %H:%M}",
+                },
+            )
+
+    def _issues(self) -> Iterator[_Issue]:
+        """Find what is to be told."""
+        coordinator = self._coordinator
+        for installation_id, link in coordinator.links.items():
+            installation = coordinator.data.installations.get(installation_id)
+            name = (installation and installation.name) or "Zaptec"
+            yield from self._link_issues(installation_id, name, link)
+            if installation and may_control(installation):
+                yield from _control_issues(installation, name)
+        for charger in coordinator.data.chargers.values():
+            state = coordinator.states.get(charger.id)
+            if may_control(charger) and state and state.value(StateId.IS_STAND_ALONE):
+                yield _Issue(
+                    "charger_stand_alone",
+                    charger.id,
+                    charger.name or charger.device_id or "Zaptec",
+                    _credible(state.timestamp(StateId.IS_STAND_ALONE)),
+                )
+
+    def _link_issues(
+        self, installation_id: str, name: str, link: Link
+    ) -> Iterator[_Issue]:
+        """Find what is to be told of the messages of an installation."""
+        if link.shared_since:
+            self._shared.add(installation_id)
+            yield _Issue("push_shared", installation_id, name, link.shared_since)
+        if link.refusal:
+            yield _Issue(_REFUSALS[link.refusal], installation_id, name, link.since)
+        now = dt_util.utcnow()
+        if link.status is PushStatus.CONNECTED:
+            if now - link.since >= UP_TIME:
+                self._down_since.pop(installation_id, None)
+        elif link.status is not PushStatus.NOT_PERMITTED:
+            self._down_since.setdefault(installation_id, link.since)
+        else:
+            self._down_since.pop(installation_id, None)
+        down_since = self._down_since.get(installation_id)
+        if down_since and now - down_since >= DOWN_TIME:
+            yield _Issue("push_down", installation_id, name, down_since)
+
+    def _undecided(self, issue_ids: set[str]) -> set[str]:
+        """Return which of some issues may be true: that is not known just now.
+
+        They stay if they are there, and do not come if they are not.
+        """
+        coordinator = self._coordinator
+        ids: set[str] = set()
+        for installation_id, link in coordinator.links.items():
+            keys = self._undecided_of_link(installation_id, link)
+            installation = coordinator.data.installations.get(installation_id)
+            if installation and may_control(installation):
+                if installation.available_current_mode is None:
+                    keys.update(_CURRENT_MODES.values())
+                if installation.authentication_type is None:
+                    keys.update(_AUTHENTICATION_TYPES.values())
+            ids.update(f"{key}_{installation_id}" for key in keys)
+        for charger in coordinator.data.chargers.values():
+            state = coordinator.states.get(charger.id)
+            if may_control(charger) and (
+                state is None or state.value(StateId.IS_STAND_ALONE) is None
+            ):
+                ids.add(f"charger_stand_alone_{charger.id}")
+        if self._misses_devices():
+            known = coordinator.data.installation_ids | coordinator.data.chargers.keys()
+            ids |= {key for key in issue_ids if key.rpartition("_")[2] not in known}
+        return ids & issue_ids
+
+    def _misses_devices(self) -> bool:
+        """Return whether the lists lack something that has not been given up yet."""
+        registry = dr.async_get(self._hass)
+        entry_id = self._coordinator.config_entry.entry_id
+        return any(
+            registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id)
+            for device_id in self._coordinator.missed_ids
+        )
+
+    def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
+        """Return what is not known of a link, as keys of issues."""
+        keys: set[str] = set()
+        if not link.refusal and not link.admitted:
+            keys.update(_REFUSALS.values())
+        up_time = dt_util.utcnow() - link.since
+        is_up = link.status is PushStatus.CONNECTED
+        if link.status is PushStatus.NOT_PERMITTED:
+            return keys
+        if not is_up or up_time < UP_TIME:
+            keys.add("push_down")
+        # After a start it takes as long to be sure as when it was found.
+        if installation_id not in self._shared and not (
+            is_up
+            and not link.loses_messages
+            and (
+                up_time.total_seconds() >= LOSS_MEMORY_MAX
+                or (
+                    up_time.total_seconds() >= LOSS_MEMORY_MIN
+                    and link.messages >= MESSAGES_WITHOUT_GAP
+                )
+            )
+        ):
+            keys.add("push_shared")
+        return keys
+
+
+def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
+    """Find what makes controls of an installation futile."""
+    mode = installation.available_current_mode
+    if mode in _CURRENT_MODES:
+        yield _Issue(_CURRENT_MODES[mode], installation.id, name)
+    authentication_type = installation.authentication_type
+    if authentication_type in _AUTHENTICATION_TYPES:
+        yield _Issue(_AUTHENTICATION_TYPES[authentication_type], installation.id, name)
+
+
+def _credible(moment: datetime | None) -> datetime | None:
+    """Return a time that something happened at, if it can be."""
+    return moment if moment and moment >= EARLIEST else None
+
+
+def _plain(name: str) -> str:
+    """Return a name that people gave, fit for a text that is shown as Markdown."""
+    return "".join(
+        f"\\{char}" if char in "\\`*_{}[]()<>#!|~" else char for char in name
+    )
+
+
+def _issue_ids(
+    hass: HomeAssistant, entry_id: str, *, is_fixable: bool | None = None
+) -> set[str]:
+    """Return the ids of the issues of an account that are shown.
+
+    One that is fixable is not one of `Issues`: it goes when the user confirms it.
+    """
+    return {
+        issue.issue_id
+        for issue in ir.async_get(hass).issues.values()
+        if issue.domain == DOMAIN
+        and issue.data is not None
+        and issue.data.get("entry_id") == entry_id
+        and is_fixable in (None, issue.is_fixable)
+    }
+
+
+@callback
+def async_delete_issues(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
+    """Delete all issues of an account that is gone."""
+    for issue_id in _issue_ids(hass, entry.entry_id):
+        ir.async_delete_issue(hass, DOMAIN, issue_id)
 
 
 class RemoveEntitiesFlow(ConfirmRepairFlow):
