@@ -24,8 +24,8 @@ from .coordinator import (
     async_reconsider,
 )
 from .energy_store import EnergyStore
+from .leftovers import Leftovers
 from .migration import (
-    Leftovers,
     async_migrate_options,
     async_take_over_choice,
     async_take_over_unique_ids,

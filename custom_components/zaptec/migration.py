@@ -4,38 +4,17 @@ Its devices, entities and their history are ours as they are: domain, identifier
 unique ids are the same. Its data stay as they are too, so that there is a way back.
 """
 
-from collections.abc import Iterable
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 
-from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.helpers import (
-    device_registry as dr,
-    entity_registry as er,
-    issue_registry as ir,
-)
-
-from .api import UserRole
-from .button import DESCRIPTIONS as BUTTONS
 from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
-from .control.checks import CONTROL_ROLES
 from .coordinator import ZaptecConfigEntry
-from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
-from .sensor import PENDING_DESCRIPTIONS as PENDING
-from .switch import DESCRIPTIONS as SWITCHES
 
 CONF_MANUAL_SELECT = "manual_select"
 
 # The minor version since which an entry holds what its choice was taken over from.
 NOTED_VERSION = 3
-
-# Entities whose calls the vendor has not documented and therefore forbids (API fair
-# use policy), as their platform and key. Before 0.8 the switch was a lock.
-NOT_OFFERED = {
-    ("button", "authorize_charge"),
-    ("lock", "permanent_cable_lock"),
-    ("number", "hmi_brightness"),
-    ("switch", "permanent_cable_lock"),
-}
 
 # Keys of a charger's entities before 0.8, by platform, and what they are now.
 OLD_KEYS = {
@@ -47,22 +26,6 @@ OLD_KEYS = {
 OLD_INSTALLATION_KEYS = {
     ("binary_sensor", "is_authorization_required"): "is_required_authentication",
 }
-
-CONTROLS = {
-    *(("button", description.key) for description in BUTTONS),
-    *(("number", description.key) for description in NUMBERS),
-    ("number", AVAILABLE_CURRENT.key),
-    ("number", PHASE_SWITCH_CURRENT.key),
-    *(("sensor", description.key) for description in PENDING),
-    *(("switch", description.key) for description in SWITCHES),
-}
-
-# The issues that name entities: those that are not offered at all, and those that the
-# account's role does not allow.
-ENTITIES_REMOVED = "entities_removed"
-CONTROLS_REMOVED = "controls_removed"
-
-DATA_ENTITIES = "entities"
 
 
 @callback
@@ -129,7 +92,7 @@ def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) ->
     registry = er.async_get(hass)
     installations = entry.runtime_data.data.installations
     for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
-        device_id, kind = _parts(entity)
+        device_id, kind = parts_of(entity)
         keys = OLD_INSTALLATION_KEYS if device_id in installations else OLD_KEYS
         if (key := keys.get(kind)) is None:
             continue
@@ -138,147 +101,7 @@ def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) ->
             registry.async_update_entity(entity.entity_id, new_unique_id=unique_id)
 
 
-def _parts(entity: er.RegistryEntry) -> tuple[str, tuple[str, str]]:
+def parts_of(entity: er.RegistryEntry) -> tuple[str, tuple[str, str]]:
     """Return the device that an entity is of, and its platform and key."""
     device_id, _, key = entity.unique_id.partition("_")
     return device_id, (entity.domain, key)
-
-
-class Leftovers:
-    """Names the entities of an account that it does not offer, or not any more.
-
-    Home Assistant refuses an automation that has a device action on an entity that is
-    gone, with all its other steps. So they stay until the user has read the issue that
-    names them, and are removed when it is confirmed. The issue is created at each start,
-    and not kept: the incumbent, if it is back, offers what it names.
-    """
-
-    def __init__(self, hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-        """Initialize without a leftover."""
-        self._hass = hass
-        self._entry = entry
-        # The entity ids that the issues name.
-        self._named: frozenset[str] = frozenset()
-
-    @callback
-    def start(self) -> None:
-        """Name what is left over, as long as the entry is loaded."""
-        self._update()
-        entry = self._entry
-        # A role may come or go.
-        entry.async_on_unload(
-            entry.runtime_data.async_add_listener(self._update),
-        )
-        entry.async_on_unload(
-            self._hass.bus.async_listen(
-                er.EVENT_ENTITY_REGISTRY_UPDATED, self._registry_updated
-            )
-        )
-
-    @callback
-    def _registry_updated(
-        self, event: Event[er.EventEntityRegistryUpdatedData]
-    ) -> None:
-        """Look again when something that is named is removed, renamed or disabled."""
-        data = event.data
-        entity_ids = {data["entity_id"]}
-        if data["action"] == "update":
-            entity_ids.add(data.get("old_entity_id", ""))
-        if entity_ids & self._named:
-            self._update()
-
-    @callback
-    def _update(self) -> None:
-        """Create the issues that name something, and delete the others."""
-        registry = er.async_get(self._hass)
-        _remove_empty_circuits(self._hass, self._entry)
-        found: dict[str, list[er.RegistryEntry]] = {
-            ENTITIES_REMOVED: [],
-            CONTROLS_REMOVED: [],
-        }
-        circuit_ids = self._entry.runtime_data.circuit_ids
-        for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
-            if key := self._issue_of(entity, circuit_ids):
-                found[key].append(entity)
-        self._named = frozenset(
-            entity.entity_id for entities in found.values() for entity in entities
-        )
-        for key, entities in found.items():
-            if not all(map(_was_never_enabled, entities)):
-                self._create_issue(key, entities)
-            else:
-                ir.async_delete_issue(self._hass, DOMAIN, _issue_id(key, self._entry))
-
-    def _create_issue(self, key: str, entities: Iterable[er.RegistryEntry]) -> None:
-        """Create an issue that names entities."""
-        ir.async_create_issue(
-            self._hass,
-            DOMAIN,
-            _issue_id(key, self._entry),
-            data={
-                "entry_id": self._entry.entry_id,
-                DATA_ENTITIES: " ".join(entity.id for entity in entities),
-            },
-            is_fixable=True,
-            severity=ir.IssueSeverity.WARNING,
-            translation_key=key,
-            translation_placeholders={
-                "entities": "\n".join(
-                    f"- `{entity.entity_id}`"
-                    for entity in entities
-                    if not _was_never_enabled(entity)
-                )
-            },
-        )
-
-    def _issue_of(self, entity: er.RegistryEntry, circuit_ids: set[str]) -> str | None:
-        """Return the key of the issue that names an entity, None if it is offered."""
-        account = self._entry.runtime_data.data
-        device_id, kind = _parts(entity)
-        if kind in NOT_OFFERED or kind in OLD_KEYS or device_id in circuit_ids:
-            return ENTITIES_REMOVED
-        device = account.chargers.get(device_id) or account.installations.get(device_id)
-        if (
-            kind in CONTROLS
-            and device is not None
-            and device.current_user_roles & (CONTROL_ROLES | UserRole.USER)
-            is UserRole.USER
-        ):
-            return CONTROLS_REMOVED
-        return None
-
-
-def _was_never_enabled(entity: er.RegistryEntry) -> bool:
-    """Return whether nothing of the user's can hang on an entity."""
-    return entity.disabled_by is er.RegistryEntryDisabler.INTEGRATION
-
-
-def _issue_id(key: str, entry: ZaptecConfigEntry) -> str:
-    """Return the id of an issue of an account."""
-    return f"{key}_{entry.entry_id}"
-
-
-@callback
-def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Remove the circuits that have no entity any more; before 0.8 they were devices."""
-    devices = dr.async_get(hass)
-    entities = er.async_get(hass)
-    for circuit_id in entry.runtime_data.circuit_ids:
-        device = devices.async_get_device_by_identifier(
-            (DOMAIN, circuit_id), entry.entry_id
-        )
-        if device and not er.async_entries_for_device(
-            entities, device.id, include_disabled_entities=True
-        ):
-            devices.async_remove_device(device.id)
-
-
-@callback
-def async_remove_named(
-    hass: HomeAssistant, data: dict[str, str | int | float | None]
-) -> None:
-    """Remove the entities that an issue names, now that the user has confirmed it."""
-    registry = er.async_get(hass)
-    for registry_id in str(data[DATA_ENTITIES]).split():
-        if entity_id := er.async_resolve_entity_id(registry, registry_id):
-            registry.async_remove(entity_id)

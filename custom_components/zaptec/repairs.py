@@ -19,8 +19,8 @@ from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .const import DOMAIN, PushRefusal, PushStatus
 from .control.checks import may_control
 from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .leftovers import async_remove_named
 from .link import Link
-from .migration import async_remove_named
 from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
