@@ -78,7 +78,7 @@ async def main(*, block: bool) -> list[str]:
         await here.wait_until(here.is_live)
         for charger in sim.chargers.values():
             charger.plug_in(Car(capacity_kwh=5))
-        link = next(iter(here.coordinator.links.values()))
+        link = next(iter(here.runtime.links.values()))
         await here.wait_until(lambda: link.messages > 10)
         sim.bus.drop_connections()
         await here.wait_until(lambda: link.connects > 1)

@@ -294,16 +294,16 @@ def set_up_live(
 
 async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """Wait until each link is up and each charger was read."""
-    coordinator = entry.runtime_data
+    runtime = entry.runtime_data
     await wait_until(
         lambda: (
-            all(link.status == "connected" for link in coordinator.links.values())
+            all(link.status == "connected" for link in runtime.links.values())
             and all(
-                coordinator.reader.has_read(charger_id)
-                for charger_id in coordinator.data.chargers
+                runtime.reader.has_read(charger_id)
+                for charger_id in runtime.coordinator.data.chargers
             )
         ),
-        lambda: coordinator.links,
+        lambda: runtime.links,
     )
     await hass.async_block_till_done()
 

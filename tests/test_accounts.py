@@ -179,7 +179,7 @@ class Home:
         """Return what an account shows."""
         if entry.state is not ConfigEntryState.LOADED:
             return set()
-        data = entry.runtime_data.data
+        data = entry.runtime_data.coordinator.data
         return {*data.installations, *data.chargers}
 
     async def restart(self, *order: MockConfigEntry) -> None:
@@ -446,7 +446,7 @@ async def test_a_failure_that_passes_moves_no_device(home: Home, path: str) -> N
     await set_up(home.hass, home.first)
     assert home.first.state is ConfigEntryState.SETUP_RETRY
     home.sim.rest.heal()
-    await home.second.runtime_data.async_refresh()
+    await home.second.runtime_data.coordinator.async_refresh()
     assert home.shown_by(home.second) == set()
     await home.check_shown_by(home.first)
     assert home.kept() == kept
@@ -476,8 +476,8 @@ async def test_lists_that_fail_do_not_keep_an_account_from_taking_over(
     await home.check_shown_by(home.first)
     kept = home.kept()
     home.sim.rest.fail("/api/(installation|chargers)$", fault=500)
-    await home.second.runtime_data.async_refresh()
-    assert not home.second.runtime_data.last_update_success
+    await home.second.runtime_data.coordinator.async_refresh()
+    assert not home.second.runtime_data.coordinator.last_update_success
     await home.disable(home.first)
     await home.time_machine.travel(110)
     assert home.shown_by(home.second) == home.ids
@@ -540,7 +540,7 @@ async def test_an_account_with_a_charger_of_its_own_is_added(
     result = await add_partner(home)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await home.hass.async_block_till_done()
-    data = result["result"].runtime_data.data
+    data = result["result"].runtime_data.coordinator.data
     assert {*data.installations, *data.chargers} == expected
 
 
@@ -649,7 +649,7 @@ async def test_a_new_charger_goes_with_its_installation(
     home.sim.bus.interfere(installation.topic, "elsewhere")
     home.sim.add_charger(installation.id, serial="ZAP000900", name="New")
     entry = home.first if looks_first == "first" else home.second
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.coordinator.async_refresh()
     await home.check_shown_by(home.first)
 
 
@@ -663,7 +663,7 @@ async def test_what_an_account_no_longer_sees_goes_to_the_other_after_an_hour(
     await home.hass.async_block_till_done()
     kept = home.kept()
     home.sim.accounts[DEMO_USER].roles.clear()
-    await home.first.runtime_data.async_refresh()
+    await home.first.runtime_data.coordinator.async_refresh()
     await home.time_machine.travel(110)
     assert home.shown_by(home.first) == home.ids
     assert home.shown_by(home.second) == set()
@@ -705,7 +705,7 @@ async def test_a_charger_that_moves_to_the_other_accounts_installation(
     # The first account may see the cabin, too, but does not show it.
     home.sim.accounts[DEMO_USER].roles[cabin.id] = OWNER
     home.sim.move_charger(moved.id, cabin.id)
-    await home.first.runtime_data.async_refresh()
+    await home.first.runtime_data.coordinator.async_refresh()
     await home.time_machine.travel(110)
     assert moved.id not in home.shown_by(home.first)
     assert moved.id in home.shown_by(home.second)

@@ -352,10 +352,10 @@ async def test_a_list_that_is_older_than_a_change(
     """It was asked for before the change, and answered after it."""
     await current.set(20)
     installation.available_current = (16.0, 16.0, 16.0)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert current.state.state == "20.0"
     await time_machine.travel(75, step=15)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert current.state.state == "16.0"
 
 
@@ -372,7 +372,7 @@ async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
     await current.set(25)
     installation.available_current = (8.0, 8.0, 8.0)
     await time_machine.travel(2 * MINUTE, step=15)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert current.state.state == "8.0"
     await time_machine.travel(16 * MINUTE, step=15)
     assert current.cloud == (8, 8, 8)
@@ -922,7 +922,7 @@ async def test_a_refused_request_leaves_what_waits(
     elif refusal == "mode":
         installation.available_current_mode = 2
         await time_machine.travel(75, step=15)
-        await live_entry.runtime_data.async_refresh()
+        await live_entry.runtime_data.coordinator.async_refresh()
     else:
         value = float("nan")
     with pytest.raises(HomeAssistantError):
@@ -930,7 +930,7 @@ async def test_a_refused_request_leaves_what_waits(
     assert current.waiting == 25
     installation.available_current_mode = 0
     await time_machine.travel(75, step=15)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(16 * MINUTE, step=15)
     assert current.cloud == (25, 25, 25)
 
@@ -1028,8 +1028,8 @@ async def test_the_hourly_list_leaves_what_waits(
     await time_machine.travel(14 * MINUTE, step=15)
     due = current.state.attributes["waiting_until"]
     installation.name = "Another name"
-    await live_entry.runtime_data.async_refresh()
-    assert live_entry.runtime_data.last_update_success
+    await live_entry.runtime_data.coordinator.async_refresh()
+    assert live_entry.runtime_data.coordinator.last_update_success
     assert current.waiting == 25
     assert current.state.attributes["waiting_until"] == due
     await time_machine.travel(2 * MINUTE, step=15)
@@ -1048,14 +1048,14 @@ async def test_what_waits_for_an_installation_that_goes_missing(
         {},
         sim.accounts[live_entry.data[CONF_USERNAME]].roles,
     )
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(50 * MINUTE, step=15)
     sim.accounts[live_entry.data[CONF_USERNAME]].roles = roles
     await current.set(20)
     await current.set(25)
     sim.accounts[live_entry.data[CONF_USERNAME]].roles = {}
     await time_machine.travel(12 * MINUTE, step=15)
-    assert installation.id not in live_entry.runtime_data.data.installations
+    assert installation.id not in live_entry.runtime_data.coordinator.data.installations
     await time_machine.travel(20 * MINUTE, step=15)
     sim.accounts[live_entry.data[CONF_USERNAME]].roles = roles
     await time_machine.travel(61 * MINUTE, step=15)
@@ -1228,14 +1228,14 @@ async def test_what_waits_outlives_a_password_that_is_refused(
     account.password = "another"
     sim.rest.tokens.revoke()
     await time_machine.travel(5 * MINUTE, step=15)
-    coordinator = live_entry.runtime_data
-    assert coordinator.available_currents.of(current._installation.id).waiting == (
+    runtime = live_entry.runtime_data
+    assert runtime.available_currents.of(current._installation.id).waiting == (
         25,
         25,
         25,
     )
     account.password = password
-    coordinator.client._token_source._refused = None
+    runtime.client._token_source._refused = None
     await time_machine.travel(20 * MINUTE, step=15)
     assert current.cloud == (25, 25, 25)
 

@@ -384,8 +384,8 @@ async def test_two_accounts_do_not_disturb_each_other(
     await set_up(hass, second)
     await wait_until_live(hass, first)
     await wait_until_live(hass, second)
-    assert len(first.runtime_data.data.chargers) == 1
-    assert len(second.runtime_data.data.chargers) == 6
+    assert len(first.runtime_data.coordinator.data.chargers) == 1
+    assert len(second.runtime_data.coordinator.data.chargers) == 6
 
     assert await hass.config_entries.async_remove(first.entry_id)
     await hass.async_block_till_done()
@@ -393,7 +393,7 @@ async def test_two_accounts_do_not_disturb_each_other(
     charger = next(
         charger
         for charger in sim.chargers.values()
-        if charger.id in second.runtime_data.data.chargers
+        if charger.id in second.runtime_data.coordinator.data.chargers
     )
     charger.plug_in(Car())
     await entities.wait_for(

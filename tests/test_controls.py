@@ -764,10 +764,10 @@ async def test_a_charger_that_has_just_left_the_account(
     hass: HomeAssistant, live_entry: MockConfigEntry, person: Person, charger: Charger
 ) -> None:
     """A control that is still there says so."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     entity_id = person.entity_id(CONTROLS["restart"])
     entity = hass.data["entity_components"]["button"].get_entity(entity_id)
-    del coordinator.data.chargers[charger.id]
+    del runtime.coordinator.data.chargers[charger.id]
     with pytest.raises(ServiceValidationError) as raised:
         await entity.async_press()
     assert raised.value.translation_key == "charger_gone"

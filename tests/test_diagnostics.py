@@ -88,8 +88,8 @@ async def test_download(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry, charger: Charger
 ) -> None:
     """It tells of everything, asks nothing, and shows nothing private."""
-    coordinator = live_entry.runtime_data
-    state = coordinator.states[charger.id]
+    runtime = live_entry.runtime_data
+    state = runtime.states[charger.id]
     # Whatever text any StateId may hold, known or not.
     for state_id in [*{int(item) for item in StateId}, 4711]:
         if state_id not in state or state_id == StateId.SESSION_IDENTIFIER:
@@ -193,8 +193,8 @@ async def test_what_is_past(
     charger: Charger,
 ) -> None:
     """A fault that is over, and lists that are old, are told with their time."""
-    coordinator = live_entry.runtime_data
-    link = coordinator.links[charger.installation.id]
+    runtime = live_entry.runtime_data
+    link = runtime.links[charger.installation.id]
     shown = (await _download(hass, live_entry))["installations"]["installation 1"]
     assert shown["link"]["fault"] is shown["link"]["fault_at"] is None
     assert shown["link"]["given_up_age"] is None
@@ -208,7 +208,7 @@ async def test_what_is_past(
     link.given_up_at = monotonic()
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
     await time_machine.travel(200)
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     document = await _download(hass, live_entry)
     shown = document["installations"]["installation 1"]["link"]
     assert shown["status"] == "connected"
@@ -223,7 +223,7 @@ async def test_what_is_past(
     assert discovery["last_success_age"] >= 200
 
     sim.rest.heal()
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     discovery = (await _download(hass, live_entry))["discovery"]
     assert discovery["last_success"] > shown["since"]
     assert discovery["last_success_age"] < 30
@@ -381,6 +381,6 @@ async def test_planted_secrets(
         sim.rest.heal()
         sim.rest.fail("/api/", fault=fault)
         await time_machine.travel(70)
-        await entry.runtime_data.async_refresh()
+        await entry.runtime_data.coordinator.async_refresh()
         document = await look()
         assert document["discovery"]["last_exception"] == "UpdateFailed"

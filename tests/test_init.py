@@ -220,7 +220,7 @@ async def test_a_passing_401_is_no_password_problem(
     sim.rest.heal()
     await time_machine.travel(400, step=15)
     assert not hass.config_entries.flow.async_progress()
-    assert live_entry.runtime_data.last_update_success
+    assert live_entry.runtime_data.coordinator.last_update_success
     assert entities.state("number", installation_id, "available_current") != (
         STATE_UNAVAILABLE
     )
@@ -240,7 +240,7 @@ async def test_an_incomplete_list_after_a_restart_deletes_nothing(
     sim.accounts[DEMO_USER].roles.clear()
     await hass.config_entries.async_reload(entry_id)
     assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
     await time_machine.travel(3700, step=15)
     assert not dr.async_entries_for_config_entry(device_registry, entry_id)
@@ -274,12 +274,12 @@ async def test_a_device_is_kept_until_it_has_been_missing_for_long(
     if after_restart:
         await hass.config_entries.async_reload(entry_id)
     for _ in range(10):
-        await live_entry.runtime_data.async_refresh()
+        await live_entry.runtime_data.coordinator.async_refresh()
         assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 3
         await time_machine.travel(300, step=60)
     # 50 minutes have passed, and the next list is more than an hour after the first.
     await time_machine.travel(900, step=60)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == left
 
 
@@ -289,7 +289,7 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
     live_entry: MockConfigEntry,
 ) -> None:
     """Its confirmation is nobody's business any more."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     charger_id = next(iter(sim.chargers))
     release = asyncio.Event()
 
@@ -297,7 +297,7 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
         await release.wait()
 
     task = hass.async_create_task(
-        coordinator.confirmations.async_send(
+        runtime.confirmations.async_send(
             charger_id, StateId.CHARGER_MAX_CURRENT, write()
         )
     )
@@ -335,25 +335,25 @@ async def test_two_accounts_that_see_the_same_installation(
     second = add_entry(hass, sim, "partner@example.com")
     await set_up(hass, second)
     assert second.state is ConfigEntryState.LOADED
-    assert not second.runtime_data.data.chargers
+    assert not second.runtime_data.coordinator.data.chargers
     assert not second.runtime_data.links
     topic = next(iter(sim.installations.values())).topic
     assert sim.bus.consumers(topic) == 1
 
     # A reload, as after other options, gives nothing away.
     await hass.config_entries.async_reload(live_entry.entry_id)
-    await second.runtime_data.async_refresh()
+    await second.runtime_data.coordinator.async_refresh()
     await wait_until_live(hass, live_entry)
-    assert len(live_entry.runtime_data.data.chargers) == 2
-    assert not second.runtime_data.data.chargers
+    assert len(live_entry.runtime_data.coordinator.data.chargers) == 2
+    assert not second.runtime_data.coordinator.data.chargers
     await hass.config_entries.async_unload(live_entry.entry_id)
-    await second.runtime_data.async_refresh()
-    assert not second.runtime_data.data.chargers
+    await second.runtime_data.coordinator.async_refresh()
+    assert not second.runtime_data.coordinator.data.chargers
     await hass.config_entries.async_setup(live_entry.entry_id)
     await wait_until_live(hass, live_entry)
 
     await leave(hass, live_entry.entry_id)
-    await wait_until(lambda: len(second.runtime_data.data.chargers) == 2)
+    await wait_until(lambda: len(second.runtime_data.coordinator.data.chargers) == 2)
     await wait_until_live(hass, second)
     assert sim.bus.consumers(topic) == 1
     charger = next(iter(sim.chargers.values()))

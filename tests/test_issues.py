@@ -151,7 +151,7 @@ async def test_what_else_controls(
 ) -> None:
     """It is found by the hourly list, and so is its end."""
     setattr(charger.installation, attribute, value)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     shown = await texts(hass)
     assert set(shown) == {key}
     assert words in shown[key]
@@ -167,7 +167,7 @@ async def test_what_else_controls(
     assert issue.dismissed_version
 
     setattr(charger.installation, attribute, 0)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(65)
     assert await texts(hass) == {}
 
@@ -195,7 +195,7 @@ async def test_nothing_is_left_of_an_account(
 ) -> None:
     """Its issues go with it."""
     charger.installation.authentication_type = 2
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert await texts(hass)
     entry_id = live_entry.entry_id
     if end == "remove":
@@ -214,7 +214,7 @@ async def test_names_are_no_markup(
     """What people call things is shown as they wrote it."""
     charger.installation.name = "[Home](https://example.com) <b>*1*</b>"
     charger.installation.authentication_type = 2
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     placeholders: dict[str, Any] = (
         next(iter(ir.async_get(hass).issues.values())).translation_placeholders or {}
     )
@@ -338,8 +338,8 @@ async def test_an_ignored_reader_stays_ignored(
     """After a reload it takes some messages to say that nothing is lost any more."""
 
     def shared_link(since: datetime | None) -> None:
-        coordinator = live_entry.runtime_data
-        coordinator.links[charger.installation.id].shared_since = since
+        runtime = live_entry.runtime_data
+        runtime.links[charger.installation.id].shared_since = since
 
     shared_link(dt_util.utcnow())
     await time_machine.travel(65)
@@ -394,7 +394,7 @@ async def test_an_ignored_setting_outlives_a_gap_in_the_list(
 ) -> None:
     """What one list does not show is not gone, but what none shows is."""
     charger.installation.authentication_type = 2
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, "ocpp_controls_charging")
     sim.remove_installation(charger.installation.id)
     await reload(hass, live_entry)
@@ -422,7 +422,7 @@ async def test_an_ignored_setting_that_is_not_told(
 ) -> None:
     """A list without the setting does not say that it is another one."""
     setattr(charger.installation, attribute, 1)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, key)
     original = documents.installation
 
@@ -432,11 +432,11 @@ async def test_an_ignored_setting_that_is_not_told(
         return document
 
     monkeypatch.setattr(documents, "installation", without)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert ignored(hass) == [key]
     monkeypatch.undo()
     setattr(charger.installation, attribute, 0)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     assert await texts(hass) == {}
 
 
@@ -459,7 +459,7 @@ async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
     ignore(hass, "push_not_permitted")
     sim.installations.clear()
     await reload(hass, entry)
-    assert not entry.runtime_data.data.chargers
+    assert not entry.runtime_data.coordinator.data.chargers
     await time_machine.travel(65)
     assert ignored(hass) == ["push_not_permitted"]
     await time_machine.travel(2 * 3600, step=30)
@@ -517,7 +517,7 @@ async def test_nothing_is_left_of_an_account_that_cannot_be_set_up(
 ) -> None:
     """Its issues outlive a cloud that is down, but not the account."""
     charger.installation.authentication_type = 2
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, "ocpp_controls_charging")
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
     await reload(hass, live_entry)
@@ -543,7 +543,7 @@ async def test_another_account_takes_over_what_cannot_be_set_up(
     )
     second = add_entry(hass, sim, "partner@example.com")
     await set_up(hass, second)
-    assert not second.runtime_data.data.chargers
+    assert not second.runtime_data.coordinator.data.chargers
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
     await reload(hass, live_entry)
     assert live_entry.state is ConfigEntryState.SETUP_RETRY
@@ -551,7 +551,7 @@ async def test_another_account_takes_over_what_cannot_be_set_up(
     await hass.config_entries.async_set_disabled_by(
         live_entry.entry_id, ConfigEntryDisabler.USER
     )
-    await wait_until(lambda: bool(second.runtime_data.data.chargers))
+    await wait_until(lambda: bool(second.runtime_data.coordinator.data.chargers))
     await wait_until_live(hass, second)
 
 
@@ -584,7 +584,7 @@ async def test_an_outage_ends_with_the_installation(
     live_entry: MockConfigEntry,
 ) -> None:
     """One that returns was not down all the time."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     await sim.bus.cut()
     await time_machine.travel(32 * 60, step=20)
     assert set(await texts(hass)) == {"push_down"}
@@ -593,12 +593,12 @@ async def test_an_outage_ends_with_the_installation(
     del sim.installations[charger.installation.id], sim.chargers[charger.id]
     await time_machine.travel(2 * 3600 + 300, step=30)
     assert await texts(hass) == {}
-    assert not coordinator.links
+    assert not runtime.links
 
     sim.installations[charger.installation.id] = charger.installation
     sim.chargers[charger.id] = charger
-    await coordinator.async_refresh()
-    assert coordinator.links
+    await runtime.coordinator.async_refresh()
+    assert runtime.links
     await time_machine.travel(65)
     assert await texts(hass) == {}
 
@@ -610,16 +610,16 @@ async def test_since_when_is_told_anew(
     live_entry: MockConfigEntry,
 ) -> None:
     """What was over and is so again is so since now."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     charger.installation.authentication_type = 2
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     before = (await texts(hass))["ocpp_controls_charging"]
     # Somebody else deletes it, as another account that takes the devices does.
     (issue,) = ir.async_get(hass).issues.values()
     ir.async_delete_issue(hass, DOMAIN, issue.issue_id)
     charger.installation.authentication_type = 0
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     await time_machine.travel(300)
     charger.installation.authentication_type = 2
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     assert (await texts(hass))["ocpp_controls_charging"] != before

@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.coordinator import ZaptecConfigEntry
+from custom_components.zaptec.runtime import ZaptecConfigEntry
 from simulator.scenario import DEMO_USER, Scenario
 from simulator.simulator import Simulator
 
@@ -70,7 +70,7 @@ async def test_no_log_of_an_account_shows_it(
     await wait_until_live(hass, entry)
     await sim.rest.cut()
     await sim.bus.cut()
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(120, step=20)
     assert not await hass.config_entries.async_reload(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
@@ -80,7 +80,7 @@ async def test_no_log_of_an_account_shows_it(
     assert await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_live(hass, entry)
     sim.set_password(DEMO_USER, "Another-passw0rd")
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.coordinator.async_refresh()
     await hass.async_block_till_done()
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert not await hass.config_entries.async_reload(entry.entry_id)

@@ -87,7 +87,7 @@ async def moved(
     await time_machine.travel(60)
     sim.move_charger(charger.id, cabin.id)
     await time_machine.travel(30)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(30)
     return charger
 
@@ -114,19 +114,19 @@ async def test_its_device_is_at_the_new_installation(
     before = device(charger.id)
     assert before.via_device_id == device(home.id).id
     entities = registered(hass, live_entry)
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
 
     sim.move_charger(charger.id, cabin.id)
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     await hass.async_block_till_done()
     assert device(charger.id).id == before.id
     assert device(charger.id).via_device_id == device(cabin.id).id
     assert registered(hass, live_entry) == entities
-    assert live_entry.runtime_data is coordinator
-    assert coordinator.links.keys() == {home.id, cabin.id}
+    assert live_entry.runtime_data is runtime
+    assert runtime.links.keys() == {home.id, cabin.id}
 
     sim.move_charger(charger.id, home.id)
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     assert device(charger.id).via_device_id == device(home.id).id
 
 
@@ -227,7 +227,7 @@ async def test_an_installation_that_appears_with_the_charger_gets_a_link(
     next(iter(sim.accounts.values())).roles[new.id] = OWNER
     sim.move_charger(charger.id, new.id)
     sim.rest.clear()
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await wait_until_live(hass, live_entry)
     assert before.items() <= registered(hass, live_entry).items()
     await wait_until(lambda: sim.bus.consumers(new.topic) == 1)
@@ -261,7 +261,7 @@ async def test_without_permission_for_messages_it_is_polled_from_then_on(
     links = live_entry.runtime_data.links
     assert links[cabin.id].status is PushStatus.NOT_PERMITTED
     sim.move_charger(charger.id, cabin.id)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(30)
     charger.plug_in(Car())
     await time_machine.travel(630)
@@ -279,17 +279,17 @@ async def test_what_the_former_link_did_not_report_is_no_loss(
     entities: EntityFinder,
 ) -> None:
     """A reading between the move and the list shows what another link has reported."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     await time_machine.travel(60)
-    coordinator.reader.read(charger.id)
+    runtime.reader.read(charger.id)
     await time_machine.travel(30)
     sim.bus.interfere(cabin.topic, "elsewhere")
     sim.move_charger(charger.id, cabin.id)
     charger.plug_in(Car())
     await time_machine.travel(20)
-    coordinator.reader.read(charger.id)
+    runtime.reader.read(charger.id)
     await time_machine.travel(20)
     sim.bus.interfere(cabin.topic, None)
-    await coordinator.async_refresh()
+    await runtime.coordinator.async_refresh()
     await time_machine.travel(300, step=15)
-    assert all(link.losses == 0 for link in coordinator.links.values())
+    assert all(link.losses == 0 for link in runtime.links.values())

@@ -124,9 +124,9 @@ async def test_what_comes_in_one_batch_is_written_once(
     written: list[str],
 ) -> None:
     """Mode and power change together, and the power is shown once."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     moment = datetime.now(UTC) + timedelta(minutes=3)
-    coordinator.apply(
+    runtime.coordinator.apply(
         Observation(charger.id, state_id, moment, value)
         for state_id, value in ((MODE, "1"), (513, "0"), (507, "0"))
     )
@@ -195,7 +195,7 @@ async def test_the_list_may_say_that_the_car_has_left(
     )
     await time_machine.travel(LIST_LAG + 5)
     sim.rest.fail("/state$", fault=500)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await wait_until(
         lambda: entities.state("binary_sensor", charger.id, "car_connected") != "on"
     )

@@ -113,7 +113,7 @@ async def test_a_chosen_charger_that_is_not_visible_stays_chosen(
     hass.config_entries.async_update_entry(
         live_entry, options={"chargers": [first, second]}
     )
-    del live_entry.runtime_data.visible.chargers[second]
+    del live_entry.runtime_data.coordinator.visible.chargers[second]
     result = await open_options(hass, live_entry)
     await hass.config_entries.options.async_configure(
         result["flow_id"], {"all_chargers": False, "chargers": [first]}

@@ -68,17 +68,17 @@ async def test_an_outage_of_the_internet_is_two_lines(
     minutes: int,
 ) -> None:
     """Whatever fails first, and whatever else fails in it."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     caplog.clear()
     await sim.rest.cut()
     if first == "lists":
-        await coordinator.async_refresh()
+        await runtime.coordinator.async_refresh()
     elif first == "firmware":
-        await coordinator.firmware.async_refresh()
+        await runtime.firmware.async_refresh()
     await sim.bus.cut()
     await time_machine.travel(20)
-    await coordinator.async_refresh()
-    await coordinator.firmware.async_refresh()
+    await runtime.coordinator.async_refresh()
+    await runtime.firmware.async_refresh()
     await time_machine.travel(60 * minutes, step=20)
     assert [level for level, _ in lines(caplog)] == ["WARNING"]
     await sim.rest.restore()
@@ -86,7 +86,7 @@ async def test_an_outage_of_the_internet_is_two_lines(
     await time_machine.travel(900, step=20)
     await wait_until_live(hass, live_entry)
     await time_machine.travel(400, step=20)
-    assert coordinator.last_update_success
+    assert runtime.coordinator.last_update_success
     assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"]
     assert "Zaptec is back after an outage of" in lines(caplog)[1][1]
 
@@ -123,8 +123,8 @@ async def test_a_list_that_fails_alone_is_two_lines(
     part: str,
 ) -> None:
     """Everything else works, and its own next success ends it."""
-    coordinator = live_entry.runtime_data
-    refreshed = coordinator if part == "lists" else coordinator.firmware
+    runtime = live_entry.runtime_data
+    refreshed = runtime.coordinator if part == "lists" else runtime.firmware
     caplog.clear()
     sim.rest.fail("/api/chargers$|chargerFirmware", fault=500)
     await refreshed.async_refresh()

@@ -319,7 +319,7 @@ async def test_the_activity_log_says_that_a_current_is_given_up(
     await pending.set(25)
     installation.available_current = (12, 12, 12)
     await time_machine.travel(2 * MINUTE)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await time_machine.travel(15 * MINUTE, step=30)
     assert pending.shown("pending_available_current") == STATE_UNKNOWN
     _, line = await pending.activity()

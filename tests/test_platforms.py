@@ -126,12 +126,12 @@ async def test_entities(
         ),
     ):
         await set_up(hass, entry)
-        coordinator = entry.runtime_data
-        await wait_until(lambda: bool(coordinator.firmware.data))
+        runtime = entry.runtime_data
+        await wait_until(lambda: bool(runtime.firmware.data))
         await wait_until(
             lambda: (
-                coordinator.reader.has_read(charger.id)
-                or not coordinator.states[charger.id].readable
+                runtime.reader.has_read(charger.id)
+                or not runtime.states[charger.id].readable
             )
         )
         await hass.async_block_till_done()

@@ -313,9 +313,9 @@ async def test_strangers_cannot_flood_the_cloud_with_look_ups(
     live_entry: MockConfigEntry,
 ) -> None:
     """After so many of them nobody is looked up any more."""
-    coordinator = live_entry.runtime_data
-    with patch.object(coordinator, "async_request_refresh") as look_up:
-        coordinator.apply(
+    runtime = live_entry.runtime_data
+    with patch.object(runtime.coordinator, "async_request_refresh") as look_up:
+        runtime.coordinator.apply(
             Observation(
                 f"11111111-2222-3333-4444-{number:012d}",
                 StateId.PULSE,
@@ -369,10 +369,10 @@ async def test_a_mere_user_is_polled(
     await wait_until(
         lambda: all(
             entry.runtime_data.reader.has_read(charger_id)
-            for charger_id in entry.runtime_data.data.chargers
+            for charger_id in entry.runtime_data.coordinator.data.chargers
         )
     )
-    charger = sim.chargers[next(iter(entry.runtime_data.data.chargers))]
+    charger = sim.chargers[next(iter(entry.runtime_data.coordinator.data.chargers))]
     await entities.wait_for(
         "sensor", charger.installation.id, "push_status", "not_permitted"
     )
@@ -561,16 +561,16 @@ async def test_a_cached_snapshot_is_no_confirmation(
 ) -> None:
     """It repeats what was there before the write."""
     number = entities.id("number", charger.id, "charger_max_current")
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
-    before = await coordinator.client.charger_state(charger.id)
+    before = await runtime.client.charger_state(charger.id)
     await hass.services.async_call(
         NUMBER_DOMAIN,
         SERVICE_SET_VALUE,
         {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
         blocking=True,
     )
-    coordinator.apply(before)
+    runtime.coordinator.apply(before)
     await time_machine.travel(40)
     await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
 

@@ -103,19 +103,20 @@ async def test_repr_tells_no_secrets(
     secrets_in_logs: SecretsInLogs,
 ) -> None:
     """Whatever a debugger or a log shows of our objects."""
-    coordinator = live_entry.runtime_data
+    runtime = live_entry.runtime_data
     details = ConnectionDetails.from_json(sim.connection_details(charger.installation))
     shown = repr(
         [
-            coordinator,
-            coordinator.client,
-            coordinator.client._token_source,
-            coordinator.client._requester,
-            coordinator.data,
-            coordinator.links,
+            runtime,
+            runtime.coordinator,
+            runtime.client,
+            runtime.client._token_source,
+            runtime.client._requester,
+            runtime.coordinator.data,
+            runtime.links,
             details,
             Subscription(details),
-            coordinator.states,
+            runtime.states,
             Observation(charger.id, 723, dt_util.utcnow(), CARD),
             Response(200, PASSWORD.encode()),
         ]
@@ -145,7 +146,7 @@ async def test_names_are_words(
             )
         ),
     )
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
 
     def device() -> dr.DeviceEntry:
         found = device_registry.async_get_device_by_identifier(

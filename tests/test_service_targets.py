@@ -394,8 +394,8 @@ async def test_the_answer_of_an_installation_without_a_current(
 ) -> None:
     """Nothing is made up for an installation that has left the account meanwhile."""
     installation = chargers["Garage"].installation
-    live_entry.runtime_data.data.installations[installation.id] = replace(
-        live_entry.runtime_data.data.installations[installation.id],
+    live_entry.runtime_data.coordinator.data.installations[installation.id] = replace(
+        live_entry.runtime_data.coordinator.data.installations[installation.id],
         available_current=None,
         available_current_phase1=None,
         available_current_phase2=None,

@@ -447,8 +447,8 @@ async def test_a_charger_whose_installation_is_not_visible(
     hass: HomeAssistant, accounts: list[MockConfigEntry], chargers: list[Charger]
 ) -> None:
     """A role for the charger alone does not reach the installation's current."""
-    coordinator = accounts[0].runtime_data
-    coordinator.data.installations.clear()
+    runtime = accounts[0].runtime_data
+    runtime.coordinator.data.installations.clear()
     with pytest.raises(ServiceValidationError) as raised:
         await call(
             hass,

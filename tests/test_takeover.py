@@ -332,7 +332,7 @@ async def test_only_the_chosen_chargers_are_included(
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
     assert entry.options["chargers"] == [charger.id]
-    assert set(entry.runtime_data.data.chargers) == {charger.id}
+    assert set(entry.runtime_data.coordinator.data.chargers) == {charger.id}
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ async def test_an_entry_without_a_choice(
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
     assert entry.options == {}
-    assert set(entry.runtime_data.data.chargers) == set(sim.chargers)
+    assert set(entry.runtime_data.coordinator.data.chargers) == set(sim.chargers)
     assert hass.states.get("switch.guests_charging")
     assert not ir.async_get(hass).issues
 
@@ -510,7 +510,7 @@ async def test_an_entity_that_the_user_removes(
     for entity_id in sorted(NOT_OFFERED):
         er.async_get(hass).async_remove(entity_id)
         left.remove(entity_id)
-        await entry.runtime_data.async_refresh()
+        await entry.runtime_data.coordinator.async_refresh()
         await hass.async_block_till_done()
         assert notes(hass) == ({"entities_removed": left} if left else {})
 
@@ -566,7 +566,7 @@ async def test_controls_come_back_with_the_role(
     assert set(notes(hass)) == {"entities_removed", "controls_removed"}
     account = next(iter(sim.accounts.values()))
     account.roles.update(dict.fromkeys(account.roles, OWNER))
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.coordinator.async_refresh()
     await hass.async_block_till_done()
     assert notes(hass) == {"entities_removed": NOT_OFFERED}
     await confirm(hass, "entities_removed")
@@ -585,7 +585,7 @@ async def test_a_dialog_that_is_confirmed_too_late(
     flow, manager = await open_dialog(hass, "controls_removed")
     account = next(iter(sim.accounts.values()))
     account.roles.update(dict.fromkeys(account.roles, OWNER))
-    await entry.runtime_data.async_refresh()
+    await entry.runtime_data.coordinator.async_refresh()
     await hass.async_block_till_done()
     await manager.async_configure(flow["flow_id"], {})
     await hass.async_block_till_done()
@@ -830,7 +830,7 @@ async def test_another_choice_made_by_the_incumbent(
         chosen_there(hass, entry, chosen)
         await hass.config_entries.async_setup(entry.entry_id)
         await wait_until_live(hass, entry)
-        assert set(entry.runtime_data.data.chargers) == {
+        assert set(entry.runtime_data.coordinator.data.chargers) == {
             item.id for item in chosen or chargers
         }
         assert await hass.config_entries.async_unload(entry.entry_id)
@@ -858,10 +858,10 @@ async def test_a_choice_made_here_outlives_the_way_back(
     )
     await hass.async_block_till_done()
     expected = {chargers[index].id for index in (here or [0, 1])}
-    assert set(entry.runtime_data.data.chargers) == expected
+    assert set(entry.runtime_data.coordinator.data.chargers) == expected
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_live(hass, entry)
-    assert set(entry.runtime_data.data.chargers) == expected
+    assert set(entry.runtime_data.coordinator.data.chargers) == expected
 
 
 async def test_a_choice_that_an_earlier_version_took_over(
@@ -876,12 +876,14 @@ async def test_a_choice_that_an_earlier_version_took_over(
     )
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
-    assert set(entry.runtime_data.data.chargers) == {chargers[1].id}
+    assert set(entry.runtime_data.coordinator.data.chargers) == {chargers[1].id}
     assert await hass.config_entries.async_unload(entry.entry_id)
     chosen_there(hass, entry, chargers)
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
-    assert set(entry.runtime_data.data.chargers) == {item.id for item in chargers}
+    assert set(entry.runtime_data.coordinator.data.chargers) == {
+        item.id for item in chargers
+    }
 
 
 async def test_two_accounts_have_two_titles(

@@ -121,7 +121,7 @@ async def test_a_look_before_a_setting_ends_in_time(
 ) -> None:
     """Where a schedule seems to control the current, the cloud is asked first."""
     charger.installation.available_current_mode = SCHEDULE
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     sim.rest.fail("/api/installation/", fault="hang")
     for data in ({ATTR_VALUE: 12}, {ATTR_VALUE: 13}):
         error = await outcome(

@@ -295,7 +295,7 @@ async def test_the_list_is_compared_with_what_was_pushed(
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
     charger.plug_in(Car(wants=False))
     await time_machine.travel(90)
-    await live_entry.runtime_data.async_refresh()
+    await live_entry.runtime_data.coordinator.async_refresh()
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_finished"
     )

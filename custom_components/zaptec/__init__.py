@@ -6,23 +6,15 @@ from homeassistant.config_entries import (
     ConfigEntryChange,
     ConfigEntryState,
 )
-from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
-from homeassistant.core import HassJob, HomeAssistant, callback
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
-from homeassistant.util.ssl import get_default_context
 
-from .api import preload
 from .const import DOMAIN
-from .control.available_current import AvailableCurrents
 from .control.recent_changes import recent_changes
-from .coordinator import (
-    ZaptecConfigEntry,
-    ZaptecCoordinator,
-    async_create_client,
-    async_reconsider,
-)
+from .coordinator import async_reconsider
 from .energy_store import EnergyStore
 from .leftovers import Leftovers
 from .migration import (
@@ -30,8 +22,8 @@ from .migration import (
     async_take_over_choice,
     async_take_over_unique_ids,
 )
-from .push import Push
 from .repairs import Issues, async_delete_issues
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .services import async_setup_services
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -68,40 +60,16 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:
     """Set up an account."""
     async_take_over_choice(hass, entry)
-    client = await async_create_client(
-        hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
-    )
     # Known before it has found anything: two accounts that start together must
     # not both take the same devices.
-    coordinator = entry.runtime_data = ZaptecCoordinator(hass, entry, client)
-    await coordinator.async_config_entry_first_refresh()
+    runtime = entry.runtime_data = await ZaptecRuntime.async_create(hass, entry)
+    await runtime.coordinator.async_config_entry_first_refresh()
     async_take_over_unique_ids(hass, entry)
-
-    coordinator.available_currents = AvailableCurrents(coordinator)
-    entry.async_on_unload(coordinator.available_currents.stop)
-    await coordinator.available_currents.async_load()
-    entry.async_on_unload(
-        coordinator.async_add_listener(coordinator.available_currents.follow_discovery)
-    )
-    # A reduction may wait for its calm moment when Home Assistant is stopped.
-    entry.async_on_unload(
-        hass.async_add_shutdown_job(HassJob(coordinator.batches.async_close))
-    )
-    entry.async_on_unload(coordinator.batches.async_close)
-
-    coordinator.energy_store = EnergyStore(hass, entry)
-    entry.async_on_unload(await coordinator.energy_store.async_load())
-
-    # The bus library looks at the machine when it is first used, which blocks.
-    await hass.async_add_executor_job(preload)
-    entry.async_create_background_task(
-        hass, coordinator.reader.run(), name=f"{DOMAIN} state reader"
-    )
-    Push(hass, coordinator, get_default_context()).start()
-    Issues(hass, coordinator).start()
+    await runtime.async_start()
+    Issues(hass, runtime.coordinator).start()
     Leftovers(hass, entry).start()
 
-    await coordinator.async_wait_for_first_readings()
+    await runtime.coordinator.async_wait_for_first_readings()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 

@@ -16,7 +16,6 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation, OperationMode, StateId
 from .control.car import has_car
-from .coordinator import ZaptecConfigEntry
 from .entity import (
     BARE_KEY,
     CHARGERS,
@@ -26,6 +25,7 @@ from .entity import (
     ZaptecInstallationEntity,
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .runtime import ZaptecConfigEntry
 from .state import ChargerState
 
 # Values are pushed; nothing is ever fetched by an entity.

@@ -14,9 +14,9 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Command, Family, StateId
 from .control.charger import async_send_command
-from .coordinator import ZaptecConfigEntry
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
+from .runtime import ZaptecConfigEntry
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.

@@ -40,7 +40,8 @@ from .api import (
 )
 from .claims import Claim, owners
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
-from .coordinator import ZaptecConfigEntry, async_create_client, async_other_claims
+from .coordinator import async_other_claims
+from .runtime import ZaptecConfigEntry, async_create_client
 
 # Whether new chargers of the account are included by themselves.
 CONF_ALL_CHARGERS = "all_chargers"
@@ -242,7 +243,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         """Ask for the chargers."""
         if self.config_entry.state is not ConfigEntryState.LOADED:
             return self.async_abort(reason="not_loaded")
-        account = self.config_entry.runtime_data.visible
+        account = self.config_entry.runtime_data.coordinator.visible
         chosen = self.config_entry.options.get(CONF_CHARGERS)
         shown = [
             charger_id

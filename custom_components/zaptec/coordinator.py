@@ -8,24 +8,19 @@ from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 import math
-import os
 from time import monotonic
 from typing import TYPE_CHECKING, override
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import __version__
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed
 from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
-from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
 
 from .api import (
-    DEFAULT_URL,
     Account,
     Charger,
     ChargerFirmware,
@@ -69,7 +64,6 @@ from .devices import (
     async_recorded_ids,
     async_remove_entities,
 )
-from .energy_store import EnergyStore
 from .link import Link
 from .listeners import Listeners, Topic, installation_topic, link_topic, message_topic
 from .outages import REFRESH_LOGGER, Outages
@@ -79,7 +73,6 @@ from .state import LIST_LAG, ChargerState
 from .watch import StreamWatch
 
 if TYPE_CHECKING:
-    from .control.available_current import AvailableCurrents
     from .control.settings import ChargerSetting
 
 # A charger nobody knows is looked up at once, but no flood of them may turn
@@ -122,33 +115,14 @@ GIVE_UP_INTERVAL = 3600.0
 # A firmware list that failed is not asked for again at once (seconds).
 FIRMWARE_RETRY = 3600.0
 
-type ZaptecConfigEntry = ConfigEntry[ZaptecCoordinator]
-
-
-async def async_create_client(
-    hass: HomeAssistant, user_name: str, password: str
-) -> ZaptecClient:
-    """Return a client for an account, which says who we are to the cloud."""
-    integration = await async_get_integration(hass, DOMAIN)
-    return ZaptecClient(
-        async_get_clientsession(hass),
-        user_name,
-        password,
-        # For the simulator; a person's Home Assistant has no such variable.
-        base_url=os.environ.get("ZAPTEC_API_URL", DEFAULT_URL),
-        user_agent=(
-            f"zaptec-home-assistant/{integration.version} HomeAssistant/{__version__}"
-        ),
-    )
-
 
 class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     """Discovers what the account holds each hour, and keeps its state."""
 
-    config_entry: ZaptecConfigEntry
+    config_entry: ConfigEntry
 
     def __init__(
-        self, hass: HomeAssistant, entry: ZaptecConfigEntry, client: ZaptecClient
+        self, hass: HomeAssistant, entry: ConfigEntry, client: ZaptecClient
     ) -> None:
         """Initialize the coordinator."""
         super().__init__(
@@ -183,8 +157,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._changed_at: dict[str, float] = {}
         self._looked_at: dict[str, float] = {}
         self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.available_currents: AvailableCurrents
-        self.energy_store: EnergyStore
         self.batches = Batches()
         self.charger_settings: dict[tuple[str, StateId], ChargerSetting] = {}
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
@@ -1230,8 +1202,12 @@ def async_coordinators(hass: HomeAssistant) -> list[ZaptecCoordinator]:
     return [
         coordinator
         for entry in hass.config_entries.async_entries(DOMAIN)
+        # An entry that was never set up has no runtime data.
         if isinstance(
-            coordinator := getattr(entry, "runtime_data", None), ZaptecCoordinator
+            coordinator := getattr(
+                getattr(entry, "runtime_data", None), "coordinator", None
+            ),
+            ZaptecCoordinator,
         )
         and not coordinator.is_shut_down
     ]
@@ -1281,12 +1257,12 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
     Source: GET /api/chargerFirmware/installation/{id}.
     """
 
-    config_entry: ZaptecConfigEntry
+    config_entry: ConfigEntry
 
     def __init__(
         self,
         hass: HomeAssistant,
-        entry: ZaptecConfigEntry,
+        entry: ConfigEntry,
         account: ZaptecCoordinator,
     ) -> None:
         """Initialize the coordinator."""

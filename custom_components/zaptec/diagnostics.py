@@ -32,7 +32,7 @@ from .api import (
 )
 from .api.observations import StateId
 from .const import CONF_CHARGERS, DOMAIN
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 # Values of these kinds are numbers or words of a fixed list.
 _HARMLESS_KINDS = {
@@ -71,11 +71,11 @@ async def async_get_device_diagnostics(
     With a charger comes its installation, as its messages are the installation's.
     """
     only = {key for domain, key in device.identifiers if domain == DOMAIN}
-    coordinator = getattr(entry, "runtime_data", None)
-    if isinstance(coordinator, ZaptecCoordinator):
+    runtime = getattr(entry, "runtime_data", None)
+    if isinstance(runtime, ZaptecRuntime):
         only |= {
             charger.installation_id
-            for charger in coordinator.data.chargers.values()
+            for charger in runtime.coordinator.data.chargers.values()
             if charger.id in only and charger.installation_id
         }
     return await _async_diagnostics(hass, entry, only)
@@ -101,30 +101,32 @@ async def _async_diagnostics(
         },
     }
     # An entry that was never set up has none.
-    coordinator = getattr(entry, "runtime_data", None)
-    if not isinstance(coordinator, ZaptecCoordinator):
+    runtime = getattr(entry, "runtime_data", None)
+    if not isinstance(runtime, ZaptecRuntime):
         return result
-    names = _pseudonyms(coordinator)
+    names = _pseudonyms(runtime)
     chosen = entry.options.get(CONF_CHARGERS)
     result["entry"]["chosen_chargers"] = (
         None if chosen is None else [names.get(key, "unseen") for key in chosen]
     )
-    result["discovery"] = _coordinator(coordinator) | {
-        "last_success": _moment(coordinator.discovered_at),
-        "last_success_age": _age(coordinator.discovered_at),
-        "missed": sorted(names.get(key, "unseen") for key in coordinator.missed_ids),
-        "unknown_chargers": coordinator.unknown_chargers,
+    result["discovery"] = _coordinator(runtime.coordinator) | {
+        "last_success": _moment(runtime.coordinator.discovered_at),
+        "last_success_age": _age(runtime.coordinator.discovered_at),
+        "missed": sorted(
+            names.get(key, "unseen") for key in runtime.coordinator.missed_ids
+        ),
+        "unknown_chargers": runtime.coordinator.unknown_chargers,
     }
-    result["firmware"] = _coordinator(coordinator.firmware)
-    result["requests"] = _requests(coordinator.client.statistics)
-    account = coordinator.data
+    result["firmware"] = _coordinator(runtime.firmware)
+    result["requests"] = _requests(runtime.client.statistics)
+    account = runtime.coordinator.data
     result["installations"] = {
-        names[key]: _installation(coordinator, key, account.installations.get(key))
+        names[key]: _installation(runtime, key, account.installations.get(key))
         for key in sorted(account.installation_ids)
         if only is None or key in only
     }
     result["chargers"] = {
-        names[charger.id]: _charger(coordinator, charger, names)
+        names[charger.id]: _charger(runtime, charger, names)
         for charger in account.chargers.values()
         if only is None or charger.id in only
     }
@@ -139,11 +141,11 @@ def _bus_version() -> str | None:
         return None
 
 
-def _pseudonyms(coordinator: ZaptecCoordinator) -> dict[str, str]:
+def _pseudonyms(runtime: ZaptecRuntime) -> dict[str, str]:
     """Return what the devices are called in a download, by id."""
-    visible = coordinator.visible
-    installations = coordinator.data.installation_ids | visible.installation_ids
-    chargers = coordinator.data.chargers.keys() | visible.chargers.keys()
+    visible = runtime.coordinator.visible
+    installations = runtime.coordinator.data.installation_ids | visible.installation_ids
+    chargers = runtime.coordinator.data.chargers.keys() | visible.chargers.keys()
     return {
         key: f"{kind} {number}"
         for kind, ids in (("installation", installations), ("charger", chargers))
@@ -195,7 +197,7 @@ def _requests(statistics: Statistics) -> dict[str, Any]:
 
 
 def _installation(
-    coordinator: ZaptecCoordinator, key: str, item: Installation | None
+    runtime: ZaptecRuntime, key: str, item: Installation | None
 ) -> dict[str, Any]:
     """Return what is known of an installation; None is one seen by its id only."""
     shown: dict[str, Any] = {"visible": item is not None}
@@ -212,13 +214,10 @@ def _installation(
             "available_current": item.available_current,
             "max_current": item.max_current,
         }
-    # Not there before the first discovery has succeeded.
-    currents = getattr(coordinator, "available_currents", None)
-    if currents and item:
-        wish = currents.of(key)
+        wish = runtime.available_currents.of(key)
         shown["pending_wish"] = wish.waiting
         shown["pending_wish_due"] = _moment(wish.due)
-    if link := coordinator.links.get(key):
+    if link := runtime.links.get(key):
         shown["link"] = {
             "status": link.status.value,
             "since": _moment(link.since),
@@ -244,11 +243,11 @@ def _installation(
 
 
 def _charger(
-    coordinator: ZaptecCoordinator, charger: Charger, names: dict[str, str]
+    runtime: ZaptecRuntime, charger: Charger, names: dict[str, str]
 ) -> dict[str, Any]:
     """Return what is known of a charger; ages are in seconds."""
-    firmware = coordinator.firmware.data.get(charger.id)
-    reader = coordinator.reader
+    firmware = runtime.firmware.data.get(charger.id)
+    reader = runtime.reader
     last_read = reader.last_read(charger.id)
     due = reader.due(charger.id)
     shown: dict[str, Any] = {
@@ -269,10 +268,10 @@ def _charger(
         "next_read_in": None if due is None else round(due - monotonic()),
         "awaited": sorted(
             state_id.name.lower()
-            for state_id in coordinator.confirmations.pending(charger.id)
+            for state_id in runtime.confirmations.pending(charger.id)
         ),
     }
-    if (state := coordinator.states.get(charger.id)) is None:
+    if (state := runtime.states.get(charger.id)) is None:
         return shown
     observations: dict[str, Any] = {}
     for observation, parsed, received in state.observations():

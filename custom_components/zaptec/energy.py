@@ -112,7 +112,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
     async def async_added_to_hass(self) -> None:
         """Go on where it was, and follow the charger from now on."""
         await super().async_added_to_hass()
-        store = self.coordinator.energy_store
+        store = self.runtime.energy_store
         await self._async_restore()
         assert self.unique_id
         self.async_on_remove(store.add(self.unique_id, self._as_dict))
@@ -120,7 +120,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
             self.state_of_charger.follow(self.followed, self._observed)
         )
         self.async_on_remove(
-            self.coordinator.async_add_listener(
+            self.runtime.listeners.add(
                 self._handle_coordinator_update,
                 charger_topics(
                     self.charger_id,
@@ -217,7 +217,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         last state of an entity that another integration has provided meanwhile.
         """
         assert self.unique_id
-        store = self.coordinator.energy_store
+        store = self.runtime.energy_store
         stored = store.document(self.unique_id)
         last = await self.async_get_last_state()
         recorded = None
@@ -270,7 +270,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         if recording.is_increasing:
             return (
                 _is_increasing(recorded)
-                and not self.coordinator.energy_store.is_complete
+                and not self.runtime.energy_store.is_complete
                 and recording.catch_up(energy)
             )
         return not _is_increasing(recorded) and (
@@ -311,7 +311,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         """Show each cycle once, and then what there is now."""
         if self._counter.reset != self._stored_reset:
             self._stored_reset = self._counter.reset
-            self.coordinator.energy_store.save_soon()
+            self.runtime.energy_store.save_soon()
         if self.available:
             self._unwritten += self._recording.show(
                 self._counter.take_unshown(), dt_util.utcnow()
@@ -449,7 +449,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
     async def _async_restore(self) -> None:
         """Let the meter go on where it was before a restart."""
         assert self.unique_id
-        if stored := self.coordinator.energy_store.document(self.unique_id):
+        if stored := self.runtime.energy_store.document(self.unique_id):
             self._meter.restore(stored[0])
         elif (data := await self.async_get_last_sensor_data()) is not None and (
             isinstance(data.native_value, (int, float))
@@ -471,7 +471,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
                 value,
                 before,
             )
-            self.coordinator.energy_store.save_soon()
+            self.runtime.energy_store.save_soon()
 
     @callback
     @override
@@ -483,7 +483,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
         """
         if (listed := self.charger.signed_meter_value_kwh) is not None:
             self._meter.report_listed(listed, dt_util.utcnow())
-        if self.coordinator.reader.has_read(self.charger_id):
+        if self.runtime.reader.has_read(self.charger_id):
             self._attr_native_value = self._meter.value
 
     @override

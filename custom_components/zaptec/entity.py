@@ -19,6 +19,7 @@ from .listeners import (
     message_topic,
 )
 from .object_ids import object_id
+from .runtime import ZaptecRuntime
 from .state import ChargerState
 
 CHARGERS = frozenset({Family.PRO, Family.GO})
@@ -71,13 +72,14 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         device_id: str,
         description: EntityDescription,
         topics: tuple[Topic, ...],
     ) -> None:
         """Initialize the entity of an installation or charger."""
-        super().__init__(coordinator, context=topics)
+        super().__init__(runtime.coordinator, context=topics)
+        self.runtime = runtime
         self.entity_description = description
         self._attr_unique_id = (
             device_id
@@ -108,7 +110,7 @@ class ZaptecChargerEntity(ZaptecEntity):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         charger: Charger,
         description: ZaptecChargerDescription,
     ) -> None:
@@ -127,7 +129,7 @@ class ZaptecChargerEntity(ZaptecEntity):
                 charger.id,
                 link_topic(charger.id),
             )
-        super().__init__(coordinator, charger.id, description, topics)
+        super().__init__(runtime, charger.id, description, topics)
         self.charger_id = charger.id
         self._first_seen = charger
 
@@ -142,7 +144,7 @@ class ZaptecChargerEntity(ZaptecEntity):
     @property
     def state_of_charger(self) -> ChargerState:
         """Return what the charger has reported, nothing if it is gone."""
-        state = self.coordinator.states.get(self.charger_id)
+        state = self.runtime.states.get(self.charger_id)
         return ChargerState(self._first_seen) if state is None else state
 
     @property
@@ -158,7 +160,7 @@ class ZaptecChargerEntity(ZaptecEntity):
             return (
                 super().available and self.charger_id in self.coordinator.data.chargers
             )
-        return self.coordinator.is_fresh(self.charger_id) and not (
+        return self.runtime.is_fresh(self.charger_id) and not (
             self.entity_description.live
             and self.state_of_charger.value(StateId.IS_ONLINE) is False
         )
@@ -171,7 +173,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         installation: Installation,
         description: ZaptecInstallationDescription,
     ) -> None:
@@ -179,7 +181,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
         topics: tuple[Topic, ...] = (installation.id, link_topic(installation.id))
         if description.each_message:
             topics += (message_topic(installation.id),)
-        super().__init__(coordinator, installation.id, description, topics)
+        super().__init__(runtime, installation.id, description, topics)
         self.installation_id = installation.id
         self._first_seen = installation
 
@@ -194,7 +196,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
     @override
     def available(self) -> bool:
         """Return whether the account still holds the installation."""
-        link = self.coordinator.links.get(self.installation_id)
+        link = self.runtime.links.get(self.installation_id)
         return (
             link is not None
             and self.installation_id in self.coordinator.data.installations

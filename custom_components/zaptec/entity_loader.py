@@ -13,9 +13,9 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .api import Charger, Installation
 from .const import CHARGERS_AT_ONCE, DOMAIN
 from .control.checks import may_control
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecInstallationDescription
 from .listeners import charger_topics
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 
 @callback
@@ -27,8 +27,8 @@ def async_add_staggered(
     The start of Home Assistant does not wait for hundreds of chargers, and the event loop
     runs other tasks between two of them. The chargers in use come first.
     """
-    coordinator = entry.runtime_data
-    order = iter(sorted(charger_ids, key=coordinator.interest))
+    runtime = entry.runtime_data
+    order = iter(sorted(charger_ids, key=runtime.coordinator.interest))
     for charger_id in islice(order, CHARGERS_AT_ONCE):
         add(charger_id)
 
@@ -39,7 +39,7 @@ def async_add_staggered(
 
     if length_hint(order):
         entry.async_create_background_task(
-            coordinator.hass, add_others(), name=f"{DOMAIN} entities"
+            runtime.hass, add_others(), name=f"{DOMAIN} entities"
         )
 
 
@@ -47,7 +47,7 @@ def async_add_staggered(
 def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    create: Callable[[ZaptecCoordinator, Charger, DescriptionT], Entity],
+    create: Callable[[ZaptecRuntime, Charger, DescriptionT], Entity],
     descriptions: Collection[DescriptionT],
 ) -> None:
     """Add the entities of all chargers, now and as chargers are discovered."""
@@ -66,12 +66,12 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         self,
         entry: ZaptecConfigEntry,
         async_add_entities: AddConfigEntryEntitiesCallback,
-        create: Callable[[ZaptecCoordinator, Charger, DescriptionT], Entity],
+        create: Callable[[ZaptecRuntime, Charger, DescriptionT], Entity],
         descriptions: Collection[DescriptionT],
     ) -> None:
         """Initialize the loader."""
         self._entry = entry
-        self._coordinator = entry.runtime_data
+        self._runtime = entry.runtime_data
         self._async_add_entities = async_add_entities
         self._create = create
         self._descriptions = descriptions
@@ -85,14 +85,14 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         """Add entities now and after each discovery, until the entry is unloaded."""
         self._follow_discovery()
         self._entry.async_on_unload(
-            self._coordinator.async_add_listener(self._follow_discovery)
+            self._runtime.coordinator.async_add_listener(self._follow_discovery)
         )
         self._entry.async_on_unload(self._stop)
 
     @callback
     def _follow_discovery(self) -> None:
         """Add what is missing, and start over for a charger that is gone."""
-        chargers = self._coordinator.data.chargers
+        chargers = self._runtime.coordinator.data.chargers
         for charger_id in self._missing.keys() - chargers.keys():
             self._add(charger_id)
         async_add_staggered(
@@ -109,7 +109,7 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
     def _add(self, charger_id: str) -> None:
         """Add the missing entities of a charger, and wait for the values of the rest."""
         self._end_wait(charger_id)
-        if (charger := self._coordinator.data.chargers.get(charger_id)) is None:
+        if (charger := self._runtime.coordinator.data.chargers.get(charger_id)) is None:
             self._missing.pop(charger_id, None)
             return
         ready: list[DescriptionT] = []
@@ -124,7 +124,7 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         if ready:
             self._async_add_entities(
                 [
-                    self._create(self._coordinator, charger, description)
+                    self._create(self._runtime, charger, description)
                     for description in ready
                 ]
             )
@@ -133,7 +133,7 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         """Return whether a charger has something to show, or always will have."""
         if charger.family in description.always or not description.state_ids:
             return True
-        state = self._coordinator.states[charger.id]
+        state = self._runtime.states[charger.id]
         return any(state_id in state for state_id in description.state_ids)
 
     @callback
@@ -148,7 +148,7 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
             for topic in charger_topics(charger.id, description.state_ids)
         ]
         if topics:
-            self._stop_waiting[charger.id] = self._coordinator.async_add_listener(
+            self._stop_waiting[charger.id] = self._runtime.listeners.add(
                 partial(self._add, charger.id), topics
             )
 
@@ -176,16 +176,16 @@ def _can_have(charger: Charger, description: ZaptecChargerDescription) -> bool:
 def async_add_installation_entities[DescriptionT: ZaptecInstallationDescription](
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    create: Callable[[ZaptecCoordinator, Installation, DescriptionT], Entity],
+    create: Callable[[ZaptecRuntime, Installation, DescriptionT], Entity],
     descriptions: Iterable[DescriptionT],
 ) -> None:
     """Add the entities of all installations, now and as they are discovered."""
-    coordinator = entry.runtime_data
+    runtime = entry.runtime_data
     added: set[tuple[str, str]] = set()
 
     @callback
     def add() -> None:
-        installations = coordinator.data.installations
+        installations = runtime.coordinator.data.installations
         added.difference_update(
             [item for item in added if item[0] not in installations]
         )
@@ -201,9 +201,9 @@ def async_add_installation_entities[DescriptionT: ZaptecInstallationDescription]
         )
         if new:
             async_add_entities(
-                create(coordinator, installation, description)
+                create(runtime, installation, description)
                 for installation, description in new
             )
 
     add()
-    entry.async_on_unload(coordinator.async_add_listener(add))
+    entry.async_on_unload(runtime.coordinator.async_add_listener(add))

@@ -13,9 +13,9 @@ from .api import UserRole
 from .button import DESCRIPTIONS as BUTTONS
 from .const import DOMAIN
 from .control.checks import CONTROL_ROLES
-from .coordinator import ZaptecConfigEntry
 from .migration import OLD_KEYS, parts_of
 from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
+from .runtime import ZaptecConfigEntry
 from .sensor import PENDING_DESCRIPTIONS as PENDING
 from .switch import DESCRIPTIONS as SWITCHES
 
@@ -68,7 +68,7 @@ class Leftovers:
         entry = self._entry
         # A role may come or go.
         entry.async_on_unload(
-            entry.runtime_data.async_add_listener(self._update),
+            entry.runtime_data.coordinator.async_add_listener(self._update),
         )
         entry.async_on_unload(
             self._hass.bus.async_listen(
@@ -97,7 +97,7 @@ class Leftovers:
             ENTITIES_REMOVED: [],
             CONTROLS_REMOVED: [],
         }
-        circuit_ids = self._entry.runtime_data.circuit_ids
+        circuit_ids = self._entry.runtime_data.coordinator.circuit_ids
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
             if key := self._issue_of(entity, circuit_ids):
                 found[key].append(entity)
@@ -134,7 +134,7 @@ class Leftovers:
 
     def _issue_of(self, entity: er.RegistryEntry, circuit_ids: set[str]) -> str | None:
         """Return the key of the issue that names an entity, None if it is offered."""
-        account = self._entry.runtime_data.data
+        account = self._entry.runtime_data.coordinator.data
         device_id, kind = parts_of(entity)
         if kind in NOT_OFFERED or kind in OLD_KEYS or device_id in circuit_ids:
             return ENTITIES_REMOVED
@@ -164,7 +164,7 @@ def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> Non
     """Remove the circuits that have no entity any more; before 0.8 they were devices."""
     devices = dr.async_get(hass)
     entities = er.async_get(hass)
-    for circuit_id in entry.runtime_data.circuit_ids:
+    for circuit_id in entry.runtime_data.coordinator.circuit_ids:
         device = devices.async_get_device_by_identifier(
             (DOMAIN, circuit_id), entry.entry_id
         )

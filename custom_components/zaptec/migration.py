@@ -9,7 +9,7 @@ from homeassistant.helpers import entity_registry as er
 
 from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
-from .coordinator import ZaptecConfigEntry
+from .runtime import ZaptecConfigEntry
 
 CONF_MANUAL_SELECT = "manual_select"
 
@@ -90,7 +90,7 @@ def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) ->
     With the unique id an entity keeps its entity id, its name and its history.
     """
     registry = er.async_get(hass)
-    installations = entry.runtime_data.data.installations
+    installations = entry.runtime_data.coordinator.data.installations
     for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
         device_id, kind = parts_of(entity)
         keys = OLD_INSTALLATION_KEYS if device_id in installations else OLD_KEYS

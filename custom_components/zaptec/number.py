@@ -31,7 +31,7 @@ from .control.installation import (
     async_update_installation,
 )
 from .control.settings import ChargerSetting
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .coordinator import ZaptecCoordinator
 from .entity import (
     CHARGERS,
     ZaptecChargerDescription,
@@ -40,6 +40,7 @@ from .entity import (
     ZaptecInstallationEntity,
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
@@ -276,21 +277,21 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         charger: Charger,
         description: ZaptecNumberDescription,
     ) -> None:
         """Initialize the entity."""
-        super().__init__(coordinator, charger, description)
+        super().__init__(runtime, charger, description)
         self._state_id = description.state_ids[0]
         # One for as long as the account is loaded: what was sent and is not confirmed
         # yet must survive that Home Assistant removes the entity and adds it again.
         key = (charger.id, self._state_id)
-        if key not in coordinator.charger_settings:
-            coordinator.charger_settings[key] = ChargerSetting(
-                coordinator, charger.id, self._state_id, description.set_fn
+        if key not in self.coordinator.charger_settings:
+            self.coordinator.charger_settings[key] = ChargerSetting(
+                self.coordinator, charger.id, self._state_id, description.set_fn
             )
-        self._setting = coordinator.charger_settings[key]
+        self._setting = self.coordinator.charger_settings[key]
 
     @property
     @override
@@ -337,7 +338,7 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
     @override
     def extra_state_attributes(self) -> Mapping[str, float | datetime | None]:
         """Return the current that waits for its time, and that time."""
-        current = self.coordinator.available_currents.of(self.installation_id)
+        current = self.runtime.available_currents.of(self.installation_id)
         return {
             ATTR_WAITING_CURRENT: min(current.waiting) if current.waiting else None,
             ATTR_WAITING_UNTIL: current.due,
@@ -346,7 +347,7 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the current, or let it wait for its time."""
-        await self.coordinator.available_currents.of(self.installation_id).async_set(
+        await self.runtime.available_currents.of(self.installation_id).async_set(
             (value, value, value)
         )
 
@@ -356,16 +357,16 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         installation: Installation,
         description: ZaptecInstallationNumberDescription,
     ) -> None:
         """Initialize the entity, disabled where the cloud has no value for it."""
-        super().__init__(coordinator, installation, description)
+        super().__init__(runtime, installation, description)
         self._attr_entity_registry_enabled_default = (
             installation.three_to_one_phase_switch_current is not None
         )
-        self._batch = coordinator.batches.add(Batch(coordinator.hass, self._async_send))
+        self._batch = runtime.batches.add(Batch(runtime.hass, self._async_send))
         # Whether the outcome of the last change is unknown.
         self._is_uncertain = False
 

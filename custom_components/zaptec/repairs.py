@@ -10,6 +10,7 @@ from homeassistant.components.repairs import (
     RepairsFlow,
     RepairsFlowResult,
 )
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
@@ -18,7 +19,7 @@ from homeassistant.util import dt as dt_util
 from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .const import DOMAIN, PushRefusal, PushStatus
 from .control.checks import may_control
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
+from .coordinator import ZaptecCoordinator
 from .leftovers import async_remove_named
 from .link import Link
 from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
@@ -270,7 +271,7 @@ def _issue_ids(
 
 
 @callback
-def async_delete_issues(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
+def async_delete_issues(hass: HomeAssistant, entry: ConfigEntry) -> None:
     """Delete all issues of an account that is gone."""
     for issue_id in _issue_ids(hass, entry.entry_id):
         ir.async_delete_issue(hass, DOMAIN, issue_id)

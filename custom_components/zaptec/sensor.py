@@ -47,7 +47,6 @@ from .api import (
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
 from .control.checks import may_control
-from .coordinator import ZaptecConfigEntry
 from .energy import (
     ZaptecCompletedSessionSensor,
     ZaptecEnergyDescription,
@@ -63,6 +62,7 @@ from .entity import (
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .link import Link
+from .runtime import ZaptecConfigEntry
 from .state import ChargerState
 
 # Values are pushed; nothing is ever fetched by an entity.
@@ -717,7 +717,7 @@ class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
     def native_value(self) -> StateType | datetime:
         """Return the value."""
         return self.entity_description.value_fn(
-            self.coordinator.available_currents.of(self.installation_id)
+            self.runtime.available_currents.of(self.installation_id)
         )
 
 
@@ -730,12 +730,12 @@ class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
     @override
     def available(self) -> bool:
         """Return whether there is a link, which tells of outages itself."""
-        return self.installation_id in self.coordinator.links
+        return self.installation_id in self.runtime.links
 
     @property
     @override
     def native_value(self) -> StateType | datetime:
         """Return the value."""
         return self.entity_description.value_fn(
-            self.coordinator.links[self.installation_id]
+            self.runtime.links[self.installation_id]
         )

@@ -38,8 +38,8 @@ from .control.charger import async_send_command
 from .control.checks import check_current, round_current
 from .control.currents import Currents, has_available_current, held_currents
 from .control.installation import async_check_current_is_settable
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 ATTR_AVAILABLE_CURRENT = "available_current"
 ATTR_PHASES = tuple(f"available_current_phase{phase}" for phase in (1, 2, 3))
@@ -139,16 +139,16 @@ def _command(value: int | str) -> Command:
 async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) -> None:
     """Send a command to all chargers of a call, and then tell what went wrong."""
     chargers = _devices(hass, call, ATTR_CHARGER_ID)
-    for charger_id, coordinator in chargers.items():
-        if charger_id not in coordinator.data.chargers:
+    for charger_id, runtime in chargers.items():
+        if charger_id not in runtime.coordinator.data.chargers:
             raise ServiceValidationError(
                 translation_domain=DOMAIN, translation_key="no_charger"
             )
     await _async_all(
         hass,
         chargers,
-        lambda charger_id, coordinator: async_send_command(
-            coordinator, charger_id, command
+        lambda charger_id, runtime: async_send_command(
+            runtime.coordinator, charger_id, command
         ),
     )
 
@@ -158,20 +158,21 @@ async def _async_limit_current(
     hass: HomeAssistant, call: ServiceCall
 ) -> ServiceResponse:
     """Set the available current of all installations of a call."""
-    installations: dict[str, ZaptecCoordinator] = {}
-    for device_id, coordinator in _devices(hass, call, ATTR_INSTALLATION_ID).items():
-        charger = coordinator.data.chargers.get(device_id)
+    installations: dict[str, ZaptecRuntime] = {}
+    for device_id, runtime in _devices(hass, call, ATTR_INSTALLATION_ID).items():
+        charger = runtime.coordinator.data.chargers.get(device_id)
         installation_id = charger.installation_id if charger else device_id
-        if installation_id not in coordinator.data.installations:
+        if installation_id not in runtime.coordinator.data.installations:
             raise ServiceValidationError(
                 translation_domain=DOMAIN, translation_key="no_installation"
             )
-        installations[installation_id] = coordinator
+        installations[installation_id] = runtime
     currents = _currents(call)
 
-    async def check(installation_id: str, coordinator: ZaptecCoordinator) -> None:
+    async def check(installation_id: str, runtime: ZaptecRuntime) -> None:
         highest = (
-            coordinator.data.installations[installation_id].max_current or CURRENT_MAX
+            runtime.coordinator.data.installations[installation_id].max_current
+            or CURRENT_MAX
         )
         if max(currents) > highest:
             raise ServiceValidationError(
@@ -179,12 +180,10 @@ async def _async_limit_current(
                 translation_key="current_too_high",
                 translation_placeholders={"maximum": f"{highest:g}"},
             )
-        await async_check_current_is_settable(coordinator, installation_id)
+        await async_check_current_is_settable(runtime.coordinator, installation_id)
 
-    async def set_currents(
-        installation_id: str, coordinator: ZaptecCoordinator
-    ) -> None:
-        await coordinator.available_currents.of(installation_id).async_set(
+    async def set_currents(installation_id: str, runtime: ZaptecRuntime) -> None:
+        await runtime.available_currents.of(installation_id).async_set(
             currents, override=call.data[ATTR_OVERRIDE]
         )
 
@@ -193,8 +192,8 @@ async def _async_limit_current(
     await _async_all(hass, installations, set_currents)
     return {
         "installations": [
-            _outcome(coordinator, installation_id)
-            for installation_id, coordinator in installations.items()
+            _outcome(runtime, installation_id)
+            for installation_id, runtime in installations.items()
         ]
     }
 
@@ -214,10 +213,10 @@ def _currents(call: ServiceCall) -> Currents:
     return (phases[0], phases[1], phases[2]) if phases else (total, total, total)
 
 
-def _outcome(coordinator: ZaptecCoordinator, installation_id: str) -> dict[str, Any]:
+def _outcome(runtime: ZaptecRuntime, installation_id: str) -> dict[str, Any]:
     """Return the currents of an installation after a call: what holds, what waits."""
-    installation = coordinator.data.installations.get(installation_id)
-    current = coordinator.available_currents.of(installation_id)
+    installation = runtime.coordinator.data.installations.get(installation_id)
+    current = runtime.available_currents.of(installation_id)
     held = (
         held_currents(installation)
         if installation and has_available_current(installation)
@@ -242,8 +241,8 @@ def _by_phase(name: str, currents: Currents | None) -> dict[str, float | None]:
 
 async def _async_all(
     hass: HomeAssistant,
-    devices: Mapping[str, ZaptecCoordinator],
-    act: Callable[[str, ZaptecCoordinator], Awaitable[None]],
+    devices: Mapping[str, ZaptecRuntime],
+    act: Callable[[str, ZaptecRuntime], Awaitable[None]],
 ) -> None:
     """Do something with all devices, and then raise what went wrong.
 
@@ -260,7 +259,7 @@ async def _async_all(
 
     """
     outcomes = await asyncio.gather(
-        *(act(device_id, coordinator) for device_id, coordinator in devices.items()),
+        *(act(device_id, runtime) for device_id, runtime in devices.items()),
         return_exceptions=True,
     )
     failures: dict[str, HomeAssistantError] = {}
@@ -288,17 +287,17 @@ async def _async_all(
         ) from ExceptionGroup("Several devices failed", list(failures.values()))
 
 
-def _name(hass: HomeAssistant, coordinator: ZaptecCoordinator, device_id: str) -> str:
+def _name(hass: HomeAssistant, runtime: ZaptecRuntime, device_id: str) -> str:
     """Return the name of a device in Home Assistant."""
     device = dr.async_get(hass).async_get_device_by_identifier(
-        (DOMAIN, device_id), coordinator.config_entry.entry_id
+        (DOMAIN, device_id), runtime.entry.entry_id
     )
     return (device and (device.name_by_user or device.name)) or device_id
 
 
 def _devices(
     hass: HomeAssistant, call: ServiceCall, id_field: str
-) -> dict[str, ZaptecCoordinator]:
+) -> dict[str, ZaptecRuntime]:
     """Return the installations and chargers of a call, each with its account."""
     wanted = [item.strip().lower() for item in call.data.get(id_field, ())]
     wanted += [
@@ -322,8 +321,8 @@ def _devices(
         for entry in accounts
         if entry.state is ConfigEntryState.LOADED
         for device_id in (
-            *entry.runtime_data.data.installations,
-            *entry.runtime_data.data.chargers,
+            *entry.runtime_data.coordinator.data.installations,
+            *entry.runtime_data.coordinator.data.chargers,
         )
     }
     for device_id in wanted:
@@ -371,15 +370,13 @@ def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
     )
 
 
-def _is_meant(
-    coordinator: ZaptecCoordinator, device_id: str, of_installations: bool
-) -> bool:
+def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) -> bool:
     """Return whether an action is meant for a device that it finds in an area.
 
     A power meter is among the chargers of an account, and an installation may be in the
     area of its chargers; no command is for them.
     """
-    charger = coordinator.data.chargers.get(device_id)
+    charger = runtime.coordinator.data.chargers.get(device_id)
     return of_installations if charger is None else charger.family in CHARGERS
 
 

@@ -31,10 +31,10 @@ from .control.car import has_car, is_paused
 from .control.charger import async_send_command
 from .control.confirmations import CONFIRMATION_TIME
 from .control.errors import is_refusal
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .pauses import outage_pause
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .state import ChargerState
 
 # What is sent to one charger goes out in its turn; one that does not answer must
@@ -220,12 +220,12 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         charger: Charger,
         description: ZaptecSwitchDescription,
     ) -> None:
         """Initialize the switch."""
-        super().__init__(coordinator, charger, description)
+        super().__init__(runtime, charger, description)
         # Set when the connected car is paused or gone, which ends the wait for a try.
         self._settled = asyncio.Event()
 
@@ -345,12 +345,12 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     @callback
     def _follow_charger(self) -> None:
         """Take in what the charger reports, once a whole state of it was read."""
-        state = self.coordinator.states.get(self.charger_id)
+        state = self.runtime.states.get(self.charger_id)
         if self._last_use and state and self._has_read:
             self._last_use.follow(
                 state,
                 is_confirmed=not self._in_flight
-                and not self.coordinator.confirmations.is_pending(
+                and not self.runtime.confirmations.is_pending(
                     self.charger_id, StateId.FINAL_STOP_ACTIVE
                 ),
             )
@@ -358,12 +358,12 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     @property
     def _has_read(self) -> bool:
         """Return whether more is known of the charger than what the list shows."""
-        return self.coordinator.reader.has_read(self.charger_id)
+        return self.runtime.reader.has_read(self.charger_id)
 
     @property
     def _is_due(self) -> bool:
         """Return whether a car that is still to be paused is connected."""
-        state = self.coordinator.states.get(self.charger_id)
+        state = self.runtime.states.get(self.charger_id)
         return (
             self._last_use is not None
             and self._last_use.is_due

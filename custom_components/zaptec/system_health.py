@@ -9,7 +9,7 @@ from homeassistant.loader import async_get_integration
 
 from .api import DEFAULT_URL
 from .const import DOMAIN, PushStatus
-from .coordinator import ZaptecCoordinator
+from .runtime import ZaptecRuntime
 
 
 @callback
@@ -23,12 +23,12 @@ def async_register(
 async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
     """Return what is known of all accounts, however their setups went."""
     entries = hass.config_entries.async_entries(DOMAIN)
-    coordinators = [
+    runtimes = [
         entry.runtime_data
         for entry in entries
-        if isinstance(getattr(entry, "runtime_data", None), ZaptecCoordinator)
+        if isinstance(getattr(entry, "runtime_data", None), ZaptecRuntime)
     ]
-    links = [link for item in coordinators for link in item.links.values()]
+    links = [link for item in runtimes for link in item.links.values()]
     connected = sum(link.status is PushStatus.CONNECTED for link in links)
     messages = [link.last_message for link in links if link.last_message]
     return {
@@ -38,12 +38,14 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
             hass, f"{_base_url()}/api/constants"
         ),
         "accounts": len(entries),
-        "installations": sum(len(item.data.installation_ids) for item in coordinators),
-        "chargers": sum(len(item.data.chargers) for item in coordinators),
+        "installations": sum(
+            len(item.coordinator.data.installation_ids) for item in runtimes
+        ),
+        "chargers": sum(len(item.coordinator.data.chargers) for item in runtimes),
         "links": f"{connected}/{len(links)}",
         "oldest_message": min(messages).isoformat() if messages else None,
         "requests_last_hour": sum(
-            item.client.statistics.requests_last_hour().total() for item in coordinators
+            item.client.statistics.requests_last_hour().total() for item in runtimes
         ),
     }
 

@@ -19,9 +19,9 @@ from .api import Charger, ChargerFirmware, Command, StateId
 from .const import LOGGER
 from .control.charger import async_send_command
 from .control.checks import may_control
-from .coordinator import ZaptecConfigEntry, ZaptecCoordinator
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_staggered
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .texts import text
 
 # What is sent to one charger goes out in its turn; one that does not answer must
@@ -54,24 +54,24 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the firmware of the chargers that the cloud has some for."""
-    coordinator = entry.runtime_data
+    runtime = entry.runtime_data
     added: set[str] = set()
 
     @callback
     def add(charger_id: str) -> None:
-        charger = coordinator.data.chargers.get(charger_id)
+        charger = runtime.coordinator.data.chargers.get(charger_id)
         if charger and charger_id not in added:
             added.add(charger_id)
-            async_add_entities([ZaptecUpdate(coordinator, charger, FIRMWARE)])
+            async_add_entities([ZaptecUpdate(runtime, charger, FIRMWARE)])
 
     @callback
     def follow_discovery() -> None:
-        added.intersection_update(coordinator.data.chargers)
-        async_add_staggered(entry, coordinator.firmware.data.keys() - added, add)
+        added.intersection_update(runtime.coordinator.data.chargers)
+        async_add_staggered(entry, runtime.firmware.data.keys() - added, add)
 
     follow_discovery()
-    entry.async_on_unload(coordinator.async_add_listener(follow_discovery))
-    entry.async_on_unload(coordinator.firmware.async_add_listener(follow_discovery))
+    entry.async_on_unload(runtime.coordinator.async_add_listener(follow_discovery))
+    entry.async_on_unload(runtime.firmware.async_add_listener(follow_discovery))
 
 
 class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
@@ -85,12 +85,12 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
 
     def __init__(
         self,
-        coordinator: ZaptecCoordinator,
+        runtime: ZaptecRuntime,
         charger: Charger,
         description: ZaptecUpdateDescription,
     ) -> None:
         """Initialize the entity."""
-        super().__init__(coordinator, charger, description)
+        super().__init__(runtime, charger, description)
         self._replaced_version: str | None = None
         self._cancel_timeout: CALLBACK_TYPE | None = None
 
@@ -99,7 +99,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         """Follow the firmware list."""
         await super().async_added_to_hass()
         self.async_on_remove(
-            self.coordinator.firmware.async_add_listener(self.async_write_ha_state)
+            self.runtime.firmware.async_add_listener(self.async_write_ha_state)
         )
         self.async_on_remove(self._end_install)
 
@@ -113,7 +113,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         """Return whether the lists tell of the charger, which may be restarting."""
         return (
             self.coordinator.last_update_success
-            and self.charger_id in self.coordinator.states
+            and self.charger_id in self.runtime.states
             and self._firmware is not None
         )
 
@@ -128,7 +128,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @property
     def _firmware(self) -> ChargerFirmware | None:
         """Return what the firmware list tells."""
-        return self.coordinator.firmware.data.get(self.charger_id)
+        return self.runtime.firmware.data.get(self.charger_id)
 
     @property
     @override

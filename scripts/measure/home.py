@@ -16,7 +16,7 @@ from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
 
 from custom_components.zaptec.const import DOMAIN, PushStatus
-from custom_components.zaptec.coordinator import ZaptecCoordinator
+from custom_components.zaptec.runtime import ZaptecRuntime
 
 from .cloud import PASSWORD, USER
 
@@ -28,10 +28,10 @@ class Home:
     """A Home Assistant with the account of a simulated cloud."""
 
     hass: HomeAssistant
-    entry: ConfigEntry[ZaptecCoordinator]
+    entry: ConfigEntry[ZaptecRuntime]
 
     @property
-    def coordinator(self) -> ZaptecCoordinator:
+    def runtime(self) -> ZaptecRuntime:
         """Return what holds the account."""
         return self.entry.runtime_data
 
@@ -46,14 +46,11 @@ class Home:
 
     def is_live(self) -> bool:
         """Return whether each link is up and each charger was read."""
-        coordinator = self.coordinator
+        runtime = self.runtime
         return (
-            all(
-                link.status is PushStatus.CONNECTED
-                for link in coordinator.links.values()
-            )
-            and all(map(coordinator.reader.has_read, coordinator.data.chargers))
-            and coordinator.listeners.is_idle
+            all(link.status is PushStatus.CONNECTED for link in runtime.links.values())
+            and all(map(runtime.reader.has_read, runtime.coordinator.data.chargers))
+            and runtime.listeners.is_idle
         )
 
 
@@ -81,7 +78,7 @@ async def home(api_url: str) -> AsyncIterator[Home]:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _entry(api_url: str) -> ConfigEntry[ZaptecCoordinator]:
+def _entry(api_url: str) -> ConfigEntry[ZaptecRuntime]:
     """Return the entry of the account of a simulated cloud."""
     os.environ["ZAPTEC_API_URL"] = api_url
     return ConfigEntry(

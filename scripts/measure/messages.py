@@ -25,7 +25,7 @@ from homeassistant.util import dt as dt_util
 
 from custom_components.zaptec.api import Observation, StateId
 from custom_components.zaptec.api.servicebus import FRAME_TIMEOUT, PREFETCH
-from custom_components.zaptec.coordinator import ZaptecCoordinator
+from custom_components.zaptec.runtime import ZaptecRuntime
 
 from .cloud import STATE_IDS, Cloud
 from .home import Home
@@ -181,16 +181,16 @@ async def _singles(
 
 @callback
 def _costs(
-    coordinator: ZaptecCoordinator, installation_id: str, stick: Yardstick
+    runtime: ZaptecRuntime, installation_id: str, stick: Yardstick
 ) -> dict[str, list[float]]:
     """Return what each step of a message costs in our own code (s, and octets).
 
     Of messages as the library hands them over: decode them, apply what they tell,
     announce it, and have the entities write it.
     """
-    listeners = coordinator.listeners
-    chargers = coordinator.chargers_of(installation_id)
-    stream = coordinator.links[installation_id].stream
+    listeners = runtime.listeners
+    chargers = runtime.coordinator.chargers_of(installation_id)
+    stream = runtime.links[installation_id].stream
     assert stream
     messages = list(stick.last)
     costs: dict[str, list[float]] = {}
@@ -226,7 +226,9 @@ def _costs(
         note("decode", decode, len(messages))
         observations = bundles(turn)
         topics = {(item.charger_id, item.state_id) for item in observations}
-        apply = partial(coordinator.messages_received, installation_id, observations)
+        apply = partial(
+            runtime.coordinator.messages_received, installation_id, observations
+        )
         # Writing is measured by itself.
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
@@ -243,7 +245,9 @@ def _costs(
         ("decode", decode, len(messages)),
         (
             "apply, announce and write",
-            partial(coordinator.messages_received, installation_id, observations),
+            partial(
+                runtime.coordinator.messages_received, installation_id, observations
+            ),
             len(observations),
         ),
     ):
@@ -259,15 +263,15 @@ def _costs(
 
 async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float]]:
     """Return samples: latencies (s), bursts (s), and costs of our code (s each)."""
-    hass, coordinator = home.hass, home.coordinator
+    hass, runtime = home.hass, home.runtime
     installation_id = cloud.installations[0]
-    link = coordinator.links[installation_id]
-    chargers = len(coordinator.chargers_of(installation_id))
+    link = runtime.links[installation_id]
+    chargers = len(runtime.coordinator.chargers_of(installation_id))
     samples: dict[str, list[float]] = {}
     # Without a car the sensors of power and current show 0, whatever messages say.
-    coordinator.apply(
+    runtime.coordinator.apply(
         Observation(charger.id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
-        for charger in coordinator.chargers_of(installation_id)
+        for charger in runtime.coordinator.chargers_of(installation_id)
     )
 
     def note(name: str, *values: float) -> None:
@@ -292,7 +296,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             ours_took, ours_work = await _burst(
                 lambda: publish(BURST, to_stick=False),
                 lambda: link.messages,
-                lambda: coordinator.listeners.is_idle,
+                lambda: runtime.listeners.is_idle,
             )
             if turn:  # The first is for warming up.
                 note("burst, yardstick", took)
@@ -313,10 +317,10 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             await _burst(
                 lambda: publish(BURST, to_stick=False),
                 lambda: link.messages,
-                lambda: coordinator.listeners.is_idle,
+                lambda: runtime.listeners.is_idle,
             )
             ticker.end()
             await ticking
             note("longest turn", ticker.longest)
-        costs = _costs(coordinator, installation_id, stick)
+        costs = _costs(runtime, installation_id, stick)
     return samples | costs

@@ -95,7 +95,7 @@ async def measure(chargers: int, situation: str) -> dict[str, int]:
         ):
             await here.set_up()
             await here.wait_until(here.is_live)
-            firmware = here.coordinator.firmware
+            firmware = here.runtime.firmware
             await here.wait_until(lambda: len(firmware.data) == chargers)
             machine = TimeMachine(here.hass, sim, frozen)
             await machine.travel(60, step=STEP)

@@ -95,7 +95,7 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, Any]:
         "peak per second": _peak([moment for moment, *_ in requests]),
     }
     # The firmware lists are the last to come.
-    await home.wait_until(lambda: len(home.coordinator.firmware.data) == cloud.chargers)
+    await home.wait_until(lambda: len(home.runtime.firmware.data) == cloud.chargers)
     # And Home Assistant stores what it has learned some seconds later.
     await asyncio.sleep(SETTLING)
     result |= {

@@ -12,7 +12,7 @@ from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.zaptec.coordinator import ZaptecCoordinator
+from custom_components.zaptec.runtime import ZaptecRuntime
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.clock import Clock
@@ -53,7 +53,7 @@ def _our_memory() -> int:
     return sum(trace.size for trace in snapshot.traces)
 
 
-def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
+def _counts(runtime: ZaptecRuntime) -> dict[str, int]:
     """Return how many there are of what could leak."""
     return {
         # The simulator has one for each connection that it keeps open.
@@ -62,7 +62,7 @@ def _counts(coordinator: ZaptecCoordinator) -> dict[str, int]:
             for task in asyncio.all_tasks()
         ),
         "sockets": sockets(),
-        "awaited": len(coordinator.confirmations),
+        "awaited": len(runtime.confirmations),
     }
 
 

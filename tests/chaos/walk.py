@@ -276,12 +276,12 @@ async def recover(
     """Let time pass until all is right, and return the seconds it took."""
 
     def is_right() -> bool:
-        coordinator = entry.runtime_data
+        runtime = entry.runtime_data
         # A link may be dead without its knowing it, and all may look right.
         return (
-            all(link.status == "connected" for link in coordinator.links.values())
+            all(link.status == "connected" for link in runtime.links.values())
             and all(map(walk.sim.bus.is_read, walk.topics))
-            and all(map(coordinator.is_fresh, coordinator.data.chargers))
+            and all(map(runtime.is_fresh, runtime.coordinator.data.chargers))
         )
 
     start = walk.passed

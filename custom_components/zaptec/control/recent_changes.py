@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
@@ -11,7 +12,6 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
 from ..const import AVAILABLE_CURRENT_INTERVAL, DOMAIN
-from ..coordinator import ZaptecConfigEntry
 
 STORAGE_VERSION = 1
 
@@ -34,7 +34,7 @@ def as_moment(now: float, stored: str | None) -> float | None:
 
 
 def current_store(
-    hass: HomeAssistant, entry: ZaptecConfigEntry
+    hass: HomeAssistant, entry: ConfigEntry
 ) -> Store[dict[str, dict[str, Any]]]:
     """Return where the waiting currents of an account are kept."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}")
@@ -112,7 +112,7 @@ class RecentChanges:
             HassJob(keep, cancel_on_shutdown=True),
         )
 
-    async def async_remove_account(self, entry: ZaptecConfigEntry) -> None:
+    async def async_remove_account(self, entry: ConfigEntry) -> None:
         """Remove what is stored of an account, except for its last changes."""
         store = current_store(self._hass, entry)
         stored = await store.async_load() or {}
