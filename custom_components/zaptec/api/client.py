@@ -468,7 +468,7 @@ class ZaptecClient:
                 "endDate": _utc(end).removesuffix("Z"),
                 "groupBy": int(group_by),
             },
-            reads=True,
+            is_read=True,
         )
         return _expect_dict(document)
 

@@ -1,7 +1,8 @@
 """Requests on behalf of an account: token, retries, and time limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
 import random
@@ -53,6 +54,21 @@ _PASSING_STATUS = (
 _CLOUDFLARE_STATUS = range(520, 530)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request and the conditions on which it is sent."""
+
+    method: str
+    path: str
+    object_id: str
+    params: Mapping[str, str | int] | None
+    json: object
+    priority: Priority
+    is_read: bool
+    is_authenticated: bool
+    deadline: Deadline | None
+
+
 class Requester:
     """Requests on behalf of an account, repeated where that is harmless."""
 
@@ -76,7 +92,7 @@ class Requester:
         json: object = None,
         priority: Priority = Priority.BACKGROUND,
         authenticated: bool = True,
-        reads: bool | None = None,
+        is_read: bool | None = None,
         repeats: bool = True,
         parse: Callable[[Any], Any] = lambda document: document,
     ) -> Any:
@@ -90,7 +106,7 @@ class Requester:
             json: The body.
             priority: How urgent it is.
             authenticated: Whether it needs a token.
-            reads: Whether it changes nothing: then it is repeated after any
+            is_read: Whether it changes nothing: then it is repeated after any
                 fault that may pass, and has to return a document. Otherwise it
                 is repeated only if it certainly was not carried out, and is given
                 up 15 s after its slot has come. By default it is what the method
@@ -108,48 +124,36 @@ class Requester:
             raise ValueError("An id has to be a UUID")
         if priority is Priority.COMMAND and is_automatic():
             priority = Priority.AUTOMATIC
-        if reads is None:
-            reads = method == "GET"
-        action = current_deadline()
-        deadline: Deadline | None = None
-        if not reads:
-            deadline = Deadline(COMMAND_TIMEOUT, action)
-        elif action is not None or priority <= Priority.AUTOMATIC:
-            deadline = Deadline(ACTION_TIMEOUT, action)
+        if is_read is None:
+            is_read = method == "GET"
+        request = _Request(
+            method=method,
+            path=path,
+            object_id=object_id or "",
+            params=params,
+            json=json,
+            priority=priority,
+            is_read=is_read,
+            is_authenticated=authenticated,
+            deadline=_deadline(priority, is_read=is_read),
+        )
+        if is_read:
+            return await self._read(request, READ_RETRIES if repeats else 0, parse)
+        await self._write(request, None if repeats else 0)
+        return None
 
-        async def send(token: str | None) -> Response:
-            return await self._transport.send(
-                method,
-                path,
-                priority=priority,
-                object_id=object_id or "",
-                token=token,
-                params=params,
-                json_body=json,
-                deadline=deadline,
-            )
+    async def _read(
+        self, request: _Request, retries: int | None, parse: Callable[[Any], Any]
+    ) -> Any:
+        """Return the document that a request asks for.
 
-        async def attempt() -> Response:
-            if authenticated:
-                return await self._send_signed_in(send, priority, deadline)
-            return await send(None)
+        Raises:
+            ZaptecPermissionError: There is none, because the account may not read it.
+            ZaptecError: The request failed.
+            ValueError: `parse` refuses the document.
 
-        retries = 0 if not repeats else READ_RETRIES if reads else None
-        try:
-            response = await self._repeat(
-                attempt, deadline, reads=reads, retries=retries
-            )
-        except ZaptecServerError as err:
-            if not reads and err.status == HTTPStatus.UNAUTHORIZED:
-                # Without a token that it accepts, the cloud carries nothing out.
-                raise ZaptecNotSentError(str(err)) from err
-            raise
-        if not reads:
-            if response.is_page:
-                # Of the vendor's answers to a write, none is a page.
-                raise ZaptecInterceptedError
-            self.statistics.serve(path, is_served=True)
-            return None
+        """
+        response = await self._repeat(request, retries)
         if response.status == HTTPStatus.NO_CONTENT or not response.body.strip():
             # Since September 2025 a read without permission returns 204, or nothing.
             raise ZaptecPermissionError("The cloud does not show this document")
@@ -159,46 +163,49 @@ class Requester:
             else:
                 document = parse(response.document())
         except ValueError, ZaptecError:
-            self.statistics.serve(path, is_served=False)
+            self.statistics.serve(request.path, is_served=False)
             raise
-        self.statistics.serve(path, is_served=True)
+        self.statistics.serve(request.path, is_served=True)
         return document
 
-    async def _repeat(
-        self,
-        attempt: Callable[[], Awaitable[Response]],
-        deadline: Deadline | None,
-        *,
-        reads: bool,
-        retries: int | None,
-    ) -> Response:
+    async def _write(self, request: _Request, retries: int | None) -> None:
+        """Send a request that changes something.
+
+        Raises:
+            ZaptecNotSentError: It certainly was not carried out.
+            ZaptecError: The request failed.
+
+        """
+        try:
+            response = await self._repeat(request, retries)
+        except ZaptecServerError as err:
+            if err.status == HTTPStatus.UNAUTHORIZED:
+                # Without a token that it accepts, the cloud carries nothing out.
+                raise ZaptecNotSentError(str(err)) from err
+            raise
+        if response.is_page:
+            # Of the vendor's answers to a write, none is a page.
+            raise ZaptecInterceptedError
+        self.statistics.serve(request.path, is_served=True)
+
+    async def _repeat(self, request: _Request, retries: int | None) -> Response:
         """Send until it succeeds, as long as that is harmless and may help.
 
         Args:
-            attempt: What sends it once.
-            deadline: When it is given up.
-            reads: Whether it changes nothing.
+            request: The request.
             retries: How often it may be sent again, None: until the deadline.
 
         """
         reason: BaseException | None = None
         for failures in count():
             try:
-                response = await attempt()
+                response = await self._attempt(request)
                 if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
                     return response
                 raise response.error()
             except ZaptecError as err:
                 delay = _delay(err, failures)
-                if (
-                    not _may_repeat(err, reads=reads)
-                    or failures == retries
-                    or (reads and delay > READ_PAUSE_MAX)
-                    or (
-                        deadline is not None
-                        and delay > deadline.left - COMMAND_TIMEOUT * _LAST_SHARE
-                    )
-                ):
+                if failures == retries or not _may_repeat(request, err, delay):
                     if isinstance(err, ZaptecNotSentError) and not err.__cause__:
                         # It may only have had no time left for another sign-in.
                         raise err from reason
@@ -208,24 +215,21 @@ class Requester:
             self.statistics.count_retry()
         raise AssertionError  # pragma: no cover
 
-    async def _send_signed_in(
-        self,
-        send: Callable[[str | None], Awaitable[Response]],
-        priority: Priority,
-        deadline: Deadline | None,
-    ) -> Response:
+    async def _attempt(self, request: _Request) -> Response:
         """Send once, and once more with a new token if the old one is refused."""
+        if not request.is_authenticated:
+            return await self._send(request, None)
         # Without the request there is no need for a token.
-        self._transport.check_pause(priority)
-        token = await self._token(priority, deadline)
-        response = await send(token)
+        self._transport.check_pause(request.priority)
+        token = await self._token(request)
+        response = await self._send(request, token)
         if response.status == HTTPStatus.UNAUTHORIZED:
             refused = token
             self._token_source.invalidate(token)
-            token = await self._token(priority, deadline)
+            token = await self._token(request)
             # The same one again, if too many new ones were refused lately.
             if token != refused:
-                response = await send(token)
+                response = await self._send(request, token)
                 if response.status == HTTPStatus.UNAUTHORIZED:
                     self._token_source.invalidate(token)
         if response.status == HTTPStatus.UNAUTHORIZED:
@@ -235,7 +239,20 @@ class Requester:
             )
         return response
 
-    async def _token(self, priority: Priority, deadline: Deadline | None) -> str:
+    async def _send(self, request: _Request, token: str | None) -> Response:
+        """Hand a request to the transport."""
+        return await self._transport.send(
+            request.method,
+            request.path,
+            priority=request.priority,
+            object_id=request.object_id,
+            token=token,
+            params=request.params,
+            json_body=request.json,
+            deadline=request.deadline,
+        )
+
+    async def _token(self, request: _Request) -> str:
         """Return a token.
 
         Raises:
@@ -245,9 +262,10 @@ class Requester:
                 is sent, so the request may be repeated.
 
         """
+        deadline = request.deadline
         try:
             async with asyncio.timeout_at(deadline.at if deadline else None):
-                return await self._token_source.token(priority)
+                return await self._token_source.token(request.priority)
         except TimeoutError:
             raise ZaptecNotSentError("The sign-in took too long") from None
         except ZaptecAuthenticationError:
@@ -257,15 +275,30 @@ class Requester:
             raise ZaptecNotSentError(str(err), retry_after) from err
 
 
-def _may_repeat(error: ZaptecError, *, reads: bool) -> bool:
-    """Return whether a request that failed may be sent again."""
+def _deadline(priority: Priority, *, is_read: bool) -> Deadline | None:
+    """Return when a request is given up, None for never."""
+    action = current_deadline()
+    if not is_read:
+        return Deadline(COMMAND_TIMEOUT, action)
+    if action is not None or priority <= Priority.AUTOMATIC:
+        return Deadline(ACTION_TIMEOUT, action)
+    return None
+
+
+def _may_repeat(request: _Request, error: ZaptecError, delay: float) -> bool:
+    """Return whether a request that failed may be sent again after a delay (s)."""
+    if request.is_read and delay > READ_PAUSE_MAX:
+        return False
+    deadline = request.deadline
+    if deadline and delay > deadline.left - COMMAND_TIMEOUT * _LAST_SHARE:
+        return False
     if isinstance(error, (ZaptecNotSentError, ZaptecBusyError)):
         return True
     if isinstance(error, ZaptecServerError):
-        return reads and (
+        return request.is_read and (
             error.status in _PASSING_STATUS or error.status in _CLOUDFLARE_STATUS
         )
-    return reads and isinstance(error, ZaptecConnectionError)
+    return request.is_read and isinstance(error, ZaptecConnectionError)
 
 
 def _delay(error: ZaptecError, failures: int) -> float:
