@@ -16,7 +16,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import coordinator as coordinator_module, listeners
-from custom_components.zaptec.api import auth, limiter
+from custom_components.zaptec.api.auth import reset_refused_tokens
+from custom_components.zaptec.api.limiter import reset_limiters
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control import batch, charger as charger_control
@@ -119,9 +120,8 @@ def _no_limiters() -> None:
 
     A cloud on the same port would take it for its own, although its clocks were others.
     """
-    limiter._limiters.clear()
-    limiter._recent.clear()
-    auth._refused_tokens.clear()
+    reset_limiters()
+    reset_refused_tokens()
 
 
 class SecretsInLogs(logging.Handler):

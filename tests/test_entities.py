@@ -156,7 +156,7 @@ async def test_unknown_members_of_enums_are_unknown_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A cloud that learns new words breaks nothing."""
-    monkeypatch.setattr(parsing, "_reported", set())
+    parsing.reset_log_once()
     for _ in range(3):
         charger.observe(StateId.OPERATION_MODE, 9)
         charger.observe(StateId.OPERATION_MODE, 8)

@@ -29,9 +29,9 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @pytest.fixture(autouse=True)
 def _nothing_reported() -> Generator[None]:
     """Let each test see what is logged only once."""
-    parsing._reported.clear()
+    parsing.reset_log_once()
     yield
-    parsing._reported.clear()
+    parsing.reset_log_once()
 
 
 class Cloud:

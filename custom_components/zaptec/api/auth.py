@@ -119,6 +119,11 @@ def refused_tokens_of(base_url: str, user_name: str) -> RefusedTokens:
     return _refused_tokens.setdefault(key, RefusedTokens())
 
 
+def reset_refused_tokens() -> None:
+    """Forget the refused tokens of all accounts, as tests need it."""
+    _refused_tokens.clear()
+
+
 class PasswordTokenSource(TokenSource):
     """Tokens for a user name and password.
 

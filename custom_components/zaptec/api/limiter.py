@@ -287,3 +287,9 @@ def limiter_for(
     if (limiter := _limiters.get(key)) is None:
         limiter = _limiters[key] = RateLimiter(limit, window)
     return limiter
+
+
+def reset_limiters() -> None:
+    """Forget all limiters and what they have counted, as tests need it."""
+    _limiters.clear()
+    _recent.clear()

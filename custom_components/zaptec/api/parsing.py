@@ -43,6 +43,11 @@ def log_once(message: str) -> None:
         _LOGGER.debug(message)
 
 
+def reset_log_once() -> None:
+    """Let `log_once` log everything again, as tests need it."""
+    _reported.clear()
+
+
 def clean(text: str) -> str:
     """Return a text without lone surrogates, which JSON can hold but UTF-8 can't."""
     return text.encode("utf-8", "replace").decode()
