@@ -126,7 +126,7 @@ async def test_what_comes_in_one_batch_is_written_once(
     """Mode and power change together, and the power is shown once."""
     runtime = live_entry.runtime_data
     moment = datetime.now(UTC) + timedelta(minutes=3)
-    runtime.coordinator.apply(
+    runtime.states.apply(
         Observation(charger.id, state_id, moment, value)
         for state_id, value in ((MODE, "1"), (513, "0"), (507, "0"))
     )

@@ -315,7 +315,7 @@ async def test_strangers_cannot_flood_the_cloud_with_look_ups(
     """After so many of them nobody is looked up any more."""
     runtime = live_entry.runtime_data
     with patch.object(runtime.coordinator, "async_request_refresh") as look_up:
-        runtime.coordinator.apply(
+        runtime.states.apply(
             Observation(
                 f"11111111-2222-3333-4444-{number:012d}",
                 StateId.PULSE,
@@ -570,7 +570,7 @@ async def test_a_cached_snapshot_is_no_confirmation(
         {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
         blocking=True,
     )
-    runtime.coordinator.apply(before)
+    runtime.states.apply(before)
     await time_machine.travel(40)
     await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
 

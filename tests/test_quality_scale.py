@@ -332,7 +332,7 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (exceptions_are_translated, "services.py", '"maximum"', '"most"'),
     (issues_can_be_fixed, "repairs.py", "async_create_fix_flow", "async_create_flow"),
     (nothing_blocks, "push.py", "import asyncio", "import asyncio\nimport requests"),
-    (session_is_handed_in, "coordinator.py", "async_get_clientsession", "get_session"),
+    (session_is_handed_in, "runtime.py", "async_get_clientsession", "get_session"),
     (session_is_handed_in, "coordinator.py", "Account()", "ClientSession()"),
     (functions_are_typed, "push.py", " -> None:", ":"),
     (functions_are_typed, "entity.py", "device_id: str", "device_id"),

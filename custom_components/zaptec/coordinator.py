@@ -69,7 +69,7 @@ from .listeners import Listeners, Topic, installation_topic, link_topic, message
 from .outages import REFRESH_LOGGER, Outages
 from .pauses import READ_RETRY, outage_pause, refusal_pause
 from .reader import StateReader
-from .state import LIST_LAG, ChargerState
+from .state import LIST_LAG, ChargerState, States
 from .watch import StreamWatch
 
 if TYPE_CHECKING:
@@ -160,7 +160,12 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.batches = Batches()
         self.charger_settings: dict[tuple[str, StateId], ChargerSetting] = {}
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
-        self.states: dict[str, ChargerState] = {}
+        self.listeners = Listeners()
+        self.states = States(
+            self.listeners,
+            on_unknown=self.look_up,
+            on_new_version=self._update_firmware,
+        )
         self.links: dict[str, Link] = {}
         self.reader = StateReader(
             client,
@@ -175,7 +180,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_complete=self._stream_complete,
         )
         self.confirmations = Confirmations(hass, self.states, self.reader.read)
-        self.listeners = Listeners()
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
@@ -489,12 +493,10 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             for part in (installation_id, _details_of(installation_id)):
                 self.outages.end(part, is_back=False)
         for charger_id in self.states.keys() - chargers.keys():
-            del self.states[charger_id]
             self.reader.forget(charger_id)
             self.outages.end(charger_id, is_back=False)
         newcomers = chargers.keys() - self.states.keys()
-        for charger_id in newcomers:
-            self.states[charger_id] = ChargerState(chargers[charger_id])
+        self.states.follow(self.data)
         self._unknown_chargers -= newcomers
         self._update_devices()
         for charger in moved:
@@ -531,30 +533,19 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
     @callback
     def _apply_listed(self, charger: Charger) -> None:
-        """Take in the two facts about a charger that the list carries."""
+        """Apply what the list says of a charger, unless its messages say otherwise."""
         if charger.id in self._missed:
             return
-        listed: dict[StateId, str] = {}
-        if charger.is_online is not None:
-            listed[StateId.IS_ONLINE] = str(int(charger.is_online))
-        if charger.operating_mode:
-            listed[StateId.CHARGER_OPERATION_MODE] = str(int(charger.operating_mode))
-        state = self.states[charger.id]
-        contradicted = {
-            state_id: value
-            for state_id, value in listed.items()
-            if state.contradicts(state_id, value)
-        }
-        if contradicted and state.complete and self.link(charger).is_reliable:
-            # One of them is wrong, and the list may be the older one: the charger
-            # knows, and if it was the messages, that is a loss of one.
+        if (
+            self.states[charger.id].complete
+            and self.link(charger).is_reliable
+            and self.states.is_contradicted_by(charger)
+        ):
+            # The list and the pushed state disagree, and the list may be outdated.
+            # Read the charger: if the list was right, a message was lost.
             self.reader.read(charger.id)
             return
-        self.listeners.notify(
-            (charger.id, int(state_id))
-            for state_id, value in contradicted.items()
-            if state.apply_listed(state_id, charger.id, value)
-        )
+        self.states.apply_listed(charger)
 
     @callback
     def _update_devices(self) -> None:
@@ -680,20 +671,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         )
 
     @callback
-    def apply(self, observations: Iterable[Observation]) -> None:
-        """Take in observations, wherever they come from, and announce changes."""
-        changed: list[Topic] = []
-        for observation in observations:
-            if (state := self.states.get(observation.charger_id)) is None:
-                self._look_up(observation.charger_id)
-            elif state.apply(observation):
-                changed.append((observation.charger_id, observation.state_id))
-                if observation.state_id == StateId.SOFTWARE_VERSION:
-                    self._update_firmware(observation.charger_id)
-        self.listeners.notify(changed)
-
-    @callback
-    def _look_up(self, charger_id: str) -> None:
+    def look_up(self, charger_id: str) -> None:
         """Look for a charger that nobody knows, once."""
         if (
             charger_id in self._unknown_chargers
@@ -742,7 +720,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
                     is_known=observation.charger_id in self.states,
                 )
             self.listeners.notify([message_topic(installation_id)])
-        self.apply(observations)
+        self.states.apply(observations)
 
     @callback
     def _look_for_gaps(self, installation_id: str, link: Link) -> None:
@@ -986,7 +964,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.outages.end(charger_id)
         self._set_readable(charger_id, readable=True)
         self._compare(charger, observations)
-        self.apply(observations)
+        self.states.apply(observations)
         if not self.link(charger).is_reliable:
             self._poll(charger_id)
 
@@ -1066,7 +1044,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             ZaptecError: The cloud does not tell.
 
         """
-        self.apply(
+        self.states.apply(
             await self.client.charger_state(charger_id, priority=Priority.COMMAND)
         )
         return self.states.get(charger_id)

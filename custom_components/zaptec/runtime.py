@@ -22,7 +22,7 @@ from .link import Link
 from .listeners import Listeners
 from .push import Push
 from .reader import StateReader
-from .state import ChargerState
+from .state import States
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
 
@@ -53,7 +53,7 @@ class ZaptecRuntime:
     client: ZaptecClient
     coordinator: ZaptecCoordinator
     firmware: ZaptecFirmwareCoordinator
-    states: dict[str, ChargerState]
+    states: States
     listeners: Listeners
     links: dict[str, Link]
     reader: StateReader

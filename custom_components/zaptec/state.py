@@ -1,15 +1,25 @@
-"""What a charger has told: the newest observation of each StateId."""
+"""The state of each charger: the newest observation of each StateId."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import math
 from time import monotonic
+from typing import override
 
 from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.util import dt as dt_util
 
-from .api import Charger, Observation, OperationMode, StateId, Value, parse_value
+from .api import (
+    Account,
+    Charger,
+    Observation,
+    OperationMode,
+    StateId,
+    Value,
+    parse_value,
+)
+from .listeners import Listeners, Topic
 
 # How long a pushed value outranks the hourly list (seconds): the list may be
 # older than the push that arrived just before it.
@@ -296,3 +306,91 @@ class ChargerState:
         changed = self.apply(Observation(charger_id, state_id, timestamp, value))
         self._listed.add(state_id)
         return changed
+
+
+class States(Mapping[str, ChargerState]):
+    """The states of all chargers of an account, by the chargers' ids."""
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        *,
+        on_unknown: Callable[[str], None],
+        on_new_version: Callable[[str], None],
+    ) -> None:
+        """Initialize the states of an account that shows no charger yet.
+
+        Args:
+            listeners: Notified of each StateId that changes.
+            on_unknown: Called with the id of a charger that is observed but not shown.
+            on_new_version: Called with the id of a charger whose software has changed.
+
+        """
+        self._listeners = listeners
+        self._on_unknown = on_unknown
+        self._on_new_version = on_new_version
+        self._states: dict[str, ChargerState] = {}
+
+    @override
+    def __getitem__(self, charger_id: str) -> ChargerState:
+        """Return the state of a charger."""
+        return self._states[charger_id]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids of the chargers."""
+        return iter(self._states)
+
+    @override
+    def __len__(self) -> int:
+        """Return the number of chargers."""
+        return len(self._states)
+
+    @callback
+    def follow(self, account: Account) -> None:
+        """Keep a state for each charger that the account shows, and for no other."""
+        for charger_id in self._states.keys() - account.chargers.keys():
+            del self._states[charger_id]
+        for charger in account.chargers.values():
+            if charger.id not in self._states:
+                self._states[charger.id] = ChargerState(charger)
+
+    @callback
+    def apply(self, observations: Iterable[Observation]) -> None:
+        """Apply observations from any source, and notify the listeners of changes."""
+        changed: list[Topic] = []
+        for observation in observations:
+            if (state := self._states.get(observation.charger_id)) is None:
+                self._on_unknown(observation.charger_id)
+            elif state.apply(observation):
+                changed.append((observation.charger_id, observation.state_id))
+                if observation.state_id == StateId.SOFTWARE_VERSION:
+                    self._on_new_version(observation.charger_id)
+        self._listeners.notify(changed)
+
+    def is_contradicted_by(self, charger: Charger) -> bool:
+        """Return whether the hourly list says otherwise of a charger than its state."""
+        state = self._states[charger.id]
+        return any(state.contradicts(*item) for item in _listed(charger).items())
+
+    @callback
+    def apply_listed(self, charger: Charger) -> None:
+        """Apply the two facts about a charger that the hourly list contains."""
+        state = self._states[charger.id]
+        self._listeners.notify(
+            [
+                (charger.id, int(state_id))
+                for state_id, value in _listed(charger).items()
+                if state.apply_listed(state_id, charger.id, value)
+            ]
+        )
+
+
+def _listed(charger: Charger) -> dict[StateId, str]:
+    """Return what the hourly list says of a charger, as observations have it."""
+    listed: dict[StateId, str] = {}
+    if charger.is_online is not None:
+        listed[StateId.IS_ONLINE] = str(int(charger.is_online))
+    if charger.operating_mode:
+        listed[StateId.CHARGER_OPERATION_MODE] = str(int(charger.operating_mode))
+    return listed

@@ -269,7 +269,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
     chargers = len(runtime.coordinator.chargers_of(installation_id))
     samples: dict[str, list[float]] = {}
     # Without a car the sensors of power and current show 0, whatever messages say.
-    runtime.coordinator.apply(
+    runtime.states.apply(
         Observation(charger.id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
         for charger in runtime.coordinator.chargers_of(installation_id)
     )

@@ -15,7 +15,7 @@ from ..api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
-from ..state import ChargerState
+from ..state import States
 
 # The push confirms what was written; without it, one reading does (seconds).
 CONFIRMATION_TIME = 20.0
@@ -36,7 +36,7 @@ class Confirmations:
     def __init__(
         self,
         hass: HomeAssistant,
-        states: dict[str, ChargerState],
+        states: States,
         read: Callable[[str], None],
     ) -> None:
         """Initialize the writes.
