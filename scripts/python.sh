@@ -202,17 +202,19 @@ claim() {
   lock
 }
 
-# Prints the newest releases on PyPI, or nothing without a network connection.
+# Prints the newest releases on PyPI, or nothing without a network connection. With
+# "allow" as its argument, pre-releases count, too.
 # The newest test kit may be made for an older Home Assistant: see
 # tests/newest_kit.py. --no-deps keeps uv from choosing the two to fit each other.
 newest_pins() {
   printf 'homeassistant\npytest-homeassistant-custom-component\n' |
     UV_HTTP_RETRIES=1 "$UV" pip compile --quiet --no-deps --no-header --no-annotate \
+      --prerelease "${1:-disallow}" \
       --python-version "$(echo "$PYTHON_RANGE" | sed -E 's/>=([0-9.]+).*/\1/')" - 2>/dev/null || true
 }
 
 # Makes ensure_environment prepare .venv-newest, with the releases given as pins, or
-# with the newest on PyPI.
+# with the newest on PyPI. A second argument "allow" accepts pre-releases.
 use_newest() {
   VENV=$ROOT/.venv-newest
   PYTHON=$VENV/bin/python
@@ -221,7 +223,7 @@ use_newest() {
   claim
   find_uv
   unlock
-  PINS=$(newest_pins)
+  PINS=$(newest_pins "${2:-disallow}")
   if [ -n "$PINS" ]; then return; fi
   PINS=$(cat "$VENV/pins" 2>/dev/null || true)
   [ -n "$PINS" ] || give_up "PyPI cannot be reached, and there is no .venv-newest from an earlier run. With a network connection, run this again."

@@ -246,6 +246,40 @@ def test_newest_without_a_network(checkout: Path, newest: dict[str, str]) -> Non
     assert result.stderr.startswith("PyPI cannot be reached")
 
 
+def test_beta_accepts_what_is_not_released_yet(
+    checkout: Path, newest: dict[str, str], tmp_path: Path
+) -> None:
+    """Only with --beta, uv is asked for pre-releases, too."""
+    uv = tmp_path / "tools" / "uv"
+    uv.write_text(
+        '#!/bin/sh\ncase "$*" in *"--prerelease allow"*) printf "%s" "$BETA" ;;\n'
+        '*compile*) printf "%s" "$PYPI" ;; --version) ;; *) echo "uv $*"; esac\n'
+    )
+    beta = NEWEST.replace("2026.11.0", "2026.12.0b3")
+    script = checkout / "scripts" / "test"
+    result = run(script, "--newest", "tests", cwd=checkout, BETA=beta, **newest)
+    assert "2026.12.0b3" not in result.stderr
+
+    result = run(script, "--beta", "tests", cwd=checkout, BETA=beta, **newest)
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    assert "homeassistant==2026.12.0b3" in result.stderr
+    pins = (checkout / ".venv-newest" / "pins").read_text()
+    assert pins.splitlines() == beta.splitlines()
+
+
+def test_oldest_is_what_hacs_json_names(checkout: Path, newest: dict[str, str]) -> None:
+    """HACS lets users install the integration with that release."""
+    document = json.loads((ROOT / "hacs.json").read_text("utf-8"))
+    shutil.copy(ROOT / "hacs.json", checkout)
+    command = (checkout / "scripts" / "test", "--oldest", "tests")
+    result = run(*command, cwd=checkout, **newest)
+
+    assert result.stdout == "-m pytest -p tests.newest_kit tests \n"
+    pins = (checkout / ".venv-newest" / "pins").read_text()
+    assert pins.startswith(f"homeassistant=={document['homeassistant']}\n")
+    assert "\npytest-homeassistant-custom-component==" in pins
+
+
 def test_environments_do_not_share_packages(
     checkout: Path, newest: dict[str, str]
 ) -> None:
