@@ -6,10 +6,11 @@ Fields without a value are left out, as the vendor does.
 from datetime import UTC, datetime, timedelta
 
 from .accounts import Account, UserRole
-from .charger import Charger, StoredObservation
+from .charger import Charger
 from .installation import Installation
 from .observations import Family, StateId
 from .session import Session
+from .telemetry import StoredObservation
 
 type Document = dict[str, object]
 

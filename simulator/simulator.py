@@ -12,7 +12,7 @@ import uuid
 from .accounts import Account
 from .autoplay import Autoplay
 from .certificate import Certificate
-from .charger import Charger
+from .charger import Charger, Device
 from .clock import Clock
 from .control import Control
 from .documents import Document
@@ -283,17 +283,9 @@ class Simulator:
             self.clock,
             self._publish,
             installation,
-            installation.circuits[item.circuit],
+            item,
             id=str(uuid.UUID(identifier)),
-            serial=item.serial,
-            name=item.name,
-            family=item.family,
             seed=f"{self._scenario.seed}/{item.serial}",
-            firmware=item.firmware,
-            available_firmware=item.available_firmware,
-            lifetime_energy=item.lifetime_energy,
-            communication=item.communication,
-            stand_alone=item.stand_alone,
         )
         self.chargers[charger.id] = charger
         return charger
@@ -312,6 +304,6 @@ class Simulator:
     def _add_topic(self, installation: Installation[Charger]) -> None:
         self.bus.add_topic(installation.topic, installation.topic, installation.bus_key)
 
-    def _publish(self, charger: Charger, body: bytes) -> None:
+    def _publish(self, device: Device, body: bytes) -> None:
         if self._bus:
-            self._bus.publish(charger.installation.topic, body)
+            self._bus.publish(device.installation.topic, body)

@@ -24,9 +24,10 @@ from custom_components.zaptec.diagnostics import (
     async_get_device_diagnostics,
 )
 from simulator import documents, faults
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import (
     CARD,

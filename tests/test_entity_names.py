@@ -16,7 +16,7 @@ from custom_components.zaptec.entity import (
     ZaptecChargerDescription,
     ZaptecInstallationDescription,
 )
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.installation import NetworkType
 from simulator.scenario import (
     OWNER,
@@ -26,6 +26,7 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import set_up, wait_until, wait_until_live
 from .test_readme import descriptions

@@ -16,10 +16,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import Installation, ZaptecClient
 from custom_components.zaptec.const import DOMAIN
 from simulator import documents
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.scenario import RESIDENT_USER, Scenario
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import TimeMachine, add_entry, set_up, wait_until, wait_until_live
 

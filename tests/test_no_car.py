@@ -11,8 +11,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import Charger as ZaptecCharger, Observation, StateId
 from custom_components.zaptec.state import LIST_LAG, ChargerState
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
 from .test_push import message

@@ -19,7 +19,6 @@ from syrupy.filters import props
 
 from custom_components.zaptec import PLATFORMS
 from simulator.accounts import UserRole
-from simulator.charger import StoredObservation
 from simulator.installation import NetworkType
 from simulator.scenario import (
     OWNER,
@@ -29,6 +28,7 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import add_entry, set_up, wait_until
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import EntityFinder, TimeMachine, wait_until
 from .test_push import message

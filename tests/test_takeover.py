@@ -55,7 +55,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from custom_components.zaptec.const import DOMAIN
 from simulator.accounts import UserRole
 from simulator.car import Car
-from simulator.charger import Charger, StoredObservation
+from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.scenario import (
     OWNER,
@@ -65,6 +65,7 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.simulator import Simulator
+from simulator.telemetry import StoredObservation
 
 from .conftest import PASSWORD, TimeMachine, wait_until, wait_until_live
 from .incumbent import add_incumbents_entry, register

@@ -10,11 +10,12 @@ from typing import Any
 from aiohttp import web
 
 from ..accounts import Account
-from ..charger import Charger, StoredObservation
+from ..charger import Charger
 from ..clock import Clock
 from ..documents import Document
 from ..faults import not_found, rejection
 from ..installation import Installation
+from ..telemetry import StoredObservation
 
 STATE_CACHE_SECONDS = 15.0
 _PAGE_SIZE, _LARGEST_PAGE = 50, 100
