@@ -27,7 +27,7 @@ from custom_components.zaptec.api import (
     ZaptecRejectedError,
 )
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.push import Push
+from custom_components.zaptec.sources.push import Push
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.faults import Fault
@@ -82,7 +82,7 @@ async def test_a_cut_of_20_s_loses_nothing(
     """Within 5 s of its return states are right; push_status told the truth."""
     # Whatever chance decides: the longest pauses.
     monkeypatch.setattr(
-        "custom_components.zaptec.push.random.uniform",
+        "custom_components.zaptec.sources.push.random.uniform",
         lambda shortest, longest: longest,
     )
     charger.plug_in(Car())

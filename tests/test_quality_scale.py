@@ -248,7 +248,7 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (polls_at_its_own_pace, "translations/en.json", '"password"', '"scan_interval"'),
     (
         common_classes_have_their_module,
-        "push.py",
+        "sources/push.py",
         "class Push:",
         "class Push(DataUpdateCoordinator):",
     ),
@@ -331,10 +331,15 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (exceptions_are_translated, "services.py", '"no_target"', '"none"'),
     (exceptions_are_translated, "services.py", '"maximum"', '"most"'),
     (issues_can_be_fixed, "repairs.py", "async_create_fix_flow", "async_create_flow"),
-    (nothing_blocks, "push.py", "import asyncio", "import asyncio\nimport requests"),
+    (
+        nothing_blocks,
+        "sources/push.py",
+        "import asyncio",
+        "import asyncio\nimport requests",
+    ),
     (session_is_handed_in, "runtime.py", "async_get_clientsession", "get_session"),
     (session_is_handed_in, "coordinator.py", "Account()", "ClientSession()"),
-    (functions_are_typed, "push.py", " -> None:", ":"),
+    (functions_are_typed, "sources/push.py", " -> None:", ":"),
     (functions_are_typed, "entity.py", "device_id: str", "device_id"),
     (
         requirements_are_free,

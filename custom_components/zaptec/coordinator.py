@@ -43,6 +43,7 @@ from .api import (
     parse_words,
     time_limit,
 )
+from .backoff import READ_RETRY, outage_pause, refusal_pause
 from .claims import Claim, is_outdated, owners
 from .const import (
     CHARGERS_AT_ONCE,
@@ -64,13 +65,12 @@ from .devices import (
     async_recorded_ids,
     async_remove_entities,
 )
-from .link import Link
 from .listeners import Listeners, Topic, installation_topic, link_topic, message_topic
 from .outages import REFRESH_LOGGER, Outages
-from .pauses import READ_RETRY, outage_pause, refusal_pause
-from .reader import StateReader
+from .sources.link import Link
+from .sources.reading_queue import ReadingQueue
+from .sources.stream_watch import StreamWatch
 from .state import LIST_LAG, ChargerState, States
-from .watch import StreamWatch
 
 if TYPE_CHECKING:
     from .control.settings import ChargerSetting
@@ -167,7 +167,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_new_version=self._update_firmware,
         )
         self.links: dict[str, Link] = {}
-        self.reader = StateReader(
+        self.reader = ReadingQueue(
             client,
             interest=self.interest,
             on_state=self._state_read,

@@ -21,8 +21,8 @@ from .const import DOMAIN, PushRefusal, PushStatus
 from .control.checks import may_control
 from .coordinator import ZaptecCoordinator
 from .leftovers import async_remove_named
-from .link import Link
-from .watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
+from .sources.link import Link
+from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 

@@ -18,10 +18,10 @@ from .control.batch import Batches
 from .control.confirmations import Confirmations
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
 from .energy_store import EnergyStore
-from .link import Link
 from .listeners import Listeners
-from .push import Push
-from .reader import StateReader
+from .sources.link import Link
+from .sources.push import Push
+from .sources.reading_queue import ReadingQueue
 from .state import States
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
@@ -56,7 +56,7 @@ class ZaptecRuntime:
     states: States
     listeners: Listeners
     links: dict[str, Link]
-    reader: StateReader
+    reader: ReadingQueue
     confirmations: Confirmations
     batches: Batches
     available_currents: AvailableCurrents

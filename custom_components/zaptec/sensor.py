@@ -61,8 +61,8 @@ from .entity import (
     ZaptecInstallationEntity,
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
-from .link import Link
 from .runtime import ZaptecConfigEntry
+from .sources.link import Link
 from .state import ChargerState
 
 # Values are pushed; nothing is ever fetched by an entity.

@@ -26,6 +26,7 @@ from .api import (
     acts_by_itself,
     outside_of_actions,
 )
+from .backoff import outage_pause
 from .const import DOMAIN, LOGGER
 from .control.car import has_car, is_paused
 from .control.charger import async_send_command
@@ -33,7 +34,6 @@ from .control.confirmations import CONFIRMATION_TIME
 from .control.errors import is_refusal
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
-from .pauses import outage_pause
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .state import ChargerState
 

@@ -312,7 +312,7 @@ async def run(
     logging.getLogger().addHandler(log)
     trail: list[str] = []
     try:
-        with patch("custom_components.zaptec.push.random", rng):
+        with patch("custom_components.zaptec.sources.push.random", rng):
             async with _world(hass, frozen, rng, set_url) as (walk, entry, oracle):
                 for _ in range(rng.randint(2, 4)):
                     for _ in range(rng.randint(0, 4)):

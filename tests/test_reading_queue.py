@@ -6,9 +6,9 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from custom_components.zaptec import reader as reader_module
 from custom_components.zaptec.api import Priority, ZaptecConnectionError
-from custom_components.zaptec.reader import StateReader
+from custom_components.zaptec.sources import reading_queue
+from custom_components.zaptec.sources.reading_queue import ReadingQueue
 
 
 class Cloud:
@@ -24,7 +24,7 @@ class Cloud:
         self.error: Exception | None = None
         # How soon people want to see each charger; the others come first.
         self.interest: dict[str, int] = {}
-        self.reader = StateReader(
+        self.reader = ReadingQueue(
             self.client,
             interest=lambda charger_id: self.interest.get(charger_id, 0),
             on_state=self.on_state,
@@ -47,8 +47,8 @@ class Cloud:
 @pytest.fixture
 async def cloud(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Cloud]:
     """Return a cloud whose reader runs, quicker than it would."""
-    monkeypatch.setattr(reader_module, "CACHE_TIME", 0.2)
-    monkeypatch.setattr(reader_module, "POLL_SPACING", 0.1)
+    monkeypatch.setattr(reading_queue, "CACHE_TIME", 0.2)
+    monkeypatch.setattr(reading_queue, "POLL_SPACING", 0.1)
     cloud = Cloud()
     task = asyncio.create_task(cloud.reader.run())
     yield cloud
@@ -93,7 +93,7 @@ async def test_what_people_look_at_is_read_first(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A charger that charges does not wait for all that are idle."""
-    monkeypatch.setattr(reader_module, "PARALLEL_READINGS", 1)
+    monkeypatch.setattr(reading_queue, "PARALLEL_READINGS", 1)
     cloud.interest = {"idle": 2, "offline": 3, "connected": 1}
     for charger_id in ("offline", "idle", "connected", "charging"):
         cloud.reader.read(charger_id, first=True)

@@ -11,7 +11,7 @@ from time import monotonic
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 
-from .api import (
+from ..api import (
     Subscription,
     TimeSlice,
     ZaptecAuthenticationError,
@@ -22,11 +22,11 @@ from .api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
-from .const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
-from .coordinator import ZaptecCoordinator
+from ..backoff import outage_pause, refusal_pause
+from ..const import DISCOVERY_INTERVAL, DOMAIN, LOGGER, PushRefusal, PushStatus
+from ..coordinator import ZaptecCoordinator
 from .link import Link
-from .pauses import outage_pause, refusal_pause
-from .watch import CHECK_INTERVAL
+from .stream_watch import CHECK_INTERVAL
 
 # How long the pause before another attempt is at least and at most (seconds).
 PAUSE_MIN = 1.0

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from .api import Observation, Priority, ZaptecClient, ZaptecError
-from .const import LOGGER
+from ..api import Observation, Priority, ZaptecClient, ZaptecError
+from ..const import LOGGER
 
 # The cloud answers /state from a cache of 15 s (API usage guidelines): what is
 # read sooner may be older than what was read before it.
@@ -33,7 +33,7 @@ class _Reading:
     poll: bool
 
 
-class StateReader:
+class ReadingQueue:
     """A queue of chargers whose state is to be read, each at most once at a time."""
 
     def __init__(

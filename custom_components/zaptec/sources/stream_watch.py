@@ -19,8 +19,8 @@ from datetime import datetime
 import math
 from time import monotonic
 
-from .api import Observation, OperationMode, StateId
-from .state import SAME_OBSERVATION, STATE_IDS_MAX, ChargerState
+from ..api import Observation, OperationMode, StateId
+from ..state import SAME_OBSERVATION, STATE_IDS_MAX, ChargerState
 
 # All times are in seconds.
 

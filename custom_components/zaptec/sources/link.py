@@ -9,8 +9,8 @@ from time import monotonic
 
 from homeassistant.util import dt as dt_util
 
-from .api import Subscription
-from .const import PushRefusal, PushStatus
+from ..api import Subscription
+from ..const import PushRefusal, PushStatus
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""What reports the state of the chargers: the message subscriptions and the readings."""
