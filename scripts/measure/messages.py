@@ -24,7 +24,7 @@ from homeassistant.helpers.entity_component import EntityComponent
 from homeassistant.util import dt as dt_util
 
 from custom_components.zaptec.api import Observation, StateId
-from custom_components.zaptec.api.servicebus import FRAME_TIMEOUT, PREFETCH
+from custom_components.zaptec.api.subscription import FRAME_TIMEOUT, PREFETCH
 from custom_components.zaptec.runtime import ZaptecRuntime
 
 from .cloud import STATE_IDS, Cloud

@@ -52,10 +52,10 @@ async def test_walk(
     # Both would take most of the time.
     asyncio.get_running_loop().set_debug(False)
     caplog.set_level(logging.WARNING, "azure")
-    servicebus = "custom_components.zaptec.api.servicebus"
-    monkeypatch.setattr(f"{servicebus}.OPEN_TIMEOUT", 30.0)
+    subscription = "custom_components.zaptec.api.subscription"
+    monkeypatch.setattr(f"{subscription}.OPEN_TIMEOUT", 30.0)
     # The longest step must not look like an answer that does not come.
-    monkeypatch.setattr(f"{servicebus}.PROBE_TIMEOUT", LONG_STEP + 10.0)
+    monkeypatch.setattr(f"{subscription}.PROBE_TIMEOUT", LONG_STEP + 10.0)
     folder = os.environ.get("CHAOS_REPORT")
     report = Report()
     seeds = chosen_seeds()

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 import pytest
 
-from custom_components.zaptec.api.servicebus import (
+from custom_components.zaptec.api.subscription import (
     BODY_SIZE_MAX,
     BRACKETS_MAX,
     COMMAS_MAX,

@@ -25,6 +25,7 @@ from .action import (
     time_limit,
 )
 from .auth import PasswordTokenSource, TokenSource
+from .azure_link import preload
 from .client import DEFAULT_URL, ZaptecClient
 from .errors import (
     SubscriptionError,
@@ -80,8 +81,8 @@ from .observations import (
     warning_names,
 )
 from .parsing import parse_uuid, parse_words
-from .servicebus import Subscription, TimeSlice, preload
 from .statistics import Statistics
+from .subscription import Subscription, TimeSlice
 
 __all__ = [
     "DEFAULT_URL",

@@ -37,8 +37,9 @@ from custom_components.zaptec.api import (
     Subscription,
     SubscriptionError,
     TimeSlice,
+    azure_link,
     preload,
-    servicebus,
+    subscription,
 )
 from simulator.certificate import Certificate
 from simulator.clock import Clock
@@ -102,18 +103,18 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
         assert await anext(stream) == Observation(CHARGER, 710, MOMENT, "3")
         assert stream.last_message is not None
         bad = (
-            b"x" * (servicebus.BODY_SIZE_MAX + 1),
+            b"x" * (subscription.BODY_SIZE_MAX + 1),
             b"\x00",
             b"\x40\x01e\x98\x01\xff\x01",
             encode("no JSON, but a secret"),
             encode("[" * 200_000),
-            encode(f"[0{',0' * servicebus.COMMAS_MAX},0]"),
+            encode(f"[0{',0' * subscription.COMMAS_MAX},0]"),
             encode("[]"),
             message(710, Timestamp=None),
         )
         for body in bad * 2:
             bus.publish(TOPIC, body)
-        bus.publish(TOPIC, message(710, ChargerId=servicebus.NO_CHARGER))
+        bus.publish(TOPIC, message(710, ChargerId=subscription.NO_CHARGER))
         for number in range(1, 101):
             bus.publish(TOPIC, message(number))
         async with asyncio.timeout(10):
@@ -125,7 +126,7 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
     warnings = [
         record.getMessage()
         for record in caplog.records
-        if record.name == servicebus.__name__ and record.levelno >= logging.WARNING
+        if record.name == subscription.__name__ and record.levelno >= logging.WARNING
     ]
     prefix = "Skipping a message that can't be understood"
     assert warnings == [
@@ -167,7 +168,7 @@ async def test_silence_is_probed(
         assert probes == 2
 
         bus.freeze()
-        monkeypatch.setattr(servicebus, "PROBE_TIMEOUT", 0.4)
+        monkeypatch.setattr(subscription, "PROBE_TIMEOUT", 0.4)
         # As if the wall clock, by which the library waits, had been set back.
         patient._quiet_period = -0.1
         async with asyncio.timeout(10):
@@ -271,13 +272,13 @@ async def test_a_peer_that_does_not_answer(
 ) -> None:
     """Opening takes no longer than it may, and can be cancelled."""
     bus.freeze()
-    monkeypatch.setattr(servicebus, "OPEN_TIMEOUT", 0.2)
+    monkeypatch.setattr(subscription, "OPEN_TIMEOUT", 0.2)
     with pytest.raises(SubscriptionError) as raised:
         async with Subscription(details(bus.port), allow_plain=True):
             pass
     assert raised.value.reason == "timeout"
 
-    monkeypatch.setattr(servicebus, "OPEN_TIMEOUT", 30)
+    monkeypatch.setattr(subscription, "OPEN_TIMEOUT", 30)
     opening = asyncio.create_task(
         Subscription(details(bus.port), allow_plain=True).__aenter__()
     )
@@ -300,7 +301,7 @@ async def test_cancelling_and_closing(
 
     listener = asyncio.create_task(listen())
     await bus.wait_for_consumer(TOPIC)
-    monkeypatch.setattr(servicebus, "CLOSE_TIMEOUT", 2.0)
+    monkeypatch.setattr(subscription, "CLOSE_TIMEOUT", 2.0)
     bus.freeze()
     listener.cancel()
     async with asyncio.timeout(5):
@@ -437,7 +438,7 @@ class CbsError(Exception):
 )
 def test_reasons(error: Exception, reason: str) -> None:
     """Every error of the library has one of our reasons, and our words."""
-    found = servicebus._subscription_error(error)
+    found = azure_link._subscription_error(error)
     assert found.reason == reason
     assert KEY not in str(found)
     assert type(error).__name__ in str(found)
@@ -570,7 +571,7 @@ async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> Non
     seen: list[bool] = []
 
     async def use() -> None:
-        seen.append(servicebus._IN_SUBSCRIPTION.get())
+        seen.append(azure_link._IN_SUBSCRIPTION.get())
 
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         tasks: list[asyncio.Task[None]] = []
@@ -628,7 +629,7 @@ async def test_a_burst_does_not_hold_up_the_loop(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links that have much to read leave turns to others, and share their own."""
-    monkeypatch.setattr(servicebus, "SLICE_TIME", 0.0)
+    monkeypatch.setattr(subscription, "SLICE_TIME", 0.0)
     time_slice = TimeSlice()
     async with (
         Subscription(
@@ -665,7 +666,7 @@ async def test_the_library_keeps_nothing_of_what_it_has_given(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its memory of tags would grow for as long as a link lives, which may be months."""
-    monkeypatch.setattr(servicebus, "TAGS_MAX", 20)
+    monkeypatch.setattr(subscription, "TAGS_MAX", 20)
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         for number in range(100):
             bus.publish(TOPIC, message(number))
@@ -721,7 +722,7 @@ async def test_what_came_in_the_turn_of_the_end_is_delivered(
 
 async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time for Home Assistant, and with its socket."""
-    monkeypatch.setattr(servicebus, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(subscription, "CLOSE_TIMEOUT", 0.01)
     aborted: list[None] = []
     writer = SimpleNamespace(
         transport=SimpleNamespace(abort=lambda: aborted.append(None))

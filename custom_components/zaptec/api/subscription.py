@@ -9,35 +9,30 @@ first fault, and its silence is probed.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 import json
 import logging
 import math
-import platform
 import re
 import ssl
 from types import TracebackType
-from typing import Any, NoReturn, Self, override
+from typing import Any, NoReturn, Self
 
 from azure.servicebus import ServiceBusReceiveMode, TransportType
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.amqp import AmqpMessageBodyType
-from azure.servicebus.exceptions import (
-    MessagingEntityDisabledError,
-    MessagingEntityNotFoundError,
-    OperationTimeoutError,
-    ServiceBusAuthenticationError,
-    ServiceBusAuthorizationError,
-    ServiceBusCommunicationError,
-    ServiceBusConnectionError,
-    ServiceBusError,
-    ServiceBusQuotaExceededError,
-    ServiceBusServerBusyError,
-)
 
-from .errors import SubscriptionError, SubscriptionFault
+from .azure_link import (
+    _FAULT_TEXTS,
+    _IN_SUBSCRIPTION,
+    _abort,
+    _close_part,
+    _forget_tags,
+    _library_errors,
+    _socket,
+    _subscription_error,
+)
+from .errors import SubscriptionError
 from .models import AMQPS_PORT, ConnectionDetails, Observation
 from .nbfx import decode
 from .parsing import is_loopback, parse_literal
@@ -95,67 +90,6 @@ _NAME_PATTERN = re.compile(
 
 # What may stand in a connection string without changing its meaning.
 _VALUE_PATTERN = re.compile(r"[!-:<-~]+", re.ASCII)
-
-_FAULTS: tuple[tuple[type[Exception], SubscriptionFault], ...] = (
-    (OperationTimeoutError, "timeout"),
-    (TimeoutError, "timeout"),
-    (ServiceBusAuthenticationError, "unauthorized"),
-    (ServiceBusAuthorizationError, "unauthorized"),
-    (MessagingEntityNotFoundError, "not_found"),
-    (MessagingEntityDisabledError, "disabled"),
-    (ServiceBusServerBusyError, "busy"),
-    (ServiceBusQuotaExceededError, "busy"),
-    (ServiceBusConnectionError, "connection"),
-    (ServiceBusCommunicationError, "connection"),
-)
-
-_FAULT_TEXTS: dict[SubscriptionFault, str] = {
-    "connection": "There is no connection to the messages",
-    "unauthorized": "The key to the messages is not valid",
-    "not_found": "There is no such message subscription",
-    "disabled": "The message subscription is disabled",
-    "busy": "The message service is busy",
-    "timeout": "The message service does not answer",
-    "closed": "The message service has closed the connection",
-    "stalled": "The message service does not deliver the messages it holds",
-    "error": "The message service failed",
-}
-
-
-# Whether what runs is a subscription of ours.
-_IN_SUBSCRIPTION: ContextVar[bool] = ContextVar("zaptec_subscription", default=False)
-
-
-class _LibraryLog(logging.Filter):
-    """Keeps the library's words on a link of ours for those who debug it.
-
-    It tells of each broken link as of an error of its own, with a traceback. What
-    there is to tell of it we tell, once.
-    """
-
-    @override
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line of the library's is to be logged."""
-        if _IN_SUBSCRIPTION.get() and record.levelno > logging.DEBUG:
-            record.levelno = logging.DEBUG
-            record.levelname = logging.getLevelName(logging.DEBUG)
-            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        return True
-
-
-_LIBRARY_LOG = _LibraryLog()
-
-
-def preload() -> None:
-    """Do what would block the event loop later; to be run in an executor.
-
-    The library asks for the platform, which starts a process the first time.
-    """
-    platform.platform()
-    # Filters do not reach what is below a logger, so each gets it.
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("azure.servicebus"):
-            logging.getLogger(name).addFilter(_LIBRARY_LOG)
 
 
 class _OversizedError(ValueError):
@@ -546,35 +480,6 @@ class Subscription:
         return options
 
 
-async def _close_part(part: Any) -> None:
-    """Close a part of a link."""
-    try:
-        await part.close()
-    except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
-        _LOGGER.debug("A link was not closed in good order: %s", type(err).__name__)
-
-
-def _abort(socket: Any) -> None:
-    """Close a socket at once, if the library has not."""
-    if (writer := getattr(socket, "writer", None)) is not None:
-        writer.transport.abort()
-
-
-def _socket(receiver: ServiceBusReceiver | None) -> Any:
-    """Return the socket of a link, which the library does not show."""
-    handler = getattr(receiver, "_handler", None)
-    connection = getattr(handler, "_connection", None)
-    return getattr(connection, "_transport", None)
-
-
-def _forget_tags(receiver: ServiceBusReceiver | None) -> None:
-    """Free what the library keeps of each message for as long as a link lives."""
-    link = getattr(getattr(receiver, "_handler", None), "_link", None)
-    tags = getattr(link, "_received_delivery_tags", None)
-    if isinstance(tags, set):
-        tags.clear()
-
-
 def _body(message: Any) -> bytes:
     """Return the bytes of a message.
 
@@ -599,32 +504,3 @@ def _check_parts(text: str) -> None:
     """
     if text.count("{") + text.count("[") > BRACKETS_MAX or text.count(",") > COMMAS_MAX:
         raise _OversizedError("The document has too many parts")
-
-
-@asynccontextmanager
-async def _library_errors() -> AsyncIterator[None]:
-    """Turn whatever the library raises into a SubscriptionError."""
-    try:
-        yield
-    except Exception as err:  # noqa: BLE001 - even TypeErrors of damaged frames
-        raise _subscription_error(err) from None
-
-
-def _subscription_error(error: Exception) -> SubscriptionError:
-    """Return what an error of the library means.
-
-    Its own text is left out: it may hold hosts and keys.
-    """
-    fault: SubscriptionFault = next(
-        (fault for kind, fault in _FAULTS if isinstance(error, kind)), "error"
-    )
-    if isinstance(error, ServiceBusError):
-        inner = error.inner_exception
-        match getattr(inner, "status_code", None):
-            case 401:
-                fault = "unauthorized"
-            case 404:
-                fault = "not_found"
-        if fault == "error" and isinstance(inner, TimeoutError):
-            fault = "timeout"
-    return SubscriptionError(fault, f"{_FAULT_TEXTS[fault]} ({type(error).__name__})")
