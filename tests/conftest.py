@@ -75,9 +75,9 @@ async def clocks(
     simulator's clock: what a test waits for needs some seconds more than it takes.
     """
     # What takes milliseconds may begin before a jump and end after it.
-    subscription = "custom_components.zaptec.api.subscription"
-    monkeypatch.setattr(f"{subscription}.OPEN_TIMEOUT", 600.0)
-    monkeypatch.setattr(f"{subscription}.PROBE_TIMEOUT", 600.0)
+    azure_link = "custom_components.zaptec.api.azure_link"
+    monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 600.0)
+    monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", 600.0)
     # To the loop a jump looks like a callback that took long.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     with freeze_time(datetime.now(UTC), tick=True) as frozen:

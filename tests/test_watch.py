@@ -331,7 +331,7 @@ async def test_the_time_to_detection(
     bound: float,
 ) -> None:
     """Each kind of silence is found within what docs/how-it-works.md says."""
-    monkeypatch.setattr("custom_components.zaptec.api.subscription.PROBE_TIMEOUT", 20.0)
+    monkeypatch.setattr("custom_components.zaptec.api.azure_link.PROBE_TIMEOUT", 20.0)
     link = live_entry.runtime_data.links[charger.installation.id]
     if is_charging:
         charger.plug_in(Car())

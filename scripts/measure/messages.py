@@ -24,7 +24,7 @@ from homeassistant.helpers.entity_component import EntityComponent
 from homeassistant.util import dt as dt_util
 
 from custom_components.zaptec.api import Observation, StateId
-from custom_components.zaptec.api.subscription import FRAME_TIMEOUT, PREFETCH
+from custom_components.zaptec.api.azure_link import FRAME_TIMEOUT, PREFETCH
 from custom_components.zaptec.runtime import ZaptecRuntime
 
 from .cloud import STATE_IDS, Cloud
@@ -203,7 +203,7 @@ def _costs(
         costs.setdefault(f"cost of {step}", []).append((perf_counter() - began) / count)
 
     def decode() -> None:
-        stream._decode_all(messages)  # noqa: SLF001
+        stream.decode_all(messages)
 
     def bundles(turn: int) -> list[Observation]:
         """Return observations that all are news."""

@@ -10,7 +10,7 @@ import time
 from freezegun import freeze_time
 from homeassistant.helpers import event
 
-from custom_components.zaptec.api import subscription
+from custom_components.zaptec.api import azure_link
 from simulator.car import Car
 from simulator.clock import Clock
 from simulator.scenario import Scenario
@@ -82,7 +82,7 @@ async def measure(chargers: int, situation: str) -> dict[str, int]:
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     # What takes milliseconds may begin before a leap and end after it.
-    subscription.OPEN_TIMEOUT = subscription.PROBE_TIMEOUT = HOUR
+    azure_link.OPEN_TIMEOUT = azure_link.PROBE_TIMEOUT = HOUR
     # Which Home Assistant has kept from before the clocks could leap.
     event.time_tracker_utcnow = partial(_now)
     event.time_tracker_timestamp = lambda: time.time()  # noqa: PLW0108

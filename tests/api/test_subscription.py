@@ -150,7 +150,7 @@ async def test_silence_is_probed(
         Subscription(details(bus.port), allow_plain=True, quiet_period=0.3) as stream,
         Subscription(details(bus.port, topic="other"), allow_plain=True) as patient,
     ):
-        receiver = stream._receiver
+        receiver = stream.link.receiver
         assert receiver is not None
         probes = 0
         peek = receiver.peek_messages
@@ -168,9 +168,9 @@ async def test_silence_is_probed(
         assert probes == 2
 
         bus.freeze()
-        monkeypatch.setattr(subscription, "PROBE_TIMEOUT", 0.4)
+        monkeypatch.setattr(azure_link, "PROBE_TIMEOUT", 0.4)
         # As if the wall clock, by which the library waits, had been set back.
-        patient._quiet_period = -0.1
+        patient.link._quiet_period = -0.1
         async with asyncio.timeout(10):
             ends = await asyncio.gather(
                 anext(stream), anext(patient), return_exceptions=True
@@ -272,13 +272,13 @@ async def test_a_peer_that_does_not_answer(
 ) -> None:
     """Opening takes no longer than it may, and can be cancelled."""
     bus.freeze()
-    monkeypatch.setattr(subscription, "OPEN_TIMEOUT", 0.2)
+    monkeypatch.setattr(azure_link, "OPEN_TIMEOUT", 0.2)
     with pytest.raises(SubscriptionError) as raised:
         async with Subscription(details(bus.port), allow_plain=True):
             pass
     assert raised.value.reason == "timeout"
 
-    monkeypatch.setattr(subscription, "OPEN_TIMEOUT", 30)
+    monkeypatch.setattr(azure_link, "OPEN_TIMEOUT", 30)
     opening = asyncio.create_task(
         Subscription(details(bus.port), allow_plain=True).__aenter__()
     )
@@ -301,7 +301,7 @@ async def test_cancelling_and_closing(
 
     listener = asyncio.create_task(listen())
     await bus.wait_for_consumer(TOPIC)
-    monkeypatch.setattr(subscription, "CLOSE_TIMEOUT", 2.0)
+    monkeypatch.setattr(azure_link, "CLOSE_TIMEOUT", 2.0)
     bus.freeze()
     listener.cancel()
     async with asyncio.timeout(5):
@@ -335,10 +335,11 @@ async def test_encryption(socket_enabled: None) -> None:
 
 def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
     """Return how a subscription would connect."""
-    return Subscription(
+    return azure_link.connection_options(
         details(5671, **{"host": "bus.example.com", "use_ssl": True} | changes),
+        None,
         allow_plain=allow_plain,
-    )._options()
+    )
 
 
 def test_addresses() -> None:
@@ -438,7 +439,7 @@ class CbsError(Exception):
 )
 def test_reasons(error: Exception, reason: str) -> None:
     """Every error of the library has one of our reasons, and our words."""
-    found = azure_link._subscription_error(error)
+    found = azure_link.subscription_error(error)
     assert found.reason == reason
     assert KEY not in str(found)
     assert type(error).__name__ in str(found)
@@ -474,7 +475,7 @@ async def test_silent_ends() -> None:
     """An end without a word is forgiven once between two messages."""
     stream = Subscription(details(5671))
     script = Script(False, True, False, True, False, False)
-    stream._receiver = script  # type: ignore[assignment]
+    stream.link.receiver = script  # type: ignore[assignment]
     assert (await anext(stream)).state_id == 710
     assert (await anext(stream)).state_id == 710
     with pytest.raises(SubscriptionError) as raised:
@@ -487,7 +488,7 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
     """What is broken anyway may be broken when it is closed."""
     caplog.set_level(logging.DEBUG)
     stream = Subscription(details(5671))
-    stream._receiver = Script()  # type: ignore[assignment]
+    stream.link.receiver = Script()  # type: ignore[assignment]
     await stream.__aexit__(None, None, None)
     assert "not closed in good order: OSError" in caplog.text
 
@@ -498,7 +499,7 @@ def test_a_body_of_another_kind() -> None:
     odd = SimpleNamespace(
         body_type=AmqpMessageBodyType.VALUE, body="text", sequence_number=1
     )
-    assert stream._decode(odd) is None
+    assert stream.decode(odd) is None
     assert stream.bad_messages == 1
 
 
@@ -524,7 +525,7 @@ def test_what_the_library_lets_through(
         receiver=receiver,
     )
     stream = Subscription(details(5671))
-    assert stream._decode_all([message]) == []
+    assert stream.decode_all([message]) == []
     assert stream.bad_messages == 1
     assert f"can't be understood ({step})" in caplog.text
 
@@ -532,7 +533,7 @@ def test_what_the_library_lets_through(
 async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
     """Home Assistant may give up an entry while a link is being closed."""
     stream = await Subscription(details(bus.port), allow_plain=True).__aenter__()
-    transport = stream._receiver._handler._connection._transport  # type: ignore[union-attr]
+    transport = stream.link.receiver._handler._connection._transport  # type: ignore[union-attr]
     writer = transport.writer
     bus.freeze()
     closing = asyncio.ensure_future(stream.__aexit__(None, None, None))
@@ -559,7 +560,7 @@ async def test_a_link_that_has_ended_leaves_no_socket(
 ) -> None:
     """The library drops a connection that fails without closing its socket."""
     async with Subscription(details(bus.port), allow_plain=True) as stream:
-        writer = stream._receiver._handler._connection._transport.writer  # type: ignore[union-attr]
+        writer = stream.link.receiver._handler._connection._transport.writer  # type: ignore[union-attr]
         end(bus)
         with pytest.raises(SubscriptionError):
             await stream.run(lambda _: None)
@@ -666,15 +667,15 @@ async def test_the_library_keeps_nothing_of_what_it_has_given(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its memory of tags would grow for as long as a link lives, which may be months."""
-    monkeypatch.setattr(subscription, "TAGS_MAX", 20)
+    monkeypatch.setattr(azure_link, "TAGS_MAX", 20)
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         for number in range(100):
             bus.publish(TOPIC, message(number))
         async with asyncio.timeout(10):
             for _ in range(100):
                 await anext(stream)
-        assert stream._receiver
-        tags = stream._receiver._handler._link._received_delivery_tags
+        assert stream.link.receiver
+        tags = stream.link.receiver._handler._link._received_delivery_tags
         assert len(tags) < 40
 
 
@@ -722,13 +723,13 @@ async def test_what_came_in_the_turn_of_the_end_is_delivered(
 
 async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """In time for Home Assistant, and with its socket."""
-    monkeypatch.setattr(subscription, "CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr(azure_link, "CLOSE_TIMEOUT", 0.01)
     aborted: list[None] = []
     writer = SimpleNamespace(
         transport=SimpleNamespace(abort=lambda: aborted.append(None))
     )
     stream = Subscription(details(5671))
-    stream._receiver = SimpleNamespace(close=asyncio.Event().wait)  # type: ignore[assignment]
-    stream._socket = SimpleNamespace(writer=writer, close=asyncio.Event().wait)
+    stream.link.receiver = SimpleNamespace(close=asyncio.Event().wait)  # type: ignore[assignment]
+    stream.link.socket = SimpleNamespace(writer=writer, close=asyncio.Event().wait)
     await stream.__aexit__(None, None, None)
     assert aborted

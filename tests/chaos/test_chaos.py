@@ -52,10 +52,10 @@ async def test_walk(
     # Both would take most of the time.
     asyncio.get_running_loop().set_debug(False)
     caplog.set_level(logging.WARNING, "azure")
-    subscription = "custom_components.zaptec.api.subscription"
-    monkeypatch.setattr(f"{subscription}.OPEN_TIMEOUT", 30.0)
+    azure_link = "custom_components.zaptec.api.azure_link"
+    monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 30.0)
     # The longest step must not look like an answer that does not come.
-    monkeypatch.setattr(f"{subscription}.PROBE_TIMEOUT", LONG_STEP + 10.0)
+    monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", LONG_STEP + 10.0)
     folder = os.environ.get("CHAOS_REPORT")
     report = Report()
     seeds = chosen_seeds()

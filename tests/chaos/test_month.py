@@ -78,8 +78,8 @@ async def test_a_long_time(
     asyncio.get_running_loop().set_debug(False)
     caplog.set_level(logging.WARNING)
     # A step must not look like an answer that does not come.
-    subscription = "custom_components.zaptec.api.subscription"
-    monkeypatch.setattr(f"{subscription}.PROBE_TIMEOUT", STEP + 60.0)
+    azure_link = "custom_components.zaptec.api.azure_link"
+    monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", STEP + 60.0)
     rng = Random(30)
     async with Simulator(
         Scenario.of(CHARGERS), clock=Clock(datetime.now(UTC), speed=0)

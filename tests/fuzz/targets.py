@@ -149,7 +149,7 @@ def message(data: bytes) -> None:
     body = SimpleNamespace(body_type=AmqpMessageBodyType.DATA, body=[data])
 
     def read() -> Observation | None:
-        observation = stream._decode(body)
+        observation = stream.decode(body)
         if observation:
             parse_value(observation, Family.GO)
         return observation
