@@ -146,7 +146,9 @@ def value(data: bytes) -> None:
 def message(data: bytes) -> None:
     """Read a message's body: to an observation or to a bad message, within its time."""
     stream = Subscription(_DETAILS)
-    body = SimpleNamespace(body_type=AmqpMessageBodyType.DATA, body=[data])
+    body = SimpleNamespace(
+        body_type=AmqpMessageBodyType.DATA, body=[data], sequence_number=None
+    )
 
     def read() -> Observation | None:
         observation = stream.decode(body)
