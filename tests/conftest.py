@@ -27,6 +27,7 @@ from simulator.documents import ADDRESS, CITY, PIN, POSITION
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
+from .home import Home, wait_until_live
 from .time_machine import TimeMachine, wait_until
 
 # That of every account of the tests: no word that stands anywhere else.
@@ -292,22 +293,6 @@ def set_up_live(
     return go_live
 
 
-async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Wait until each link is up and each charger was read."""
-    runtime = entry.runtime_data
-    await wait_until(
-        lambda: (
-            all(link.status == "connected" for link in runtime.links.values())
-            and all(
-                runtime.reader.has_read(charger_id)
-                for charger_id in runtime.coordinator.data.chargers
-            )
-        ),
-        lambda: runtime.links,
-    )
-    await hass.async_block_till_done()
-
-
 @pytest.fixture
 async def live_entry(
     hass: HomeAssistant,
@@ -355,3 +340,22 @@ class EntityFinder:
 def entities(hass: HomeAssistant) -> EntityFinder:
     """Return what finds entities."""
     return EntityFinder(hass)
+
+
+@pytest.fixture
+def new_home(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    entry: MockConfigEntry,
+    time_machine: TimeMachine,
+) -> Home:
+    """Return a home whose account is not set up yet."""
+    return Home(hass, sim, charger, entry, time_machine)
+
+
+@pytest.fixture
+async def home(new_home: Home) -> Home:
+    """Return a home whose account is set up and live."""
+    await new_home.start()
+    return new_home
