@@ -1,6 +1,5 @@
-"""Controls: what each sends, and what a person is told when it does not succeed."""
+"""Controls: what each sends, and what the user is shown when it does not succeed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +17,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
 from simulator.accounts import UserRole
 from simulator.car import Car
-from simulator.charger import Charger
 from simulator.faults import Busy, Fault, Rejection
 from simulator.observations import StateId
 from simulator.scenario import (
@@ -35,14 +32,15 @@ from simulator.scenario import (
 )
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until
+from .conftest import add_entry, set_up, wait_until
+from .home import Home
 
 RESIDENT = "resident@example.com"
 
 
 @dataclass(frozen=True)
 class Control:
-    """Something that a person may use."""
+    """Something that a user may use."""
 
     platform: str
     key: str
@@ -156,47 +154,32 @@ REFUSABLE = {
 } | ACTIONS
 
 
-class Person:
+class User:
     """Uses controls."""
 
-    def __init__(
-        self, hass: HomeAssistant, charger: Charger, entities: EntityFinder
-    ) -> None:
-        """Initialize the person."""
-        self._hass = hass
-        self._charger = charger
-        self._entities = entities
+    def __init__(self, home: Home) -> None:
+        """Initialize the user."""
+        self._home = home
 
     def entity_id(self, control: Control) -> str:
         """Return the entity of a control."""
-        device = (
-            self._charger.installation if control.of_installation else self._charger
-        )
-        return self._entities.id(control.platform, device.id, control.key)
+        return self._home.entity_id(control.platform, control.key)
 
     def state(self, control: Control) -> str:
         """Return the state of a control."""
-        state = self._hass.states.get(self.entity_id(control))
-        assert state
-        return state.state
-
-    def attribute(self, entity_id: str, name: str) -> object:
-        """Return an attribute of an entity."""
-        state = self._hass.states.get(entity_id)
-        assert state
-        return state.attributes[name]
+        return self._home.state(control.platform, control.key)
 
     def _target(self, control: Control) -> dict[str, str]:
         """Return what names the device that is controlled."""
         if control.platform != DOMAIN:
             return {ATTR_ENTITY_ID: self.entity_id(control)}
         if control.of_installation:
-            return {"installation_id": self._charger.installation.id}
-        return {"charger_id": self._charger.id}
+            return {"installation_id": self._home.installation.id}
+        return {"charger_id": self._home.charger.id}
 
     async def use(self, control: Control) -> None:
         """Use a control."""
-        await self._hass.services.async_call(
+        await self._home.hass.services.async_call(
             control.platform,
             control.service,
             {**self._target(control), **control.data},
@@ -205,9 +188,9 @@ class Person:
 
 
 @pytest.fixture
-def person(hass: HomeAssistant, charger: Charger, entities: EntityFinder) -> Person:
-    """Return somebody who uses controls."""
-    return Person(hass, charger, entities)
+def user(new_home: Home) -> User:
+    """Return a user of the controls."""
+    return User(new_home)
 
 
 @pytest.fixture
@@ -257,55 +240,48 @@ def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def sent(sim: Simulator) -> list[str]:
+def sent(home: Home) -> list[str]:
     """Return what was written to the cloud."""
     return [
         record.path.removeprefix("/api/")
-        for record in sim.rest.requests
+        for record in home.sim.rest.requests
         if record.method == "POST"
     ]
 
 
-async def prepare(
-    time_machine: TimeMachine, charger: Charger, entities: EntityFinder, name: str
-) -> None:
+async def prepare(home: Home, name: str) -> None:
     """Let a car charge, or be paused, for a control that needs one."""
     control = CONTROLS.get(name) or ACTIONS[name]
     if name not in CHARGING and control.platform != DOMAIN:
         return
     paused = control.resumes
-    charger.plug_in(Car())
-    await time_machine.travel(15)
+    home.charger.plug_in(Car())
+    await home.travel(15)
     if paused:
-        charger.stop_charging()
-        await time_machine.travel(15)
-    await entities.wait_for(
+        home.charger.stop_charging()
+        await home.travel(15)
+    await home.wait_for(
         "sensor",
-        charger.id,
         "charger_operation_mode",
         "connected_finished" if paused else "connected_charging",
     )
 
 
+async def wait_for_firmware(home: Home) -> None:
+    """Wait until the list of firmware is there, without which nothing is upgraded."""
+    await wait_until(lambda: bool(home.entry.runtime_data.firmware.data))
+
+
 @pytest.mark.parametrize("name", CONTROLS)
-async def test_a_control_sends_one_request(
-    hass: HomeAssistant,
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-) -> None:
+async def test_a_control_sends_one_request(home: Home, user: User, name: str) -> None:
     """No more than one, whatever the cloud answers to a deauthorization."""
     control = CONTROLS[name]
-    await prepare(time_machine, charger, entities, name)
-    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
-    sim.rest.clear()
-    await person.use(control)
-    await time_machine.travel(30)
-    (path,) = sent(sim)
+    await prepare(home, name)
+    await wait_for_firmware(home)
+    home.clear()
+    await user.use(control)
+    await home.travel(30)
+    (path,) = sent(home)
     assert path.endswith(control.path.rpartition("/")[2])
 
 
@@ -319,23 +295,18 @@ async def test_a_control_sends_one_request(
     ],
 )
 async def test_a_number_follows_its_confirmation(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
-    observed: tuple[StateId, str],
+    home: Home, user: User, name: str, observed: tuple[StateId, str]
 ) -> None:
     """It shows what the charger tells, not what was asked for."""
     control = CONTROLS[name]
-    before = person.state(control)
-    charger.observe, observe = (lambda *_: None), charger.observe  # type: ignore[method-assign]
-    await person.use(control)
-    assert person.state(control) == before
+    before = user.state(control)
+    home.charger.observe, observe = (lambda *_: None), home.charger.observe  # type: ignore[method-assign]
+    await user.use(control)
+    assert user.state(control) == before
 
-    charger.observe = observe  # type: ignore[method-assign]
+    home.charger.observe = observe  # type: ignore[method-assign]
     observe(observed[0], float(observed[1]))
-    await wait_until(lambda: float(person.state(control)) == float(observed[1]))
+    await wait_until(lambda: float(user.state(control)) == float(observed[1]))
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -352,46 +323,30 @@ async def test_a_number_follows_its_confirmation(
 )
 @pytest.mark.parametrize("name", CONTROLS)
 async def test_a_failed_control_tells_why_and_is_sent_once(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-    fault: Fault,
-    sentence: str,
+    home: Home, user: User, name: str, fault: Fault, sentence: str
 ) -> None:
     """Each failure has its sentence, and nothing is changed."""
     control = CONTROLS[name]
-    await prepare(time_machine, charger, entities, name)
-    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
-    before = {**charger.observations, StateId.PULSE: None}
-    sim.rest.fail("/(update|sendCommand)", fault=fault)
-    sim.rest.clear()
+    await prepare(home, name)
+    await wait_for_firmware(home)
+    before = {**home.charger.observations, StateId.PULSE: None}
+    home.sim.rest.fail("/(update|sendCommand)", fault=fault)
+    home.clear()
     with pytest.raises(HomeAssistantError) as raised:
-        await person.use(control)
+        await user.use(control)
     assert raised.value.translation_key == sentence
-    assert len(sent(sim)) == 1
-    assert {**charger.observations, StateId.PULSE: None} == before
+    assert len(sent(home)) == 1
+    assert {**home.charger.observations, StateId.PULSE: None} == before
 
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
-async def test_a_busy_cloud_is_told_of(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-) -> None:
+async def test_a_busy_cloud_is_told_of(home: Home, user: User, name: str) -> None:
     """It is asked again for a while; the last attempt may not have had its turn."""
-    await prepare(time_machine, charger, entities, name)
-    sim.rest.fail("/(update|sendCommand)", fault=503)
+    await prepare(home, name)
+    home.sim.rest.fail("/(update|sendCommand)", fault=503)
     with pytest.raises(HomeAssistantError) as raised:
-        await person.use(CONTROLS[name])
+        await user.use(CONTROLS[name])
     assert raised.value.translation_key in (
         "cloud_busy",
         "cannot_connect",
@@ -402,38 +357,26 @@ async def test_a_busy_cloud_is_told_of(
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
-async def test_a_cloud_that_is_busy_once(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-) -> None:
+async def test_a_cloud_that_is_busy_once(home: Home, user: User, name: str) -> None:
     """What was certainly not carried out is repeated."""
-    await prepare(time_machine, charger, entities, name)
-    sim.rest.fail("/(update|sendCommand)", fault=429, times=1)
-    await person.use(CONTROLS[name])
+    await prepare(home, name)
+    home.sim.rest.fail("/(update|sendCommand)", fault=429, times=1)
+    await user.use(CONTROLS[name])
 
 
 @pytest.mark.usefixtures("_impatient")
 async def test_a_control_with_a_password_that_no_longer_counts(
-    hass: HomeAssistant,
-    sim: Simulator,
-    live_entry: MockConfigEntry,
-    person: Person,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so, and the reauthentication starts."""
     # Sign-ins are a second apart.
     monkeypatch.setattr("custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 10.0)
-    sim.set_password(next(iter(sim.accounts)), "another")
+    home.sim.set_password(next(iter(home.sim.accounts)), "another")
     with pytest.raises(HomeAssistantError) as raised:
-        await person.use(CONTROLS["max current"])
+        await user.use(CONTROLS["max current"])
     assert raised.value.translation_key == "authentication_failed"
-    await hass.async_block_till_done()
-    assert len(hass.config_entries.flow.async_progress()) == 1
+    await home.hass.async_block_till_done()
+    assert len(home.hass.config_entries.flow.async_progress()) == 1
 
 
 @pytest.mark.parametrize(
@@ -453,26 +396,15 @@ async def test_a_control_with_a_password_that_no_longer_counts(
     ],
 )
 async def test_a_value_that_makes_no_sense_is_refused_unsent(
-    hass: HomeAssistant,
-    sim: Simulator,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
-    value: float,
-    sentence: str,
+    home: Home, name: str, value: float, sentence: str
 ) -> None:
     """No car charges with less than 6 A."""
     control = CONTROLS[name]
-    sim.rest.clear()
+    home.clear()
     with pytest.raises(ServiceValidationError) as raised:
-        await hass.services.async_call(
-            "number",
-            SERVICE_SET_VALUE,
-            {ATTR_ENTITY_ID: person.entity_id(control), ATTR_VALUE: value},
-            blocking=True,
-        )
+        await home.set_value(control.key, value)
     assert raised.value.translation_key == sentence
-    assert not sim.rest.requests
+    assert not home.sim.rest.requests
 
 
 @pytest.mark.parametrize(
@@ -484,62 +416,43 @@ async def test_a_value_that_makes_no_sense_is_refused_unsent(
     ],
 )
 async def test_the_currents_that_are_accepted(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
-    value: float,
+    home: Home, name: str, value: float
 ) -> None:
     """Tenths, and for a charger's maximum also what pauses it: balancers use that."""
     control = CONTROLS[name]
-    await hass.services.async_call(
-        "number",
-        SERVICE_SET_VALUE,
-        {ATTR_ENTITY_ID: person.entity_id(control), ATTR_VALUE: value},
-        blocking=True,
-    )
-    await wait_until(lambda: float(person.state(control)) == value)
+    await home.set_value(control.key, value)
+    await wait_until(lambda: float(home.state("number", control.key)) == value)
 
 
 @pytest.mark.parametrize("name", CHARGING)
 async def test_a_press_that_has_nothing_to_do_succeeds_quietly(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
+    home: Home, user: User, name: str
 ) -> None:
     """The vendor asks not to send a command that changes nothing."""
     control = CONTROLS[name]
-    sim.rest.clear()
-    await person.use(control)
-    assert not sent(sim)
+    home.clear()
+    await user.use(control)
+    assert not sent(home)
 
 
 @pytest.mark.parametrize("name", ["upgrade"])
 async def test_no_upgrade_to_what_is_installed(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
+    home: Home, user: User, name: str
 ) -> None:
     """The firmware list says that there is nothing newer."""
-    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
-    charger.observe(StateId.COMPUTER_VERSION, charger.available_firmware)
+    await wait_for_firmware(home)
+    home.charger.observe(StateId.COMPUTER_VERSION, home.charger.available_firmware)
     await wait_until(
         lambda: (
-            live_entry.runtime_data.states[charger.id].value(StateId.COMPUTER_VERSION)
-            == charger.available_firmware
+            home.entry.runtime_data.states[home.charger.id].value(
+                StateId.COMPUTER_VERSION
+            )
+            == home.charger.available_firmware
         )
     )
-    sim.rest.clear()
-    await person.use(CONTROLS[name])
-    assert not sent(sim)
+    home.clear()
+    await user.use(CONTROLS[name])
+    assert not sent(home)
 
 
 @pytest.mark.parametrize(
@@ -547,27 +460,20 @@ async def test_no_upgrade_to_what_is_installed(
     [("switch off", "stop_charging"), ("switch on", "resume_charging")],
 )
 async def test_a_refusal_because_it_is_so_already_is_a_success(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-    change: str,
+    home: Home, user: User, name: str, change: str
 ) -> None:
     """Somebody else was faster, and the message did not reach us yet."""
     control = CONTROLS[name]
-    await prepare(time_machine, charger, entities, name)
+    await prepare(home, name)
     # The cloud answers a reading from a cache of 15 s.
-    await time_machine.travel(20)
-    sim.bus.freeze()
-    getattr(charger, change)()
-    sim.clock.advance(20)
-    sim.rest.clear()
-    await person.use(control)
-    assert len(sent(sim)) == 1
-    assert person.state(control) == ("off" if name == "switch off" else "on")
+    await home.travel(20)
+    home.sim.bus.freeze()
+    getattr(home.charger, change)()
+    home.sim.clock.advance(20)
+    home.clear()
+    await user.use(control)
+    assert len(sent(home)) == 1
+    assert user.state(control) == ("off" if name == "switch off" else "on")
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -590,12 +496,8 @@ async def test_a_refusal_because_it_is_so_already_is_a_success(
 )
 @pytest.mark.parametrize("name", REFUSABLE)
 async def test_a_refused_control_shows_why(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    person: Person,
+    home: Home,
+    user: User,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
@@ -606,45 +508,42 @@ async def test_a_refused_control_shows_why(
     # A pause that is longer than the time of a command ends that at once.
     transport = "custom_components.zaptec.api.transport"
     monkeypatch.setattr(f"{transport}.RETRY_AFTER_MAX", 3600.0)
-    await prepare(time_machine, charger, entities, name)
-    await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
-    before = {**charger.observations, StateId.PULSE: None}
-    sim.rest.fail("/(update|sendCommand)", fault=fault)
+    await prepare(home, name)
+    await wait_for_firmware(home)
+    before = {**home.charger.observations, StateId.PULSE: None}
+    home.sim.rest.fail("/(update|sendCommand)", fault=fault)
     if "deauthorize" in name and fault is REFUSED_AS_10001_IS:
-        await person.use(REFUSABLE[name])
+        await user.use(REFUSABLE[name])
         return
     with pytest.raises(HomeAssistantError) as raised:
-        await person.use(REFUSABLE[name])
+        await user.use(REFUSABLE[name])
     assert raised.value.translation_key == sentence
     assert raised.value.translation_placeholders == placeholders
-    assert {**charger.observations, StateId.PULSE: None} == before
-    update = entities.id("update", charger.id, "firmware_update")
-    assert person.attribute(update, "in_progress") is False
-    switch = entities.state("switch", charger.id, "charger_operation_mode")
-    assert switch == ("off" if REFUSABLE[name].resumes else "on")
+    assert {**home.charger.observations, StateId.PULSE: None} == before
+    update = home.hass.states.get(home.entity_id("update", "firmware_update"))
+    assert update
+    assert update.attributes["in_progress"] is False
+    assert home.switch == ("off" if REFUSABLE[name].resumes else "on")
+
+
+async def leave_the_cloud(home: Home) -> None:
+    """Put the charger into stand-alone mode, and wait until that is known."""
+    home.charger.set_stand_alone(True)
+    state = home.entry.runtime_data.states[home.charger.id]
+    await wait_until(lambda: state.value(StateId.IS_STAND_ALONE) is True)
 
 
 @pytest.mark.parametrize("name", [*CHARGING, "max current", "min current"])
 async def test_a_charger_in_stand_alone_mode_is_not_controlled(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
+    home: Home, user: User, name: str
 ) -> None:
-    """It does not obey the cloud, so a person is told at once."""
-    charger.set_stand_alone(True)
-    await wait_until(
-        lambda: (
-            live_entry.runtime_data.states[charger.id].value(StateId.IS_STAND_ALONE)
-            is True
-        )
-    )
-    sim.rest.clear()
+    """It ignores the cloud, so the user gets an error at once, and nothing is sent."""
+    await leave_the_cloud(home)
+    home.clear()
     with pytest.raises(ServiceValidationError) as raised:
-        await person.use(CONTROLS[name])
+        await user.use(CONTROLS[name])
     assert raised.value.translation_key == "charger_is_stand_alone"
-    assert not sim.rest.requests
+    assert not home.sim.rest.requests
 
 
 @pytest.mark.parametrize("name", ["available current", "phase switch current"])
@@ -654,48 +553,34 @@ async def test_a_charger_in_stand_alone_mode_is_not_controlled(
 )
 @pytest.mark.parametrize("known", [True, False])
 async def test_an_installation_whose_current_something_else_controls(
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    person: Person,
-    name: str,
-    mode: int,
-    sentence: str,
-    known: bool,
+    home: Home, user: User, name: str, mode: int, sentence: str, known: bool
 ) -> None:
-    """A person is told what it is, whether it was known before or not."""
-    charger.installation.available_current_mode = mode
-    await time_machine.travel(3700 if known else 0, step=15)
+    """The error names it, whether or not its control was known before."""
+    home.installation.available_current_mode = mode
+    await home.travel(3700 if known else 0, step=15)
     with pytest.raises(ServiceValidationError) as raised:
-        await person.use(CONTROLS["available current"])
+        await user.use(CONTROLS["available current"])
     assert raised.value.translation_key == sentence
     # It is ours again, and an hour need not pass until that is known.
-    charger.installation.available_current_mode = 0
-    sim.rest.clear()
+    home.installation.available_current_mode = 0
+    home.clear()
     with pytest.raises(ServiceValidationError):
-        await person.use(CONTROLS[name])
-    assert not sim.rest.requests
-    await time_machine.travel(75, step=15)
-    await person.use(CONTROLS[name])
-    assert person.state(CONTROLS["available current"]) == (
+        await user.use(CONTROLS[name])
+    assert not home.sim.rest.requests
+    await home.travel(75, step=15)
+    await user.use(CONTROLS[name])
+    assert user.state(CONTROLS["available current"]) == (
         "12.5" if name == "available current" else "25.0"
     )
 
 
 async def test_an_installation_of_chargers_in_stand_alone_mode(
-    sim: Simulator, charger: Charger, live_entry: MockConfigEntry, person: Person
+    home: Home, user: User
 ) -> None:
     """Its available current changes nothing."""
-    charger.set_stand_alone(True)
-    await wait_until(
-        lambda: (
-            live_entry.runtime_data.states[charger.id].value(StateId.IS_STAND_ALONE)
-            is True
-        )
-    )
+    await leave_the_cloud(home)
     with pytest.raises(ServiceValidationError) as raised:
-        await person.use(CONTROLS["available current"])
+        await user.use(CONTROLS["available current"])
     assert raised.value.translation_key == "chargers_are_stand_alone"
 
 
@@ -704,32 +589,22 @@ async def test_an_installation_of_chargers_in_stand_alone_mode(
 )
 @pytest.mark.parametrize("name", CHARGING)
 async def test_an_ocpp_system_controls_charging(
-    hass: HomeAssistant,
-    sim: Simulator,
-    time_machine: TimeMachine,
-    charger: Charger,
-    entry: MockConfigEntry,
-    set_up_live: Callable[[MockConfigEntry], Any],
-    entities: EntityFinder,
-    person: Person,
-    name: str,
-    kind: int,
-    futile: set[str],
+    new_home: Home, user: User, name: str, kind: int, futile: set[str]
 ) -> None:
     """Start and stop are its own; the cloud's deauthorization still works with one kind."""
-    charger.installation.authentication_type = kind
-    await set_up_live(entry)
+    new_home.installation.authentication_type = kind
+    await new_home.start()
     control = CONTROLS[name]
-    await prepare(time_machine, charger, entities, name)
-    sim.rest.clear()
+    await prepare(new_home, name)
+    new_home.clear()
     if name not in futile:
-        await person.use(control)
-        assert len(sent(sim)) == 1
+        await user.use(control)
+        assert len(sent(new_home)) == 1
         return
     with pytest.raises(ServiceValidationError) as raised:
-        await person.use(control)
+        await user.use(control)
     assert raised.value.translation_key == "ocpp_controls_charging"
-    assert not sent(sim)
+    assert not sent(new_home)
 
 
 async def test_a_user_is_offered_no_controls(
@@ -747,27 +622,23 @@ async def test_a_user_is_offered_no_controls(
     } == {0}
 
 
-async def test_buttons_of_a_charger_that_is_offline(
-    charger: Charger, live_entry: MockConfigEntry, person: Person
-) -> None:
+async def test_buttons_of_a_charger_that_is_offline(home: Home, user: User) -> None:
     """It can't hear them; its settings stay."""
-    assert person.state(CONTROLS["restart"]) == STATE_UNKNOWN
-    charger.set_offline()
-    await wait_until(lambda: person.state(CONTROLS["restart"]) == STATE_UNAVAILABLE)
-    assert person.state(CONTROLS["switch on"]) == STATE_UNAVAILABLE
-    assert person.state(CONTROLS["max current"]) == "32.0"
-    charger.set_online()
-    await wait_until(lambda: person.state(CONTROLS["restart"]) == STATE_UNKNOWN)
+    assert user.state(CONTROLS["restart"]) == STATE_UNKNOWN
+    home.charger.set_offline()
+    await wait_until(lambda: user.state(CONTROLS["restart"]) == STATE_UNAVAILABLE)
+    assert user.state(CONTROLS["switch on"]) == STATE_UNAVAILABLE
+    assert user.state(CONTROLS["max current"]) == "32.0"
+    home.charger.set_online()
+    await wait_until(lambda: user.state(CONTROLS["restart"]) == STATE_UNKNOWN)
 
 
-async def test_a_charger_that_has_just_left_the_account(
-    hass: HomeAssistant, live_entry: MockConfigEntry, person: Person, charger: Charger
-) -> None:
+async def test_a_charger_that_has_just_left_the_account(home: Home, user: User) -> None:
     """A control that is still there says so."""
-    runtime = live_entry.runtime_data
-    entity_id = person.entity_id(CONTROLS["restart"])
-    entity = hass.data["entity_components"]["button"].get_entity(entity_id)
-    del runtime.coordinator.data.chargers[charger.id]
+    runtime = home.entry.runtime_data
+    entity_id = user.entity_id(CONTROLS["restart"])
+    entity = home.hass.data["entity_components"]["button"].get_entity(entity_id)
+    del runtime.coordinator.data.chargers[home.charger.id]
     with pytest.raises(ServiceValidationError) as raised:
         await entity.async_press()
     assert raised.value.translation_key == "charger_gone"
