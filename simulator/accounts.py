@@ -15,7 +15,7 @@ class UserRole(IntFlag):
 
 @dataclass(slots=True)
 class Account:
-    """A person's account and what it may do, by installation id."""
+    """A user's account, with its roles by installation id."""
 
     user_name: str
     password: str = field(repr=False)

@@ -31,12 +31,12 @@ class Autoplay:
     """
 
     def __init__(self, clock: Clock, chargers: dict[str, Charger], seed: str) -> None:
-        """Prepare; `start` begins. `chargers` may change while it plays."""
+        """Initialize the play; `start` begins. `chargers` may change while it plays."""
         self._clock = clock
         self._chargers = chargers
         self._random = random.Random(f"{seed}/autoplay")
         self._handle: Handle | None = None
-        # When a charger without a car gets one, and when one with a car loses it.
+        # By charger id: when the next car arrives, and when the present one departs.
         self._arrivals: dict[str, float] = {}
         self._departures: dict[str, float] = {}
         # The id of the first charger while it is kept free, None before the play.
@@ -55,7 +55,7 @@ class Autoplay:
         return self._handle is not None
 
     def start(self) -> None:
-        """Begin, or go on after a pause; the first car comes at once."""
+        """Start, or resume after a pause; the first car arrives immediately."""
         self._is_paused = False
         if self._handle is None:
             if self._kept_free is None:
@@ -65,13 +65,13 @@ class Autoplay:
             self._step()
 
     def pause(self) -> None:
-        """Interrupt the play, if there is one, as the user acts now."""
+        """Pause the play, if it runs, because the user has acted."""
         if self.is_playing:
             self.stop()
             self._is_paused = True
 
     def stop(self) -> None:
-        """Leave everything as it is."""
+        """Stop the play; cars that are plugged in stay."""
         self._is_paused = False
         if self._handle:
             self._handle.cancel()
@@ -120,7 +120,7 @@ class Autoplay:
             charger.authorize()
 
     def _stay(self, charger: Charger, now: float) -> None:
-        """Drive off some time after the charge is over."""
+        """Unplug the car some time after it has finished charging."""
         self._arrivals[charger.id] = now + self._random.uniform(15, 90)
         departure = self._departures.setdefault(charger.id, now + _LONGEST_STAY)
         if charger.mode == Mode.FINISHED and not charger.final_stop:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-# A car does not charge below what IEC 61851 allows.
+# Lowest current that IEC 61851 allows a car to charge with (A).
 LOWEST_CURRENT = 6.0
-# The last tenth of the charge goes slower and slower.
+# Share of the charge, at its end, over which the current falls.
 TAPER = 0.1
 
 
@@ -29,7 +29,7 @@ class Car:
     charged_kwh: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a car that cannot exist."""
+        """Raise ValueError for a car that cannot exist."""
         if self.phases not in (1, 3):
             raise ValueError("A car has 1 or 3 phases")
         if self.capacity_kwh <= 0 or self.max_current < LOWEST_CURRENT:
@@ -37,16 +37,16 @@ class Car:
 
     @property
     def remaining_kwh(self) -> float:
-        """What it will still take, kWh."""
+        """Energy until the car is full, kWh."""
         return max(0.0, self.capacity_kwh - self.charged_kwh)
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes nothing more."""
+        """Whether the car takes no more energy."""
         return self.remaining_kwh < 1e-6
 
     def current(self, offered: float) -> float:
-        """Return what it draws per phase when a current is offered, both in A."""
+        """Return the current that the car draws per phase of what it is offered, both in A."""
         current = min(offered, self.max_current)
         taper = self.remaining_kwh / (self.capacity_kwh * TAPER)
         if taper < 1:

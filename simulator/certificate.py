@@ -1,4 +1,4 @@
-"""A certificate for the loopback Service Bus, made anew for each simulator."""
+"""A certificate for the loopback Service Bus, created for each simulator."""
 
 from datetime import UTC, datetime, timedelta
 import ipaddress
@@ -18,7 +18,7 @@ class Certificate:
     """A self-signed certificate.
 
     Attributes:
-        pem: What a client has to trust.
+        pem: The certificate in PEM, for a client to trust.
     """
 
     def __init__(
@@ -28,12 +28,12 @@ class Certificate:
         *,
         expired: bool = False,
     ) -> None:
-        """Make the key and the certificate.
+        """Create the key and the certificate.
 
         Args:
-            name: The DNS name that it is of.
-            address: The IP address that it is of, None for none.
-            expired: Whether it was valid until yesterday.
+            name: The DNS name that it is issued for.
+            address: The IP address that it is issued for, None for none.
+            expired: Whether it has expired yesterday.
         """
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(

@@ -1,4 +1,4 @@
-"""A charger that behaves: what its users and the cloud can do with it.
+"""A simulated charger: what its users and the cloud can do with it.
 
 How it charges is in `charging`, what it measures in `electrics`, and what it reports in
 `telemetry`. All times are of the simulated clock.
@@ -41,13 +41,13 @@ class CommandRejectedError(Exception):
 
 
 class Device:
-    """A charger as it is: its identity, its parts, and what they show now.
+    """The identity, the parts and the present state of a charger.
 
     Attributes:
         publish: Takes each message body on its way to the Service Bus.
         installation: The installation that it belongs to.
         circuit: Its circuit there.
-        name: What people call it.
+        name: The name that the user has given it.
         firmware: The version that it runs.
         available_firmware: The version that an upgrade installs.
         is_power_meter: Whether the lists show a power meter in its place.
@@ -63,7 +63,7 @@ class Device:
         id: str,
         seed: str,
     ) -> None:
-        """Initialize the device; its documentation is that of `Charger`."""
+        """Initialize the device; see `Charger` for the arguments."""
         self.clock = clock
         self.publish = publish
         self.installation = installation
@@ -148,7 +148,7 @@ class Device:
 
     @property
     def mode(self) -> Mode:
-        """What it is doing (the cloud may not know yet when it is offline)."""
+        """The operating mode; while the charger is offline, the cloud may have an older one."""
         return self._charging.mode
 
     @mode.setter
@@ -176,7 +176,7 @@ class Device:
 
     @property
     def demand(self) -> Demand | None:
-        """What it asks the installation for, None while it does not ask."""
+        """The current that it asks the installation for, None while it does not ask."""
         return self._charging.demand
 
     @property
@@ -191,7 +191,7 @@ class Device:
 
     @property
     def allocated_current(self) -> float:
-        """What the installation allows it now, A."""
+        """The current that the installation allocates to it now, A per phase."""
         return self._electrics.offered_current
 
     @property
@@ -201,7 +201,7 @@ class Device:
 
     @property
     def lifetime_energy(self) -> float:
-        """The meter until now, kWh, not rounded."""
+        """The reading of the meter now, kWh, not rounded."""
         return self._electrics.lifetime_energy
 
     @property
@@ -241,7 +241,7 @@ class Device:
 
     @property
     def meter(self) -> Meter:
-        """What its meter documents are headed with."""
+        """The identification in its meter documents."""
         return Meter(self.family, self.serial, self.firmware)
 
     def value(self, state_id: int) -> str | None:
@@ -251,16 +251,16 @@ class Device:
     # Reports.
 
     def observe(self, state_id: int, value: Value) -> None:
-        """Report a value, or None for "has no value any more", to the cloud."""
+        """Report a value to the cloud; None means that the StateId has no value any more."""
         self._telemetry.observe(state_id, value)
 
     def publish_raw(self, body: bytes) -> None:
-        """Put any bytes on the installation's topic, as they are."""
+        """Publish bytes on the installation's topic without a change."""
         self.publish(self, body)
 
 
 class Charger(Device):
-    """One simulated charger, with all that its users and the cloud can do with it."""
+    """One simulated charger, with everything that its users and the cloud can do with it."""
 
     def __init__(
         self,
@@ -305,34 +305,34 @@ class Charger(Device):
     # The user at the charger.
 
     def plug_in(self, car: Car) -> None:
-        """Plug a car in.
+        """Plug in a car.
 
         Raises:
-            ValueError: There is one already.
+            ValueError: A car is plugged in already.
         """
         if self.car:
             raise ValueError(f"{self.name} has a car already")
         self._charging.plug_in(car)
 
     def unplug(self) -> None:
-        """Take the cable out; the session is complete some seconds later.
+        """Unplug the car; the completed session is reported some seconds later.
 
         Raises:
-            ValueError: There is no car.
+            ValueError: No car is plugged in.
         """
         if not self.car:
             raise ValueError(f"{self.name} has no car")
         self._charging.unplug()
 
     def authorize(self, account: Account | None = None) -> None:
-        """Let the car charge, as the vendor's app or a card at the charger does."""
+        """Authorize the car, as the vendor's app or a card at the charger does."""
         self._charging.authorize(account)
 
     def set_car_wants(self, wants: bool) -> None:
         """Let the car start or stop asking for charge.
 
         Raises:
-            ValueError: There is no car.
+            ValueError: No car is plugged in.
         """
         if not self.car:
             raise ValueError(f"{self.name} has no car")
@@ -340,7 +340,7 @@ class Charger(Device):
         self._charging.follow_car(self.car)
 
     def set_schedule(self, seconds: float, text: str | None = None) -> None:
-        """Hold charging back until then (StateId 763), as a schedule of the installation does.
+        """Delay charging (StateId 763), as a schedule of the installation does.
 
         Args:
             seconds: Time from now until charging begins.
@@ -350,19 +350,19 @@ class Charger(Device):
         self._charging.schedule(seconds, text)
 
     def set_offline(self) -> None:
-        """Cut the charger's own connection; it goes on charging, the cloud's values freeze."""
+        """Disconnect the charger; it continues to charge, and the cloud keeps its last values."""
         if self.is_online:
             self._telemetry.disconnect()
 
     def set_online(self) -> None:
-        """Connect the charger again; what it had to say in between follows."""
+        """Reconnect the charger; it sends what it could not report meanwhile."""
         if not self.is_online:
             self._engine.cancel("restart")
             self._telemetry.connect()
             self.installation.rebalance()
 
     def exchange_meter(self, lifetime_energy: float) -> None:
-        """Put in another meter, which has counted so much until now (kWh)."""
+        """Replace the meter by one with another reading (kWh)."""
         self._electrics.exchange_meter(lifetime_energy)
 
     # Commands of the cloud.
@@ -373,7 +373,7 @@ class Charger(Device):
         Source: vendor's "Charger command validation update".
 
         Raises:
-            CommandRejectedError: It is stopped, or no car is connected.
+            CommandRejectedError: Charging is stopped already, or no car is connected.
         """
         mode = self.value(StateId.OPERATION_MODE)
         if mode == "1":
@@ -393,7 +393,7 @@ class Charger(Device):
         Source: vendor's "Charger command validation update".
 
         Raises:
-            CommandRejectedError: It is neither paused by 506 nor scheduled.
+            CommandRejectedError: Charging is neither paused by 506 nor scheduled.
         """
         paused = (
             self.value(StateId.OPERATION_MODE) == "5"
@@ -423,15 +423,15 @@ class Charger(Device):
         raise CommandRejectedError(None)
 
     def end_session(self) -> None:
-        """End the session while the car stays connected, as the portal can, too."""
+        """End the session while the car stays connected, as the vendor's portal can."""
         self._charging.end_session()
 
     def restart(self) -> None:
-        """Command 102: away within a second, back after half a minute."""
+        """Command 102, RestartCharger: offline within a second, back after half a minute."""
         self._engine.after("restart", 1, lambda: self._go_down(30, None))
 
     def upgrade_firmware(self) -> None:
-        """Command 200: a longer restart, and the new version after it."""
+        """Command 200, UpgradeFirmware: a longer restart, then the new version."""
         if self.firmware != self.available_firmware:
             self._engine.after(
                 "restart", 1, lambda: self._go_down(90, self.available_firmware)
@@ -440,39 +440,39 @@ class Charger(Device):
     # Settings.
 
     def set_max_current(self, current: float) -> None:
-        """Set what it may allocate at most, A; less than the minimum stops it."""
+        """Set the maximum current, A; less than the minimum current stops charging."""
         self._settings.max_current = current
         self.observe(StateId.MAX_CURRENT, current)
         self.installation.rebalance()
 
     def set_min_current(self, current: float) -> None:
-        """Set below which current it does not charge, A."""
+        """Set the minimum current, A; the charger does not charge with less."""
         self._settings.min_current = current
         self.observe(StateId.MIN_CURRENT, current)
         self.installation.rebalance()
 
     def set_max_phases(self, phases: int) -> None:
-        """Charge on 1 or 3 phases."""
+        """Set the number of phases to charge on, 1 or 3."""
         self._settings.max_phases = phases
         self.observe(StateId.MAX_PHASES, phases)
         self.remeasure()
 
     def set_offline_current(self, current: float) -> None:
-        """Set what it may use without the cloud, A; -1 is automatic."""
+        """Set the current without a connection to the cloud, A; -1 is automatic."""
         self._settings.offline_current = current
         self.observe(StateId.OFFLINE_CURRENT, current)
 
     def set_offline_phase(self, phase: int) -> None:
-        """Set the phases it uses without the cloud, a PhaseId (StateId 522)."""
+        """Set the phases without a connection to the cloud, a PhaseId (StateId 522)."""
         self.observe(StateId.OFFLINE_PHASE, phase)
 
     def set_meter_interval(self, seconds: int) -> None:
-        """Set how often it reports its meter, s."""
+        """Set the interval between two meter readings, s."""
         self.observe(StateId.SIGNED_METER_VALUE_INTERVAL, seconds)
         self._periodic.set_meter_interval(seconds)
 
     def set_stand_alone(self, stand_alone: bool) -> None:
-        """Let it ignore the cloud, or obey it again."""
+        """Let the charger ignore the cloud, or follow it again."""
         self._settings.is_stand_alone = stand_alone
         self.observe(StateId.IS_STAND_ALONE, stand_alone)
         if stand_alone:
@@ -480,23 +480,23 @@ class Charger(Device):
         self.installation.rebalance()
 
     def remeasure(self) -> None:
-        """Follow a changed setting of the installation within a second."""
+        """Measure within a second, because a setting of the installation has changed."""
         self._electrics.remeasure()
 
     # The installation.
 
     def allocate(self, current: float) -> None:
-        """Take what the installation gives, A; none pauses the charger without a final stop."""
+        """Use the current that the installation allocates, A; 0 pauses without a final stop."""
         self._charging.allocate(current)
 
     def remove(self) -> None:
-        """Take the charger down for good: no more reports."""
+        """Remove the charger; it reports nothing afterwards."""
         self._engine.cancel_all()
         self.installation.chargers.remove(self)
         self.installation.rebalance()
 
     def move(self, installation: Installation[Charger]) -> None:
-        """Take the charger to another installation, to the first circuit there."""
+        """Move the charger to the first circuit of another installation."""
         former, self.installation = self.installation, installation
         former.chargers.remove(self)
         former.rebalance()

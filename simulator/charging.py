@@ -88,7 +88,7 @@ class Charging:
             self.session.prioritized_current if self.session else None,
         )
 
-    # The driver.
+    # What the driver does.
 
     def plug_in(self, car: Car) -> None:
         """Connect a car; its session starts as soon as it is authorized."""
@@ -113,7 +113,7 @@ class Charging:
         self.site.rebalance()
 
     def authorize(self, account: Account | None) -> None:
-        """Let the car charge; its session is the account's."""
+        """Authorize the car; its session belongs to the account."""
         self.is_authorized = True
         self._user = account
         if self.session:
@@ -132,16 +132,16 @@ class Charging:
         elif self.mode == Mode.CHARGING:
             self.finish()
 
-    # The cloud.
+    # What the cloud and the installation ask for.
 
     def stop(self) -> None:
-        """Stop until resumed: 718 at once, 710=5 about five seconds later."""
+        """Stop until resumed: report 718 immediately, and 710=5 about five seconds later."""
         self.final_stop = True
         self._telemetry.observe(StateId.FINAL_STOP_ACTIVE, True)
         self._engine.after("final stop", 5, self.finish)
 
     def resume(self, *, was_paused: bool) -> None:
-        """Go on after a schedule or a pause: 718 at once, 710=2 a second later, then 3."""
+        """Resume after a schedule or a pause: report 718 now, 710=2 a second later, then 3."""
         self._end_schedule()
         if was_paused:
             self.final_stop = False
@@ -157,7 +157,7 @@ class Charging:
             self._telemetry.observe(StateId.FINAL_STOP_ACTIVE, False)
 
     def schedule(self, seconds: float, text: str | None) -> None:
-        """Hold charging back for so many seconds, and report when it begins (StateId 763)."""
+        """Delay charging by some seconds, and report when it begins (StateId 763)."""
         moment = self._engine.now() + timedelta(seconds=seconds)
         self._is_scheduled = True
         self._telemetry.observe(
@@ -167,7 +167,7 @@ class Charging:
         self._engine.after("schedule", seconds, self._scheduled)
 
     def _end_schedule(self) -> None:
-        """Hold charging back no more."""
+        """End the schedule, and report it."""
         self._engine.cancel("schedule")
         if self._is_scheduled:
             self._is_scheduled = False
@@ -189,7 +189,7 @@ class Charging:
         self.site.rebalance()
 
     def allocate(self, current: float) -> None:
-        """Offer the car a current, A; none pauses the charger without a final stop."""
+        """Offer the car a current, A; 0 pauses charging without a final stop."""
         changed = current != self._electrics.offered_current
         self._electrics.offered_current = current
         if changed and (self._asks or current):
@@ -206,7 +206,7 @@ class Charging:
             self._pause()
 
     def interrupt(self) -> bool:
-        """Charge no more until the next request; return whether the charger had asked."""
+        """Stop charging until the next request; return whether the charger had asked."""
         had_asked = self._asks
         self._withdraw()
         if self.mode == Mode.CHARGING:
@@ -215,7 +215,7 @@ class Charging:
         return had_asked
 
     def request_later(self, seconds: float) -> None:
-        """Ask for current after so many seconds, if the car still wants it."""
+        """Ask for current after some seconds, if the car still wants it."""
         self._engine.after("request", seconds, self._request)
 
     # The session.
@@ -250,14 +250,14 @@ class Charging:
         self._telemetry.observe(StateId.COMPLETED_SESSION, session.completed())
 
     def _reconnect(self) -> None:
-        """Find the car that is still connected, after its session was ended."""
+        """Report the car again, which is still connected after its session was ended."""
         self.mode = Mode.REQUESTING
         self._telemetry.report(StateId.OPERATION_MODE, self.mode)
 
     # The current.
 
     def _request(self) -> None:
-        """Ask the installation for current, if the car does."""
+        """Ask the installation for current if the car asks for it."""
         car = self._electrics.car
         held = self.final_stop or self._is_scheduled or not self.is_authorized
         if not car or not self.session or held or self._asks:
@@ -294,19 +294,19 @@ class Charging:
         self._electrics.start()
 
     def finish(self) -> None:
-        """End the charge, not the session: full, held back by the car, or stopped for good."""
+        """End charging but not the session: the car is full, does not ask, or was stopped."""
         self._stop_current()
         if self.mode != Mode.FINISHED:
             self._observe_mode(Mode.FINISHED)
         self.site.rebalance()
 
     def _pause(self) -> None:
-        """Go back to asking: there is no current for it now."""
+        """Stop charging and keep asking, because there is no current to share now."""
         self._electrics.stop()
         self._observe_mode(Mode.REQUESTING)
 
     def _stop_current(self) -> None:
-        """Charge no more, and ask for nothing."""
+        """Stop charging, and stop asking for current."""
         self._withdraw()
         self._electrics.stop()
 

@@ -13,17 +13,17 @@ class Handle:
     __slots__ = ("_callback", "when")
 
     def __init__(self, when: datetime, callback: Callable[[], None]) -> None:
-        """Schedule nothing yet: `Clock.call_at` does."""
+        """Initialize the handle; `Clock.call_at` schedules it."""
         self.when = when
         self._callback: Callable[[], None] | None = callback
 
     @property
     def cancelled(self) -> bool:
-        """Whether the callback ran or will never run."""
+        """Whether the callback has run or was cancelled."""
         return self._callback is None
 
     def cancel(self) -> None:
-        """Forget the callback; harmless when it has run."""
+        """Cancel the callback; without effect if it has run."""
         self._callback = None
 
     def run(self) -> None:
@@ -41,10 +41,10 @@ class Clock:
     """
 
     def __init__(self, start: datetime | None = None, speed: float = 1.0) -> None:
-        """Set the clock.
+        """Initialize the clock.
 
         Args:
-            start: The first moment, aware; the real present when left out.
+            start: The first moment, aware; the real time if omitted.
             speed: Seconds of simulated time per real second while `run` runs; 0 stands still.
         """
         self._now = _utc(start or datetime.now(UTC))
@@ -65,7 +65,7 @@ class Clock:
             now = self._now + timedelta(seconds=(real - self._read_at) * self._speed)
             due = self._next_event()
             if due and due < now:
-                # Real time is spent, the event is not: it keeps the clock at its moment.
+                # An event is overdue in real time but has not run: the clock waits at its moment.
                 return max(self._now, due)
             self._now = now
             self._read_at = real
@@ -101,7 +101,7 @@ class Clock:
         return self.call_at(self.now() + timedelta(seconds=seconds), callback)
 
     def advance(self, seconds: float) -> None:
-        """Move on, and run what falls due, in time order, at its own moment.
+        """Advance the time, and run due callbacks in order, each at its own moment.
 
         That includes what callbacks schedule within the span. An exception of a callback ends
         the move at its moment.
@@ -141,7 +141,7 @@ class Clock:
             self._loop = None
 
     def _catch_up(self) -> None:
-        """Run what real time has made due."""
+        """Run the callbacks that are due by real time."""
         if self._loop and not self._advancing:
             real = self._loop.time()
             target = self._now + timedelta(seconds=(real - self._read_at) * self._speed)

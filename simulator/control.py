@@ -1,7 +1,7 @@
 """The control page and its JSON API, for people and scripts on this machine.
 
-Only requests that name this very server as Host, and as Origin if there is one, are served, and
-what changes something must be sent as JSON: a page of elsewhere in the same browser can do nothing.
+Requests must name this server as Host, and as Origin if there is one, and changes must be sent as
+JSON. So a page of another site in the same browser cannot control the simulator.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,10 +25,10 @@ from .rest import Rest
 from .servicebus import INTERFERENCES, ServiceBus
 
 _PAGE = Path(__file__).with_name("control.html")
-# Faults which the page offers; the API takes any status.
+# Faults that the page offers; the API accepts any status.
 FAULTS: tuple[int | str, ...] = (*STATUSES, *FAULT_NAMES)
 
-# What an installation's modes can be: see `Installation`, and AvailableCurrentMode in
+# Valid modes of an installation: see `Installation`, and AvailableCurrentMode in
 # GET /api/constants.
 _MODES = {"authentication_type": (0, 1, 2, 3), "available_current_mode": (0, 1, 2)}
 
@@ -61,10 +61,10 @@ class Control:
     """Serves the page at `/`, the state at `/api/state`, and the actions."""
 
     def __init__(self, simulator: Controlled, host: str, port: int) -> None:
-        """Prepare; nothing listens yet."""
+        """Initialize the page; `start` listens."""
         self._simulator = simulator
         self._page = ""
-        # As far as this page cut it.
+        # Whether this page has cut the bus; cuts by tests are not tracked.
         self._bus_is_cut = False
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._serve_page)
@@ -220,7 +220,7 @@ class Control:
         return web.json_response(_charger(charger))
 
     async def _set_installation(self, request: web.Request) -> web.Response:
-        """Change what the portal can, and no message tells of."""
+        """Change settings that the portal can change without a message on the bus."""
         installation = self._simulator.installations.get(request.match_info["id"])
         if installation is None:
             return _error(404, "No such installation")
@@ -296,7 +296,7 @@ class Control:
 
 
 def _portal_settings(body: dict[str, Any]) -> dict[str, int | bool]:
-    """Return an installation's settings, if all of them are such."""
+    """Return the settings to change; raise if one is unknown or invalid."""
     settings: dict[str, int | bool] = {}
     for key, value in body.items():
         if key == "messaging_enabled":
@@ -356,7 +356,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 
 def _seconds(body: dict[str, Any]) -> float:
-    """Return how long something is to take.
+    """Return the duration in the body, s.
 
     Raises:
         ValueError: It is not a number of seconds up to a week.

@@ -14,7 +14,7 @@ from .telemetry import StoredObservation
 
 type Document = dict[str, object]
 
-# What is nobody's business but the owner's.
+# Private values of the owner, which must not appear in logs or diagnostics.
 ADDRESS = "Ladeveien 117"
 CITY = "Stavanger"
 PIN = "739150264819"
@@ -55,7 +55,7 @@ def without_nulls(document: Document) -> Document:
 def installation(
     item: Installation[Charger], account: Account, *, detail: bool
 ) -> Document:
-    """Return an InstallationModel; an account that is only a user sees less."""
+    """Return an InstallationModel; an account with only the role of a user sees less."""
     category_id, category = _CATEGORIES[item.installation_type]
     manages = account.manages(item.id)
     phases = item.available_current or (None, None, None)
@@ -209,7 +209,7 @@ def state(
 
 
 def firmware(item: Charger, account: Account) -> Document:
-    """Return an item of the firmware list; who is only a user gets less."""
+    """Return an item of the firmware list; an account with only the role of a user gets less."""
     manages = account.manages(item.installation.id)
     current = item.value(StateId.COMPUTER_VERSION)
     return without_nulls(

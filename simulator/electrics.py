@@ -112,7 +112,7 @@ class Electrics:
 
     @property
     def lifetime_energy(self) -> float:
-        """The meter until now, kWh, not rounded."""
+        """The reading of the meter now, kWh, not rounded."""
         return self._lifetime + self._pending_energy()
 
     def power_up(self) -> None:
@@ -124,7 +124,7 @@ class Electrics:
         return Reading(self._engine.now(), self.lifetime_energy)
 
     def exchange_meter(self, lifetime_energy: float) -> None:
-        """Put in another meter, which has counted so much until now (kWh)."""
+        """Replace the meter by one with another reading (kWh)."""
         self._accrue()
         self._lifetime = lifetime_energy
 
@@ -134,7 +134,7 @@ class Electrics:
         self._session_energy = 0.0
 
     def close_contactor(self) -> None:
-        """Let current flow; `start` reports it."""
+        """Close the contactor; `start` reports the current."""
         self._ramp = 0
         self.is_charging = True
         self.voltages = self._charging_voltages()
@@ -149,7 +149,7 @@ class Electrics:
         self._measure()
 
     def stop(self) -> None:
-        """Open the contactor."""
+        """Stop the current, and report it."""
         self._engine.cancel("measure", "full", "energy")
         if self.is_charging:
             self._set_currents(NO_CURRENT)
@@ -158,12 +158,12 @@ class Electrics:
             self.is_charging = False
 
     def remeasure(self) -> None:
-        """Follow what has changed within a second."""
+        """Measure within a second, because something has changed."""
         if self.is_charging:
             self._engine.after("measure", 1, self._measure)
 
     def _measure(self) -> None:
-        """Take and report the currents; small changes are left for the next minute."""
+        """Measure the currents; report small changes once a minute only."""
         car = self.car
         if not car or not self.is_charging:
             return
@@ -178,7 +178,8 @@ class Electrics:
         if now - self._voltages_at >= timedelta(minutes=5):
             self.voltages = self._charging_voltages()
             self._voltages_at = now
-        # A power beside a session of 0 kWh would look like a fault.
+        # Report some energy before the second measurement: power together with a session of
+        # 0 kWh would look like a fault.
         if self._currents != NO_CURRENT and not float(
             self._telemetry.value(StateId.SESSION_ENERGY) or 0
         ):
@@ -205,7 +206,7 @@ class Electrics:
         return (one, two, three)
 
     def _set_currents(self, currents: tuple[float, float, float]) -> None:
-        """Report currents and voltages, and from now on count their power."""
+        """Report currents and voltages, and count energy by their power from now on."""
         self._accrue()
         self._measured_at = self._engine.now()
         self._currents = currents
@@ -237,7 +238,7 @@ class Electrics:
         """Return how many phases the charger offers the car now."""
         switch = self.grid.three_to_one_phase_switch_current
         if switch and self._telemetry.family is Family.PRO:
-            # 32 forces one phase; else one phase is used below the limit.
+            # 32 always forces one phase; another limit does below it.
             if switch >= 32 or self.offered_current < switch:
                 return 1
         return min(self._settings.max_phases, self.grid.network_type.phases)
@@ -256,7 +257,7 @@ class Electrics:
             self.car.charged_kwh += energy
 
     def _idle_voltages(self) -> tuple[float, float, float]:
-        """Without a contactor closed, a three-phase charger still shows its grid."""
+        """Return the voltages of an open contactor; a three-phase meter still shows the grid."""
         if self.grid.network_type.phases == 3:
             return (230.4, 231.2, 229.9)
         return (230.4, 4.7, 4.6)

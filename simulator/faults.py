@@ -13,11 +13,11 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An answer of status 500 with a code and words of a test's choice.
+    """A response of status 500 with a code and a text.
 
     Attributes:
-        code: The vendor's ErrorCode; None: an answer without a document.
-        details: The vendor's words.
+        code: The vendor's ErrorCode; None for a response without a document.
+        details: The vendor's text.
     """
 
     code: int | None
@@ -26,7 +26,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """An answer of status 429 that asks for a pause (seconds)."""
+    """A response of status 429 that asks for a pause (s)."""
 
     retry_after: int
 
@@ -34,7 +34,7 @@ class Busy:
 # A status is answered with the vendor's body. "reset": the connection is reset. "hang": no answer.
 # "html": 200 with a page. "truncated": the connection ends in the middle of the body.
 # "malformed": 200 with half a JSON text. "empty": 204. "redirect": 302 to another server.
-# "giant": a body without an end. "drip": a body that takes for ever.
+# "giant": a body without an end. "drip": one octet a second, without an end.
 type Fault = (
     int
     | Rejection
@@ -64,10 +64,10 @@ FAULT_NAMES = (
 )
 STATUSES = (400, 401, 403, 404, 429, 500, 502, 503, 504, 524)
 
-# Where a redirect leads to: a server that nobody may ask.
+# Target of a redirect: a server that clients must not contact.
 REDIRECT_TARGET = "https://example.invalid/"
 _GIANT_CHUNK = b" " * (1 << 20)
-# Seconds between two octets of a body that drips.
+# Interval between two octets of a body that drips (s).
 _DRIP_INTERVAL = 1.0
 
 _NGINX = {
@@ -79,7 +79,7 @@ _NGINX = {
 
 @dataclass(slots=True)
 class Rule:
-    """Which requests fail, how, and how often still (None: until healed)."""
+    """Which requests fail, how, and how many more times (None: until healed)."""
 
     path: re.Pattern[str]
     method: str | None
@@ -91,13 +91,13 @@ class Faults:
     """The rules in force; the first that matches a request is applied."""
 
     def __init__(self) -> None:
-        """Start healthy."""
+        """Initialize without rules."""
         self._rules: list[Rule] = []
         self._healed = asyncio.Event()
 
     @property
     def active(self) -> list[str]:
-        """What is in force, for people."""
+        """The rules in force, as text."""
         return [
             f"{rule.method or 'any'} {rule.path.pattern}: {rule.fault}"
             + (f" ({rule.times} times)" if rule.times is not None else "")
@@ -125,13 +125,13 @@ class Faults:
         self._rules.append(Rule(pattern, method and method.upper(), fault, times))
 
     def heal(self) -> None:
-        """Drop the rules and let go what hangs."""
+        """Remove the rules, and end the requests that hang."""
         self._rules.clear()
         self._healed.set()
         self._healed = asyncio.Event()
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault for a request, and use it up."""
+        """Return the fault for a request, and count its use."""
         for rule in self._rules:
             if rule.method in (None, method) and rule.path.search(path):
                 if rule.times is not None:
@@ -186,7 +186,7 @@ class Faults:
     async def _endless(
         self, request: web.Request, chunk: bytes, interval: float
     ) -> web.StreamResponse:
-        """Send white space until the peer goes, or the fault is healed."""
+        """Send white space until the client disconnects or the fault is healed."""
         healed = self._healed
         response = web.StreamResponse()
         response.content_type = "application/json"
@@ -248,7 +248,7 @@ def nginx(status: int) -> web.Response:
 
 
 def html(text: str, status: int) -> web.Response:
-    """Return a page where JSON was due."""
+    """Return a page instead of JSON."""
     return web.Response(text=text, status=status, content_type="text/html")
 
 

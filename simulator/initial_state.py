@@ -1,4 +1,4 @@
-"""What a charger has reported in its life before the simulation begins."""
+"""What a charger has reported before the simulation begins."""
 
 from collections.abc import Mapping
 import json

@@ -11,7 +11,7 @@ from .session import Session
 
 
 class NetworkType(IntEnum):
-    """The grid, StateId 715."""
+    """The type of the grid, StateId 715."""
 
     IT_1_PHASE = 1
     IT_3_PHASE = 2
@@ -20,7 +20,7 @@ class NetworkType(IntEnum):
 
     @property
     def phases(self) -> int:
-        """How many phases it has."""
+        """Number of phases."""
         return 3 if self in (NetworkType.IT_3_PHASE, NetworkType.TN_3_PHASE) else 1
 
     def set_phases(self, phases: int) -> int:
@@ -41,13 +41,13 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a load asks for, in A per phase.
+    """The current that a load asks for, A per phase.
 
     Attributes:
-        since: When it began to ask; the latest goes without when there is not enough.
-        lowest: Less than this is of no use to it.
-        highest: More than this is not given to it.
-        prioritized: What it is to get before the others; None is its share.
+        since: When it began to ask; the latest gets none if there is not enough.
+        lowest: Minimum current; with less it gets none.
+        highest: Maximum current.
+        prioritized: Current that it gets before the others; None for an equal share.
     """
 
     since: datetime
@@ -57,7 +57,7 @@ class Demand:
 
 
 class Load(Protocol):
-    """What takes part in the sharing of an installation's current."""
+    """A consumer that takes part in the sharing of an installation's current."""
 
     @property
     def circuit(self) -> Circuit:
@@ -69,14 +69,14 @@ class Load(Protocol):
 
     @property
     def allocated_current(self) -> float:
-        """What it may draw now, A per phase."""
+        """The current that it may draw now, A per phase."""
 
     @property
     def demand(self) -> Demand | None:
-        """What it asks for now, None for nothing."""
+        """The current that it asks for now, None for none."""
 
     def allocate(self, current: float) -> None:
-        """Set what it may draw from now on, A per phase."""
+        """Set the current that it may draw from now on, A per phase."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,10 +113,10 @@ class Installation[LoadT: Load]:
         return f"installation_{self.id}"
 
     def rebalance(self) -> None:
-        """Share the available current among the chargers that ask for it.
+        """Share the available current among the loads that ask for it.
 
-        Everyone gets the same, up to its own maximum; who would get less than its minimum gets
-        nothing, the latest first. A charger out of reach keeps what it has.
+        All get the same current, up to their own maximum. While one would get less than its
+        minimum, the latest of those gets none. A load out of reach keeps its current.
         """
         reachable = [load for load in self.chargers if load.is_reachable]
         demands = ((load, demand) for load in reachable if (demand := load.demand))
@@ -143,7 +143,7 @@ class Installation[LoadT: Load]:
 def _share(budget: float, claims: Mapping[Load, Demand]) -> dict[Load, float]:
     """Return each load's current, A: in steps of 0.1 A, none below its minimum.
 
-    `claims` come in the order of their asking. A prioritized session is served before.
+    `claims` are in the order in which the loads began to ask. Prioritized sessions come first.
     """
     members = [load for load, demand in claims.items() if demand.highest > 0]
     while members:
@@ -156,7 +156,7 @@ def _share(budget: float, claims: Mapping[Load, Demand]) -> dict[Load, float]:
 
 
 def _level(budget: float, claims: Mapping[Load, Demand]) -> dict[Load, float]:
-    """Fill everyone to the same level, who is limited to less first."""
+    """Give all loads the same current, beginning with those of the lowest maximum."""
     shares: dict[Load, float] = {}
     for load, demand in claims.items():
         if demand.prioritized is not None:

@@ -1,4 +1,4 @@
-"""The account's request limit, and what it has seen.
+"""The request limit of an account.
 
 Source: vendor's "API usage guidelines": 10 requests a second, HTTP 429 above.
 """
@@ -12,12 +12,12 @@ class RequestCounter:
     """Requests of one account in a sliding second of real time."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Initialize the counter."""
         self._accepted: deque[float] = deque()
         self._seen: deque[float] = deque()
 
     def count(self, now: float) -> tuple[bool, int]:
-        """Count a request; return whether it is within the limit, and the last second's count."""
+        """Count a request; return whether it is allowed, and the requests of the last second."""
         for times in (self._accepted, self._seen):
             while times and times[0] <= now - 1.0:
                 times.popleft()

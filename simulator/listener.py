@@ -12,17 +12,17 @@ class Listener:
     """Serves an application on a loopback port."""
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
-        """Prepare; `port` 0 takes a free one at start."""
+        """Initialize the server; `port` 0 takes a free one at start."""
         self.host = host
         self.port = port
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         self._server: asyncio.Server | None = None
-        # Keeps the port while nothing listens there.
+        # Reserves the port while nothing listens on it.
         self._reserved: socket.socket | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"http://{self.host}:{self.port}"
 
     @property
@@ -51,7 +51,7 @@ class Listener:
         """Stop listening and reset every connection."""
         if self._server is None:
             return
-        # What was accepted already must find its server open.
+        # Connections that the kernel has accepted must still find the server open.
         loop = asyncio.get_running_loop()
         for listening in self._server.sockets:
             loop.remove_reader(listening.fileno())
@@ -63,7 +63,7 @@ class Listener:
         for connection in self._runner.server.connections:
             if connection.transport:
                 abort(connection.transport)
-        # Two turns, for the aborted connections to be told.
+        # Two iterations of the event loop notify the protocols of the aborted connections.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -82,11 +82,11 @@ class Listener:
         )
 
     def _bind(self) -> socket.socket:
-        """Take the port; without listening, connections are refused."""
-        # Only a socket that names its protocol gets TCP_NODELAY of asyncio.
+        """Bind the port; connections are refused until it listens."""
+        # asyncio sets TCP_NODELAY only on a socket that was created with its protocol.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            # A port just left is free for us at once.
+            # Without this, a port that was just closed cannot be bound again for a while.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((self.host, self.port))
         except OSError as err:

@@ -1,6 +1,6 @@
 """Meter readings in the Open Charge Metering Format, as the chargers write them.
 
-The signature has the right form only: nobody holds a key to it.
+The signature has the right form, but there is no key for it.
 """
 
 import base64
@@ -22,7 +22,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What identifies a charger's meter in its documents."""
+    """The identification of a charger's meter in its documents."""
 
     family: Family
     serial: str
@@ -38,7 +38,7 @@ class Meter:
         """Return the document of a session: begin, readings between, end."""
         last = len(readings) - 1
         rows = [
-            # A Pro leaves the unit out where it did not change.
+            # A Pro omits a unit that has not changed.
             _row(
                 reading,
                 "B" if index == 0 else "E" if index == last else "T",

@@ -34,8 +34,8 @@ class PeriodicReports:
         Args:
             engine: The charger's time, timers and chance.
             telemetry: Takes the reports.
-            electrics: Has the meter, and the power that warms the charger.
-            meter: Returns what the meter's documents are headed with.
+            electrics: The meter, and the power that warms the charger.
+            meter: Returns the identification in the meter's documents.
             on_reading: Called with each reading that was reported.
             is_mobile: Whether the signal strength is that of a mobile network.
         """

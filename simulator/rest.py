@@ -1,7 +1,7 @@
 """The REST service: tokens, limits and faults, and the way to the endpoints.
 
 Paths are matched without regard to case, as the vendor's server does. Everything else under /api
-is answered 404 and kept in `Rest.forbidden`.
+is answered with 404 and kept in `Rest.forbidden`.
 
 Source: vendor's API reference, "API usage guidelines", "API fair use policy", "API changes: what
 you need to know" and "Charger command validation update".
@@ -28,7 +28,7 @@ _UNANSWERED = ("hang", "reset", "giant", "drip")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A request that came in; `status` 0: in work, `NO_ANSWER`: none will come (a fault)."""
+    """A received request; `status` is 0 until it is answered, `NO_ANSWER` if a fault prevents it."""
 
     time_monotonic: float
     method: str
@@ -42,7 +42,7 @@ class Rest:
 
     Attributes:
         requests: Every request since the start or `clear`, in the order of arrival.
-        forbidden: Requests for what is not documented, as "METHOD path".
+        forbidden: Requests for undocumented paths, as "METHOD path".
         peak_per_second: Most API requests of one account in any second of real time.
         latency: How long the answer to each request takes, in s of real time.
         tokens: The issued tokens; `tokens.lifetime` is the next one's `expires_in`.
@@ -57,7 +57,7 @@ class Rest:
         port: int,
         token_lifetime: int,
     ) -> None:
-        """Prepare; nothing listens yet.
+        """Initialize the service; `start` listens.
 
         Args:
             cloud: What the endpoints serve.
@@ -94,7 +94,7 @@ class Rest:
 
     @property
     def faults(self) -> list[str]:
-        """The faults in force, for people."""
+        """The faults in force, as text."""
         return self._faults.active
 
     async def start(self) -> None:
@@ -102,7 +102,7 @@ class Rest:
         await self._listener.start()
 
     async def stop(self) -> None:
-        """Close everything, also what hangs."""
+        """Close all connections, also those of requests that hang."""
         self._faults.heal()
         await self._listener.stop()
 
@@ -122,7 +122,7 @@ class Rest:
         fault: Fault,
         times: int | None = None,
     ) -> None:
-        """Let requests fail.
+        """Make requests fail.
 
         Args:
             path_pattern: A regular expression, searched in the path without regard to case.
@@ -137,7 +137,7 @@ class Rest:
         self._faults.add(path_pattern, method, fault, times)
 
     def heal(self) -> None:
-        """End all faults but a cut."""
+        """End all faults except a cut."""
         self._faults.heal()
 
     def clear(self) -> None:
@@ -146,7 +146,7 @@ class Rest:
         self.forbidden.clear()
         self.peak_per_second = 0
 
-    # The way of every request.
+    # How every request is answered.
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         record = RequestRecord(
@@ -192,7 +192,7 @@ class Rest:
                     return web.Response(status=401)
                 ids = tuple(item.lower() for item in match.groups())
                 response = await handler(Call(self._cloud, request, account, ids))
-                # Nothing but an act of the user makes a client write.
+                # Clients write only when a user acts.
                 if method != "GET" and response.status < 400:
                     self._on_write()
                 return response

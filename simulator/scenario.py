@@ -1,4 +1,4 @@
-"""What there is in the simulated cloud: accounts, installations and chargers.
+"""The content of the simulated cloud: accounts, installations and chargers.
 
 A scenario file is JSON or TOML with the fields of the classes here:
 
@@ -40,12 +40,12 @@ _CHARGERS_PER_INSTALLATION = 25
 
 
 class ScenarioError(Exception):
-    """The scenario cannot be used; the text says why."""
+    """The scenario is invalid; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargerScenario:
-    """A charger; the serial's prefix tells its family. Energies in kWh, currents in A."""
+    """A charger, of the family that its serial begins with. Energies in kWh, currents in A."""
 
     serial: str
     name: str
@@ -62,7 +62,7 @@ class ChargerScenario:
         """Pro or Go.
 
         Raises:
-            ScenarioError: The prefix is none of either.
+            ScenarioError: The serial begins like none of a Pro or Go.
         """
         if self.serial.startswith(_GO_PREFIXES):
             return Family.GO
@@ -76,7 +76,7 @@ class ChargerScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationScenario:
-    """An installation. `circuits` are the fuses in A; without any there is one of `max_current`."""
+    """An installation. `circuits` are the fuses in A; the default is one of `max_current`."""
 
     name: str
     chargers: tuple[ChargerScenario, ...] = ()
@@ -110,12 +110,12 @@ class Scenario:
     seed: str = "zaptec"
 
     def identifier(self, *parts: str) -> str:
-        """Return the UUID of a thing in this scenario."""
+        """Return the UUID of an object of this scenario."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, "/".join((self.seed, *parts))))
 
     @classmethod
     def default(cls) -> Self:
-        """A home with one Go, and a housing cooperative with six Pro."""
+        """Return a home with one Go, and a housing cooperative with six Pro."""
         home = InstallationScenario(
             name="Home",
             max_current=25,
@@ -166,10 +166,10 @@ class Scenario:
 
     @classmethod
     def of(cls, chargers: int) -> Self:
-        """Any number of chargers: up to 25 Pro in an installation, each third one of Go.
+        """Return a number of chargers, up to 25 in an installation; every third one has Go, not Pro.
 
         Raises:
-            ScenarioError: Less than one charger.
+            ScenarioError: The number is less than one.
         """
         if chargers < 1:
             raise ScenarioError("There must be at least one charger")
@@ -210,7 +210,7 @@ class Scenario:
         """Read a scenario file (.json or .toml).
 
         Raises:
-            ScenarioError: It cannot be read or understood.
+            ScenarioError: The file cannot be read or parsed.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -228,10 +228,10 @@ class Scenario:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Make a scenario of a file's content.
+        """Create a scenario from a file's content.
 
         Raises:
-            ScenarioError: A field is unknown or missing, or a name has no meaning.
+            ScenarioError: A field is unknown or missing, or a name is unknown.
         """
         known = {item["name"] for item in document.get("installations", ())}
         for account in document.get("accounts", ()):

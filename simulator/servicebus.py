@@ -1,7 +1,7 @@
 """A Service Bus namespace: topics with one subscription each, over real AMQP 1.0.
 
-It serves the unmodified azure-servicebus client, and can fail in every way that one meets in the
-field: see the fault methods of `ServiceBus`.
+It serves the unmodified azure-servicebus client, and can fail in the ways that were seen in
+production: see the fault methods of `ServiceBus`.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ from .clock import Clock, Handle
 TIME_TO_LIVE = timedelta(minutes=5)
 SUBSCRIPTION = "default"
 
-# What may happen to the messages of a topic. "duplicated": each comes twice. "late": they come
-# when it is over, the newest first. "reordered": three by three, the newest first. "lost": every
-# other one is gone on its way. "undelivered": they stay in the queue. "elsewhere": they are
-# published to another topic.
+# What may happen to the messages of a topic. "duplicated": each is sent twice. "late": all are
+# sent when the fault ends, the newest first. "reordered": sent in groups of three, the newest
+# first. "lost": every other one is lost. "undelivered": they stay in the queue. "elsewhere": they
+# are published to another topic.
 type Interference = Literal[
     "duplicated", "late", "reordered", "lost", "undelivered", "elsewhere"
 ]
@@ -55,7 +55,7 @@ _MANAGEMENT = "$management"
 
 @dataclass(order=True, slots=True)
 class _QueuedMessage:
-    """A message on its way, known by its number in the topic."""
+    """A queued message, identified by its number in the topic."""
 
     sequence_number: int
     body: bytes = field(compare=False)
@@ -68,7 +68,7 @@ class _QueuedMessage:
         return self.enqueued + TIME_TO_LIVE
 
     def encode(self) -> bytes:
-        """Return its octets, in the shape that Service Bus gives them."""
+        """Return the encoded message, in the form that Service Bus gives it."""
         return Message(
             header=Header(
                 durable=True,
@@ -89,7 +89,7 @@ class _QueuedMessage:
 
 
 class Topic(Node):
-    """A topic with the subscription "default", which its receivers compete for.
+    """A topic with the subscription "default", whose receivers compete for its messages.
 
     A locked message stays locked until it is settled or its link ends.
     """
@@ -97,7 +97,7 @@ class Topic(Node):
     def __init__(
         self, name: str, policy: Policy, clock: Clock, changed: Callable[[], None]
     ) -> None:
-        """Start empty; `ServiceBus.add_topic` makes topics."""
+        """Initialize an empty topic; use `ServiceBus.add_topic`."""
         self.name = name
         self.policy = policy
         self.refusal: str | None = None
@@ -119,13 +119,13 @@ class Topic(Node):
 
     @property
     def pending(self) -> int:
-        """Messages that no receiver has been sent."""
+        """Number of messages that were not sent to a receiver yet."""
         self._drop_expired()
         return len(self._queue)
 
     @property
     def consumers(self) -> int:
-        """Receivers that will take a message."""
+        """Number of receivers with credit for a message."""
         return sum(link.credit > 0 for link in self._receivers)
 
     @property
@@ -148,13 +148,13 @@ class Topic(Node):
         self._enqueue(body)
 
     def interfere(self, interference: Interference | None) -> None:
-        """Let messages come to harm from now on; what was held back comes now."""
+        """Disturb messages from now on; messages that were held back are sent now."""
         self._interference = interference
         self._release()
         self.pump()
 
     def _release(self) -> None:
-        """Queue what was held back, the newest first."""
+        """Queue the messages that were held back, the newest first."""
         while self._held_back:
             self._enqueue(self._held_back.pop())
 
@@ -177,18 +177,18 @@ class Topic(Node):
         ][:count]
 
     def detach_all(self, error: AmqpError) -> None:
-        """Detach the present receivers."""
+        """Detach the receivers that are attached now."""
         for link in list(self._receivers):
             link.close(error)
 
     def close(self) -> None:
-        """Let the clock go."""
+        """Cancel the timer of the topic."""
         if self._expiry:
             self._expiry.cancel()
             self._expiry = None
 
     def attach(self, link: Link) -> None:
-        """Take a receiver."""
+        """Attach a receiver."""
         if not isinstance(link, SendingLink):
             raise AmqpError("amqp:not-allowed", "A subscription cannot be sent to")
         if self.refusal:
@@ -198,7 +198,7 @@ class Topic(Node):
         self._changed()
 
     def detach(self, link: Link) -> None:
-        """Let a receiver go, and offer to others what it has not settled."""
+        """Detach a receiver, and requeue the messages that it has not settled."""
         assert isinstance(link, SendingLink)
         self._receivers.remove(link)
         for message in link.unsettled:
@@ -206,7 +206,7 @@ class Topic(Node):
         self.pump()
 
     def settle(self, link: SendingLink, token: Any, outcome: Any) -> None:
-        """Take back what was released or abandoned; anything else is done with."""
+        """Requeue a message that was released or abandoned; drop it otherwise."""
         match outcome:
             case Modified(undeliverable_here=True):
                 return
@@ -214,10 +214,10 @@ class Topic(Node):
                 self._requeue(token)
 
     def receive(self, link: ReceivingLink, message: bytes) -> None:
-        """Take nothing: no peer has a link to send by."""
+        """Do nothing, because a topic accepts no link to send messages by."""
 
     def pump(self) -> None:
-        """Send what is queued to receivers in turn."""
+        """Send queued messages to the receivers in turn."""
         self._drop_expired()
         while (
             self._queue
@@ -264,7 +264,7 @@ class _ManagementNode(RequestNode):
         self._topic = topic
 
     def respond(self, request: Message) -> Message | None:
-        """Answer a peek."""
+        """Respond to a peek request."""
         if self._bus.stall_management:
             return None
         if (
@@ -284,7 +284,7 @@ class _ManagementNode(RequestNode):
         return response
 
 
-# More than the shortest queue of a listening socket holds.
+# Connections that fill the shortest queue of a listening socket.
 _PLUGS = 4
 
 
@@ -311,14 +311,14 @@ class ServiceBus:
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = 120.0,
     ) -> None:
-        """Set it up; `start` listens.
+        """Initialize the namespace; `start` listens.
 
         Args:
-            clock: What messages age by. (Tokens expire by real time: the client signs them.)
+            clock: The time by which messages expire. (Tokens expire by real time: the client signs them.)
             host: Address to listen at.
             port: Port to listen at; 0 for any.
             ssl_context: For TLS; plain without it.
-            idle_timeout: Seconds of silence that clients are told to avoid; 0 for no limit.
+            idle_timeout: The idle timeout that is announced to clients, s; 0 for none.
         """
         self.port = port
         self.idle_timeout = idle_timeout
@@ -332,9 +332,9 @@ class ServiceBus:
         self._host = host
         self.ssl_context = ssl_context
         self._server: asyncio.Server | None = None
-        # Keeps the port for `restore` while nothing listens there.
+        # Reserves the port for `restore` while nothing listens on it.
         self._reserved: socket | None = None
-        # Fill the queue of the reserved port, so that the kernel drops what comes.
+        # Connections that fill the queue of the reserved port, so that the kernel drops new ones.
         self._plugs: list[socket] = []
         self._connections: set[Connection] = set()
         self._topics: dict[str, Topic] = {}
@@ -351,7 +351,7 @@ class ServiceBus:
         await self._listen(self._bind())
 
     async def stop(self) -> None:
-        """Close everything; topics and their messages stay."""
+        """Close all connections; topics and their messages stay."""
         await self._close(reset=False)
         for topic in self._topics.values():
             topic.close()
@@ -387,9 +387,9 @@ class ServiceBus:
             self._reserved = self._bind()
 
     async def drop_packets(self) -> None:
-        """Reset every connection and leave new ones without any answer.
+        """Reset every connection, and answer no new ones.
 
-        That is what a firewall does with a port that it does not let through.
+        A firewall does the same with a port that it blocks.
         """
         await self.cut()
         assert self._reserved
@@ -408,41 +408,41 @@ class ServiceBus:
             await self._listen(reserved)
 
     def _pull_plugs(self) -> None:
-        """Drop packets no more."""
+        """Close the connections that fill the queue of the port."""
         while self._plugs:
             self._plugs.pop().close()
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
-        """Show another certificate to those who connect after the next `restore`."""
+        """Use another certificate for connections after the next `restore`."""
         self.ssl_context = context
 
     def forget_connections(self) -> None:
-        """Leave the present connections half open: nothing passes, nothing ends."""
+        """Leave the present connections half open: nothing is sent or received, and none ends."""
         for connection in self._connections:
             connection.forget()
 
     def break_at(self, stage: Stage | None, how: Break = "reset") -> None:
-        """Break each connection as it reaches a stage, until that is None."""
+        """Break each connection that reaches a stage, until called with None."""
         self._breaks = (stage, how) if stage else None
 
     def drop_connections(self, *, reset: bool = True) -> None:
-        """End the present connections without a word: by RST, or by FIN."""
+        """Close the present connections without an AMQP close, by RST or by FIN."""
         for connection in list(self._connections):
             connection.drop(reset=reset)
 
     def freeze(self) -> None:
-        """Fall silent in AMQP, in both directions; TCP goes on and takes connections."""
+        """Stop AMQP in both directions; TCP still accepts connections and acknowledges data."""
         self.frozen = True
 
     def thaw(self) -> None:
-        """Go on with what has come and what was to be sent meanwhile."""
+        """Continue with the data that was received and queued meanwhile."""
         if self.frozen:
             self.frozen = False
             for connection in list(self._connections):
                 connection.thaw()
 
     def interfere(self, topic: str, interference: Interference | None) -> None:
-        """Let a topic's messages come to harm, until that is None."""
+        """Disturb a topic's messages, until called with None."""
         self._topics[topic].interfere(interference)
 
     def detach(
@@ -451,34 +451,34 @@ class ServiceBus:
         condition: str = "amqp:link:detach-forced",
         description: str = "",
     ) -> None:
-        """Detach the present receivers of a topic with an error."""
+        """Detach the receivers of a topic with an error."""
         self._topics[topic].detach_all(AmqpError(condition, description))
 
     def refuse_attach(self, topic: str, condition: str | None) -> None:
-        """Refuse receivers of a topic with a condition, until that is None."""
+        """Refuse receivers of a topic with a condition, until called with None."""
         self._topics[topic].refusal = condition
 
     def reject_tokens(self, status: int | None) -> None:
-        """Refuse every token with a status (401, 404), until that is None."""
+        """Refuse every token with a status (401, 404), until called with None."""
         self._token_status = status
 
     def set_key(self, topic: str, key: str) -> None:
-        """Rotate a topic's key; tokens that were accepted hold until they expire."""
+        """Rotate a topic's key; tokens that were accepted stay valid until they expire."""
         self._topics[topic].policy = Policy(self._topics[topic].key_name, key)
 
     def send_garbage(self) -> None:
-        """Send every connection what is no AMQP."""
+        """Send octets that are not AMQP over every connection."""
         for connection in self._connections:
             connection.send_garbage()
 
     @property
     def connections(self) -> int:
-        """Connections that are open now."""
+        """Number of open connections."""
         return len(self._connections)
 
     @property
     def all_consumers(self) -> int:
-        """Receivers of all topics that have credit."""
+        """Number of receivers with credit, of all topics."""
         return sum(topic.consumers for topic in self._topics.values())
 
     def is_read(self, topic: str) -> bool:
@@ -490,11 +490,11 @@ class ServiceBus:
         return self._topics[topic].consumers
 
     def pending(self, topic: str) -> int:
-        """Return how many messages no receiver has been sent."""
+        """Return how many messages were not sent to a receiver yet."""
         return self._topics[topic].pending
 
     def delivered(self, topic: str) -> int:
-        """Return how many messages receivers have been sent, each time counted."""
+        """Return how many messages were sent to receivers, repeated ones included."""
         return self._topics[topic].delivered
 
     def attach_count(self, topic: str) -> int:
@@ -506,7 +506,7 @@ class ServiceBus:
         await self.wait_until(lambda: self.consumers(topic) > 0)
 
     async def wait_idle(self) -> None:
-        """Wait until every message has gone to a socket that has taken it, or has expired."""
+        """Wait until every message was written to a socket or has expired."""
         await self.wait_until(
             lambda: (
                 not any(topic.pending for topic in self._topics.values())
@@ -515,7 +515,7 @@ class ServiceBus:
         )
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition on this bus holds; it is looked at after every change."""
+        """Wait until a condition on this bus holds; it is checked after every change."""
         while not condition():
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
@@ -524,26 +524,26 @@ class ServiceBus:
             finally:
                 self._waiters.discard(waiter)
 
-    # What connections ask (`amqp.connection.Container`).
+    # The container of the connections (`amqp.connection.Container`).
 
     def connected(self, connection: Connection) -> None:
-        """Count a connection in."""
+        """Add a connection."""
         self._connections.add(connection)
         connection.nodes[CBS] = CbsNode(connection, self._authenticate)
         self._changed()
 
     def disconnected(self, connection: Connection) -> None:
-        """Count it out."""
+        """Remove a connection."""
         self._connections.discard(connection)
         self._claims(connection.nodes).close()
         self._changed()
 
     def drained(self) -> None:
-        """Hear that a socket has taken all."""
+        """Note that a socket has written all its data."""
         self._changed()
 
     def reached(self, connection: Connection, stage: Stage) -> bool:
-        """Break a connection that has come to where it is to break."""
+        """Break a connection that has reached the stage to break at."""
         if self._breaks is None or self._breaks[0] != stage:
             return False
         if self._breaks[1] == "half open":
@@ -591,7 +591,7 @@ class ServiceBus:
         return None
 
     def _bind(self) -> socket:
-        # Only a socket that names its protocol gets TCP_NODELAY of asyncio.
+        # asyncio sets TCP_NODELAY only on a socket that was created with its protocol.
         family = AF_INET6 if ":" in self._host else AF_INET
         bound = socket(family, SOCK_STREAM, IPPROTO_TCP)
         try:
@@ -617,13 +617,13 @@ class ServiceBus:
         server.close()
         for connection in list(self._connections):
             connection.drop(reset=reset)
-        # Also those that have not got through their TLS handshake.
+        # Also closes connections that have not finished their TLS handshake.
         server.abort_clients()
         await self.wait_until(lambda: not self._connections)
         await server.wait_closed()
 
     def _changed(self) -> None:
-        """Let waiters look again."""
+        """Wake the waiters, so that they check their conditions."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""A charge session, from the cable in to the cable out."""
+"""A charging session, from plugging in to unplugging."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

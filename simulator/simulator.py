@@ -26,7 +26,7 @@ TOKEN_LIFETIME = 86_399
 
 
 class Simulator:
-    """The whole cloud; `async with Simulator() as sim`.
+    """The simulated cloud; use `async with Simulator() as sim`.
 
     Attributes:
         clock: The simulated time; it follows real time by its speed while the simulator runs.
@@ -50,11 +50,11 @@ class Simulator:
         tls: bool = False,
         token_lifetime: int = TOKEN_LIFETIME,
     ) -> None:
-        """Prepare the world of a scenario; nothing listens yet.
+        """Initialize the cloud of a scenario; `start` listens.
 
         Args:
-            scenario: What there is; a home and a housing cooperative when left out.
-            clock: The simulated time; real time when left out.
+            scenario: Content of the cloud; a home and a housing cooperative if omitted.
+            clock: The simulated time; real time if omitted.
             host: A loopback address.
             rest_port: Port of the REST service, 0: a free one.
             bus_port: Port of the Service Bus, 0: a free one.
@@ -127,7 +127,7 @@ class Simulator:
         """Listen on the three ports.
 
         Raises:
-            OSError: A port is in use; nothing listens then.
+            OSError: A port is in use; all servers are stopped then.
         """
         context: ssl.SSLContext | None = None
         if self._tls:
@@ -149,7 +149,7 @@ class Simulator:
         self._run = asyncio.create_task(self.clock.run(), name="simulated clock")
 
     async def stop(self) -> None:
-        """Close everything; an error of the simulated time while it ran is raised now."""
+        """Stop all servers; raise now what a callback of the clock has raised."""
         self.autoplay.stop()
         run, self._run = self._run, None
         if run:
@@ -209,7 +209,7 @@ class Simulator:
         circuit: int = 0,
         lifetime_energy: float = 0.0,
     ) -> Charger:
-        """Add a charger while running; the serial's prefix tells its family."""
+        """Add a charger while running, of the family that its serial begins with."""
         return self._add_charger(
             self.installations[installation_id],
             ChargerScenario(

@@ -30,7 +30,7 @@ _INITIAL_GAP = timedelta(milliseconds=137)
 
 @dataclass(frozen=True, slots=True)
 class StoredObservation:
-    """The last report of a StateId; `value` None: it has none."""
+    """The last report of a StateId; the value is None if it has none."""
 
     timestamp: datetime
     value: str | None

@@ -1,4 +1,4 @@
-"""Bearer tokens: who gets one, how long it lasts, and how often one may ask."""
+"""Bearer tokens: issue, lifetime and rate limit."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ import secrets
 
 from .accounts import Account
 
-# The vendor's limit is one request a second; the margin allows for jitter on the way.
+# The vendor's limit is one request a second; the margin allows for jitter of the network.
 _PACE = 0.95
 
 
@@ -14,7 +14,7 @@ class TokenError(Exception):
     """The token request is refused, with OAuth's error code and description."""
 
     def __init__(self, error: str, description: str, uri: str | None = None) -> None:
-        """Keep what the answer says."""
+        """Initialize the error."""
         super().__init__(error)
         self.error = error
         self.description = description
@@ -39,7 +39,7 @@ class Tokens:
     """
 
     def __init__(self, accounts: dict[str, Account], lifetime: int) -> None:
-        """Serve these accounts."""
+        """Initialize the tokens of the accounts."""
         self.lifetime = lifetime
         self._accounts = accounts
         self._tokens: dict[str, _Token] = {}
@@ -50,8 +50,8 @@ class Tokens:
         """Answer a token request.
 
         Raises:
-            TokenError: It is refused.
-            TooManyTokenRequestsError: It came too soon after the one before.
+            TokenError: The request is refused.
+            TooManyTokenRequestsError: The request follows the one before too soon.
         """
         self._pace(form.get("username", ""))
         match form.get("grant_type"):
@@ -81,11 +81,11 @@ class Tokens:
 
     @property
     def issued(self) -> set[str]:
-        """The bearer tokens that are valid, or were until they expired."""
+        """The bearer tokens that were issued and not revoked."""
         return set(self._tokens)
 
     def account(self, authorization: str) -> Account | None:
-        """Return whose valid token an Authorization header carries."""
+        """Return the account of the valid token in an Authorization header."""
         scheme, _, value = authorization.partition(" ")
         token = self._tokens.get(value.strip())
         now = asyncio.get_running_loop().time()

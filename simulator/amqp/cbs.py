@@ -1,4 +1,4 @@
-"""Claims-based security: who may attach to what, and how long.
+"""Claims-based security: which links a peer may attach, and for how long.
 
 Source: OASIS AMQP Claims-based Security 1.0, and "Azure Service Bus access control with Shared
 Access Signatures".
@@ -31,10 +31,10 @@ class Policy:
 
 
 class TokenError(Exception):
-    """A token that is refused, with a status of HTTP."""
+    """A token is refused, with an HTTP status."""
 
     def __init__(self, status: int, description: str) -> None:
-        """Say why."""
+        """Initialize the error."""
         super().__init__(status, description)
         self.status = status
         self.description = description
@@ -56,7 +56,7 @@ def verify(token: str, path: str, policy: Policy) -> float:
     """Return when a shared access signature for a path expires, in seconds of the epoch.
 
     Raises:
-        TokenError: It is none, or not for this path, or not signed by this policy, or expired.
+        TokenError: It is malformed, for another path, signed by another policy, or expired.
     """
     scheme, _, query = token.partition(" ")
     fields = {name: values[0] for name, values in parse_qs(query).items()}
@@ -87,10 +87,10 @@ class CbsNode(RequestNode):
     def __init__(
         self, connection: Connection, authenticate: Callable[[str, str], float | None]
     ) -> None:
-        """Start without claims.
+        """Initialize the node without claims.
 
         Args:
-            connection: Whose links end with the claims.
+            connection: The connection whose links end with the claims.
             authenticate: Returns when a token for a path expires, None to never answer, or
                 raises TokenError.
         """
@@ -100,10 +100,10 @@ class CbsNode(RequestNode):
         self._expiries: dict[str, asyncio.TimerHandle] = {}
 
     def authorize(self, path: str) -> None:
-        """Let in what there is a claim for.
+        """Check that there is a claim for a path.
 
         Raises:
-            AmqpError: There is none.
+            AmqpError: There is no claim.
         """
         if not any(covers(claimed, path) for claimed in self._expiries):
             raise AmqpError(UNAUTHORIZED, "There is no claim for this entity")
@@ -115,7 +115,7 @@ class CbsNode(RequestNode):
         self._expiries.clear()
 
     def respond(self, request: Message) -> Message | None:
-        """Take a token."""
+        """Respond to a token."""
         properties = request.application_properties
         name, token = properties.get("name"), request.value
         if properties.get("operation") != "put-token":
@@ -133,7 +133,7 @@ class CbsNode(RequestNode):
         return _response(_ACCEPTED, "Accepted")
 
     def _claim(self, path: str, expiry: float) -> None:
-        """Hold a claim until it expires; a new token prolongs it."""
+        """Keep a claim until it expires; a new token extends it."""
         if held := self._expiries.get(path):
             held.cancel()
         self._expiries[path] = asyncio.get_running_loop().call_later(

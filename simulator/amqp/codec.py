@@ -20,14 +20,14 @@ _MAX_ELEMENTS = 65536
 
 
 class AmqpError(Exception):
-    """A fault that AMQP has a name for; its condition goes to the peer."""
+    """An error condition of AMQP, which is sent to the peer."""
 
     def __init__(self, condition: str, description: str = "") -> None:
-        """Name the fault.
+        """Initialize the error.
 
         Args:
             condition: Symbolic name, for example "amqp:not-found".
-            description: For people.
+            description: Text for the log.
         """
         super().__init__(condition, description)
         self.condition = condition
@@ -35,10 +35,10 @@ class AmqpError(Exception):
 
 
 class DecodeError(AmqpError):
-    """Octets that are no AMQP."""
+    """Octets that are not valid AMQP."""
 
     def __init__(self, description: str) -> None:
-        """Say what is wrong with them."""
+        """Initialize the error."""
         super().__init__("amqp:decode-error", description)
 
 
@@ -178,7 +178,7 @@ def encode(value: Any) -> bytes:
 
 
 def _fit(code: int) -> int:
-    """Return how long a wide encoding may be to have a narrow one."""
+    """Return the maximum length of a wide encoding that has a narrow one."""
     # Binary and text shrink by 3 octets; compounds by 6, and their size counts the count.
     return 4 + 0xFF if code < 0xC0 else 4 + 3 + 0xFF
 
@@ -237,10 +237,10 @@ def _encode_elements(array: Array) -> bytes:
 
 
 class Decoder:
-    """Reads values off octets, front to back."""
+    """Reads values from octets, in order."""
 
     def __init__(self, octets: bytes) -> None:
-        """Start at the first octet."""
+        """Initialize the decoder at the first octet."""
         self._octets = octets
         self._at = 0
         self._elements = 0
@@ -250,14 +250,14 @@ class Decoder:
         return self._at < len(self._octets)
 
     def rest(self) -> bytes:
-        """Take the octets that are left."""
+        """Read the octets that are left."""
         return self._take(len(self._octets) - self._at)
 
     def value(self) -> Any:
-        """Take one value.
+        """Read one value.
 
         Raises:
-            DecodeError: The octets hold none.
+            DecodeError: The octets hold no value.
         """
         return self._value(_MAX_DEPTH)
 
@@ -276,7 +276,7 @@ class Decoder:
         return self._body(self._unpack(_U8), depth)
 
     def _body(self, code: int, depth: int) -> Any:
-        """Take what follows a constructor."""
+        """Read what follows a constructor."""
         if depth <= 0:
             raise DecodeError("Values are nested too deep")
         if code in _SINGLETONS:
@@ -338,7 +338,7 @@ class Decoder:
             case _ if count:
                 value = self._array(count, depth)
             case _:
-                # Nothing, or a constructor of nothing.
+                # No elements, or a constructor of elements without octets.
                 value = Array()
                 self._take(end - self._at)
         if self._at != end:

@@ -2,8 +2,8 @@
 
 Source: OASIS AMQP 1.0, part 2 (Transport) and part 5 (Security).
 
-A connection knows nothing of queues: `Container.resolve` says which `Node` an address names, and
-the node supplies or takes the messages.
+A connection knows no queues: `Container.resolve` returns the `Node` of an address, and the node
+sends or receives the messages.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ _MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
 
 _SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 _AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
-# Seconds between two octets of a connection that dribbles.
+# Interval between two octets of a connection that dribbles (s).
 _DRIBBLE_INTERVAL = 0.002
-# A frame of a type that no one knows.
+# A frame of an unknown type.
 _GARBAGE = b"\x00\x00\x00\x10\x02\x7f\x00\x00" + b"\xde\xad\xbe\xef" * 2
 
 # How far a connection has come: SASL has begun, it is to be opened, a session is to begin, a link
@@ -63,7 +63,7 @@ STAGES: tuple[Stage, ...] = (
 
 
 class Container(Protocol):
-    """Who serves the connections."""
+    """The server that the connections belong to."""
 
     frozen: bool
     dribbles: bool
@@ -71,16 +71,16 @@ class Container(Protocol):
     stall_sasl: bool
 
     def connected(self, connection: Connection) -> None:
-        """Hear of a new connection."""
+        """Add a new connection."""
 
     def disconnected(self, connection: Connection) -> None:
-        """Hear of the end of a connection; its links are detached."""
+        """Remove a connection, whose links are detached."""
 
     def drained(self) -> None:
-        """Hear that a connection can be written to again."""
+        """Note that a connection can be written to again."""
 
     def reached(self, connection: Connection, stage: Stage) -> bool:
-        """Hear how far a connection has come; return whether it breaks there."""
+        """Note the stage of a connection; return whether the connection breaks there."""
 
     def resolve(self, session: Session, attach: Attach) -> Node | None:
         """Return the node that a peer attaches to; None to never answer.
@@ -91,7 +91,7 @@ class Container(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """The octets of one peer.
+    """The connection of one peer.
 
     Attributes:
         max_frame_size: Octets that a frame to the peer may have.
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, container: Container) -> None:
-        """Wait for the peer."""
+        """Initialize the connection."""
         self.container = container
         self.max_frame_size = MIN_MAX_FRAME_SIZE
         self.nodes: dict[str, Node] = {}
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._ended: set[int] = set()
         self._transport: asyncio.Transport | None = None
         self._buffer = FrameBuffer(MAX_FRAME_SIZE)
-        # The protocol header that is due; None while frames are.
+        # The protocol header that is expected; None while frames are.
         self._header: bytes | None = _SASL_HEADER
         self._authenticated = False
         self._opened = False
@@ -151,15 +151,15 @@ class Connection(asyncio.Protocol):
         ]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hear of the peer."""
+        """Start with the peer's transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        # "Full" then means that any octet waits, and its end that all have gone.
+        # The buffer then counts as full while any octet waits to be sent.
         transport.set_write_buffer_limits(high=1, low=0)
         self.container.connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hear of the peer's end."""
+        """Clean up after the peer's connection has ended."""
         self._transport = None
         for timer in (self._heartbeat, self._idle_check, self._dribbling):
             if timer:
@@ -168,29 +168,29 @@ class Connection(asyncio.Protocol):
         self.container.disconnected(self)
 
     def pause_writing(self) -> None:
-        """Hear that the socket takes no more."""
+        """Note that the socket accepts no more data."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """Hear that the socket has taken all."""
+        """Note that the socket has accepted all data."""
         self._full = False
         self._pump()
         self.container.drained()
 
     def data_received(self, data: bytes) -> None:
-        """Take octets; those that are no AMQP end the connection."""
+        """Process octets; invalid ones end the connection."""
         self._heard_at = asyncio.get_running_loop().time()
         self._buffer.feed(data)
         if not (self.container.frozen or self._forgotten):
             self._read()
 
     def forget(self) -> None:
-        """Be half open: the peer's end stays as it is, and nothing passes any more."""
+        """Leave the connection half open: nothing is sent or received any more."""
         self._forgotten = True
         self._buffer.clear()
 
     def thaw(self) -> None:
-        """Go on where the container's frost has stopped it."""
+        """Continue after the container was frozen."""
         held, self._held = bytes(self._held), bytearray()
         self._heard_at = asyncio.get_running_loop().time()
         self._write(held)
@@ -212,15 +212,15 @@ class Connection(asyncio.Protocol):
         return self.container.resolve(session, attach)
 
     def transferred(self) -> None:
-        """Let the container know that a message has been sent."""
+        """Notify the container that a message was sent."""
         self.container.reached(self, "transfer")
 
     def send_garbage(self) -> None:
-        """Send what is no AMQP."""
+        """Send octets that are not AMQP."""
         self._write(_GARBAGE)
 
     def drop(self, *, reset: bool) -> None:
-        """End the connection without a word, by RST or by FIN."""
+        """Close the connection without an AMQP close, by RST or by FIN."""
         if self._transport is None:
             return
         if reset:
@@ -231,7 +231,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def close(self, error: AmqpError | None = None) -> None:
-        """End the connection, with a word."""
+        """Close the connection with an AMQP close."""
         if self._opened:
             self.send(Close(Error.of(error)))
         if self._transport:
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(octets)
 
     def _dribble(self) -> None:
-        """Send one octet of what is held, and the next one soon; all when it is over."""
+        """Send one octet, and the next one soon; send all when the container has stopped dribbling."""
         self._dribbling = None
         if self.container.frozen or self._transport is None:
             return
@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
             session.end()
 
     def _read(self) -> None:
-        """Process what has come."""
+        """Process the received octets."""
         try:
             while self._transport and not self._transport.is_closing():
                 if self._header:
@@ -291,7 +291,7 @@ class Connection(asyncio.Protocol):
         if self.container.stall_sasl:
             self._buffer.clear()
             return
-        # To a header that is not the one that is due, the right one is the answer.
+        # An unexpected header is answered with the expected one.
         expected, self._header = self._header, None
         self._write(expected or b"")
         if header != expected:
@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
                 self._session_frame(frame)
 
     def _authenticate(self, mechanism: str) -> None:
-        """Let in who authenticates by claims later on; PLAIN is announced only."""
+        """Accept a mechanism; claims authenticate later. PLAIN is announced but refused."""
         outcome = SaslOutcome(
             0 if mechanism in _MECHANISMS and mechanism != "PLAIN" else 1
         )
@@ -351,7 +351,7 @@ class Connection(asyncio.Protocol):
         if idle_timeout:
             self._watch(idle_timeout)
         if open_.idle_time_out:
-            # Twice as often as the peer asks for.
+            # Send heartbeats twice as often as the peer requires.
             self._beat_after(open_.idle_time_out / 2000)
 
     def _begin(self, channel: int, begin: Begin) -> None:
@@ -390,7 +390,7 @@ class Connection(asyncio.Protocol):
                 raise AmqpError("amqp:not-allowed", "No such performative here")
 
     def _beat_after(self, interval: float) -> None:
-        """Send a heartbeat after some seconds, and again."""
+        """Send a heartbeat after some seconds, and repeat it."""
         loop = asyncio.get_running_loop()
         self._heartbeat = loop.call_later(interval, self._beat, interval)
 
@@ -400,7 +400,7 @@ class Connection(asyncio.Protocol):
         self._beat_after(interval)
 
     def _watch(self, idle_timeout: float) -> None:
-        """End the connection of a peer that was silent for twice what it was told."""
+        """Close the connection when the peer was silent for twice the announced timeout."""
         loop = asyncio.get_running_loop()
         deadline = self._heard_at + 2 * idle_timeout
         if self.container.frozen:

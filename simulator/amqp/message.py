@@ -37,7 +37,7 @@ class Message:
     value: Any = None
 
     def encode(self) -> bytes:
-        """Return its octets."""
+        """Return the encoded message."""
         octets = b""
         if self.header:
             octets += self.header.encode()
@@ -58,7 +58,7 @@ class Message:
         """Return the message of a delivery; sections that have no place here are dropped.
 
         Raises:
-            DecodeError: The octets are no message.
+            DecodeError: The octets are not a message.
         """
         message = cls()
         decoder = Decoder(octets)

@@ -1,4 +1,4 @@
-"""What AMQP peers say to each other: the composite types, and the frames that carry them.
+"""The composite types that AMQP peers exchange, and the frames that carry them.
 
 Source: OASIS AMQP 1.0, part 2 (Transport), part 3 (Messaging) and part 5 (Security).
 
@@ -27,7 +27,7 @@ from .codec import (
 FRAME_AMQP = 0
 FRAME_SASL = 1
 _HEADER_SIZE = 8
-# What each side may send before the other has told its limit.
+# Size of a frame that each side may send before the other has announced its limit.
 MIN_MAX_FRAME_SIZE = 512
 
 
@@ -38,8 +38,8 @@ def _as(
 
     Args:
         kind: Its AMQP type; None for any.
-        default: What it means when the peer leaves it out.
-        required: Whether the peer may not leave it out.
+        default: Its value when the peer omits it.
+        required: Whether the peer must send it.
     """
     return field(default=default, metadata={"kind": kind, "required": required})
 
@@ -52,8 +52,8 @@ class Composite:
     KINDS: ClassVar[dict[int, type[Composite]]] = {}
 
     def __init_subclass__(cls) -> None:
-        """Know the class by its descriptor."""
-        # With slots, a dataclass is made twice; the second is the one that lasts.
+        """Register the class by its descriptor."""
+        # With slots, a dataclass is created twice; the second class is the one that is used.
         Composite.KINDS[cls.CODE] = cls
 
     def encode(self) -> bytes:
@@ -196,14 +196,14 @@ class Attach(Composite):
 
     @property
     def address(self) -> str:
-        """Address at the other side of who says this; empty when it names none."""
+        """Address at the receiver of this performative; empty if there is none."""
         terminus = self.source if self.role else self.target
         return (terminus and terminus.address) or ""
 
 
 @dataclass(slots=True)
 class Flow(Composite):
-    """Tell what a session and a link have room for."""
+    """Announce the window of a session and the credit of a link."""
 
     CODE = 0x13
     next_incoming_id: int | None = _as(UInt)
@@ -239,7 +239,7 @@ class Transfer(Composite):
 
 @dataclass(slots=True)
 class Disposition(Composite):
-    """Tell what became of deliveries; `role` is True when a receiver tells."""
+    """Report the outcome of deliveries; `role` is True if the receiver reports it."""
 
     CODE = 0x15
     role: bool = _as(bool, default=False, required=True)
@@ -252,7 +252,7 @@ class Disposition(Composite):
 
 @dataclass(slots=True)
 class Error(Composite):
-    """Why something ended."""
+    """Why a link, session or connection ended."""
 
     CODE = 0x1D
     condition: str = _as(Symbol, "", required=True)
@@ -261,7 +261,7 @@ class Error(Composite):
 
     @classmethod
     def of(cls, error: AmqpError | None) -> Self | None:
-        """Return what tells a peer of a fault."""
+        """Return the error to send for an exception, None for none."""
         return cls(error.condition, error.description) if error else None
 
 
@@ -334,7 +334,7 @@ class Modified(Composite):
 
 @dataclass(slots=True)
 class SaslMechanisms(Composite):
-    """What the server would authenticate by."""
+    """The mechanisms that the server offers."""
 
     CODE = 0x40
     sasl_server_mechanisms: Array = _as(Array, required=True)
@@ -342,7 +342,7 @@ class SaslMechanisms(Composite):
 
 @dataclass(slots=True)
 class SaslInit(Composite):
-    """What the client has chosen."""
+    """The mechanism that the client has chosen."""
 
     CODE = 0x41
     mechanism: str = _as(Symbol, "", required=True)
@@ -352,7 +352,7 @@ class SaslInit(Composite):
 
 @dataclass(slots=True)
 class SaslOutcome(Composite):
-    """How it ended; 0 is well."""
+    """The result; 0 is success."""
 
     CODE = 0x44
     code: int = _as(UByte, 0, required=True)
@@ -361,7 +361,7 @@ class SaslOutcome(Composite):
 
 @dataclass(slots=True)
 class Header(Composite):
-    """How a message travels; `ttl` in milliseconds."""
+    """How a message is delivered; `ttl` in milliseconds."""
 
     CODE = 0x70
     durable: bool = _as(bool, default=False)
@@ -373,7 +373,7 @@ class Header(Composite):
 
 @dataclass(slots=True)
 class Properties(Composite):
-    """What a message is."""
+    """The properties of a message."""
 
     CODE = 0x73
     message_id: Any = _as()
@@ -410,10 +410,10 @@ class Frame:
 
 
 class FrameBuffer:
-    """Cuts octets, as they come, into protocol headers and frames."""
+    """Splits received octets into protocol headers and frames."""
 
     def __init__(self, max_frame_size: int) -> None:
-        """Start empty.
+        """Initialize an empty buffer.
 
         Args:
             max_frame_size: Octets that a frame may have at most.
@@ -422,22 +422,22 @@ class FrameBuffer:
         self._max_frame_size = max_frame_size
 
     def feed(self, octets: bytes) -> None:
-        """Take octets."""
+        """Add octets."""
         self._octets += octets
 
     def clear(self) -> None:
-        """Drop them."""
+        """Drop the octets."""
         self._octets.clear()
 
     def protocol_header(self) -> bytes | None:
-        """Return a protocol header of 8 octets, None when there is none yet."""
+        """Return a protocol header of 8 octets, None if it is not complete yet."""
         return self._cut(_HEADER_SIZE) if len(self._octets) >= _HEADER_SIZE else None
 
     def frame(self) -> Frame | None:
-        """Return a frame, None when none is complete.
+        """Return a frame, None if it is not complete yet.
 
         Raises:
-            DecodeError: What comes is no frame.
+            DecodeError: The octets are not a frame.
         """
         if len(self._octets) < _HEADER_SIZE:
             return None

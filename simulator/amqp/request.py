@@ -13,25 +13,25 @@ from .session import Link, Node, ReceivingLink, SendingLink
 
 
 class RequestNode(Node):
-    """A node of one connection that answers each message with one."""
+    """A node of one connection that responds to each message."""
 
     def __init__(self) -> None:
-        """Start without links."""
+        """Initialize the node without links."""
         self._links: list[SendingLink] = []
         self._responses: deque[tuple[str | None, Message]] = deque()
 
     def attach(self, link: Link) -> None:
-        """Remember where responses go."""
+        """Remember the link for responses."""
         if isinstance(link, SendingLink):
             self._links.append(link)
 
     def detach(self, link: Link) -> None:
-        """Forget it."""
+        """Forget the link."""
         if isinstance(link, SendingLink):
             self._links.remove(link)
 
     def receive(self, link: ReceivingLink, message: bytes) -> None:
-        """Answer a request."""
+        """Respond to a request."""
         request = Message.decode(message)
         properties = request.properties or Properties()
         response = self.respond(request)
@@ -49,7 +49,7 @@ class RequestNode(Node):
                 link.send(response.encode(), uuid4().bytes, None)
 
     def _link(self, reply_to: str | None) -> SendingLink | None:
-        """Return the link to the named target; any when no link has that target.
+        """Return the link to the named target, or any link if none has that target.
 
         The client names the node itself as `reply_to`, not its own terminus.
         """

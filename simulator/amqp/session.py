@@ -33,36 +33,36 @@ _SERIAL = 0xFFFFFFFF
 
 
 class Node(ABC):
-    """What a link ends at."""
+    """The end point of a link on this side."""
 
     def attach(self, link: Link) -> None:
-        """Take a link.
+        """Attach a link.
 
         Raises:
             AmqpError: The link is refused.
         """
 
     def detach(self, link: Link) -> None:
-        """Let a link go that has ended, from either side."""
+        """Detach a link that was ended by either side."""
 
     def pump(self) -> None:
-        """Send what is there to links that have become ready."""
+        """Send messages over links that are ready now."""
 
     def settle(self, link: SendingLink, token: Any, outcome: Any) -> None:
-        """Hear what became of a delivery.
+        """Process the outcome of a delivery.
 
         Args:
-            link: The link it went over.
+            link: The link of the delivery.
             token: What was given to `SendingLink.send`.
             outcome: A terminal delivery state.
         """
 
     @abstractmethod
     def receive(self, link: ReceivingLink, message: bytes) -> None:
-        """Take a message.
+        """Receive a message.
 
         Raises:
-            AmqpError: It cannot be read; this ends the connection.
+            AmqpError: It is invalid; this ends the connection.
         """
 
 
@@ -75,7 +75,7 @@ class Link:
     """
 
     def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Take over what the peer has announced."""
+        """Initialize from the performative of the peer."""
         self.session = session
         self.node = node
         self.handle = attach.handle
@@ -83,7 +83,7 @@ class Link:
         self.closed = False
 
     def close(self, error: AmqpError | None = None) -> None:
-        """End the link."""
+        """Close the link."""
         if not self.closed:
             self.closed = True
             self.session.forget(self)
@@ -95,12 +95,12 @@ class SendingLink(Link):
     """Messages to the peer.
 
     Attributes:
-        credit: How many messages the peer will take now.
+        credit: Number of messages that the peer accepts now.
         settled: Whether deliveries are forgotten once sent.
     """
 
     def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Start without credit."""
+        """Initialize the link without credit."""
         super().__init__(session, node, attach)
         self.target = attach.target.address if attach.target else None
         self.settled = attach.snd_settle_mode == 1
@@ -111,7 +111,7 @@ class SendingLink(Link):
 
     @property
     def ready(self) -> bool:
-        """Whether a message would go out at once."""
+        """Whether a message would be sent immediately."""
         return self.credit > 0 and not self.closed and self.session.ready
 
     @property
@@ -125,7 +125,7 @@ class SendingLink(Link):
         Args:
             message: Its octets.
             tag: The delivery's tag.
-            token: What the node knows the delivery by.
+            token: The node's identification of the delivery.
         """
         self.credit -= 1
         self._delivery_count = self._delivery_count + 1 & _SERIAL
@@ -135,7 +135,7 @@ class SendingLink(Link):
         self.session.transfer(self, delivery_id, tag, message)
 
     def flow(self, flow: Flow) -> None:
-        """Take the peer's credit."""
+        """Update the credit from the peer's flow."""
         if flow.link_credit is not None:
             limit = (flow.delivery_count or 0) + flow.link_credit
             self.credit = _serial_difference(limit, self._delivery_count)
@@ -153,7 +153,7 @@ class SendingLink(Link):
             )
 
     def settle(self, delivery_ids: range, outcome: Any) -> None:
-        """Take the peer's disposition of deliveries."""
+        """Process the peer's disposition of deliveries."""
         for delivery_id in [each for each in self._unsettled if each in delivery_ids]:
             self.node.settle(self, self._unsettled.pop(delivery_id), outcome)
 
@@ -162,7 +162,7 @@ class ReceivingLink(Link):
     """Messages from the peer."""
 
     def __init__(self, session: Session, node: Node, attach: Attach) -> None:
-        """Start without credit."""
+        """Initialize the link without credit."""
         super().__init__(session, node, attach)
         self._delivery_count = attach.initial_delivery_count or 0
         self._delivery_id: int | None = None
@@ -174,7 +174,7 @@ class ReceivingLink(Link):
         self.session.send_flow(self.handle, self._delivery_count, _INCOMING_CREDIT)
 
     def transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """Take a message or a part of one."""
+        """Receive a message or a part of one."""
         if self._delivery_id is None:
             if transfer.delivery_id is None:
                 raise AmqpError("amqp:invalid-field", "A delivery has no id")
@@ -241,7 +241,7 @@ class Session:
     """A channel of a connection, and the window of frames that the peer has room for."""
 
     def __init__(self, connection: Carrier, channel: int, begin: Begin) -> None:
-        """Take over what the peer has announced."""
+        """Initialize from the performative of the peer."""
         self.connection = connection
         self.channel = channel
         self.links: dict[int, Link] = {}
@@ -249,12 +249,12 @@ class Session:
         self._next_outgoing_id = 0
         self._next_incoming_id = begin.next_outgoing_id
         self._window = begin.incoming_window
-        # Frames that the window had no room for.
+        # Frames that wait for the window.
         self._waiting: deque[tuple[Link, Transfer, bytes]] = deque()
 
     @property
     def ready(self) -> bool:
-        """Whether a transfer would go out at once."""
+        """Whether a transfer would be sent immediately."""
         return self._window > 0 and not self._waiting and self.connection.writable
 
     @property
@@ -291,12 +291,12 @@ class Session:
             transfer = Transfer(link.handle, settled=link.settled, more=True)
         self._waiting[-1][1].more = False
         self._send_waiting()
-        # $cbs and $management answer requests; theirs are no messages of a topic.
+        # $cbs and $management send responses, which are not messages of a topic.
         if not link.address.rpartition("/")[2].startswith("$"):
             self.connection.transferred()
 
     def flow(self, flow: Flow) -> None:
-        """Take the peer's window and credit."""
+        """Update window and credit from the peer's flow."""
         next_incoming_id = flow.next_incoming_id or 0
         limit = next_incoming_id + flow.incoming_window
         self._window = _serial_difference(limit, self._next_outgoing_id)
@@ -311,13 +311,13 @@ class Session:
         self.pump()
 
     def pump(self) -> None:
-        """Let every node send what has become possible."""
+        """Let every node send the messages that it can send now."""
         nodes = [link.node for link in self.links.values() if not link.closed]
         for node in dict.fromkeys(nodes):
             node.pump()
 
     def attach(self, attach: Attach) -> None:
-        """Take a link of the peer."""
+        """Attach a link of the peer."""
         held = self.links.get(attach.handle)
         if attach.handle > HANDLE_MAX or (held and not held.closed):
             raise AmqpError("amqp:session:handle-in-use", f"Handle {attach.handle}")
@@ -344,7 +344,7 @@ class Session:
                 role=not attach.role,
                 snd_settle_mode=attach.snd_settle_mode,
                 rcv_settle_mode=attach.rcv_settle_mode,
-                # The client takes an answer without either for a refusal.
+                # The client treats an attach without source and target as a refusal.
                 source=Source(attach.source.address if attach.source else None),
                 target=Target(attach.target.address if attach.target else None),
                 initial_delivery_count=0 if attach.role else None,
@@ -355,7 +355,7 @@ class Session:
             link.grant()
 
     def detach(self, detach: Detach) -> None:
-        """Let a link of the peer go."""
+        """Detach a link of the peer."""
         link = self.links.pop(detach.handle, None)
         if link and not link.closed:
             link.closed = True
@@ -364,7 +364,7 @@ class Session:
             self.send(Detach(detach.handle, closed=detach.closed))
 
     def incoming_transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """Take a frame of a message."""
+        """Process a frame of a message."""
         self._next_incoming_id = self._next_incoming_id + 1 & _SERIAL
         link = self.links.get(transfer.handle)
         if not isinstance(link, ReceivingLink):
@@ -375,7 +375,7 @@ class Session:
             link.transfer(transfer, payload)
 
     def disposition(self, disposition: Disposition) -> None:
-        """Take the fate of deliveries."""
+        """Process the outcome of deliveries."""
         on_the_way = disposition.state is None or isinstance(
             disposition.state, Received
         )
@@ -387,8 +387,8 @@ class Session:
             if isinstance(link, SendingLink):
                 link.settle(delivery_ids, disposition.state or Accepted())
         if not disposition.settled:
-            # The client settles when it hears that this side has; an error in the answer would
-            # be a failure to settle, so that of a rejection is not repeated.
+            # The client settles when this side does. It would treat an error in this answer as
+            # a failure to settle, so the error of a rejection is not repeated.
             rejected = isinstance(disposition.state, Rejected)
             self.send(
                 Disposition(
@@ -402,7 +402,7 @@ class Session:
         self.pump()
 
     def end(self) -> None:
-        """Let every link go."""
+        """Detach every link."""
         links, self.links = self.links, {}
         self._waiting.clear()
         for link in links.values():
@@ -411,7 +411,7 @@ class Session:
                 link.node.detach(link)
 
     def forget(self, link: Link) -> None:
-        """Drop what waits to be sent over a link that ends."""
+        """Drop the frames that wait to be sent over a link that ends."""
         self._waiting = deque(each for each in self._waiting if each[0] is not link)
 
     def send(self, performative: Composite, payload: bytes = b"") -> None:
@@ -426,7 +426,7 @@ class Session:
         *,
         drain: bool = False,
     ) -> None:
-        """Tell the session's state, and a link's."""
+        """Send the state of the session, and of a link."""
         self.send(
             Flow(
                 self._next_incoming_id,
@@ -441,7 +441,7 @@ class Session:
         )
 
     def _refuse(self, attach: Attach, error: AmqpError) -> None:
-        """Answer an attach that leads nowhere: null terminus, then the reason."""
+        """Refuse an attach: send a null terminus, then the reason."""
         self.send(
             Attach(
                 attach.name,

@@ -15,7 +15,7 @@ type Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 class Route(NamedTuple):
-    """What answers a method and a path below /api, whose groups are `Call.ids`."""
+    """The handler of a method and a path below /api; the groups of the path are `Call.ids`."""
 
     method: str
     path: str
@@ -23,7 +23,7 @@ class Route(NamedTuple):
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """What a whole path matches, without regard to case."""
+        """The pattern of the whole path, without regard to case."""
         return re.compile(f"/api/{self.path}/?", re.IGNORECASE)
 
 

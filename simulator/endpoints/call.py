@@ -1,4 +1,4 @@
-"""A request to an endpoint: who asks for what, and how its parameters are read."""
+"""A request to an endpoint, and its parameters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _PAGE_SIZE, _LARGEST_PAGE = 50, 100
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What the endpoints serve.
+    """The data that the endpoints serve.
 
     Attributes:
         clock: The simulated time.
@@ -44,7 +44,7 @@ class Cloud:
     )
 
     def state(self, charger: Charger) -> dict[int, StoredObservation]:
-        """Return a charger's state, which the vendor's server keeps for some seconds."""
+        """Return a charger's state; as the vendor's server does, keep it for some seconds."""
         now = self.clock.now()
         cached = self.states.get(charger.id)
         if cached is None or (now - cached[0]).total_seconds() >= STATE_CACHE_SECONDS:
@@ -54,17 +54,17 @@ class Cloud:
 
 
 class Refusal(Exception):
-    """A request is answered with an error."""
+    """An endpoint answers a request with an error."""
 
     def __init__(self, response: web.Response) -> None:
-        """Keep the answer."""
+        """Initialize the refusal."""
         super().__init__(response.status)
         self.response = response
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request with whose it is, and what the path named."""
+    """A request with its account and the ids in its path."""
 
     cloud: Cloud
     request: web.Request
@@ -77,10 +77,10 @@ class Call:
         return {key.lower(): value for key, value in self.request.query.items()}
 
     async def body(self) -> dict[str, Any]:
-        """Return the JSON object sent, its keys in lower case.
+        """Return the JSON object of the body, its keys in lower case.
 
         Raises:
-            Refusal: It is none.
+            Refusal: The body is not a JSON object.
         """
         try:
             body = json.loads(await self.request.text() or "{}")
@@ -102,7 +102,7 @@ class Call:
         """Return the installation of the path.
 
         Raises:
-            Refusal: There is none that the account may see.
+            Refusal: It does not exist, or the account has no role in it.
         """
         item = self.cloud.installations.get(self.ids[0])
         if item is None or not self.account.role(item.id):
@@ -113,7 +113,7 @@ class Call:
         """Return the installation of the path.
 
         Raises:
-            Refusal: There is none that the account may change.
+            Refusal: It does not exist, or the account may not change it.
         """
         item = self.installation()
         if not self.account.manages(item.id):
@@ -124,10 +124,10 @@ class Call:
         """Return the charger of the path.
 
         Args:
-            manages: Whether the account has to be one that may change it.
+            manages: Whether the account needs a role that may change it.
 
         Raises:
-            Refusal: There is none, or the account has not the role.
+            Refusal: It does not exist, or the account lacks the role.
         """
         charger = self.cloud.chargers.get(self.ids[0])
         if charger is None:
@@ -163,7 +163,7 @@ def integer(
     """Return a whole number of the query, at most `highest`.
 
     Raises:
-        Refusal: It is none, or below `lowest`.
+        Refusal: It is not a whole number, or below `lowest`.
     """
     try:
         value = int(query.get(key, default))
@@ -178,7 +178,7 @@ def number(body: dict[str, Any], key: str, lowest: float, highest: float) -> flo
     """Return a number of the body.
 
     Raises:
-        Refusal: It is none, or out of range.
+        Refusal: It is not a number, or out of range.
     """
     value = body.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -189,10 +189,10 @@ def number(body: dict[str, Any], key: str, lowest: float, highest: float) -> flo
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return a time of the query, None for nothing; one without a zone is UTC.
+    """Return a time of the query, None if omitted; without a zone it is UTC.
 
     Raises:
-        Refusal: It is none.
+        Refusal: It is not a time.
     """
     if not text:
         return None

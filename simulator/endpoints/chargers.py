@@ -42,7 +42,7 @@ async def update(call: Call) -> web.Response:
     """Change the settings of a charger."""
     charger = call.charger(manages=True)
     body = await call.body()
-    # Every value is checked before the first is applied.
+    # Check every value before the first is applied.
     actions: list[Callable[[], None]] = []
     for key in ("maxchargecurrent", "minchargecurrent", "offlinechargecurrent"):
         if key in body:
@@ -72,7 +72,7 @@ async def update(call: Call) -> web.Response:
 
 
 async def send_command(call: Call) -> web.Response:
-    """Let a charger execute a command."""
+    """Send a command to a charger."""
     charger = call.charger(manages=True)
     commands: dict[str, Callable[[], None]] = {
         "102": charger.restart,

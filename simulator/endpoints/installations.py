@@ -68,7 +68,7 @@ async def update(call: Call) -> web.Response:
     switch = item.three_to_one_phase_switch_current
     if "threetoonephaseswitchcurrent" in body:
         switch = number(body, "threetoonephaseswitchcurrent", 0, 32)
-    # Every value is checked before the first is applied.
+    # Check every value before the first is applied.
     item.max_current = highest
     item.available_current = currents or item.available_current
     if "minpowerofflinemode" in body:
@@ -93,7 +93,7 @@ async def read_firmware(call: Call) -> web.Response:
 
 
 def _phases(phases: tuple[Any, ...], highest: float) -> tuple[float, float, float]:
-    """Return the three currents; a phase left out is set to its default, all of it."""
+    """Return the three currents; an omitted phase gets the default, the whole current."""
     one, two, three = (
         highest if value is None else number({"phase": value}, "phase", 0, highest)
         for value in phases

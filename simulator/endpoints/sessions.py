@@ -84,7 +84,7 @@ async def read(call: Call) -> web.Response:
 
 
 async def prioritize(call: Call) -> web.Response:
-    """Serve a running session before the others."""
+    """Give a running session its current before the others."""
     body = await call.body()
     for charger in _running(call):
         if not call.account.manages(charger.installation.id):
