@@ -72,7 +72,7 @@ def scenario() -> Scenario:
 
 @dataclass(frozen=True)
 class Message:
-    """What a charger put on the bus."""
+    """A message that a charger has published."""
 
     state_id: int
     value: str | None
@@ -92,10 +92,10 @@ def message(body: bytes) -> Message:
 
 
 class Listener:
-    """Hears what chargers say, in place of the bus."""
+    """Receives the messages of chargers, in place of the bus."""
 
     def __init__(self, *chargers: Charger) -> None:
-        """Listen from now on."""
+        """Initialize the listener; it records from now on."""
         self.messages: list[Message] = []
         for charger in chargers:
             charger.publish = self._hear
@@ -104,15 +104,15 @@ class Listener:
         self.messages.append(message(body))
 
     def ids(self) -> list[int]:
-        """Return the StateIds heard, in order."""
+        """Return the StateIds of the messages, in order."""
         return [item.state_id for item in self.messages]
 
     def of(self, state_id: int) -> list[Message]:
-        """Return what was said about a StateId."""
+        """Return the messages of a StateId."""
         return [item for item in self.messages if item.state_id == state_id]
 
     def values(self, state_id: int) -> list[str | None]:
-        """Return the values said of a StateId."""
+        """Return the values of a StateId."""
         return [item.value for item in self.of(state_id)]
 
 
@@ -161,7 +161,7 @@ class Api:
     def __init__(
         self, sim: Simulator, client: aiohttp.ClientSession, token: str
     ) -> None:
-        """Use a token."""
+        """Initialize the view with a token."""
         self._sim = sim
         self.client = client
         self.headers = {"Authorization": f"Bearer {token}"}
@@ -191,7 +191,7 @@ class Api:
 
 @pytest.fixture
 def sign_in(sim: Simulator, session: aiohttp.ClientSession) -> Callable[[str], Api]:
-    """Return what gives the API as an account sees it, by the first part of its name."""
+    """Return a function that signs in by the first part of an account's name."""
 
     def make(name: str) -> Api:
         form = {

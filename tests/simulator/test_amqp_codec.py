@@ -247,7 +247,7 @@ def test_octets_that_are_no_value(octets: str) -> None:
 
 
 def test_nesting_and_counts_are_bounded() -> None:
-    """Octets that nest for ever, or count without octets, cost neither stack nor memory."""
+    """Endless nesting, or counts without octets, cost neither stack nor memory."""
     nested: Any = 1
     for _ in range(20):
         nested = [nested]

@@ -83,7 +83,7 @@ def put_token(token: str, uri: str = URI) -> Message:
 
 
 class Peer:
-    """A client that does what it is told."""
+    """A client that sends what a test asks for."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -352,7 +352,7 @@ async def test_credit_is_drained(bus: ServiceBus) -> None:
 
 
 async def test_a_flow_is_echoed(bus: ServiceBus) -> None:
-    """A link's state is told when it is asked for."""
+    """A link sends its state when the peer asks for it."""
     async with claimed(bus) as peer:
         await peer.receiver(0)
         peer.credit(3, echo=True)
@@ -867,7 +867,7 @@ class Sink(asyncio.Transport):
         """Drop octets."""
 
     def is_closing(self) -> bool:
-        """Tell whether it was closed."""
+        """Return whether it was closed."""
         return self._closing
 
     def close(self) -> None:

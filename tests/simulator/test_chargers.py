@@ -1,4 +1,4 @@
-"""Chargers behave as the vendor's do, and their numbers add up."""
+"""Tests that chargers behave as the vendor's do, and that their numbers add up."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from .conftest import START, Listener, by_serial
 
 
 def charge(charger: Charger, car: Car | None = None) -> None:
-    """Bring a charger to charging, past its ramp."""
+    """Plug in a car, and wait until the charger charges at full power."""
     charger.plug_in(car or Car())
     charger.clock.advance(30)
     assert charger.mode == Mode.CHARGING
@@ -110,7 +110,7 @@ def test_power_is_the_sum_of_the_phases_and_energy_its_integral(
 
 
 def test_the_charge_ramps_up_tapers_and_finishes(pro: Charger) -> None:
-    """A car takes its capacity exactly, ever slower at the end, and then nothing."""
+    """A car takes exactly its capacity, with less and less current at the end."""
     heard = Listener(pro)
     pro.plug_in(Car(capacity_kwh=3))
     pro.clock.advance(3600)
@@ -126,14 +126,14 @@ def test_the_charge_ramps_up_tapers_and_finishes(pro: Charger) -> None:
 
 
 def test_a_cars_own_limits_hold(pro: Charger) -> None:
-    """It draws no more than its onboard charger does, below what it is offered."""
+    """A car draws at most what its onboard charger can, even if it is offered more."""
     charge(pro, Car(max_current=10, phases=1))
     assert 9.5 < float(pro.value(507) or 0) <= 10
     assert (pro.value(508), pro.value(509)) == ("0", "0")
 
 
 def test_unplugging_a_pro_clears_the_session(pro: Charger) -> None:
-    """721 and 553 lose their value; the entries stay."""
+    """StateIds 721 and 553 lose their value, but stay listed."""
     charge(pro)
     pro.unplug()
     assert pro.value(710) == "1"
@@ -144,7 +144,7 @@ def test_unplugging_a_pro_clears_the_session(pro: Charger) -> None:
 
 
 def test_a_go_keeps_the_energy_until_the_next_session(go: Charger) -> None:
-    """553 stays after the unplug and begins again at 0.000."""
+    """StateId 553 stays after unplugging, and starts again at 0.000."""
     charge(go)
     go.clock.advance(600)
     go.unplug()
@@ -208,7 +208,7 @@ def test_the_meter_reports_on_the_hour_or_the_quarter(
 
 
 def test_the_meter_interval_can_be_changed(pro: Charger) -> None:
-    """It is reported as 555 and used from then on."""
+    """The interval is reported as StateId 555 and used from then on."""
     heard = Listener(pro)
     pro.set_meter_interval(60)
     pro.clock.advance(601)
@@ -217,7 +217,7 @@ def test_the_meter_interval_can_be_changed(pro: Charger) -> None:
 
 
 def test_pulses_have_no_value_and_two_intervals(go: Charger) -> None:
-    """A pulse comes every 600 s, every 180 s while charging; 147 tells so on a Go."""
+    """A pulse is sent every 600 s, and every 180 s while charging; a Go reports that as 147."""
     heard = Listener(go)
     go.clock.advance(1800)
     assert len(heard.of(-1)) == 3
@@ -230,7 +230,7 @@ def test_pulses_have_no_value_and_two_intervals(go: Charger) -> None:
 
 
 def test_currents_and_energy_come_at_the_vendors_pace(pro: Charger) -> None:
-    """Power about each minute, 553 every 30 to 60 s; nothing is said without need."""
+    """Power is reported about once a minute, 553 every 30 to 60 s, and only when it changes."""
     charge(pro)
     heard = Listener(pro)
     pro.clock.advance(3600)
@@ -240,7 +240,7 @@ def test_currents_and_energy_come_at_the_vendors_pace(pro: Charger) -> None:
 
 
 def test_each_family_writes_numbers_its_own_way(go: Charger, pro: Charger) -> None:
-    """A Go has three decimals; a Pro up to four and plain integers."""
+    """A Go writes three decimals, a Pro up to four and integers without any."""
     for charger in (go, pro):
         charger.observe(StateId.CURRENT_PHASE1, 0.0215)
         charger.observe(StateId.MAX_CURRENT, 32.0)
@@ -261,7 +261,7 @@ def test_each_family_writes_numbers_its_own_way(go: Charger, pro: Charger) -> No
 
 
 def test_a_message_has_the_vendors_form(pro: Charger) -> None:
-    """Field names and order, `Z` and five to seven digits, the standing XML header."""
+    """A message has the vendor's field names and order, time format and XML header."""
     bodies: list[bytes] = []
     pro.publish = lambda _, body: bodies.append(body)
     pro.plug_in(Car())
@@ -284,7 +284,7 @@ def test_a_message_has_the_vendors_form(pro: Charger) -> None:
 
 
 def test_two_reports_of_one_thing_are_never_of_the_same_time(pro: Charger) -> None:
-    """Even when the clock stands still their order is known."""
+    """Timestamps show the order of reports even while the clock stands still."""
     heard = Listener(pro)
     for _ in range(3):
         pro.plug_in(Car())
@@ -296,7 +296,7 @@ def test_two_reports_of_one_thing_are_never_of_the_same_time(pro: Charger) -> No
 
 
 def test_final_stop_and_resume(pro: Charger) -> None:
-    """506: 718 at once, 710=5 after 5 s; 507: 718 at once, 710=2 after 1 s, then 3."""
+    """Commands 506 and 507 report 718 immediately; the mode follows after 5 s and 1 s."""
     charge(pro)
     heard = Listener(pro)
     pro.stop_charging()
@@ -316,7 +316,7 @@ def test_final_stop_and_resume(pro: Charger) -> None:
 
 
 def test_stop_is_rejected_where_it_has_no_effect(pro: Charger) -> None:
-    """Without a car, and when it is stopped already."""
+    """Command 506 is rejected without a car, and when charging is stopped already."""
     with pytest.raises(CommandRejectedError, match="disconnected"):
         pro.stop_charging()
     charge(pro)
@@ -327,7 +327,7 @@ def test_stop_is_rejected_where_it_has_no_effect(pro: Charger) -> None:
 
 
 def test_stop_is_accepted_while_requesting(pro: Charger) -> None:
-    """Mode 2 can be stopped, and then it does not start."""
+    """Command 506 is accepted in mode 2, and prevents charging."""
     pro.plug_in(Car())
     pro.stop_charging()
     pro.clock.advance(60)
@@ -335,7 +335,7 @@ def test_stop_is_accepted_while_requesting(pro: Charger) -> None:
 
 
 def test_a_finished_car_can_be_stopped_for_good(pro: Charger) -> None:
-    """710=5 alone is no reason to reject 506; from then on the car's wish is in vain."""
+    """Mode 5 alone is no reason to reject 506; afterwards the car's request has no effect."""
     charge(pro, Car(capacity_kwh=0.1))
     pro.clock.advance(600)
     assert (pro.value(710), pro.value(718)) == ("5", "0")
@@ -353,7 +353,7 @@ def test_a_finished_car_can_be_stopped_for_good(pro: Charger) -> None:
 
 
 def test_resume_is_rejected_unless_paused_or_scheduled(pro: Charger) -> None:
-    """Neither idle, nor charging, nor finished by the car itself."""
+    """Command 507 is rejected while idle, while charging, and when the car has finished."""
     with pytest.raises(CommandRejectedError, match="not Paused nor Scheduled"):
         pro.resume_charging()
     charge(pro, Car(capacity_kwh=0.1))
@@ -366,7 +366,7 @@ def test_resume_is_rejected_unless_paused_or_scheduled(pro: Charger) -> None:
 
 
 def test_resume_overrides_a_schedule(pro: Charger) -> None:
-    """A charger that waits for its schedule (763) charges at once after 507."""
+    """A charger that waits for its schedule (763) charges immediately after 507."""
     pro.plug_in(Car())
     pro.set_schedule(7200)
     pro.clock.advance(60)
@@ -379,7 +379,7 @@ def test_resume_overrides_a_schedule(pro: Charger) -> None:
 
 
 def test_a_schedule_ends_by_itself(pro: Charger) -> None:
-    """At its time charging begins."""
+    """Charging begins at the scheduled time."""
     charge(pro)
     pro.set_schedule(600)
     assert pro.value(710) == "2"
@@ -390,7 +390,7 @@ def test_a_schedule_ends_by_itself(pro: Charger) -> None:
 
 
 def test_deauthorize_works_and_is_rejected_all_the_same(clock: Clock) -> None:
-    """The session ends at once; the charger waits for authorization; 528 without details."""
+    """The session ends, and the charger waits for authorization, despite the error 528."""
     charger = alone(clock, authentication_required=True)
     charger.plug_in(Car())
     clock.advance(60)
@@ -434,7 +434,7 @@ def test_without_authentication_a_deauthorized_car_is_done(clock: Clock) -> None
 
 
 def test_a_car_that_leaves_right_after_its_deauthorization(clock: Clock) -> None:
-    """The charger does not find it again."""
+    """A car that leaves in that moment is not reported again."""
     charger = alone(clock, authentication_required=True)
     charger.plug_in(Car())
     charger.authorize()
@@ -447,7 +447,7 @@ def test_a_car_that_leaves_right_after_its_deauthorization(clock: Clock) -> None
 
 
 def test_a_schedule_in_another_format(pro: Charger) -> None:
-    """The vendor does not document the format of StateId 763."""
+    """The text of StateId 763 can be set, because the vendor does not document its format."""
     charge(pro)
     pro.set_schedule(600, "22:00")
     assert pro.value(763) == "22:00"
@@ -476,7 +476,7 @@ def test_resume_needs_a_new_authorization_where_it_is_required(clock: Clock) -> 
 
 
 def test_the_installations_current_is_shared(world: Simulator) -> None:
-    """Equal parts of 40 A; the third gets its part when it comes, 708 tells so."""
+    """Chargers share 40 A equally, also with a third one, and report it as 708."""
     first, second, third = (by_serial(world, f"ZPR00000{n}") for n in (1, 2, 3))
     charge(first, Car(max_current=32))
     assert first.value(708) == "32"
@@ -492,7 +492,7 @@ def test_the_installations_current_is_shared(world: Simulator) -> None:
 
 
 def test_who_would_get_too_little_gets_nothing(world: Simulator) -> None:
-    """With 15 A for three the latest waits in mode 2, and starts when there is room."""
+    """With 15 A for three, the latest waits in mode 2, and starts when current is free."""
     chargers = [by_serial(world, f"ZPR00000{n}") for n in (1, 2, 3)]
     installation = chargers[0].installation
     installation.available_current = (15.0,) * 3
@@ -512,7 +512,7 @@ def test_who_would_get_too_little_gets_nothing(world: Simulator) -> None:
 
 
 def test_a_circuits_fuse_limits_its_chargers(clock: Clock) -> None:
-    """Two circuits of 16 A in an installation of 60 A."""
+    """A circuit of 16 A limits its chargers in an installation of 60 A."""
     scenario = Scenario(
         accounts=(),
         installations=(
@@ -535,7 +535,7 @@ def test_a_circuits_fuse_limits_its_chargers(clock: Clock) -> None:
 
 
 def test_a_prioritized_session_comes_first(world: Simulator) -> None:
-    """It gets what was asked for it, the others share the rest."""
+    """The session gets the requested current, and the others share the rest."""
     first, second, third = (by_serial(world, f"ZPR00000{n}") for n in (1, 2, 3))
     for charger in (first, second, third):
         charge(charger, Car(max_current=32))
@@ -546,7 +546,7 @@ def test_a_prioritized_session_comes_first(world: Simulator) -> None:
 
 
 def test_maximum_current_zero_stops_without_a_final_stop(go: Charger) -> None:
-    """510=0: no power, mode 2, 718 untouched; a higher one starts it again."""
+    """With 510=0 charging stops in mode 2 while 718 stays; a higher current starts it again."""
     charge(go)
     go.set_max_current(0)
     assert (go.value(510), go.value(513), go.value(710)) == ("0.000", "0.000", "2")
@@ -560,7 +560,7 @@ def test_maximum_current_zero_stops_without_a_final_stop(go: Charger) -> None:
 
 
 def test_a_car_that_does_not_want_finishes_and_may_start_later(pro: Charger) -> None:
-    """A timer in the car: mode 5, then 3 when the car wants."""
+    """With a timer in the car the mode is 5, and 3 once the car asks for charge."""
     pro.plug_in(Car(wants=False))
     pro.clock.advance(60)
     assert (pro.value(710), pro.value(718)) == ("5", "0")
@@ -572,7 +572,7 @@ def test_a_car_that_does_not_want_finishes_and_may_start_later(pro: Charger) -> 
 
 
 def test_an_offline_charger_is_frozen_in_the_cloud(pro: Charger) -> None:
-    """It charges on; what it has to say follows when it is back."""
+    """An offline charger continues to charge, and sends its reports when it is back."""
     charge(pro)
     heard = Listener(pro)
     frozen = dict(pro.observations)
@@ -592,7 +592,7 @@ def test_an_offline_charger_is_frozen_in_the_cloud(pro: Charger) -> None:
 
 
 def test_an_offline_charger_keeps_its_share(world: Simulator) -> None:
-    """The others get what is left."""
+    """The current of an offline charger is not given to others."""
     first, second = (by_serial(world, f"ZPR00000{n}") for n in (1, 2))
     charge(first, Car(max_current=32))
     first.set_offline()
@@ -601,7 +601,7 @@ def test_an_offline_charger_keeps_its_share(world: Simulator) -> None:
 
 
 def test_a_stand_alone_charger_ignores_the_cloud(clock: Clock) -> None:
-    """712=1: its own current, and no command has an effect."""
+    """With 712=1 the charger uses its own current, and commands have no effect."""
     charger = alone(clock, stand_alone=True)
     charge(charger)
     assert (charger.value(712), charger.value(708)) == ("1", "10")
@@ -627,7 +627,7 @@ def test_a_stand_alone_charger_ignores_the_cloud(clock: Clock) -> None:
 def test_set_phases_names_the_network(
     clock: Clock, network: NetworkType, phases: str
 ) -> None:
-    """519 is a PhaseId of TN or IT; on one phase the others show stray volts."""
+    """StateId 519 is a PhaseId of TN or IT; unused phases show stray voltages."""
     charger = alone(clock, network=network)
     charge(charger)
     assert charger.value(519) == phases
@@ -653,7 +653,7 @@ def test_phase_switching(pro: Charger, go: Charger) -> None:
 
 
 def test_restart(pro: Charger) -> None:
-    """102: offline for half a minute, then it goes on charging in the same session."""
+    """After command 102 the charger is offline for half a minute, then resumes the session."""
     charge(pro)
     session_id = pro.value(721)
     heard = Listener(pro)
@@ -670,7 +670,7 @@ def test_restart(pro: Charger) -> None:
 
 
 def test_upgrade(pro: Charger) -> None:
-    """200: a restart that brings the new version; nothing when there is none."""
+    """Command 200 installs the new version with a restart; without one it does nothing."""
     heard = Listener(pro)
     pro.upgrade_firmware()
     pro.clock.advance(120)
@@ -682,7 +682,7 @@ def test_upgrade(pro: Charger) -> None:
 
 
 def test_an_upgraded_go_tells_each_of_its_versions(clock: Clock) -> None:
-    """908, 911 and 916."""
+    """An upgraded Go reports 908, 911 and 916."""
     charger = alone(clock, "ZAP000001")
     charger.firmware = "2.4.0.0"
     charger.upgrade_firmware()
@@ -692,7 +692,7 @@ def test_an_upgraded_go_tells_each_of_its_versions(clock: Clock) -> None:
 
 
 def test_a_charger_without_the_cloud_uses_its_offline_current(pro: Charger) -> None:
-    """A car plugged in while offline gets it, and the installation's share later."""
+    """A car that is plugged in while offline gets that current, and its share later."""
     pro.set_offline_current(10)
     pro.set_offline()
     pro.set_offline()
@@ -706,7 +706,7 @@ def test_a_charger_without_the_cloud_uses_its_offline_current(pro: Charger) -> N
 
 
 def test_a_car_unplugged_while_stopped_leaves_no_final_stop(pro: Charger) -> None:
-    """The next car charges."""
+    """The next car is not affected by the stop, and charges."""
     charge(pro)
     pro.stop_charging()
     pro.unplug()
@@ -717,7 +717,7 @@ def test_a_car_unplugged_while_stopped_leaves_no_final_stop(pro: Charger) -> Non
 
 
 def test_anything_can_be_put_on_the_bus(pro: Charger) -> None:
-    """Raw bodies go out as they are."""
+    """Raw bodies are published without a change."""
     bodies: list[bytes] = []
     pro.publish = lambda _, body: bodies.append(body)
     pro.publish_raw(b"\x00 damaged")
@@ -725,7 +725,7 @@ def test_anything_can_be_put_on_the_bus(pro: Charger) -> None:
 
 
 def test_a_person_cannot_plug_twice(pro: Charger) -> None:
-    """One cable, one car; and no car that cannot exist."""
+    """A second car, and a car that cannot exist, are refused."""
     with pytest.raises(ValueError, match="no car"):
         pro.unplug()
     with pytest.raises(ValueError, match="no car"):
@@ -740,7 +740,7 @@ def test_a_person_cannot_plug_twice(pro: Charger) -> None:
 
 
 def test_a_quick_change_of_cars_keeps_the_sessions_apart(pro: Charger) -> None:
-    """The next car may come before 723 of the one before."""
+    """The next car may be plugged in before 723 of the previous session is reported."""
     charge(pro)
     heard = Listener(pro)
     pro.unplug()
@@ -753,7 +753,7 @@ def test_a_quick_change_of_cars_keeps_the_sessions_apart(pro: Charger) -> None:
 
 
 def test_the_same_scenario_behaves_the_same(scenario: Scenario) -> None:
-    """Everything comes from the seed and the clock."""
+    """The seed and the clock determine all that chargers report."""
 
     def play() -> list[object]:
         simulator = Simulator(scenario, clock=Clock(START, speed=0))
@@ -768,7 +768,7 @@ def test_the_same_scenario_behaves_the_same(scenario: Scenario) -> None:
 
 
 def test_autoplay_has_always_something_to_see() -> None:
-    """A car within seconds, and at least one asking or charging ever after; sessions end."""
+    """A car arrives within seconds, one always asks or charges from then on, and sessions end."""
     simulator = Simulator(clock=Clock(START, speed=0))
     simulator.autoplay.start()
     assert [charger.mode for charger in simulator.chargers.values() if charger.car]
@@ -789,7 +789,7 @@ def test_autoplay_has_always_something_to_see() -> None:
 
 @pytest.mark.parametrize("speed", [0.0, 1.0, 20.0])
 def test_autoplay_begins_with_a_free_charger(speed: float) -> None:
-    """For ten minutes of real time a newcomer can plug in a car at the first one."""
+    """The first charger stays free for ten minutes of real time, so that a user can try it."""
     clock = Clock(START, speed=0)
     simulator = Simulator(clock=clock)
     clock.speed = speed
@@ -804,7 +804,7 @@ def test_autoplay_begins_with_a_free_charger(speed: float) -> None:
 
 
 def test_autoplay_leaves_everything_as_it_is_while_paused() -> None:
-    """The user's car stays, and no other comes, until the play is resumed."""
+    """The user's car stays, and no other arrives, until the play is resumed."""
     simulator = Simulator(clock=Clock(START, speed=0))
     play = simulator.autoplay
     play.pause()
@@ -851,7 +851,7 @@ def test_no_power_beside_an_empty_session(go: Charger, pro: Charger, car: Car) -
 
 
 def test_many_chargers_charge_for_an_hour() -> None:
-    """130 of them; each gives its car what the meter says."""
+    """Each of 130 chargers delivers the energy that its meter counts."""
     simulator = Simulator(Scenario.of(130), clock=Clock(START, speed=0))
     chargers = list(simulator.chargers.values())
     before = [charger.lifetime_energy for charger in chargers]
@@ -867,7 +867,7 @@ def test_many_chargers_charge_for_an_hour() -> None:
 
 
 def test_a_removed_charger_is_silent(world: Simulator, pro: Charger) -> None:
-    """It says nothing more, and its current is the others'."""
+    """A removed charger reports nothing more, and the others get its current."""
     charge(pro)
     heard = Listener(pro)
     world.remove_charger(pro.id)

@@ -32,7 +32,7 @@ async def running(clock: Clock) -> AsyncIterator[asyncio.Task[None]]:
 
 
 def note(clock: Clock, log: list[tuple[str, float]], name: str) -> Callable[[], None]:
-    """Return a callback that logs a name and how many seconds after noon it ran."""
+    """Return a callback that logs a name and the seconds after noon at which it ran."""
     return lambda: log.append((name, (clock.now() - START).total_seconds()))
 
 
@@ -122,7 +122,7 @@ def test_cancelled_callbacks_do_not_run(clock: Clock) -> None:
 
 
 def test_a_callback_that_raises_stops_time_at_its_moment(clock: Clock) -> None:
-    """The exception reaches who advanced; what is left runs with the next advance."""
+    """The exception is raised by `advance`; the remaining events run with the next one."""
     log: list[tuple[str, float]] = []
 
     def fail() -> None:
@@ -138,7 +138,7 @@ def test_a_callback_that_raises_stops_time_at_its_moment(clock: Clock) -> None:
 
 
 def test_what_time_cannot_do(clock: Clock) -> None:
-    """Time runs forward, and callbacks do not move it."""
+    """Time cannot run backward, and callbacks cannot move it."""
     with pytest.raises(ValueError, match="backwards"):
         clock.advance(-1)
     with pytest.raises(ValueError, match="backwards"):

@@ -1,4 +1,4 @@
-"""The control page and its API do what the Python methods do, for this machine only."""
+"""Tests of the control page and its API, which serve this machine only."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ class Page:
     """The control API as the page uses it."""
 
     def __init__(self, sim: Simulator, client: aiohttp.ClientSession) -> None:
-        """Use a simulator."""
+        """Initialize the page of a simulator."""
         self._sim = sim
         self._client = client
 
@@ -48,7 +48,7 @@ def page(sim: Simulator, session: aiohttp.ClientSession) -> Page:
 async def test_the_page_needs_nothing_from_elsewhere(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """One HTML document; no address in it leads away."""
+    """The page is one HTML document without addresses of other servers."""
     async with session.get(sim.control_url) as answer:
         text = await answer.text()
         assert answer.content_type == "text/html"
@@ -60,7 +60,7 @@ async def test_the_page_needs_nothing_from_elsewhere(
 
 
 async def test_the_state_shows_all_and_no_secret(sim: Simulator, page: Page) -> None:
-    """Installations, chargers, counters; neither passwords nor keys."""
+    """The state has installations, chargers and counters, but no passwords or keys."""
     charger = by_serial(sim, "ZPR000001")
     charger.plug_in(Car())
     sim.clock.advance(60)
@@ -77,7 +77,7 @@ async def test_the_state_shows_all_and_no_secret(sim: Simulator, page: Page) -> 
 
 
 async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
-    """Plug, hold the car back, let it go, connection off and on, unplug."""
+    """The page plugs in and unplugs a car, and controls its request and the connection."""
     charger = by_serial(sim, "ZAP000001")
     path = f"chargers/{charger.id}"
     status, shown = await page.post(
@@ -101,7 +101,7 @@ async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
 
 
 async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> None:
-    """400 or 404 with one sentence."""
+    """Impossible requests are answered with 400 or 404 and one sentence."""
     path = f"chargers/{by_serial(sim, 'ZAP000001').id}"
     for status, name, body in (
         (400, f"{path}/unplug", {}),
@@ -128,7 +128,7 @@ async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> No
 
 
 async def test_the_bus_is_cut_and_restored(sim: Simulator, page: Page) -> None:
-    """The state shows it."""
+    """The state shows whether the bus listens."""
     port = sim.bus.port
     status, state = await page.post("bus/cut")
     assert (status, state["bus"]["listening"]) == (200, False)
@@ -141,7 +141,7 @@ async def test_the_bus_is_cut_and_restored(sim: Simulator, page: Page) -> None:
 async def test_rest_is_broken_and_healed(
     sim: Simulator, page: Page, session: aiohttp.ClientSession
 ) -> None:
-    """Faults by number or name, a cut, and one button that ends it all."""
+    """Faults are set by status or name, and one action ends them and a cut."""
     url = f"{sim.api_url}/api/constants"
     _, state = await page.post("rest/fail", fault="503", path="constants", times=1)
     assert state["rest"]["faults"] == ["any constants: 503 (1 times)"]
@@ -169,7 +169,7 @@ async def test_rest_is_broken_and_healed(
 
 
 async def test_accounts_and_clock(sim: Simulator, page: Page) -> None:
-    """A new password, invalid tokens, another speed, a jump, autoplay."""
+    """The page changes a password, revokes tokens, and controls clock and autoplay."""
     form = {"grant_type": "password", "username": "owner@example.com"}
     token = sim.rest.tokens.issue(form | {"password": "secret"})["access_token"]
     header = f"Bearer {token}"
@@ -203,7 +203,7 @@ async def test_accounts_and_clock(sim: Simulator, page: Page) -> None:
 async def test_autoplay_pauses_once_the_user_acts_on_the_page(
     sim: Simulator, page: Page, action: str, body: dict[str, Any]
 ) -> None:
-    """The page says so, and resumes it; what is refused is no act."""
+    """The page shows the pause, and can end it; a refused action causes none."""
     charger = by_serial(sim, "ZAP000001")
     ids = {"charger": charger.id, "installation": charger.installation.id}
     await page.post("autoplay", on=True)
@@ -222,7 +222,7 @@ async def test_autoplay_pauses_once_the_user_acts_on_the_page(
 async def test_autoplay_pauses_once_a_client_writes(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """Signing in, reading and a refused command are no acts of the user."""
+    """Signing in, reading and a refused command do not pause the play."""
     charger = by_serial(sim, "ZAP000001")
     form = {"grant_type": "password", "username": "owner@example.com"}
     token = sim.rest.tokens.issue(form | {"password": "secret"})["access_token"]
@@ -241,7 +241,7 @@ async def test_autoplay_pauses_once_a_client_writes(
 
 
 def test_the_page_speaks_as_home_assistant_does() -> None:
-    """Its states of a charger and of the grid are those of the integration's sensors."""
+    """The page names states of a charger and types of a grid as the integration's sensors do."""
     root = Path(__file__).parents[2]
     page = (root / "simulator" / "control.html").read_text("utf-8")
     texts = root / "custom_components" / "zaptec" / "translations" / "en.json"
@@ -261,7 +261,7 @@ def test_the_page_speaks_as_home_assistant_does() -> None:
 
 
 def test_no_two_buttons_of_the_page_are_alike() -> None:
-    """Each says what it does to what, without the heading above it."""
+    """Each button has a name that is clear without its heading, for screen readers."""
     page = Path(__file__).parents[2] / "simulator" / "control.html"
     labels = re.findall(r"<button[^>]*>([^<…]+)</button>", page.read_text("utf-8"))
     labels += re.findall(r'action\(charger, "([^"]+)"', page.read_text("utf-8"))
@@ -283,7 +283,7 @@ def test_no_two_buttons_of_the_page_are_alike() -> None:
 async def test_a_foreign_page_can_do_nothing(
     sim: Simulator, page: Page, headers: dict[str, str]
 ) -> None:
-    """Neither read nor write, whatever its name resolves to."""
+    """A page of another site can neither read nor write, whatever its name resolves to."""
     assert (await page.call("GET", "state", headers=headers))[0] == 403
     options: dict[str, Any] = {"headers": headers, "json": {}}
     assert (await page.call("POST", "rest/cut", **options))[0] == 403
@@ -293,13 +293,13 @@ async def test_a_foreign_page_can_do_nothing(
 async def test_a_form_of_a_foreign_page_can_do_nothing(
     sim: Simulator, page: Page
 ) -> None:
-    """Actions are JSON; what a page may send without asking is not."""
+    """Actions must be JSON, which a page cannot send to another site without permission."""
     assert (await page.call("POST", "rest/cut", data={"a": "b"}))[0] == 415
     assert sim.rest.is_listening
 
 
 async def test_its_own_origin_is_welcome(sim: Simulator, page: Page) -> None:
-    """By each name of this machine."""
+    """Requests with the page's own origin are served, by each name of this machine."""
     port = sim.control_url.rsplit(":", 1)[1]
     for name in ("127.0.0.1", "localhost"):
         headers = {"Origin": f"http://{name}:{port}", "Host": f"{name}:{port}"}
@@ -307,7 +307,7 @@ async def test_its_own_origin_is_welcome(sim: Simulator, page: Page) -> None:
 
 
 async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
-    """Modes of an installation, and what happens to its messages."""
+    """Modes of an installation can be set as in the portal, and its messages disturbed."""
     charger = by_serial(sim, "ZPR000001")
     installation = charger.installation
     status, _ = await page.post(
@@ -335,7 +335,7 @@ async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
 
 
 async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:
-    """A clear word, and nothing changes."""
+    """An invalid value is explained, and nothing changes."""
     installation = by_serial(sim, "ZPR000001").installation
     path = f"installations/{installation.id}"
     for body in (

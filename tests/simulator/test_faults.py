@@ -1,4 +1,4 @@
-"""Tests of the faults that a walk through chaos draws from, with real clients."""
+"""Tests with real clients of the faults that the chaos tests use."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def receive(bus: ServiceBus, *, patience: float = 5.0) -> bytes:
 async def test_a_connection_breaks_at_a_stage(
     bus: ServiceBus, stage: Stage, how: Break
 ) -> None:
-    """Nobody gets further than told, and everybody does when it is over."""
+    """No connection passes the stage, and all do when the fault has ended."""
     bus.publish(TOPIC, b"body")
     bus.break_at(stage, how)
     with pytest.raises((ServiceBusError, OSError, TimeoutError, ValueError)):
@@ -58,7 +58,7 @@ async def test_a_connection_breaks_at_a_stage(
 async def test_a_connection_is_half_open_from_a_stage_on(
     bus: ServiceBus, stage: Stage
 ) -> None:
-    """It says nothing, and TCP stands."""
+    """The connection sends nothing, but TCP stays open."""
     bus.publish(TOPIC, b"body")
     bus.break_at(stage, "half open")
     with pytest.raises((ServiceBusError, TimeoutError)):
@@ -69,7 +69,7 @@ async def test_a_connection_is_half_open_from_a_stage_on(
 
 
 async def test_a_message_may_be_lost_with_its_connection(bus: ServiceBus) -> None:
-    """Receive-and-delete settles it when it is sent; a reset takes it away."""
+    """Receive-and-delete settles a message when it is sent, so a reset loses it."""
     bus.break_at("transfer")
     async with receiver(bus) as opened:
         taken = asyncio.create_task(take(opened, 1))
@@ -99,7 +99,7 @@ async def test_messages_come_to_harm(
     meanwhile: list[bytes],
     afterwards: list[bytes],
 ) -> None:
-    """What is meant by each kind, and that it ends."""
+    """Each interference has its documented effect, and ends."""
     bus.interfere(TOPIC, interference)
     async with receiver(bus) as opened:
         expected = [*meanwhile, *afterwards, b"4"]
@@ -114,14 +114,14 @@ async def test_messages_come_to_harm(
 
 
 async def test_octets_dribble(bus: ServiceBus) -> None:
-    """One after another, they still make frames."""
+    """Octets that are sent one by one still form frames."""
     bus.dribbles = True
     bus.publish(TOPIC, b"body")
     assert await receive(bus, patience=15.0) == b"body"
 
 
 async def test_what_dribbles_comes_at_once_when_it_is_over(bus: ServiceBus) -> None:
-    """Nothing of it is lost or out of order."""
+    """Data that is sent after a dribble is complete and in order."""
     async with receiver(bus) as opened, taking(bus, opened, 2) as taken:
         bus.dribbles = True
         bus.publish(TOPIC, b"x" * 5000)
@@ -134,7 +134,7 @@ async def test_what_dribbles_comes_at_once_when_it_is_over(bus: ServiceBus) -> N
 async def test_a_redirect_leads_elsewhere(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """To a server that nobody may ask."""
+    """The redirect names a server that clients must not contact."""
     sim.rest.fail("^/api/", fault="redirect")
     async with session.get(
         f"{sim.api_url}/api/chargers", allow_redirects=False
@@ -146,7 +146,7 @@ async def test_a_redirect_leads_elsewhere(
 async def test_a_giant_has_no_end(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """More comes than anybody should keep."""
+    """The body is larger than a client should keep in memory."""
     sim.rest.fail("^/api/", fault="giant")
     async with session.get(f"{sim.api_url}/api/chargers") as answer:
         read = 0
@@ -158,7 +158,7 @@ async def test_a_giant_has_no_end(
 
 
 async def test_a_body_drips(sim: Simulator, session: aiohttp.ClientSession) -> None:
-    """An octet comes, and then nothing for a while; healing resets the connection."""
+    """The body comes octet by octet, with pauses; healing resets the connection."""
     sim.rest.fail("^/api/", fault="drip")
     async with session.get(f"{sim.api_url}/api/chargers") as answer:
         assert await answer.content.read(1) == b" "
@@ -184,7 +184,7 @@ async def test_a_rejection_has_the_code_and_words_that_were_chosen(
     rejection: Rejection,
     document: dict[str, object] | None,
 ) -> None:
-    """Without a code there is no document at all."""
+    """A rejection without a code has no document."""
     sim.rest.fail("^/api/", fault=rejection)
     async with session.get(f"{sim.api_url}/api/chargers") as answer:
         assert answer.status == 500
@@ -198,7 +198,7 @@ async def test_a_rejection_has_the_code_and_words_that_were_chosen(
 async def test_a_busy_cloud_asks_for_a_pause(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """Of the length that was chosen."""
+    """The response asks for a pause of the chosen length."""
     sim.rest.fail("^/api/", fault=Busy(600))
     async with session.get(f"{sim.api_url}/api/chargers") as answer:
         assert answer.status == 429

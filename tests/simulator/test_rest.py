@@ -1,4 +1,4 @@
-"""The REST service answers as the vendor documents, and enforces what it asks."""
+"""Tests that the REST service answers as documented, and enforces the vendor's rules."""
 
 import asyncio
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def password_form(name: str = "owner", password: str = "secret") -> dict[str, st
 async def test_a_token_opens_the_api(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """The password grant gives a bearer token for a day, and no refresh token."""
+    """The password grant returns a bearer token for a day, without a refresh token."""
     status, answer = await ask_token(sim, session, **password_form())
     assert status == 200
     token = answer.pop("access_token")
@@ -94,7 +94,7 @@ async def test_a_wrong_password_is_an_invalid_grant(
 async def test_other_grants_are_refused(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """Only passwords and refresh tokens are taken."""
+    """Only the grants of passwords and refresh tokens are accepted."""
     status, answer = await ask_token(sim, session, grant_type="client_credentials")
     assert (status, answer["error"]) == (400, "unsupported_grant_type")
 
@@ -102,7 +102,7 @@ async def test_other_grants_are_refused(
 async def test_a_refresh_token_comes_with_its_scope_and_works_once(
     sim: Simulator,
 ) -> None:
-    """scope=offline_access gives one; a used one is invalid."""
+    """The scope offline_access returns a refresh token, which can be used once."""
     answer = sim.rest.tokens.issue(password_form() | {"scope": "offline_access"})
     form = {
         "grant_type": "refresh_token",
@@ -119,7 +119,7 @@ async def test_a_refresh_token_comes_with_its_scope_and_works_once(
 async def test_more_than_one_token_request_a_second_meets_the_front_server(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """503 with nginx's page and without Retry-After; another account is not concerned."""
+    """The response is nginx's 503 without Retry-After; other accounts are not affected."""
     assert (await ask_token(sim, session, **password_form()))[0] == 200
     status, page = await ask_token(sim, session, **password_form())
     assert status == 503
@@ -130,7 +130,7 @@ async def test_more_than_one_token_request_a_second_meets_the_front_server(
 async def test_a_bad_or_expired_or_revoked_token_is_401(
     sim: Simulator, session: aiohttp.ClientSession, sign_in: SignIn
 ) -> None:
-    """The answer is the same for all of them."""
+    """The response is the same for bad, expired and revoked tokens."""
     assert (await Api(sim, session, "nonsense").call("GET", "chargers"))[0] == 401
     sim.rest.tokens.lifetime = 0
     assert (await sign_in("owner").call("GET", "chargers"))[0] == 401
@@ -151,7 +151,7 @@ async def test_a_bad_or_expired_or_revoked_token_is_401(
 async def test_installations_leave_out_what_they_do_not_have(
     sim: Simulator, owner: Api
 ) -> None:
-    """No null in any document; AvailableCurrent only where it was set."""
+    """Documents have no null, and AvailableCurrent only if it was set."""
     answer = await owner.get("installation")
     home, garage = answer["Data"]
     assert answer["Pages"] == 1
@@ -169,7 +169,7 @@ async def test_installations_leave_out_what_they_do_not_have(
 
 
 async def test_the_hierarchy_is_a_tree(sim: Simulator, owner: Api) -> None:
-    """Installation, circuits, chargers."""
+    """The hierarchy has the circuits of an installation, and their chargers."""
     (garage,) = (item for item in sim.installations.values() if item.name == "Garage")
     tree = await owner.get(f"installation/{garage.id}/hierarchy")
     (circuit,) = tree["Circuits"]
@@ -184,7 +184,7 @@ async def test_the_hierarchy_is_a_tree(sim: Simulator, owner: Api) -> None:
 async def test_the_chargers_list_tells_mode_and_filters(
     sim: Simulator, owner: Api, pro: Charger, go: Charger
 ) -> None:
-    """OperatingMode and IsOnline; NameFilter takes names and serials, InstallationId an id."""
+    """The list has OperatingMode and IsOnline, and filters by name, serial and installation."""
     pro.plug_in(Car())
     go.set_offline()
     items = {item["DeviceId"]: item for item in (await owner.get("chargers"))["Data"]}
@@ -220,7 +220,7 @@ async def test_the_charger_detail_has_the_meter(
 
 
 async def test_paging(socket_enabled: None, session: aiohttp.ClientSession) -> None:
-    """50 on a page unless asked, 100 at most; pages tell how many there are."""
+    """A page has 50 items by default and 100 at most, and the number of pages."""
     async with Simulator(Scenario.of(130)) as sim:
         form = {"grant_type": "password", "username": "demo@example.com"}
         token = sim.rest.tokens.issue(form | {"password": "demo"})["access_token"]
@@ -250,7 +250,7 @@ async def test_paging(socket_enabled: None, session: aiohttp.ClientSession) -> N
 async def test_a_stranger_sees_nothing(
     sim: Simulator, sign_in: SignIn, pro: Charger
 ) -> None:
-    """Empty lists, 403 for a charger, 512 for an installation, 204 for its tree."""
+    """Without a role, lists are empty, and each object is refused as the vendor does."""
     stranger = sign_in("stranger")
     place = pro.installation.id
     assert await stranger.get("chargers") == {"Pages": 0, "Data": []}
@@ -273,7 +273,7 @@ async def test_a_stranger_sees_nothing(
 async def test_a_user_sees_less_and_changes_nothing(
     sign_in: SignIn, pro: Charger
 ) -> None:
-    """Fields are missing, messaging is refused, and so is every write."""
+    """A user gets fewer fields, and neither connection details nor writes."""
     user = sign_in("user")
     place = pro.installation.id
     (item,) = (await user.get("installation", NameFilter="Garage"))["Data"]
@@ -313,7 +313,7 @@ async def test_only_service_sets_the_maximum_current(
 async def test_state_is_what_was_reported(
     sim: Simulator, owner: Api, pro: Charger
 ) -> None:
-    """Each StateId with its last time and value, sorted; no value: no field."""
+    """The state has each StateId with its last time and, if any, value, sorted."""
     pro.plug_in(Car())
     sim.clock.advance(120)
     pro.unplug()
@@ -358,7 +358,7 @@ async def test_state_is_cached_for_15_seconds(
 
 
 async def test_an_unknown_charger_is_404(sim: Simulator, owner: Api) -> None:
-    """With the newer error document."""
+    """An unknown charger is refused with the newer error document."""
     path = "chargers/00000000-0000-0000-0000-000000000001/state"
     assert await owner.call("GET", path) == (
         404,
@@ -372,7 +372,7 @@ async def test_an_unknown_charger_is_404(sim: Simulator, owner: Api) -> None:
 async def test_available_current_is_set_and_used(
     sim: Simulator, owner: Api, pro: Charger
 ) -> None:
-    """One value or three; what is left out of three is all there is."""
+    """The current is one value or three; an omitted phase gets the whole current."""
     path = f"installation/{pro.installation.id}/update"
     pro.plug_in(Car(max_current=32))
     sim.clock.advance(30)
@@ -408,7 +408,7 @@ async def test_available_current_is_set_and_used(
 async def test_a_wrong_installation_update_changes_nothing(
     owner: Api, pro: Charger, body: dict[str, Any]
 ) -> None:
-    """400 with Code and Details."""
+    """An invalid update is refused with 400, Code and Details."""
     path = f"installation/{pro.installation.id}/update"
     status, answer = await owner.post(path, **body)
     assert (status, answer["Code"]) == (400, 529)
@@ -420,7 +420,7 @@ async def test_a_wrong_installation_update_changes_nothing(
 async def test_a_scheduled_installation_refuses_a_current(
     owner: Api, pro: Charger
 ) -> None:
-    """Only in manual mode the available current is the owner's."""
+    """The owner can set the available current in manual mode only."""
     pro.installation.available_current_mode = 2
     path = f"installation/{pro.installation.id}/update"
     status, answer = await owner.post(path, availableCurrent=10)
@@ -429,7 +429,7 @@ async def test_a_scheduled_installation_refuses_a_current(
 
 
 async def test_charger_settings_are_reported(owner: Api, pro: Charger) -> None:
-    """Each field comes back as an observation."""
+    """Each setting is reported as an observation."""
     answer = await owner.post(
         f"chargers/{pro.id}/update",
         maxChargeCurrent=16.5,
@@ -468,7 +468,7 @@ async def test_a_wrong_charger_update_changes_nothing(
 
 
 async def test_a_body_must_be_a_json_object(owner: Api, pro: Charger) -> None:
-    """Anything else is 400."""
+    """A body that is not a JSON object is refused with 400."""
     for data in (b"[]", b"{"):
         path = f"chargers/{pro.id}/update"
         assert (await owner.call("POST", path, data=data))[0] == 400
@@ -487,7 +487,7 @@ async def test_offline_phases_are_the_networks(owner: Api, go: Charger) -> None:
 
 
 async def test_a_go_has_no_phase_setting(owner: Api, go: Charger) -> None:
-    """The official call refuses it."""
+    """The documented endpoint refuses the setting for a Go."""
     status, answer = await owner.post(f"chargers/{go.id}/update", maxChargePhases=1)
     assert (status, answer["Code"]) == (500, 527)
 
@@ -498,7 +498,7 @@ async def test_a_go_has_no_phase_setting(owner: Api, go: Charger) -> None:
 async def test_commands_follow_the_vendors_rules(
     sim: Simulator, owner: Api, pro: Charger
 ) -> None:
-    """200 and empty, or 500 with Code 528 and the vendor's words; the path in any case."""
+    """A command is accepted with 200, or refused with 500, Code 528 and the vendor's text."""
     stop, resume = (
         f"chargers/{pro.id}/{item}" for item in ("SendCommand/506", "sendcommand/507")
     )
@@ -533,7 +533,7 @@ async def test_commands_follow_the_vendors_rules(
 async def test_unknown_commands_and_unreachable_chargers(
     owner: Api, pro: Charger
 ) -> None:
-    """519 for what cannot be sent (there is no start), 520 for who is offline."""
+    """An unknown command is refused with 519, an offline charger with 520."""
     for command in (501, 104, 708):
         status, answer = await owner.post(f"chargers/{pro.id}/sendCommand/{command}")
         assert (status, answer["Code"]) == (500, 519)
@@ -543,7 +543,7 @@ async def test_unknown_commands_and_unreachable_chargers(
 
 
 async def test_firmware(sim: Simulator, owner: Api, pro: Charger) -> None:
-    """The list shows what there is and what an upgrade brings."""
+    """The list shows the current and the available version."""
     path = f"chargerFirmware/installation/{pro.installation.id}"
     first = (await owner.get(path))[0]
     assert first == {
@@ -569,7 +569,7 @@ async def test_firmware(sim: Simulator, owner: Api, pro: Charger) -> None:
 async def test_connection_details_lead_to_the_bus(
     sim: Simulator, owner: Api, pro: Charger
 ) -> None:
-    """Host, port, key and topic of this installation; not provisioned: a persistent 500."""
+    """The details lead to the installation's topic; without messaging they are refused."""
     path = f"installation/{pro.installation.id}/messagingConnectionDetails"
     details = await owner.get(path)
     topic = f"installation_{pro.installation.id}"
@@ -597,7 +597,7 @@ async def test_connection_details_lead_to_the_bus(
 async def test_constants_need_no_login(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    """Enumerations and the StateIds per family, under the vendor's keys."""
+    """The constants have enumerations and the StateIds of each family."""
     async with session.get(f"{sim.api_url}/api/constants") as answer:
         document = await answer.json()
     assert document["ChargerOperationModes"]["Connected_Charging"] == 3
@@ -619,7 +619,7 @@ async def test_constants_need_no_login(
 async def test_sessions(
     sim: Simulator, sign_in: SignIn, owner: Api, pro: Charger
 ) -> None:
-    """A session while it runs, in the history and in the archive."""
+    """A session is found while it runs, in the history and in the archive."""
     pro.authorize(sim.accounts["user@example.com"])
     pro.plug_in(Car())
     sim.clock.advance(1800)
@@ -705,7 +705,7 @@ async def test_the_archive_is_paged_by_a_cursor(
 async def test_more_than_ten_requests_a_second_are_too_many(
     sim: Simulator, sign_in: SignIn, owner: Api
 ) -> None:
-    """429 with Retry-After: 1 for this account only; the counter saw it."""
+    """The 11th request is refused with 429 for this account only, and is counted."""
     service = sign_in("service")
     assert sim.rest.peak_per_second == 0
     results = await asyncio.gather(*(owner.call("GET", "chargers") for _ in range(14)))
@@ -729,7 +729,7 @@ async def test_more_than_ten_requests_a_second_are_too_many(
 async def test_the_limit_is_a_sliding_second(
     sim: Simulator, owner: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was a second ago is forgotten, what was 0.9 s ago is not."""
+    """A request counts for one second."""
     loop = asyncio.get_running_loop()
     now = loop.time()
     for _ in range(10):
@@ -744,7 +744,7 @@ async def test_the_limit_is_a_sliding_second(
 async def test_a_fault_answers_as_the_vendor_would(
     sim: Simulator, owner: Api, pro: Charger, status: int
 ) -> None:
-    """A chosen status with a fitting body, as often as asked; other paths are well."""
+    """The response has the chosen status and its body, as often as set, on its path only."""
     sim.rest.fail("/STATE$", fault=status, times=2)
     path = f"chargers/{pro.id}/state"
     for _ in range(2):
@@ -766,7 +766,7 @@ async def test_a_fault_answers_as_the_vendor_would(
 async def test_faults_that_break_the_connection(
     sim: Simulator, owner: Api, fault: Fault, expected: type[Exception]
 ) -> None:
-    """The client sees a broken connection, and heals with the service."""
+    """The client's connection breaks until the service is healed."""
     sim.rest.fail("chargers", method="get", fault=fault)
     with pytest.raises(expected):
         await owner.call("GET", "chargers")
@@ -777,7 +777,7 @@ async def test_faults_that_break_the_connection(
 
 
 async def test_faults_of_content(sim: Simulator, owner: Api) -> None:
-    """A page, half a document, nothing."""
+    """The content is a page, half a document or nothing."""
     sim.rest.fail("chargers", fault="html", times=1)
     status, content = await owner.call("GET", "chargers")
     assert status == 200
@@ -796,7 +796,7 @@ async def test_faults_of_content(sim: Simulator, owner: Api) -> None:
 async def test_a_hanging_request_is_let_go_by_healing(
     sim: Simulator, owner: Api
 ) -> None:
-    """No answer until then; the record says that none will come."""
+    """The request gets no response, and the record says so."""
     sim.rest.fail("chargers", fault="hang")
     # A POST: aiohttp itself would repeat a GET.
     request = asyncio.create_task(owner.post("chargers/1/update"))
@@ -810,7 +810,7 @@ async def test_a_hanging_request_is_let_go_by_healing(
 
 
 async def test_the_service_can_be_cut_and_restored(sim: Simulator, owner: Api) -> None:
-    """Connections are refused, and later served at the same address."""
+    """Connections are refused after a cut, and accepted again at the same address."""
     url = sim.api_url
     await owner.get("chargers")
     await sim.rest.cut()
@@ -835,17 +835,17 @@ async def test_the_service_can_be_cut_and_restored(sim: Simulator, owner: Api) -
 async def test_what_is_not_documented_is_not_there(
     sim: Simulator, owner: Api, pro: Charger, method: str, path: str
 ) -> None:
-    """404, and it is kept for tests to see."""
+    """An undocumented path is answered with 404 and recorded for tests."""
     path = path.format(id=pro.id)
     assert (await owner.call(method, path))[0] == 404
     assert sim.rest.forbidden == [f"{method} /api/{path}"]
 
 
-# The world while it runs.
+# Changes while the simulator runs.
 
 
 async def test_chargers_come_and_go(sim: Simulator, owner: Api, pro: Charger) -> None:
-    """A new one is listed at once, a removed one no more."""
+    """A new charger is listed immediately, and a removed one disappears."""
     new = sim.add_charger(pro.installation.id, serial="ZPR000009", name="Space 9")
     ids = [item["Id"] for item in (await owner.get("chargers"))["Data"]]
     assert new.id in ids
@@ -856,7 +856,7 @@ async def test_chargers_come_and_go(sim: Simulator, owner: Api, pro: Charger) ->
 
 
 async def test_installations_come_and_go(sim: Simulator, owner: Api) -> None:
-    """With their topic."""
+    """An installation is added and removed with its topic."""
     place = sim.add_installation(
         InstallationScenario(
             name="Cabin", chargers=(ChargerScenario(serial="GPN000001", name="Cabin"),)
@@ -871,7 +871,7 @@ async def test_installations_come_and_go(sim: Simulator, owner: Api) -> None:
 
 
 async def test_secrets_stay_out_of_reprs(sim: Simulator) -> None:
-    """Neither passwords nor keys."""
+    """The representation of objects has no passwords or keys."""
     text = repr(list(sim.accounts.values())) + repr(list(sim.installations.values()))
     assert "secret" not in text
     for place in sim.installations.values():

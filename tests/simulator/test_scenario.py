@@ -1,4 +1,4 @@
-"""Scenarios: what there is by default, by number and by file, and the command line."""
+"""Tests of scenarios, by default, by number and from a file, and of the command line."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def test_the_default_is_a_home_and_a_cooperative() -> None:
 
 @pytest.mark.parametrize(("count", "places"), [(1, 1), (25, 1), (26, 2), (130, 6)])
 def test_any_number_of_chargers(count: int, places: int) -> None:
-    """Over several installations, each charger once."""
+    """The chargers are in several installations, each once."""
     world = Simulator(Scenario.of(count))
     assert len(world.chargers) == count
     assert len(world.installations) == places
@@ -61,13 +61,13 @@ def test_any_number_of_chargers(count: int, places: int) -> None:
 
 
 def test_no_charger_is_no_scenario() -> None:
-    """At least one."""
+    """A scenario needs at least one charger."""
     with pytest.raises(ScenarioError):
         Scenario.of(0)
 
 
 def test_a_scenario_file(tmp_path: Path) -> None:
-    """TOML and JSON say the same; ids are the same each time."""
+    """TOML and JSON give the same scenario, with the same ids each time."""
     path = tmp_path / "street.toml"
     path.write_text(TOML)
     scenario = Scenario.load(path)
@@ -120,7 +120,7 @@ def test_a_scenario_file(tmp_path: Path) -> None:
 def test_a_wrong_file_is_explained(
     tmp_path: Path, change: tuple[str, str], reason: str
 ) -> None:
-    """One sentence that names what is wrong."""
+    """The message names the error in one sentence."""
     path = tmp_path / "street.toml"
     path.write_text(TOML.replace(*change))
     with pytest.raises(ScenarioError, match=reason):
@@ -130,7 +130,7 @@ def test_a_wrong_file_is_explained(
 def test_a_missing_file_is_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the command line too."""
+    """A missing file is explained, on the command line, too."""
     assert main(["--scenario", str(tmp_path / "none.toml")]) == 2
     assert "No such file" in capsys.readouterr().err
     assert main(["--chargers", "0"]) == 2
@@ -143,7 +143,7 @@ def test_a_missing_file_is_explained(
     [("ZAP1", Family.GO), ("GPG1", Family.GO), ("ZCH1", Family.PRO)],
 )
 def test_the_serial_tells_the_family(serial: str, family: Family) -> None:
-    """By its first three letters."""
+    """The first three letters of a serial determine the family."""
     assert ChargerScenario(serial=serial, name="x").family is family
 
 
@@ -152,7 +152,7 @@ def test_the_serial_tells_the_family(serial: str, family: Family) -> None:
 def test_a_port_in_use_is_one_sentence(
     capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    """And nothing is left listening."""
+    """The error is one sentence, and no server is left running."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -167,7 +167,7 @@ def test_a_port_in_use_is_one_sentence(
 
 @pytest.mark.usefixtures("socket_enabled")
 async def test_the_command_runs_until_interrupted() -> None:
-    """It prints its addresses and the account, and ends cleanly."""
+    """The command prints its addresses and accounts, and ends cleanly."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "simulator", "--autoplay", "--rest-port", "0"),
         *("--bus-port", "0", "--control-port", "0"),
@@ -191,7 +191,7 @@ async def test_the_command_runs_until_interrupted() -> None:
 
 
 async def test_the_bus_speaks_tls(socket_enabled: None) -> None:
-    """With a certificate that a client may be told to trust."""
+    """The bus uses a certificate that a client can trust explicitly."""
     async with Simulator(Scenario.of(1), tls=True) as sim:
         place = next(iter(sim.installations.values()))
         assert sim.connection_details(place)["UseSSL"] is True
@@ -210,7 +210,7 @@ async def test_the_bus_speaks_tls(socket_enabled: None) -> None:
 
 
 async def test_a_plain_bus_has_no_context(socket_enabled: None) -> None:
-    """There is nothing to trust; and no bus before the start."""
+    """Without TLS there is no context, and before the start no bus."""
     sim = Simulator(Scenario.of(1))
     with pytest.raises(RuntimeError):
         _ = sim.bus
@@ -219,7 +219,7 @@ async def test_a_plain_bus_has_no_context(socket_enabled: None) -> None:
 
 
 async def test_an_error_of_the_simulated_time_is_not_lost(socket_enabled: None) -> None:
-    """It comes out when the simulator stops."""
+    """The error of a callback is raised when the simulator stops."""
     sim = Simulator(Scenario.of(1), clock=Clock(speed=1000))
     failed = asyncio.Event()
 

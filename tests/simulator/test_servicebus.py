@@ -256,7 +256,7 @@ async def test_topics_are_separate(bus: ServiceBus) -> None:
 
 
 async def test_messages_expire_by_the_clock(bus: ServiceBus, clock: Clock) -> None:
-    """What nobody took within 5 minutes of simulated time is dropped."""
+    """A message that no receiver took within 5 minutes of simulated time is dropped."""
     bus.publish(TOPIC, b"old")
     clock.advance(200)
     bus.publish(TOPIC, b"young")
@@ -412,7 +412,7 @@ async def test_stalled_peek(bus: ServiceBus) -> None:
 
 
 async def test_garbage(bus: ServiceBus) -> None:
-    """Garbage ends the client's iteration without a word: that is why nobody trusts it."""
+    """Garbage ends the client's iteration without an error, so its end proves nothing."""
     async with receiver(bus) as link:
         bus.send_garbage()
         async with asyncio.timeout(5):
