@@ -142,11 +142,11 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
         ),
         (
             exceptions_are_translated,
-            "control/installation.py",
+            "control/checks.py",
             'translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"',
             'translation_key="chargers_are_stand_alone"',
         ),
-        (exceptions_have_a_text, "number.py", "translation_key=", "key="),
+        (exceptions_have_a_text, "control/settings.py", "translation_key=", "key="),
         (flow_keys, "config_flow.py", '"invalid_auth"', '"wrong_auth"'),
         (flow_keys, "translations/en.json", "{portal_url}", "{address}"),
         (flow_keys, "translations/en.json", '"reauth_confirm"', '"reauth_again"'),

@@ -89,7 +89,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     # chargers takes over devices and entities as they are.
     async_reconsider(hass)
     async_delete_issues(hass, entry)
-    await recent_changes(hass).async_remove_account(entry)
+    await recent_changes(hass).async_remove_account(entry.entry_id)
     await EnergyStore(hass, entry).async_remove()
 
 

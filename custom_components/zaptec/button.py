@@ -13,7 +13,6 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Command, Family, StateId
-from .control.charger import async_send_command
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .runtime import ZaptecConfigEntry
@@ -91,6 +90,6 @@ class ZaptecButton(ZaptecChargerEntity, ButtonEntity):
     @override
     async def async_press(self) -> None:
         """Send the command."""
-        await async_send_command(
-            self.coordinator, self.charger_id, self.entity_description.command
+        await self.runtime.chargers.async_send(
+            self.charger_id, self.entity_description.command
         )

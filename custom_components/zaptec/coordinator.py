@@ -1,7 +1,6 @@
 """The account: what it holds, and the state of its chargers."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -9,7 +8,7 @@ from datetime import datetime
 from http import HTTPStatus
 import math
 from time import monotonic
-from typing import TYPE_CHECKING, override
+from typing import override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -27,7 +26,6 @@ from .api import (
     Installation,
     Observation,
     OperationMode,
-    Priority,
     StateId,
     ZaptecAuthenticationError,
     ZaptecBusyError,
@@ -57,8 +55,6 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
-from .control.batch import Batches
-from .control.confirmations import Confirmations
 from .devices import (
     async_adopt_device,
     async_held_ids,
@@ -70,10 +66,7 @@ from .outages import REFRESH_LOGGER, Outages
 from .sources.link import Link
 from .sources.reading_queue import ReadingQueue
 from .sources.stream_watch import StreamWatch
-from .state import LIST_LAG, ChargerState, States
-
-if TYPE_CHECKING:
-    from .control.settings import ChargerSetting
+from .state import LIST_LAG, States
 
 # A charger nobody knows is looked up at once, but no flood of them may turn
 # into a flood of requests.
@@ -99,15 +92,6 @@ FIRST_READINGS_TIME = 8.0
 # How long a device has to be missing before it is given up: for more than one
 # discovery, however close together two of them are.
 MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
-
-# How often an installation is looked at for people (or automations) whose request
-# it does not allow (seconds).
-LOOK_INTERVAL = 60.0
-
-# How long the settings of an installation are certain after the cloud has accepted or
-# reported them, and the longest time that a request waits for a look at them (seconds).
-CERTAIN_TIME = 60.0
-LOOK_TIME = 7.5
 
 # A link that tells nothing is opened anew no more often than this (seconds).
 GIVE_UP_INTERVAL = 3600.0
@@ -153,12 +137,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # The installation of each charger when it was last brought in line.
         self._homes: dict[str, str | None] = {}
         self._shown_before: set[str] = set()
-        # When an installation was told or changed by itself (monotonic seconds).
-        self._changed_at: dict[str, float] = {}
-        self._looked_at: dict[str, float] = {}
-        self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.batches = Batches()
-        self.charger_settings: dict[tuple[str, StateId], ChargerSetting] = {}
+        # When an installation was replaced between two discoveries (monotonic seconds).
+        self._replaced_at: dict[str, float] = {}
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
         self.listeners = Listeners()
         self.states = States(
@@ -179,7 +159,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             on_loss=self._message_lost,
             on_complete=self._stream_complete,
         )
-        self.confirmations = Confirmations(hass, self.states, self.reader.read)
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
@@ -190,8 +169,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # When they were last read.
         self.discovered_at: datetime | None = None
         self._reported_elsewhere = False
-        # Commands and settings of one charger go out one after another.
-        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @override
     async def _async_update_data(self) -> Account:
@@ -258,8 +235,8 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
         The list may be older than what the cloud has accepted meanwhile.
         """
-        changed_at = self._changed_at.get(listed.id, -math.inf)
-        if changed_at > asked_at - LIST_LAG and listed.id in self.data.installations:
+        is_newer = self.replaced_at(listed.id) > asked_at - LIST_LAG
+        if is_newer and listed.id in self.data.installations:
             return self.data.installations[listed.id]
         return listed
 
@@ -1021,131 +998,35 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.refresh_soon()
         self.listeners.notify([charger_id])
 
-    def is_certain(self, charger_id: str, state_id: StateId) -> bool:
-        """Return whether what a StateId tells is what the cloud holds just now.
-
-        It is not while the push is down, nor until a write of ours is confirmed.
-        """
+    def is_reliable(self, charger_id: str) -> bool:
+        """Return whether the messages keep the state of a charger as the cloud holds it."""
         charger = self.data.chargers.get(charger_id)
         state = self.states.get(charger_id)
-        if (
-            charger is None
-            or state is None
-            or not state.complete
-            or not self.link(charger).is_reliable
-        ):
-            return False
-        return not self.confirmations.is_pending(charger_id, state_id)
-
-    async def async_read_charger(self, charger_id: str) -> ChargerState | None:
-        """Read a charger now, because a person waits for it; None if it is gone.
-
-        Raises:
-            ZaptecError: The cloud does not tell.
-
-        """
-        self.states.apply(
-            await self.client.charger_state(charger_id, priority=Priority.COMMAND)
-        )
-        return self.states.get(charger_id)
-
-    async def async_read_installation(
-        self, installation_id: str, *, priority: Priority = Priority.COMMAND
-    ) -> Installation:
-        """Read an installation now.
-
-        Raises:
-            ZaptecError: The cloud does not tell.
-
-        """
-        asked_at = monotonic()
-        installation = await self.client.installation(
-            installation_id, priority=priority
-        )
-        if self._changed_at.get(installation_id, -math.inf) > asked_at:
-            # The cloud accepted a change while it answered, so the answer may be older.
-            installation = await self.client.installation(
-                installation_id, priority=priority
-            )
-        self.installation_changed(installation)
-        return installation
-
-    def is_installation_certain(self, installation_id: str) -> bool:
-        """Return whether an installation's settings are what the cloud holds.
-
-        No message reports them, and the portal or another program may change them at any
-        time. So they are certain only for a moment after the cloud has accepted or
-        reported them. A change of unknown outcome is known to the caller alone.
-        """
-        known_at = self._changed_at.get(installation_id, -math.inf)
         return (
-            installation_id not in self._missed
-            and monotonic() - known_at < CERTAIN_TIME
+            charger is not None
+            and state is not None
+            and state.complete
+            and self.link(charger).is_reliable
         )
 
-    async def async_is_installation_certain(self, installation_id: str) -> bool:
-        """Return whether an installation's settings are certain, after a look at it.
-
-        Those who ask at the same time wait for one look. It leaves time to send what is
-        requested, if the cloud does not answer it.
-        """
-        async with self._looks[installation_id]:
-            if not self.is_installation_certain(installation_id):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_TIME):
-                        await self.async_look_at_installation(installation_id)
-        return self.is_installation_certain(installation_id)
-
-    async def async_look_at_installation(self, installation_id: str) -> None:
-        """Read an installation because a person waits for it, but not too often.
-
-        A failure changes nothing: what is known of it stays.
-        """
-        looked_at = self._looked_at.get(installation_id, -math.inf)
-        if monotonic() - looked_at < LOOK_INTERVAL:
-            return
-        self._looked_at[installation_id] = monotonic()
-        with suppress(ZaptecError):
-            await self.async_read_installation(installation_id)
-
     @callback
-    def expect_installation(
-        self, installation_id: str, then: Callable[[Installation], None]
-    ) -> None:
-        """Read an installation soon, as nobody knows whether a write arrived."""
+    def replace_installation(self, installation: Installation) -> None:
+        """Show an installation as the cloud has just reported or accepted it.
 
-        async def read() -> None:
-            with suppress(ZaptecError):
-                # No user waits for it any more, so it respects a pause of the cloud.
-                then(
-                    await self.async_read_installation(
-                        installation_id, priority=Priority.BACKGROUND
-                    )
-                )
-
-        @callback
-        def look() -> None:
-            self.config_entry.async_create_background_task(
-                self.hass, read(), name=f"{DOMAIN} installation"
-            )
-
-        self.confirmations.check_later(look)
-
-    @callback
-    def installation_changed(self, installation: Installation) -> None:
-        """Take in what the cloud has just told or accepted of an installation.
-
-        No message tells of an installation's own settings; the next discovery
-        does.
+        No message reports the settings of an installation, only the next discovery.
         """
         if installation.id not in self.data.installations:
             return
-        self._changed_at[installation.id] = monotonic()
+        self._replaced_at[installation.id] = monotonic()
         self.data = replace(
             self.data,
             installations={**self.data.installations, installation.id: installation},
         )
         self.announce_installation(installation.id)
+
+    def replaced_at(self, installation_id: str) -> float:
+        """Return when an installation was replaced (monotonic seconds), -inf if never."""
+        return self._replaced_at.get(installation_id, -math.inf)
 
     @property
     def is_shut_down(self) -> bool:
@@ -1156,7 +1037,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     async def async_shutdown(self) -> None:
         """Cancel what is still to come, and leave the devices to other accounts."""
         await super().async_shutdown()
-        self.confirmations.stop()
         self.data = Account()
 
 
@@ -1253,6 +1133,11 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
         )
         self.data = {}
         self._account = account
+
+    def newest(self, charger_id: str) -> str | None:
+        """Return the newest firmware version for a charger, None if it is unknown."""
+        firmware = self.data.get(charger_id)
+        return firmware.available_version if firmware else None
 
     @override
     async def _async_update_data(self) -> dict[str, ChargerFirmware]:

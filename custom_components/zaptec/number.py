@@ -1,7 +1,7 @@
 """Numbers that a person may set, of Zaptec installations and chargers."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import override
 
@@ -12,26 +12,20 @@ from homeassistant.components.number import (
 )
 from homeassistant.const import EntityCategory, UnitOfElectricCurrent, UnitOfTime
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .api import Charger, Family, Installation, StateId, ZaptecClient, limits_time
-from .const import CURRENT_MAX, DOMAIN
-from .control.batch import Batch
-from .control.checks import (
-    CURRENT_MIN,
-    check_number,
-    check_stand_alone,
-    may_control,
-    round_current,
+from .api import Charger, Family, Installation, StateId
+from .const import CURRENT_MAX
+from .control import settings
+from .control.checks import may_control, round_current
+from .control.settings import (
+    AUTOMATIC,
+    MAX_CURRENT,
+    METER_INTERVAL,
+    MIN_CURRENT,
+    OFFLINE_CURRENT,
+    ChargerSetting,
 )
-from .control.errors import UNCERTAIN_FAILURES
-from .control.installation import (
-    async_check_current_is_settable,
-    async_update_installation,
-)
-from .control.settings import ChargerSetting
-from .coordinator import ZaptecCoordinator
 from .entity import (
     CHARGERS,
     ZaptecChargerDescription,
@@ -45,9 +39,6 @@ from .runtime import ZaptecConfigEntry, ZaptecRuntime
 # What is sent to one charger goes out in its turn; one that does not answer must
 # not keep the others waiting.
 PARALLEL_UPDATES = 0
-
-# The offline current that leaves it to the charger.
-AUTOMATIC = -1
 
 # Step of the plus and minus buttons (A). Tenths may be typed in and set by programs.
 CURRENT_STEP = 1
@@ -64,11 +55,9 @@ ATTR_WAITING_UNTIL = "waiting_until"
 class ZaptecNumberDescription(ZaptecChargerDescription, NumberEntityDescription):
     """Describe a number of a charger."""
 
-    check_fn: Callable[[ZaptecCoordinator, str, float], None] = lambda *_: None
-    set_fn: Callable[[ZaptecClient, str, float], Awaitable[None]]
+    setting: ChargerSetting
     # What the charger does until it reports a value.
     default_fn: Callable[[Charger], float | None] = lambda _: None
-    round_fn: Callable[[float], float] = round_current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,56 +67,6 @@ class ZaptecInstallationNumberDescription(
     """Describe a number of an installation."""
 
     value_fn: Callable[[Installation], float | None]
-
-
-def _check_max_current(
-    coordinator: ZaptecCoordinator, charger_id: str, value: float
-) -> None:
-    """Refuse a maximum that would have no effect.
-
-    Any other is accepted: below the minimum the charger pauses (swagger of POST
-    chargers/{id}/update), which load balancers make use of.
-    """
-    check_stand_alone(coordinator, charger_id)
-
-
-def _check_min_current(
-    coordinator: ZaptecCoordinator, charger_id: str, value: float
-) -> None:
-    """Refuse a minimum that the charger can't charge with.
-
-    With 0 the vendor's portal refuses to save any other setting of the charger
-    (custom-components/zaptec issue 289).
-    """
-    if value < CURRENT_MIN:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="min_current_too_low",
-            translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
-        )
-    setting = coordinator.charger_settings.get(
-        (charger_id, StateId.CHARGER_MAX_CURRENT)
-    )
-    maximum = setting.requested if setting else None
-    if maximum is not None and value > maximum:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="min_current_above_max",
-            translation_placeholders={"maximum": f"{maximum:g}"},
-        )
-    check_stand_alone(coordinator, charger_id)
-
-
-def _check_offline_current(
-    coordinator: ZaptecCoordinator, charger_id: str, value: float
-) -> None:
-    """Refuse what is neither a current nor automatic."""
-    if value not in (AUTOMATIC, 0) and value < CURRENT_MIN:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="offline_current_invalid",
-            translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
-        )
 
 
 DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
@@ -145,10 +84,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_min_value=0,
         native_max_value=CURRENT_MAX,
         native_step=CURRENT_STEP,
-        check_fn=_check_max_current,
-        set_fn=lambda client, charger_id, value: client.update_charger(
-            charger_id, max_charge_current=value
-        ),
+        setting=MAX_CURRENT,
     ),
     ZaptecNumberDescription(
         key="charger_min_current",
@@ -163,10 +99,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_min_value=0,
         native_max_value=CURRENT_MAX,
         native_step=CURRENT_STEP,
-        check_fn=_check_min_current,
-        set_fn=lambda client, charger_id, value: client.update_charger(
-            charger_id, min_charge_current=value
-        ),
+        setting=MIN_CURRENT,
     ),
     ZaptecNumberDescription(
         key="offline_current",
@@ -181,10 +114,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_min_value=AUTOMATIC,
         native_max_value=CURRENT_MAX,
         native_step=CURRENT_STEP,
-        check_fn=_check_offline_current,
-        set_fn=lambda client, charger_id, value: client.update_charger(
-            charger_id, offline_charge_current=value
-        ),
+        setting=OFFLINE_CURRENT,
     ),
     ZaptecNumberDescription(
         key="meter_value_interval",
@@ -201,10 +131,7 @@ DESCRIPTIONS: tuple[ZaptecNumberDescription, ...] = (
         native_max_value=86400,
         native_step=60,
         default_fn=lambda charger: METER_INTERVALS.get(charger.family),
-        round_fn=round,
-        set_fn=lambda client, charger_id, value: client.update_charger(
-            charger_id, meter_value_interval=int(value)
-        ),
+        setting=METER_INTERVAL,
     ),
 )
 
@@ -275,41 +202,22 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
 
     entity_description: ZaptecNumberDescription
 
-    def __init__(
-        self,
-        runtime: ZaptecRuntime,
-        charger: Charger,
-        description: ZaptecNumberDescription,
-    ) -> None:
-        """Initialize the entity."""
-        super().__init__(runtime, charger, description)
-        self._state_id = description.state_ids[0]
-        # One for as long as the account is loaded: what was sent and is not confirmed
-        # yet must survive that Home Assistant removes the entity and adds it again.
-        key = (charger.id, self._state_id)
-        if key not in self.coordinator.charger_settings:
-            self.coordinator.charger_settings[key] = ChargerSetting(
-                self.coordinator, charger.id, self._state_id, description.set_fn
-            )
-        self._setting = self.coordinator.charger_settings[key]
-
     @property
     @override
     def native_value(self) -> float | None:
         """Return the value that the charger has confirmed."""
-        value = self.state_of_charger.value(self._state_id)
+        setting = self.entity_description.setting
+        value = self.state_of_charger.value(setting.state_id)
         if isinstance(value, (int, float)):
-            return self.entity_description.round_fn(value)
+            return setting.round(value)
         return self.entity_description.default_fn(self.charger)
 
     @override
-    @limits_time
     async def async_set_native_value(self, value: float) -> None:
         """Set the value."""
-        check_number(value)
-        value = self.entity_description.round_fn(value)
-        self.entity_description.check_fn(self.coordinator, self.charger_id, value)
-        await self._setting.async_set(value)
+        await self.runtime.chargers.async_set(
+            self.charger_id, self.entity_description.setting, value
+        )
 
 
 class ZaptecInstallationNumber(ZaptecNumber, ZaptecInstallationEntity):
@@ -366,65 +274,10 @@ class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
         self._attr_entity_registry_enabled_default = (
             installation.three_to_one_phase_switch_current is not None
         )
-        self._batch = runtime.batches.add(Batch(runtime.hass, self._async_send))
-        # Whether the outcome of the last change is unknown.
-        self._is_uncertain = False
 
     @override
-    @limits_time
     async def async_set_native_value(self, value: float) -> None:
         """Set the current."""
-        check_number(value)
-        value = round_current(value)
-        if 0 < value < CURRENT_MIN:
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="phase_switch_current_too_low",
-                translation_placeholders={"minimum": f"{CURRENT_MIN:g}"},
-            )
-        await async_check_current_is_settable(self.coordinator, self.installation_id)
-        if not self._batch.is_busy and await self._async_is_held(value):
-            return
-        await self._batch.async_request(value)
-
-    async def _async_is_held(self, value: float) -> bool:
-        """Return whether the cloud certainly holds a value, after a look at it."""
-        return (
-            self._seems_held(value)
-            and await self.coordinator.async_is_installation_certain(
-                self.installation_id
-            )
-            # The look may have found another.
-            and self._seems_held(value)
+        await self.runtime.installations.async_set(
+            self.installation_id, settings.PHASE_SWITCH_CURRENT, value
         )
-
-    def _seems_held(self, value: float) -> bool:
-        """Return whether the cloud held a value when it reported that last."""
-        return self.native_value == value and not self._is_uncertain
-
-    async def _async_send(self, value: float) -> None:
-        """Send a current, unless the cloud holds it by now."""
-        if await self._async_is_held(value):
-            return
-
-        def looked(_installation: Installation) -> None:
-            self._is_uncertain = False
-
-        async def request(client: ZaptecClient) -> None:
-            self._is_uncertain = True
-            await client.update_installation(
-                self.installation_id, three_to_one_phase_switch_current=value
-            )
-
-        try:
-            await async_update_installation(
-                self.coordinator,
-                self.installation_id,
-                request,
-                lambda x: replace(x, three_to_one_phase_switch_current=value),
-                looked,
-            )
-        except HomeAssistantError as err:
-            self._is_uncertain = err.translation_key in UNCERTAIN_FAILURES
-            raise
-        self._is_uncertain = False

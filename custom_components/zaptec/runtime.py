@@ -1,6 +1,7 @@
 """What one config entry holds: builds the parts of an account and starts them."""
 
 from dataclasses import dataclass
+from functools import partial
 import os
 from typing import Self
 
@@ -15,7 +16,9 @@ from .api import DEFAULT_URL, ZaptecClient, preload
 from .const import DOMAIN
 from .control.available_current import AvailableCurrents
 from .control.batch import Batches
+from .control.charger import ChargerControl
 from .control.confirmations import Confirmations
+from .control.installation import InstallationControl
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
 from .energy_store import EnergyStore
 from .listeners import Listeners
@@ -44,6 +47,73 @@ async def async_create_client(
     )
 
 
+def _installation_control(
+    hass: HomeAssistant,
+    entry: ConfigEntry,
+    coordinator: ZaptecCoordinator,
+    confirmations: Confirmations,
+    batches: Batches,
+) -> InstallationControl:
+    """Return the control of the installations of an account."""
+    return InstallationControl(
+        hass,
+        coordinator.client,
+        coordinator.states,
+        account=lambda: coordinator.data,
+        visible=lambda: coordinator.visible,
+        missing=lambda: coordinator.missed_ids,
+        replace_installation=coordinator.replace_installation,
+        replaced_at=coordinator.replaced_at,
+        confirmations=confirmations,
+        batches=batches,
+        create_task=partial(entry.async_create_background_task, hass),
+        start_reauth=partial(entry.async_start_reauth, hass),
+    )
+
+
+def _charger_control(
+    hass: HomeAssistant,
+    entry: ConfigEntry,
+    coordinator: ZaptecCoordinator,
+    confirmations: Confirmations,
+    batches: Batches,
+    installations: InstallationControl,
+) -> ChargerControl:
+    """Return the control of the chargers of an account."""
+    return ChargerControl(
+        hass,
+        coordinator.client,
+        coordinator.states,
+        coordinator.listeners,
+        account=lambda: coordinator.data,
+        is_reliable=coordinator.is_reliable,
+        newest_firmware=coordinator.firmware.newest,
+        confirmations=confirmations,
+        batches=batches,
+        look_at_installation=installations.async_look,
+        start_reauth=partial(entry.async_start_reauth, hass),
+    )
+
+
+def _available_currents(
+    hass: HomeAssistant,
+    entry: ConfigEntry,
+    coordinator: ZaptecCoordinator,
+    batches: Batches,
+    installations: InstallationControl,
+) -> AvailableCurrents:
+    """Return the available currents of the installations of an account."""
+    return AvailableCurrents(
+        hass,
+        entry.entry_id,
+        installations,
+        account=lambda: coordinator.data,
+        batches=batches,
+        notify=lambda installation_id: coordinator.listeners.notify([installation_id]),
+        create_task=partial(entry.async_create_background_task, hass),
+    )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ZaptecRuntime:
     """The parts of an account; only platforms, actions and diagnostics see all of them."""
@@ -59,6 +129,8 @@ class ZaptecRuntime:
     reader: ReadingQueue
     confirmations: Confirmations
     batches: Batches
+    chargers: ChargerControl
+    installations: InstallationControl
     available_currents: AvailableCurrents
     energy_store: EnergyStore
 
@@ -69,6 +141,12 @@ class ZaptecRuntime:
             hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
         )
         coordinator = ZaptecCoordinator(hass, entry, client)
+        batches = Batches()
+        confirmations = Confirmations(hass, coordinator.states, coordinator.reader.read)
+        entry.async_on_unload(confirmations.stop)
+        installations = _installation_control(
+            hass, entry, coordinator, confirmations, batches
+        )
         return cls(
             hass=hass,
             entry=entry,
@@ -79,9 +157,15 @@ class ZaptecRuntime:
             listeners=coordinator.listeners,
             links=coordinator.links,
             reader=coordinator.reader,
-            confirmations=coordinator.confirmations,
-            batches=coordinator.batches,
-            available_currents=AvailableCurrents(coordinator),
+            confirmations=confirmations,
+            batches=batches,
+            chargers=_charger_control(
+                hass, entry, coordinator, confirmations, batches, installations
+            ),
+            installations=installations,
+            available_currents=_available_currents(
+                hass, entry, coordinator, batches, installations
+            ),
             energy_store=EnergyStore(hass, entry),
         )
 

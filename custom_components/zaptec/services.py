@@ -34,10 +34,8 @@ import probatio
 
 from .api import Command, limits_time
 from .const import CURRENT_MAX, DOMAIN
-from .control.charger import async_send_command
 from .control.checks import check_current, round_current
 from .control.currents import Currents, has_available_current, held_currents
-from .control.installation import async_check_current_is_settable
 from .entity import CHARGERS
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
@@ -147,9 +145,7 @@ async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) 
     await _async_all(
         hass,
         chargers,
-        lambda charger_id, runtime: async_send_command(
-            runtime.coordinator, charger_id, command
-        ),
+        lambda charger_id, runtime: runtime.chargers.async_send(charger_id, command),
     )
 
 
@@ -180,7 +176,7 @@ async def _async_limit_current(
                 translation_key="current_too_high",
                 translation_placeholders={"maximum": f"{highest:g}"},
             )
-        await async_check_current_is_settable(runtime.coordinator, installation_id)
+        await runtime.installations.async_check_current_is_settable(installation_id)
 
     async def set_currents(installation_id: str, runtime: ZaptecRuntime) -> None:
         await runtime.available_currents.of(installation_id).async_set(

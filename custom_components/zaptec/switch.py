@@ -29,7 +29,6 @@ from .api import (
 from .backoff import outage_pause
 from .const import DOMAIN, LOGGER
 from .control.car import has_car, is_paused
-from .control.charger import async_send_command
 from .control.confirmations import CONFIRMATION_TIME
 from .control.errors import is_refusal
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
@@ -283,8 +282,8 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         self._last_use = HoldNextCar()
         self._stop_holding()
         try:
-            await async_send_command(
-                self.coordinator, self.charger_id, Command.RESUME_CHARGING
+            await self.runtime.chargers.async_send(
+                self.charger_id, Command.RESUME_CHARGING
             )
         finally:
             self.async_write_ha_state()
@@ -322,8 +321,8 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     async def _async_pause(self, use: HoldNextCar) -> None:
         """Pause the charger, unless there is no car to pause."""
         try:
-            await async_send_command(
-                self.coordinator, self.charger_id, Command.STOP_CHARGING_FINAL
+            await self.runtime.chargers.async_send(
+                self.charger_id, Command.STOP_CHARGING_FINAL
             )
         except HomeAssistantError:
             use.is_failing = True

@@ -17,7 +17,6 @@ from homeassistant.helpers.event import async_call_later
 
 from .api import Charger, ChargerFirmware, Command, StateId
 from .const import LOGGER
-from .control.charger import async_send_command
 from .control.checks import may_control
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_staggered
@@ -180,8 +179,8 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         self._cancel_timeout = async_call_later(self.hass, INSTALL_TIME, give_up)
         self.async_write_ha_state()
         try:
-            await async_send_command(
-                self.coordinator, self.charger_id, Command.UPGRADE_FIRMWARE
+            await self.runtime.chargers.async_send(
+                self.charger_id, Command.UPGRADE_FIRMWARE
             )
         except BaseException:
             # Whatever ended the call, also a cancellation: no answer says that the

@@ -1,16 +1,21 @@
-"""What a person may tell chargers and installations to do, and what they are told."""
+"""Commands and settings of chargers, those of one charger one after another."""
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
 
 from ..api import (
-    AuthenticationType,
+    Account,
     Charger,
     Command,
     OperationMode,
+    Priority,
     StateId,
     ZaptecClient,
     ZaptecError,
@@ -19,248 +24,296 @@ from ..api import (
     limits_time,
 )
 from ..const import DOMAIN
-from ..coordinator import ZaptecCoordinator
-from ..state import ChargerState
-from .car import has_car, has_session_ended, is_paused, is_resumed, is_stopped
-from .checks import check_stand_alone, may_control
+from ..listeners import Listeners
+from ..state import ChargerState, States
+from .batch import Batch, Batches
+from .car import is_paused
+from .checks import check_may_control, check_number, check_session, check_stand_alone
+from .commands import COMMANDS, CommandRule
+from .confirmations import Confirmations
 from .errors import translated_errors
 from .locks import async_hold
+from .settings import ChargerSetting, ChargerValue
 
 # ErrorCodes of GET /api/constants: the charger's state does not allow it.
 DEVICE_COMMAND_REJECTED = 528
 
-# The StateId that tells of a command's effect.
-_CONFIRMATIONS = {
-    Command.RESTART_CHARGER: StateId.IS_ONLINE,
-    Command.UPGRADE_FIRMWARE: StateId.IS_ONLINE,
-    Command.STOP_CHARGING_FINAL: StateId.FINAL_STOP_ACTIVE,
-    Command.RESUME_CHARGING: StateId.FINAL_STOP_ACTIVE,
-    Command.DEAUTHORIZE_AND_STOP: StateId.SESSION_IDENTIFIER,
-}
-
-# How long a charger takes to stop (seconds), with something to spare.
+# Maximum time that a charger takes to stop (seconds), with something to spare.
 STOP_TIME = 10.0
 
 
-_CHARGING_COMMANDS = {
-    Command.STOP_CHARGING_FINAL,
-    Command.RESUME_CHARGING,
-    Command.DEAUTHORIZE_AND_STOP,
-}
+class ChargerControl:
+    """Sends commands and settings to chargers, unless there is nothing to change."""
 
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        client: ZaptecClient,
+        states: States,
+        listeners: Listeners,
+        *,
+        account: Callable[[], Account],
+        confirmations: Confirmations,
+        batches: Batches,
+        is_reliable: Callable[[str], bool],
+        look_at_installation: Callable[[str], Awaitable[None]],
+        newest_firmware: Callable[[str], str | None],
+        start_reauth: Callable[[], None],
+    ) -> None:
+        """Initialize the control.
 
-# Whether the effect of a command is there already; the vendor asks not to send it
-# then (Charger command validation update).
-_IS_DONE: dict[Command, Callable[[ChargerState], bool]] = {
-    Command.STOP_CHARGING_FINAL: is_stopped,
-    Command.RESUME_CHARGING: is_resumed,
-    Command.DEAUTHORIZE_AND_STOP: lambda state: has_car(state) is False,
-}
+        Args:
+            hass: Home Assistant.
+            client: Sends the requests to the cloud.
+            states: The states of the chargers, by id.
+            listeners: Call a callback when a state changes.
+            account: Returns the chargers and installations.
+            confirmations: What was sent and is not confirmed yet.
+            batches: The requests that are sent when the account is unloaded.
+            is_reliable: Returns whether a charger's state is what the cloud holds, unless
+                a request is about to change it.
+            look_at_installation: Reads an installation, unless it was just read.
+            newest_firmware: Returns the newest firmware for a charger, None if unknown.
+            start_reauth: Asks the user to sign in again.
 
+        """
+        self._hass = hass
+        self._client = client
+        self._states = states
+        self._listeners = listeners
+        self._account = account
+        self._confirmations = confirmations
+        self._batches = batches
+        self._is_reliable = is_reliable
+        self._look_at_installation = look_at_installation
+        self._newest_firmware = newest_firmware
+        self._start_reauth = start_reauth
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # Kept while the account is loaded: Home Assistant may remove an entity and add it
+        # again while a value that was sent is not confirmed yet.
+        self._values: dict[tuple[str, StateId], ChargerValue] = {}
 
-@limits_time
-async def async_send_command(
-    coordinator: ZaptecCoordinator, charger_id: str, command: Command
-) -> None:
-    """Send a command, unless there is nothing to change.
+    def is_certain(self, charger_id: str, state_id: StateId) -> bool:
+        """Return whether the value of a StateId is the one that the cloud holds.
 
-    Raises:
-        HomeAssistantError: It was not carried out, or would be in vain.
-
-    """
-    async with async_hold(coordinator.turns[charger_id]):
-        await _async_send_command(coordinator, charger_id, command)
-
-
-async def _async_send_command(
-    coordinator: ZaptecCoordinator, charger_id: str, command: Command
-) -> None:
-    """Send a command in its turn."""
-    charger = coordinator.data.chargers.get(charger_id)
-    state = coordinator.states.get(charger_id)
-    if charger is None or state is None:
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="charger_gone"
+        It is uncertain while no messages arrive, and until a request is confirmed.
+        """
+        return self._is_reliable(charger_id) and not self._confirmations.is_pending(
+            charger_id, state_id
         )
-    if not may_control(charger):
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="not_permitted"
-        )
-    if command in _CHARGING_COMMANDS:
-        await _async_check_controllable(coordinator, charger, command)
-    if command is Command.RESUME_CHARGING:
-        await _async_check_session(coordinator, charger, state)
-    if (
-        command in _IS_DONE
-        # Neither a pause nor the end of a session is still to be confirmed.
-        and coordinator.is_certain(charger_id, StateId.FINAL_STOP_ACTIVE)
-        and coordinator.is_certain(charger_id, StateId.SESSION_IDENTIFIER)
-        and _IS_DONE[command](state)
-    ):
-        return
-    if command is Command.UPGRADE_FIRMWARE and is_up_to_date(coordinator, charger_id):
-        return
-    if command is Command.RESUME_CHARGING:
-        await _async_wait_for_pause(coordinator, charger_id)
-    with translated_errors(coordinator):
-        try:
-            await coordinator.confirmations.async_send(
-                charger_id,
-                _CONFIRMATIONS[command],
-                _async_request(coordinator.client, charger_id, command),
+
+    @limits_time
+    async def async_send(self, charger_id: str, command: Command) -> None:
+        """Send a command, unless there is nothing to change.
+
+        Raises:
+            HomeAssistantError: It was not carried out, or would have no effect.
+
+        """
+        async with async_hold(self._locks[charger_id]):
+            await self._async_send(charger_id, command, COMMANDS[command])
+
+    async def _async_send(
+        self, charger_id: str, command: Command, rule: CommandRule
+    ) -> None:
+        """Send a command while the lock of the charger is held."""
+        charger = self._account().chargers.get(charger_id)
+        state = self._states.get(charger_id)
+        if charger is None or state is None:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="charger_gone"
             )
-        except ZaptecRejectedError as err:
-            if err.code != DEVICE_COMMAND_REJECTED:
-                raise
-            if not await _async_is_done(coordinator, charger, command):
-                raise
-
-
-async def _async_request(
-    client: ZaptecClient, charger_id: str, command: Command
-) -> None:
-    """Send a command to the cloud.
-
-    The cloud carries 10001 out and answers 528 all the same (custom-components/zaptec,
-    issue 346). That counts as sent, so that its effect is awaited like any other.
-    """
-    try:
-        await client.send_command(charger_id, command)
-    except ZaptecRejectedError as err:
+        check_may_control(charger)
+        if rule.controls_charging:
+            await self._async_check_controllable(charger, rule)
+        if rule.resumes_session:
+            await self._async_check_session(charger, state)
         if (
-            command is not Command.DEAUTHORIZE_AND_STOP
-            or err.code != DEVICE_COMMAND_REJECTED
+            rule.is_done
+            and all(self.is_certain(charger_id, item) for item in rule.depends_on)
+            and rule.is_done(state, self._newest_firmware(charger_id))
         ):
-            raise
+            return
+        if rule.resumes_session:
+            await self._async_wait_for_pause(charger_id)
+        with translated_errors(self._start_reauth):
+            try:
+                await self._confirmations.async_send(
+                    charger_id,
+                    rule.confirmed_by,
+                    self._async_request(charger_id, command, rule),
+                )
+            except ZaptecRejectedError as err:
+                if err.code != DEVICE_COMMAND_REJECTED:
+                    raise
+                if not await self._async_is_done(charger, rule):
+                    raise
 
+    async def _async_request(
+        self, charger_id: str, command: Command, rule: CommandRule
+    ) -> None:
+        """Send a command to the cloud."""
+        try:
+            await self._client.send_command(charger_id, command)
+        except ZaptecRejectedError as err:
+            if not rule.is_sent_if_rejected or err.code != DEVICE_COMMAND_REJECTED:
+                raise
 
-async def _async_check_controllable(
-    coordinator: ZaptecCoordinator, charger: Charger, command: Command
-) -> None:
-    """Refuse what a charger would not do because something else controls it."""
-    check_stand_alone(coordinator, charger.id)
-    installation = coordinator.data.installations.get(charger.installation_id or "")
-    if installation and _is_ocpp(installation.authentication_type, command):
-        await coordinator.async_look_at_installation(installation.id)
-        installation = coordinator.data.installations.get(installation.id)
-    decides = installation or charger
-    if _is_ocpp(decides.authentication_type, command):
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="ocpp_controls_charging"
-        )
+    async def _async_check_controllable(
+        self, charger: Charger, rule: CommandRule
+    ) -> None:
+        """Raise an error if something else than the cloud decides about charging."""
+        check_stand_alone(self._states.get(charger.id))
+        home = charger.installation_id or ""
+        installation = self._account().installations.get(home)
+        if installation and rule.is_blocked_by(installation.authentication_type):
+            await self._look_at_installation(home)
+            installation = self._account().installations.get(home)
+        decides = installation or charger
+        if rule.is_blocked_by(decides.authentication_type):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="ocpp_controls_charging"
+            )
 
+    async def _async_check_session(self, charger: Charger, state: ChargerState) -> None:
+        """Raise an error if a session has ended that is to be resumed.
 
-async def _async_check_session(
-    coordinator: ZaptecCoordinator, charger: Charger, state: ChargerState
-) -> None:
-    """Refuse to resume a session that has ended, after a look at the cloud.
+        While no messages arrive, the state that is held may be ten minutes old, so the
+        charger is read before the request is refused.
+        """
+        try:
+            check_session(charger, state)
+        except ServiceValidationError:
+            if self.is_certain(charger.id, StateId.SESSION_IDENTIFIER):
+                raise
+            with suppress(ZaptecError):
+                await self._async_read(charger.id)
+            check_session(charger, state)
 
-    While the push is down, what is held may be ten minutes old.
-    """
-    try:
-        _check_session(coordinator, charger, state)
-    except ServiceValidationError:
-        if coordinator.is_certain(charger.id, StateId.SESSION_IDENTIFIER):
-            raise
-        with suppress(ZaptecError):
-            await coordinator.async_read_charger(charger.id)
-        _check_session(coordinator, charger, state)
+    async def _async_is_done(self, charger: Charger, rule: CommandRule) -> bool:
+        """Return whether a rejected command has nothing to do, after a reading.
 
+        Raises:
+            ServiceValidationError: The session that was to be resumed has ended.
 
-def _check_session(
-    coordinator: ZaptecCoordinator, charger: Charger, state: ChargerState
-) -> None:
-    """Refuse to resume a session that has ended, as far as is known."""
-    required = state.value(StateId.AUTHENTICATION_REQUIRED)
-    if required is None:
-        required = charger.is_authorization_required
-    if has_session_ended(state, is_authorization_required=required is not False):
-        raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="session_ended"
-        )
-
-
-def _is_ocpp(authentication_type: AuthenticationType | None, command: Command) -> bool:
-    """Return whether an OCPP system decides on what a command is about."""
-    return authentication_type is AuthenticationType.OCPPNATIVE or (
-        authentication_type is AuthenticationType.OCPP
-        and command is not Command.DEAUTHORIZE_AND_STOP
-    )
-
-
-def is_up_to_date(coordinator: ZaptecCoordinator, charger_id: str) -> bool:
-    """Return whether a charger has the newest firmware, as far as is known."""
-    firmware = coordinator.firmware.data.get(charger_id)
-    state = coordinator.states.get(charger_id)
-    installed = state.value(StateId.SOFTWARE_VERSION) if state else None
-    return (
-        firmware is not None
-        and installed is not None
-        and installed == firmware.available_version
-    )
-
-
-async def _async_is_done(
-    coordinator: ZaptecCoordinator, charger: Charger, command: Command
-) -> bool:
-    """Return whether a refused command has nothing to do, by a look at the cloud.
-
-    Raises:
-        ServiceValidationError: The session that was to be resumed has ended.
-
-    """
-    try:
-        state = await coordinator.async_read_charger(charger.id)
-    except ZaptecError:
-        return False
-    if state is None:
-        return False
-    match command:
-        case Command.RESTART_CHARGER:
+        """
+        try:
+            state = await self._async_read(charger.id)
+        except ZaptecError:
             return False
-        case Command.UPGRADE_FIRMWARE:
-            return is_up_to_date(coordinator, charger.id)
-        case Command.RESUME_CHARGING:
-            _check_session(coordinator, charger, state)
-            mode = state.value(StateId.CHARGER_OPERATION_MODE)
-            return mode is OperationMode.CONNECTED_CHARGING or is_resumed(state)
-    return _IS_DONE[command](state)
-
-
-async def _async_wait_for_pause(
-    coordinator: ZaptecCoordinator, charger_id: str
-) -> None:
-    """Wait until a charger that was just told to stop has done so.
-
-    It takes some seconds, and until then the cloud refuses to resume.
-    """
-    stopped = asyncio.Event()
-
-    def look() -> None:
-        state = coordinator.states.get(charger_id)
         if state is None:
-            stopped.set()
-        elif is_paused(state):
-            mode = state.value(StateId.CHARGER_OPERATION_MODE)
-            if mode is OperationMode.CONNECTED_FINISHED:
-                stopped.set()
-        elif not coordinator.confirmations.is_pending(
-            charger_id, StateId.FINAL_STOP_ACTIVE
-        ):
-            stopped.set()
+            return False
+        if rule.resumes_session:
+            check_session(charger, state)
+        is_done = rule.is_done_if_rejected or rule.is_done
+        return is_done is not None and is_done(state, self._newest_firmware(charger.id))
 
-    topics = (
-        (charger_id, int(StateId.CHARGER_OPERATION_MODE)),
-        (charger_id, int(StateId.FINAL_STOP_ACTIVE)),
-    )
-    remove = coordinator.async_add_listener(look, topics)
-    deadline = current_deadline()
-    try:
-        look()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(
-                min(STOP_TIME, deadline.left) if deadline else STOP_TIME
+    async def _async_read(self, charger_id: str) -> ChargerState | None:
+        """Read a charger now, because the user waits for it; None if it is gone.
+
+        Raises:
+            ZaptecError: The cloud does not answer, or refuses it.
+
+        """
+        self._states.apply(
+            await self._client.charger_state(charger_id, priority=Priority.COMMAND)
+        )
+        return self._states.get(charger_id)
+
+    async def _async_wait_for_pause(self, charger_id: str) -> None:
+        """Wait until a charger that was just requested to stop has done so.
+
+        It takes some seconds, and until then the cloud refuses to resume.
+        """
+        stopped = asyncio.Event()
+
+        def check() -> None:
+            state = self._states.get(charger_id)
+            if state is None:
+                stopped.set()
+            elif is_paused(state):
+                mode = state.value(StateId.CHARGER_OPERATION_MODE)
+                if mode is OperationMode.CONNECTED_FINISHED:
+                    stopped.set()
+            elif not self._confirmations.is_pending(
+                charger_id, StateId.FINAL_STOP_ACTIVE
             ):
-                await stopped.wait()
-    finally:
-        remove()
+                stopped.set()
+
+        remove = self._listeners.add(
+            check,
+            (
+                (charger_id, int(StateId.CHARGER_OPERATION_MODE)),
+                (charger_id, int(StateId.FINAL_STOP_ACTIVE)),
+            ),
+        )
+        deadline = current_deadline()
+        try:
+            check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    min(STOP_TIME, deadline.left) if deadline else STOP_TIME
+                ):
+                    await stopped.wait()
+        finally:
+            remove()
+
+    @limits_time
+    async def async_set(
+        self, charger_id: str, setting: ChargerSetting, value: float
+    ) -> None:
+        """Set a setting, unless the charger certainly holds the value already.
+
+        Requests that follow each other within a moment are sent as one.
+
+        Raises:
+            HomeAssistantError: The value was refused, or could not be set.
+
+        """
+        check_number(value)
+        value = setting.round(value)
+        setting.check(value, lambda other: self._value(charger_id, other).requested)
+        if setting.needs_cloud:
+            check_stand_alone(self._states.get(charger_id))
+        held = self._value(charger_id, setting)
+        is_idle = not held.batch.is_busy and not self._locks[charger_id].locked()
+        if is_idle and self._is_held(charger_id, setting, value):
+            return
+        await held.batch.async_request(value)
+
+    async def _async_send_setting(
+        self, charger_id: str, setting: ChargerSetting, value: float
+    ) -> None:
+        """Send the value of a setting, after what was sent to the charger before."""
+        changes: dict[str, Any] = {setting.keyword: value}
+        async with async_hold(self._locks[charger_id]):
+            if self._is_held(charger_id, setting, value):
+                return
+            with translated_errors(self._start_reauth):
+                await self._value(charger_id, setting).async_send(
+                    value, self._client.update_charger(charger_id, **changes)
+                )
+
+    def _is_held(self, charger_id: str, setting: ChargerSetting, value: float) -> bool:
+        """Return whether a charger certainly holds a value."""
+        return self.is_certain(charger_id, setting.state_id) and self._value(
+            charger_id, setting
+        ).is_confirmed(value)
+
+    def _value(self, charger_id: str, setting: ChargerSetting) -> ChargerValue:
+        """Return what is known of the value of a setting."""
+        key = (charger_id, setting.state_id)
+        if key not in self._values:
+            self._values[key] = ChargerValue(
+                charger_id,
+                setting.state_id,
+                self._states,
+                self._confirmations,
+                self._batches.add(
+                    Batch(
+                        self._hass,
+                        partial(self._async_send_setting, charger_id, setting),
+                    )
+                ),
+            )
+        return self._values[key]

@@ -1,19 +1,20 @@
-"""What an account may change, and which values a device accepts."""
+"""What a request has to pass before it is sent: roles, limits, and who is in control."""
 
+from collections.abc import Iterable
 import math
 
 from homeassistant.exceptions import ServiceValidationError
 
-from ..api import Charger, Installation, StateId, UserRole
+from ..api import AvailableCurrentMode, Charger, Installation, StateId, UserRole
 from ..const import DOMAIN
-from ..coordinator import ZaptecCoordinator
+from ..state import ChargerState
+from .car import has_session_ended
 
 # The roles that may change anything (Integrating with Zaptec charging systems,
 # API documentation): owner, and service, which the constants call maintainer.
 CONTROL_ROLES = UserRole.OWNER | UserRole.MAINTAINER
 
-
-# The least current a car charges with (A).
+# Minimum current that a car charges with (A).
 CURRENT_MIN = 6.0
 
 
@@ -22,8 +23,16 @@ def may_control(device: Charger | Installation) -> bool:
     return bool(device.current_user_roles & CONTROL_ROLES)
 
 
+def check_may_control(device: Charger | Installation) -> None:
+    """Raise an error if the role of the account does not allow changes."""
+    if not may_control(device):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="not_permitted"
+        )
+
+
 def check_number(value: float) -> None:
-    """Refuse what is no number."""
+    """Raise an error if a value is infinite or not a number."""
     if not math.isfinite(value):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="not_a_number"
@@ -41,12 +50,12 @@ def round_current(value: float, highest: float = math.inf) -> float:
     rounded = round(value, 1)
     if rounded > highest:
         rounded = math.floor(highest * 10) / 10
-    # Without a negative zero.
+    # Turns a negative zero into zero.
     return rounded + 0.0
 
 
 def check_current(value: float) -> None:
-    """Refuse a current that no car charges with, but which is not zero either."""
+    """Raise an error if no car charges with a current, which is not zero either."""
     check_number(value)
     if 0 < value < CURRENT_MIN:
         raise ServiceValidationError(
@@ -56,10 +65,56 @@ def check_current(value: float) -> None:
         )
 
 
-def check_stand_alone(coordinator: ZaptecCoordinator, charger_id: str) -> None:
-    """Refuse to control a charger that does not listen to the cloud (StateId 712)."""
-    state = coordinator.states.get(charger_id)
-    if state and state.value(StateId.IS_STAND_ALONE):
+def is_stand_alone(state: ChargerState | None) -> bool:
+    """Return whether a charger ignores the cloud (StateId 712)."""
+    return state is not None and state.value(StateId.IS_STAND_ALONE) is True
+
+
+def check_stand_alone(state: ChargerState | None) -> None:
+    """Raise an error if a charger ignores the cloud."""
+    if is_stand_alone(state):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="charger_is_stand_alone"
+        )
+
+
+def check_session(charger: Charger, state: ChargerState) -> None:
+    """Raise an error if the session that is to be resumed has ended for good."""
+    required = state.value(StateId.AUTHENTICATION_REQUIRED)
+    if required is None:
+        required = charger.is_authorization_required
+    if has_session_ended(state, is_authorization_required=required is not False):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="session_ended"
+        )
+
+
+def check_current_is_settable(
+    installation: Installation | None, states: Iterable[ChargerState | None]
+) -> None:
+    """Raise an error if the currents of an installation cannot be set by this account.
+
+    Args:
+        installation: The installation, None if it is gone.
+        states: The states of its chargers, None for each whose state is unknown. Such
+            a charger counts as one that follows the cloud.
+
+    """
+    if installation is None:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="installation_gone"
+        )
+    check_may_control(installation)
+    if installation.available_current_mode is AvailableCurrentMode.SCHEDULE:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="schedule_controls_current"
+        )
+    if installation.available_current_mode is AvailableCurrentMode.AUTOMATIC:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="power_meter_controls_current"
+        )
+    states = list(states)
+    if states and all(map(is_stand_alone, states)):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="chargers_are_stand_alone"
         )

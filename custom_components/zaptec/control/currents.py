@@ -66,3 +66,9 @@ def lowest_currents(first: Currents, second: Currents) -> Currents:
         min(first[1], second[1]),
         min(first[2], second[2]),
     )
+
+
+def stored_currents(stored: list[float]) -> Currents:
+    """Return currents that were stored."""
+    one, two, three = stored
+    return rounded_currents((one, two, three))

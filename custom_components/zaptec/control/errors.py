@@ -1,6 +1,6 @@
 """Errors of the cloud as errors of Home Assistant, with a text for the user."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -18,24 +18,30 @@ from ..api import (
     outside_of_actions,
 )
 from ..const import DOMAIN
-from ..coordinator import ZaptecCoordinator
 
-# The cloud may have carried it out all the same.
-UNCERTAIN_FAILURES = ("cannot_connect", "uncertain")
+# The translation keys of failures that leave open whether the cloud made the change.
+_UNCERTAIN_FAILURES = ("cannot_connect", "uncertain")
 
-
-# The sentences with which the cloud refuses something for good.
+# The translation keys of errors with which the cloud refuses a request for good.
 _REFUSALS = ("not_permitted", "rejected", "rejected_without_reason")
 
 
 @contextmanager
-def translated_errors(coordinator: ZaptecCoordinator) -> Iterator[None]:
-    """Tell a person why the cloud did not do what they asked for."""
+def translated_errors(start_reauth: Callable[[], None]) -> Iterator[None]:
+    """Raise errors of the cloud as errors of Home Assistant that say what happened.
+
+    Args:
+        start_reauth: Asks the user to sign in again, where the password is refused.
+
+    Raises:
+        HomeAssistantError: The cloud did not do what was requested, as far as is known.
+
+    """
     try:
         yield
     except ZaptecAuthenticationError as err:
         with outside_of_actions():
-            coordinator.config_entry.async_start_reauth(coordinator.hass)
+            start_reauth()
         raise HomeAssistantError(
             translation_domain=DOMAIN, translation_key="authentication_failed"
         ) from err
@@ -44,17 +50,7 @@ def translated_errors(coordinator: ZaptecCoordinator) -> Iterator[None]:
             translation_domain=DOMAIN, translation_key="not_permitted"
         ) from err
     except ZaptecRejectedError as err:
-        if err.details is None:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="rejected_without_reason",
-                translation_placeholders={"code": str(err.code)},
-            ) from err
-        raise HomeAssistantError(
-            translation_domain=DOMAIN,
-            translation_key="rejected",
-            translation_placeholders={"reason": err.details},
-        ) from err
+        raise _rejected(err) from err
     except ZaptecNotSentError as err:
         intercepted = isinstance(err.__cause__, ZaptecInterceptedError)
         raise HomeAssistantError(
@@ -85,12 +81,32 @@ def translated_errors(coordinator: ZaptecCoordinator) -> Iterator[None]:
         ) from err
 
 
-def is_refusal(error: HomeAssistantError) -> bool:
-    """Return whether it is no use to try again what has failed.
+def _rejected(err: ZaptecRejectedError) -> HomeAssistantError:
+    """Return the error for a request that the cloud rejected, with its reason."""
+    if err.details is None:
+        return HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="rejected_without_reason",
+            translation_placeholders={"code": str(err.code)},
+        )
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key="rejected",
+        translation_placeholders={"reason": err.details},
+    )
 
-    All else may pass: a network that is down, a cloud that fails, and a password that is
-    refused until the user signs in again.
+
+def is_refusal(error: HomeAssistantError) -> bool:
+    """Return whether the same request would be refused again.
+
+    All other failures may pass: a network that is down, a cloud that fails, and a
+    password that is refused until the user signs in again.
     """
     return (
         isinstance(error, ServiceValidationError) or error.translation_key in _REFUSALS
     )
+
+
+def is_uncertain(error: HomeAssistantError) -> bool:
+    """Return whether the cloud may have made the change although it failed."""
+    return error.translation_key in _UNCERTAIN_FAILURES

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
@@ -34,10 +33,10 @@ def as_moment(now: float, stored: str | None) -> float | None:
 
 
 def current_store(
-    hass: HomeAssistant, entry: ConfigEntry
+    hass: HomeAssistant, entry_id: str
 ) -> Store[dict[str, dict[str, Any]]]:
     """Return where the waiting currents of an account are kept."""
-    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry.entry_id}")
+    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
 
 
 class RecentChanges:
@@ -112,9 +111,9 @@ class RecentChanges:
             HassJob(keep, cancel_on_shutdown=True),
         )
 
-    async def async_remove_account(self, entry: ConfigEntry) -> None:
+    async def async_remove_account(self, entry_id: str) -> None:
         """Remove what is stored of an account, except for its last changes."""
-        store = current_store(self._hass, entry)
+        store = current_store(self._hass, entry_id)
         stored = await store.async_load() or {}
         self.take_in(
             {

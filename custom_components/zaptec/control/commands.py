@@ -1,0 +1,104 @@
+"""The commands of a charger: one row says what has to be known of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..api import AuthenticationType, Command, OperationMode, StateId
+from ..state import ChargerState
+from .car import has_car, is_resumed, is_stopped
+
+# Takes the state of a charger, and the newest firmware that the cloud has for it (None
+# if that is unknown).
+type IsDone = Callable[[ChargerState, str | None], bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandRule:
+    """What has to be known of a command.
+
+    Attributes:
+        confirmed_by: The StateId that reports the effect of the command.
+        is_done: Whether the effect of the command is there already. The vendor asks not
+            to send it then (Charger command validation update). None for a command that
+            always has an effect.
+        depends_on: The StateIds that have to be certain before `is_done` counts.
+        is_done_if_rejected: Whether a command that the charger's state did not allow
+            has nothing to do. It is `is_done` unless it is given.
+        controls_charging: Whether the command starts or stops charging, so that it has
+            no effect where an OCPP system does that, or the charger ignores the cloud.
+        is_for_ocpp_cloud: Whether the cloud carries the command out although an OCPP
+            system is connected to it.
+        resumes_session: Whether the command continues the session of the connected car.
+            It is refused when that session has ended, and sent only after the charger
+            has carried out a pause.
+        is_sent_if_rejected: Whether the cloud may carry out the command although it
+            answers that the charger's state does not allow it.
+
+    """
+
+    confirmed_by: StateId
+    is_done: IsDone | None = None
+    depends_on: tuple[StateId, ...] = ()
+    is_done_if_rejected: IsDone | None = None
+    controls_charging: bool = False
+    is_for_ocpp_cloud: bool = False
+    resumes_session: bool = False
+    is_sent_if_rejected: bool = False
+
+    def is_blocked_by(self, authentication_type: AuthenticationType | None) -> bool:
+        """Return whether an OCPP system decides what the command is about.
+
+        The cloud carries out no command for a charger that is connected to an OCPP
+        system by itself (native OCPP).
+        """
+        return authentication_type is AuthenticationType.OCPPNATIVE or (
+            authentication_type is AuthenticationType.OCPP
+            and not self.is_for_ocpp_cloud
+        )
+
+
+def _has_newest_firmware(state: ChargerState, newest: str | None) -> bool:
+    """Return whether a charger has the newest firmware, as far as is known."""
+    return newest is not None and state.value(StateId.SOFTWARE_VERSION) == newest
+
+
+def _is_charging_or_resumed(state: ChargerState, _newest: str | None) -> bool:
+    """Return whether the car charges, or nothing that 507 could end prevents it."""
+    mode = state.value(StateId.CHARGER_OPERATION_MODE)
+    return mode is OperationMode.CONNECTED_CHARGING or is_resumed(state)
+
+
+# While a pause or the end of a session is still to be confirmed, the mode of the charger
+# may be about to change.
+_PAUSE_AND_SESSION = (StateId.FINAL_STOP_ACTIVE, StateId.SESSION_IDENTIFIER)
+
+COMMANDS = {
+    Command.RESTART_CHARGER: CommandRule(confirmed_by=StateId.IS_ONLINE),
+    Command.UPGRADE_FIRMWARE: CommandRule(
+        confirmed_by=StateId.IS_ONLINE, is_done=_has_newest_firmware
+    ),
+    Command.STOP_CHARGING_FINAL: CommandRule(
+        confirmed_by=StateId.FINAL_STOP_ACTIVE,
+        is_done=lambda state, _: is_stopped(state),
+        depends_on=_PAUSE_AND_SESSION,
+        controls_charging=True,
+    ),
+    Command.RESUME_CHARGING: CommandRule(
+        confirmed_by=StateId.FINAL_STOP_ACTIVE,
+        is_done=lambda state, _: is_resumed(state),
+        depends_on=_PAUSE_AND_SESSION,
+        is_done_if_rejected=_is_charging_or_resumed,
+        controls_charging=True,
+        resumes_session=True,
+    ),
+    Command.DEAUTHORIZE_AND_STOP: CommandRule(
+        confirmed_by=StateId.SESSION_IDENTIFIER,
+        is_done=lambda state, _: has_car(state) is False,
+        depends_on=_PAUSE_AND_SESSION,
+        controls_charging=True,
+        is_for_ocpp_cloud=True,
+        # Answered with 528 although it was carried out (custom-components/zaptec,
+        # issue 346). Counted as sent, its effect is confirmed like any other.
+        is_sent_if_rejected=True,
+    ),
+}
