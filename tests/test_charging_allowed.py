@@ -15,7 +15,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.zaptec import coordinator
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.switch import ACCEPTED_MAX
+from custom_components.zaptec.control.charging import ACCEPTED_MAX
 from simulator.car import Car
 from simulator.faults import Busy, Fault, Rejection
 from simulator.observations import Mode, StateId

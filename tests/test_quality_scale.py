@@ -310,14 +310,14 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (
         names_are_translated,
         "switch.py",
-        "    _last_use: HoldNextCar | None = None",
+        "    entity_description: ZaptecSwitchDescription\n",
         '    _attr_name = "Charging"',
     ),
     (icons_are_not_in_the_source, "button.py", "translation_key=", "icon="),
     (
         icons_are_not_in_the_source,
         "switch.py",
-        "    _last_use: HoldNextCar | None = None",
+        "    entity_description: ZaptecSwitchDescription\n",
         '    _attr_icon = "mdi:ev-station"',
     ),
     (icons_exist, "icons.json", "mdi:speedometer", "mdi:speedometre"),

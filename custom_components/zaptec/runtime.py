@@ -1,9 +1,11 @@
 """What one config entry holds: builds the parts of an account and starts them."""
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 import os
-from typing import Self
+from typing import Any, Self
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, __version__
@@ -191,6 +193,12 @@ class ZaptecRuntime:
             self.hass, self.reader.run(), name=f"{DOMAIN} state reader"
         )
         Push(self.hass, self.coordinator, get_default_context()).start()
+
+    def create_task(
+        self, target: Coroutine[Any, Any, None], name: str
+    ) -> asyncio.Task[None]:
+        """Start a coroutine that ends with the account."""
+        return self.entry.async_create_background_task(self.hass, target, name)
 
     def is_fresh(self, charger_id: str) -> bool:
         """Return whether what is held of a charger is what the cloud holds."""
