@@ -17,14 +17,14 @@ from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .runtime import ZaptecConfigEntry
 
-# What is sent to one charger goes out in its turn; one that does not answer must
-# not keep the others waiting.
+# ChargerControl sends the requests to one charger one after another. A limit for all
+# chargers would make a charger that does not answer block the others.
 PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecButtonDescription(ZaptecChargerDescription, ButtonEntityDescription):
-    """Describe a button of a charger, which a charger that is offline can't hear."""
+    """Describe a button of a charger, which needs the charger to be online."""
 
     command: Command
     state_ids: tuple[StateId, ...] = (StateId.IS_ONLINE,)
@@ -83,7 +83,7 @@ async def async_setup_entry(
 
 
 class ZaptecButton(ZaptecChargerEntity, ButtonEntity):
-    """Something to tell a charger; it succeeds quietly if there is nothing to do."""
+    """A command to a charger; pressing it succeeds also if there is nothing to do."""
 
     entity_description: ZaptecButtonDescription
 

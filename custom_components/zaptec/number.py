@@ -1,4 +1,4 @@
-"""Numbers that a person may set, of Zaptec installations and chargers."""
+"""Settings of Zaptec installations and chargers as numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ from .entity import (
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
-# What is sent to one charger goes out in its turn; one that does not answer must
-# not keep the others waiting.
+# ChargerControl sends the requests to one charger one after another. A limit for all
+# chargers would make a charger that does not answer block the others.
 PARALLEL_UPDATES = 0
 
-# Step of the plus and minus buttons (A). Tenths may be typed in and set by programs.
+# Step of the plus and minus buttons (A). Tenths can be typed in, or set by programs.
 CURRENT_STEP = 1
 
-# How often the meter is reported unless it is set (seconds).
+# Interval between two reports of the meter unless it is set (seconds).
 # Source: swagger of POST chargers/{id}/update.
 METER_INTERVALS = {Family.PRO: 900.0, Family.GO: 3600.0}
 
@@ -56,7 +56,7 @@ class ZaptecNumberDescription(ZaptecChargerDescription, NumberEntityDescription)
     """Describe a number of a charger."""
 
     setting: ChargerSetting
-    # What the charger does until it reports a value.
+    # Returns the value that counts until the charger reports one.
     default_fn: Callable[[Charger], float | None] = lambda _: None
 
 
@@ -177,7 +177,7 @@ async def async_setup_entry(
 
 
 class ZaptecNumber(NumberEntity):
-    """A number that always accepts the value it holds."""
+    """A number that accepts its present value even outside its range."""
 
     @property
     def highest(self) -> float:
@@ -190,15 +190,15 @@ class ZaptecNumber(NumberEntity):
     def native_max_value(self) -> float:
         """Return the highest value that the device accepts, or the one it holds.
 
-        What was set elsewhere, or before a limit changed, may be outside the range. Home
-        Assistant would refuse to set it again, as an automation does that restores it.
+        A value that was set elsewhere, or before a limit changed, may be outside the
+        range. Home Assistant would refuse an automation that restores it.
         """
         held = self.native_value
         return self.highest if held is None else max(self.highest, held)
 
 
 class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
-    """A setting of a charger, which confirms it by push."""
+    """A setting of a charger, which the charger confirms by a message."""
 
     entity_description: ZaptecNumberDescription
 
@@ -221,7 +221,7 @@ class ZaptecChargerNumber(ZaptecNumber, ZaptecChargerEntity):
 
 
 class ZaptecInstallationNumber(ZaptecNumber, ZaptecInstallationEntity):
-    """A current that is set at an installation."""
+    """A current of an installation."""
 
     entity_description: ZaptecInstallationNumberDescription
 
@@ -234,7 +234,7 @@ class ZaptecInstallationNumber(ZaptecNumber, ZaptecInstallationEntity):
 
 
 class ZaptecAvailableCurrent(ZaptecInstallationNumber):
-    """What all chargers of an installation may draw together."""
+    """The current that all chargers of an installation may draw together."""
 
     @property
     @override
@@ -245,7 +245,7 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, float | datetime | None]:
-        """Return the current that waits for its time, and that time."""
+        """Return the queued current, and when it is sent."""
         current = self.runtime.available_currents.of(self.installation_id)
         return {
             ATTR_WAITING_CURRENT: min(current.waiting) if current.waiting else None,
@@ -254,14 +254,14 @@ class ZaptecAvailableCurrent(ZaptecInstallationNumber):
 
     @override
     async def async_set_native_value(self, value: float) -> None:
-        """Set the current, or let it wait for its time."""
+        """Set the current, or queue it until the vendor's rule allows it."""
         await self.runtime.available_currents.of(self.installation_id).async_set(
             (value, value, value)
         )
 
 
 class ZaptecPhaseSwitchCurrent(ZaptecInstallationNumber):
-    """Below which current an installation charges on one phase."""
+    """The current below which an installation charges on one phase."""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ ATTR_OVERRIDE = "override"
 SERVICE_LIMIT_CURRENT = "limit_current"
 SERVICE_SEND_COMMAND = "send_command"
 
-# The names that custom-components/zaptec gave them.
+# The names of the actions of custom-components/zaptec.
 COMMAND_SERVICES = {
     "stop_charging": Command.STOP_CHARGING_FINAL,
     "resume_charging": Command.RESUME_CHARGING,
@@ -61,7 +61,7 @@ COMMAND_SERVICES = {
 
 _IDS = probatio.All(cv.ensure_list, [cv.string])
 _CURRENT = probatio.All(probatio.Coerce(float), probatio.Range(min=0))
-# What may hold other devices than ours.
+# The parts of a target that may also contain devices of other integrations.
 _PLACES = (ATTR_AREA_ID, ATTR_FLOOR_ID, ATTR_LABEL_ID)
 _TARGET = {
     probatio.Optional(ATTR_DEVICE_ID): _IDS,
@@ -117,7 +117,10 @@ def async_setup_services(hass: HomeAssistant) -> None:
 
 
 def _command(value: int | str) -> Command:
-    """Return a command, given by its name or number, however it is written."""
+    """Return the command that a name or a number stands for.
+
+    Case, spaces and underscores do not matter.
+    """
     text = str(value).strip().lower().replace("_", "").replace(" ", "")
     for command in Command:
         if text in (str(command.value), command.name.lower().replace("_", "")):
@@ -135,7 +138,7 @@ def _command(value: int | str) -> Command:
 
 
 async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) -> None:
-    """Send a command to all chargers of a call, and then tell what went wrong."""
+    """Send a command to all chargers of a call, and then raise what went wrong."""
     chargers = _devices(hass, call, ATTR_CHARGER_ID)
     for charger_id, runtime in chargers.items():
         if charger_id not in runtime.coordinator.data.chargers:
@@ -183,7 +186,7 @@ async def _async_limit_current(
             currents, override=call.data[ATTR_OVERRIDE]
         )
 
-    # All are checked before the first is changed.
+    # Check all installations before the first one is changed.
     await _async_all(hass, installations, check)
     await _async_all(hass, installations, set_currents)
     return {
@@ -210,7 +213,7 @@ def _currents(call: ServiceCall) -> Currents:
 
 
 def _outcome(runtime: ZaptecRuntime, installation_id: str) -> dict[str, Any]:
-    """Return the currents of an installation after a call: what holds, what waits."""
+    """Return the currents of an installation after a call: set and queued."""
     installation = runtime.coordinator.data.installations.get(installation_id)
     current = runtime.available_currents.of(installation_id)
     held = (
@@ -240,18 +243,18 @@ async def _async_all(
     devices: Mapping[str, ZaptecRuntime],
     act: Callable[[str, ZaptecRuntime], Awaitable[None]],
 ) -> None:
-    """Do something with all devices, and then raise what went wrong.
+    """Run a function for all devices, and then raise what went wrong.
 
-    Of a single device, the failure is raised as it is. Of several devices, each that
-    failed is named.
+    The error of a single device is raised as it is. With several devices, the error
+    names each device that failed.
 
     Args:
         hass: Home Assistant.
-        devices: The accounts of the devices, by the devices' Zaptec ids.
-        act: What is done with one device.
+        devices: The runtimes of the devices, by the devices' Zaptec ids.
+        act: Called with each device.
 
     Raises:
-        HomeAssistantError: It failed for at least one device.
+        HomeAssistantError: The function failed for at least one device.
 
     """
     outcomes = await asyncio.gather(
@@ -263,7 +266,7 @@ async def _async_all(
         if isinstance(outcome, HomeAssistantError):
             failures[device_id] = outcome
         elif isinstance(outcome, BaseException):
-            # A fault of the integration is not for the user's eyes, but for the log.
+            # A fault of the integration belongs in the log, not in an error text.
             raise outcome
     if failures and len(devices) == 1:
         raise next(iter(failures.values()))
@@ -294,7 +297,7 @@ def _name(hass: HomeAssistant, runtime: ZaptecRuntime, device_id: str) -> str:
 def _devices(
     hass: HomeAssistant, call: ServiceCall, id_field: str
 ) -> dict[str, ZaptecRuntime]:
-    """Return the installations and chargers of a call, each with its account."""
+    """Return the installations and chargers of a call, each with its runtime."""
     wanted = [item.strip().lower() for item in call.data.get(id_field, ())]
     wanted += [
         _identifier(hass, device_id, device_id)
@@ -344,8 +347,8 @@ def _devices(
 def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
     """Return the Zaptec ids of the devices in the areas, floors and labels of a call.
 
-    As in all actions of Home Assistant, an entity that has an area or label of its own
-    is there, too; it stands for its device.
+    As in all actions of Home Assistant, an entity with its own area or label counts,
+    too: it selects its device.
     """
     selected = async_extract_referenced_entity_ids(
         hass, TargetSelection({place: call.data.get(place) for place in _PLACES})
@@ -367,10 +370,10 @@ def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
 
 
 def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) -> bool:
-    """Return whether an action is meant for a device that it finds in an area.
+    """Return whether an action applies to a device that was found in an area.
 
-    A power meter is among the chargers of an account, and an installation may be in the
-    area of its chargers; no command is for them.
+    The chargers of an account include power meters, and an installation may be in the
+    same area as its chargers. Neither takes commands.
     """
     charger = runtime.coordinator.data.chargers.get(device_id)
     return of_installations if charger is None else charger.family in CHARGERS

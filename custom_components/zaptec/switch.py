@@ -18,8 +18,8 @@ from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import async_add_charger_entities
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
-# What is sent to one charger goes out in its turn; one that does not answer must
-# not keep the others waiting.
+# ChargerControl sends the requests to one charger one after another. A limit for all
+# chargers would make a charger that does not answer block the others.
 PARALLEL_UPDATES = 0
 
 
@@ -31,7 +31,8 @@ class ZaptecSwitchDescription(ZaptecChargerDescription, SwitchEntityDescription)
 DESCRIPTIONS: tuple[ZaptecSwitchDescription, ...] = (
     ZaptecSwitchDescription(
         key="charger_operation_mode",
-        # Not that of the sensor with this key, which other programs look for.
+        # The sensor with the same key has its own translation key, which other
+        # programs look for.
         translation_key="charging",
         essential=True,
         state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
@@ -88,7 +89,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
     async def async_added_to_hass(self) -> None:
         """Keep on holding the next car."""
         await super().async_added_to_hass()
-        # Where a new entity id adds the entity again, the last use is still here.
+        # When a new entity id adds the entity again, the last use is still known.
         if self._hold.last_use is None:
             self._hold.last_use = HoldNextCar.from_stored(
                 await self.async_get_last_extra_data()
@@ -103,12 +104,16 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @callback
     def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: nothing of ours hangs on the entity id."""
+        """Do nothing: no part of this entity depends on the entity id.
+
+        Without this hook, Home Assistant 2026.11 removes an entity that has its own
+        `async_added_to_hass`, and adds it again, when the entity id changes.
+        """
 
     @property
     @override
     def extra_restore_state_data(self) -> HoldNextCar | None:
-        """Return what outlives a restart."""
+        """Return the data that Home Assistant stores for the next start."""
         return self._hold.last_use
 
     @property

@@ -1,4 +1,4 @@
-"""Settings that change several times in a moment, and are sent once."""
+"""Requests for one setting that follow each other quickly and are sent once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,13 +17,13 @@ from ..const import DOMAIN
 # Time without another request after which the newest one is sent (seconds).
 CALM_TIME = 1.0
 
-# Longest time that a request waits while others keep coming (seconds). A reduction may
-# protect a fuse, so a program that changes a current all the time must not hold it back.
-# Someone who presses minus for two seconds still causes one request.
+# Maximum time that a request waits while others keep coming (seconds). A reduction may
+# protect a fuse, so a program that changes a current all the time must not delay it for
+# long. A user who presses minus for two seconds still causes one request.
 CALM_TIME_MAX = 2.5
 
-# Longest time that an unload, or the stop of Home Assistant, waits for what was
-# requested (seconds).
+# Maximum time that an unload, or the stop of Home Assistant, waits for the outcome of
+# pending requests (seconds).
 CLOSE_TIME = 20.0
 
 
@@ -33,9 +33,9 @@ class _Pending[ValueT]:
 
     value: ValueT
     outcome: asyncio.Future[None]
-    # The time of the event loop at which it is sent at the latest.
+    # Latest time at which the value is sent (time of the event loop).
     deadline: float
-    # That of the newest request, whose time limit counts for all of them.
+    # The context of the newest request, whose time limit counts for all of them.
     context: Context
     is_due: bool = False
 
@@ -57,8 +57,9 @@ class Batch[ValueT]:
 
         Args:
             hass: Home Assistant.
-            send: Sends a value; what it raises is raised to all who requested it.
-            merge: Returns what is left of an earlier and of the newest request.
+            send: Sends a value. Its exceptions are raised to every caller whose request
+                is part of the value.
+            merge: Combines an earlier request with the newest one.
 
         """
         self._hass = hass
@@ -67,7 +68,7 @@ class Batch[ValueT]:
         self._pending: _Pending[ValueT] | None = None
         self._cancel_timer: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
-        # That of what is being sent.
+        # The outcome of the value that is being sent.
         self._outcome: asyncio.Future[None] | None = None
         self._is_closed = False
 
@@ -78,23 +79,24 @@ class Batch[ValueT]:
 
     @property
     def pending(self) -> ValueT | None:
-        """Return the value that is sent next, None if none waits."""
+        """Return the value that is sent next, None if there is none."""
         return self._pending.value if self._pending else None
 
     async def async_request(self, value: ValueT) -> None:
-        """Have a value sent, unless a newer one replaces it; wait for the outcome.
+        """Request a value, which a newer request may replace, and wait for the outcome.
 
-        A caller that is cancelled meanwhile, such as an automation that is restarted,
-        does not take the request back.
+        If the caller is cancelled meanwhile, as in an automation that restarts, the
+        request still counts.
 
         Raises:
-            HomeAssistantError: What was sent was refused or failed.
+            HomeAssistantError: The value that was sent was refused or failed.
 
         """
         loop = self._hass.loop
         if self._pending is None:
             outcome = loop.create_future()
-            # Without this, asyncio logs a failure that no caller is left to retrieve.
+            # Retrieve the exception: if all callers are cancelled, asyncio would log it
+            # as never retrieved.
             outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._pending = _Pending(
                 value, outcome, loop.time() + CALM_TIME_MAX, copy_context()
@@ -104,13 +106,13 @@ class Batch[ValueT]:
             self._pending.context = copy_context()
         outcome = self._pending.outcome
         self._schedule(self._pending)
-        # Unlike `shield`, this logs no failure of which a cancelled caller hears nothing.
+        # `asyncio.shield` would log the failure of a request whose caller is cancelled.
         await asyncio.wait([outcome])
         outcome.result()
 
     @callback
     def _schedule(self, pending: _Pending[ValueT]) -> None:
-        """Send what is pending after a calm moment, or at its deadline."""
+        """Schedule the pending value after a calm moment, or at its deadline."""
         self._stop_timer()
         left = pending.deadline - self._hass.loop.time()
         if self._is_closed or left <= 0:
@@ -135,7 +137,7 @@ class Batch[ValueT]:
 
     @callback
     def _start(self) -> None:
-        """Send what is pending, now or once the request before it is answered."""
+        """Send the pending value, now or after the value that is being sent."""
         if (pending := self._pending) is None:
             return
         pending.is_due = True
@@ -143,9 +145,9 @@ class Batch[ValueT]:
             return
         self._pending = None
         self._outcome = pending.outcome
-        # Not a background task of the config entry: it would be cancelled on unload.
-        # In the context of the request: a timer, or the end of the task before, runs in
-        # that of an earlier one, whose time may be over.
+        # A background task of the config entry would be cancelled on unload. The task
+        # runs in the context of the newest request: the timer, or the task before, runs
+        # in the context of an earlier one, whose time limit may have passed.
         self._task = pending.context.run(
             partial(
                 self._hass.async_create_task,
@@ -158,7 +160,7 @@ class Batch[ValueT]:
 
     @callback
     def _finish(self, outcome: asyncio.Future[None], task: asyncio.Task[None]) -> None:
-        """Report what came of a value to all who requested it, and send the next."""
+        """Pass the outcome of a value to its callers, and send the next value."""
         self._task = self._outcome = None
         if task.cancelled():
             outcome.cancel()
@@ -171,10 +173,10 @@ class Batch[ValueT]:
 
     @callback
     def close(self) -> list[asyncio.Future[None]]:
-        """Set no timer any more: send at once what is pending and what still comes.
+        """Send the pending value at once, and later requests without a calm moment.
 
         Returns:
-            The outcomes of what was requested and has none yet.
+            The outcomes that are still open.
 
         """
         self._is_closed = True
@@ -187,15 +189,15 @@ class Batch[ValueT]:
 
 
 class Batches:
-    """The batches of an account, which are sent before it is unloaded."""
+    """All batches of an account, which are sent before it is unloaded."""
 
     def __init__(self) -> None:
-        """Initialize them."""
-        # An entity that is gone leaves none behind, except while that has something to do.
+        """Initialize the collection."""
+        # Weak, so that a batch whose owner is gone disappears once it has sent its value.
         self._batches: WeakKeyDictionary[Batch[Any], None] = WeakKeyDictionary()
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of batches."""
         return len(self._batches)
 
     def add[ValueT](self, batch: Batch[ValueT]) -> Batch[ValueT]:
@@ -204,10 +206,10 @@ class Batches:
         return batch
 
     async def async_close(self) -> None:
-        """Send at once what is pending, and from now on without a calm moment.
+        """Send all pending values at once, and later requests without a calm moment.
 
-        Waits for what has been requested so far, but not for long: neither a cloud that
-        does not answer, nor a program that goes on requesting, may hold up an unload.
+        Wait for the requests so far, but no longer than CLOSE_TIME: neither a cloud that
+        does not answer, nor a program that keeps requesting, may hold up an unload.
         """
         outcomes = [
             outcome for batch in list(self._batches) for outcome in batch.close()

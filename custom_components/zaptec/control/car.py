@@ -5,7 +5,7 @@ from datetime import timedelta
 from ..api import OperationMode, StateId
 from ..state import ChargerState
 
-# Longest time between the end of a session and the mode that follows it. After
+# Maximum time between the end of a session and the mode that follows it. After
 # 10001 the cloud clears the session first; then the charger stops, and where
 # authentication is required it even reports for a moment that no car is connected
 # (custom-components/zaptec, issue 55).
@@ -16,8 +16,7 @@ def is_paused(state: ChargerState) -> bool | None:
     """Return whether charging was stopped until it is resumed or the car leaves.
 
     The end of a pause may be reported after the next car, or never, so a pause from
-    before the car does not count. None if the charger reports something that can't be
-    understood.
+    before the car does not count. None if the reported value could not be parsed.
     """
     state_id = StateId.FINAL_STOP_ACTIVE
     if state_id in state and state.value(state_id) is None:
@@ -26,7 +25,7 @@ def is_paused(state: ChargerState) -> bool | None:
 
 
 def has_car(state: ChargerState) -> bool | None:
-    """Return whether a car is connected, None if nobody knows."""
+    """Return whether a car is connected, None if the charger has not reported it."""
     match state.value(StateId.CHARGER_OPERATION_MODE):
         case None | OperationMode.UNKNOWN:
             return None
@@ -68,7 +67,7 @@ def has_session_ended(state: ChargerState, *, is_authorization_required: bool) -
 
 
 def is_stopped(state: ChargerState) -> bool:
-    """Return whether the cloud would refuse 506: nothing charges, nor may begin to.
+    """Return whether the cloud would refuse 506: no car charges, or may begin to.
 
     StateId 718 alone is not enough: a charger may go on charging in spite of it.
     """

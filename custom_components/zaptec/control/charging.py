@@ -70,7 +70,7 @@ class HoldNextCar(ExtraStoredData):
 
     @override
     def as_dict(self) -> dict[str, Any]:
-        """Return what is stored: all that another run could not find out."""
+        """Return the values that cannot be read from the cloud after a restart."""
         return {
             "held": self.held,
             "session": self.session,
@@ -97,7 +97,7 @@ class HoldNextCar(ExtraStoredData):
         return self.held and not self.is_paused and not self.is_given_up
 
     def follow(self, state: ChargerState, *, is_confirmed: bool) -> None:
-        """Take in what the charger reports.
+        """Update the use with the state of the charger.
 
         Args:
             state: The charger, of which at least one whole state has been read.
@@ -134,7 +134,7 @@ class HoldNextCar(ExtraStoredData):
         self.is_given_up = True
 
     def _expect_next_car(self) -> None:
-        """Forget the car that is gone."""
+        """Reset the values of a car that has left."""
         self.is_paused = False
         self.session = None
         self.is_failing = False
@@ -270,7 +270,8 @@ class ChargingHold:
             if is_refusal(err):
                 self.last_use = before
             elif err.translation_key == "not_sent":
-                # It says that nothing is changed, but the car is paused later.
+                # The text of "not_sent" says that nothing will change, but the car is
+                # paused later.
                 raise HomeAssistantError(
                     translation_domain=DOMAIN, translation_key="pause_waits"
                 ) from err
@@ -294,7 +295,7 @@ class ChargingHold:
 
     @callback
     def update(self) -> None:
-        """Take in that the charger has reported something."""
+        """Follow a report of the charger, and pause its car if that is due."""
         self._follow_charger()
         if not self._is_due:
             self._settled.set()
@@ -302,7 +303,7 @@ class ChargingHold:
 
     @callback
     def _follow_charger(self) -> None:
-        """Take in what the charger reports, once a whole state of it was read."""
+        """Update the last use, once the whole state of the charger was read."""
         state = self._states.get(self._charger_id)
         if self.last_use and state and self._has_read(self._charger_id):
             self.last_use.follow(
@@ -336,7 +337,7 @@ class ChargingHold:
             self._is_started
             and self._is_due
             and self._holding is None
-            # The answer decides whether the car is still to be paused.
+            # The answer to the command decides whether the car is still to be paused.
             and not self._in_flight
         ):
             self._settled.clear()
@@ -365,7 +366,7 @@ class ChargingHold:
                     self._show()
                 await self._async_wait(pause)
         except Exception:
-            # The next change at the charger begins it again.
+            # The next report of the charger starts the task again.
             LOGGER.exception("Unexpected error while holding a car")
         finally:
             # A later use of the switch may have a task of its own.

@@ -1,4 +1,4 @@
-"""Commands and settings that were sent, until it is known what came of them."""
+"""Commands and settings that were sent and are not confirmed yet."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -17,10 +17,11 @@ from ..api import (
 )
 from ..state import States
 
-# The push confirms what was written; without it, one reading does (seconds).
+# Time in which a message should confirm what was sent (seconds). After that, the charger
+# is read once.
 CONFIRMATION_TIME = 20.0
 
-# With these nothing has changed, and what is held here is as good as before.
+# Errors after which the charger certainly has not changed.
 _REFUSED = (
     ZaptecAuthenticationError,
     ZaptecBusyError,
@@ -31,7 +32,7 @@ _REFUSED = (
 
 
 class Confirmations:
-    """What was sent, and by which StateId it is to be confirmed."""
+    """The requests that were sent, and the StateIds that confirm them."""
 
     def __init__(
         self,
@@ -39,28 +40,28 @@ class Confirmations:
         states: States,
         read: Callable[[str], None],
     ) -> None:
-        """Initialize the writes.
+        """Initialize the confirmations.
 
         Args:
             hass: Home Assistant.
-            states: What the chargers have told, by their ids.
-            read: Reads a charger of which no message came.
+            states: The states of the chargers, by id.
+            read: Has a charger read that has not confirmed a request in time.
 
         """
         self._hass = hass
         self._states = states
         self._read = read
-        # When that which confirms a write was told last, before the write.
+        # The time of the observation that was held before the request.
         self._pending: dict[tuple[str, StateId], datetime | None] = {}
         self._checks: set[CALLBACK_TYPE] = set()
         self._is_stopped = False
 
     def __len__(self) -> int:
-        """Return how many are to be confirmed."""
+        """Return the number of requests that are not confirmed yet."""
         return len(self._pending)
 
     def pending(self, charger_id: str) -> set[StateId]:
-        """Return what writes to a charger are still to be confirmed by."""
+        """Return the StateIds that will confirm the requests to a charger."""
         return {
             state_id
             for pending_id, state_id in self._pending
@@ -68,7 +69,7 @@ class Confirmations:
         }
 
     def is_pending(self, charger_id: str, state_id: StateId) -> bool:
-        """Return whether a write has not been confirmed yet."""
+        """Return whether a request is not confirmed by a StateId yet."""
         key = (charger_id, state_id)
         state = self._states.get(charger_id)
         return (
@@ -80,14 +81,13 @@ class Confirmations:
     async def async_send(
         self, charger_id: str, state_id: StateId, request: Awaitable[None]
     ) -> None:
-        """Send a command or a setting whose effect a StateId tells.
+        """Send a command or a setting whose effect a StateId reports.
 
-        The push confirms it, perhaps before the answer is here. Where it does
-        not, or where nobody knows whether the request arrived, the charger is
-        read.
+        A message confirms it, perhaps before the cloud has answered. If none does, or
+        if it is unknown whether the request arrived, the charger is read.
 
         Raises:
-            ZaptecError: The cloud did not carry it out, as far as we know.
+            ZaptecError: The cloud did not carry it out, as far as is known.
 
         """
         key = (charger_id, state_id)
@@ -100,7 +100,7 @@ class Confirmations:
             self._pending.pop(key, None)
             raise
         except ZaptecRejectedError:
-            # It tells that what is held here may be outdated.
+            # The rejection suggests that the state held here is outdated.
             self._pending.pop(key, None)
             self._check_confirmation(key, told)
             raise
@@ -113,7 +113,7 @@ class Confirmations:
     def _check_confirmation(
         self, key: tuple[str, StateId], told: datetime | None
     ) -> None:
-        """Read a charger if nothing newer is told of a StateId in time."""
+        """Read a charger unless it reports a newer value of a StateId in time."""
         charger_id, state_id = key
 
         @callback
@@ -128,7 +128,7 @@ class Confirmations:
 
     @callback
     def check_later(self, check: CALLBACK_TYPE) -> None:
-        """Have somebody look what came of a write when its time is over."""
+        """Run a check when the time for a confirmation is over."""
         if self._is_stopped:
             return
 
@@ -144,7 +144,7 @@ class Confirmations:
 
     @callback
     def stop(self) -> None:
-        """Look at nothing any more."""
+        """Cancel all checks, and start no more."""
         self._is_stopped = True
         while self._checks:
             self._checks.pop()()

@@ -6,12 +6,12 @@ from ..api import Installation
 from ..const import CURRENT_MAX
 from .checks import round_current
 
-# Of the phases L1 to L3 (A).
+# The currents of the phases L1 to L3 (A).
 type Currents = tuple[float, float, float]
 
 
 def held_currents(installation: Installation) -> Currents:
-    """Return the available currents of an installation; without any, all it has."""
+    """Return the available currents of an installation, its maximum if there are none."""
     everything = installation.max_current or CURRENT_MAX
     total = installation.available_current
     one, two, three = (

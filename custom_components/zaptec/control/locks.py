@@ -1,4 +1,4 @@
-"""Locks that let requests for one device go out one after another."""
+"""Locks that make requests to one device wait for each other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ async def async_hold(lock: asyncio.Lock) -> AsyncIterator[None]:
     """Hold a lock; wait for it only until the deadline of the user's action.
 
     Raises:
-        HomeAssistantError: What holds it took too long, so nothing was sent.
+        HomeAssistantError: The request before took too long, so nothing was sent.
 
     """
     deadline = current_deadline()

@@ -15,8 +15,9 @@ from ..const import AVAILABLE_CURRENT_INTERVAL, DOMAIN
 STORAGE_VERSION = 1
 
 
-# All times of this file are those of the event loop (seconds), which no change of the
-# wall clock moves. Only what is stored or shown is converted.
+# Minimum time between two changes (seconds). All times of the 15-minute rule are those of
+# the event loop, so that a change of the wall clock does not move them. They are
+# converted only to be stored or shown.
 INTERVAL = AVAILABLE_CURRENT_INTERVAL.total_seconds()
 
 
@@ -35,15 +36,15 @@ def as_moment(now: float, stored: str | None) -> float | None:
 def current_store(
     hass: HomeAssistant, entry_id: str
 ) -> Store[dict[str, dict[str, Any]]]:
-    """Return where the waiting currents of an account are kept."""
+    """Return the store of the queued currents of an account."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
 
 
 class RecentChanges:
     """When the available currents changed last, whichever account changed them.
 
-    The vendor's rule is about the installation. So it holds as well when its account is
-    removed and added again, or when another account takes the installation over.
+    The vendor's rule is about the installation. So it also counts when an account is
+    removed and added again, or when another account takes over the installation.
     """
 
     def __init__(self, hass: HomeAssistant) -> None:
@@ -77,7 +78,8 @@ class RecentChanges:
         now = self._hass.loop.time()
         for installation_id, text in stored.items():
             if (changed_at := as_moment(now, text)) is not None:
-                # A wall clock that was ahead must not make anything wait for longer.
+                # If the wall clock was ahead, the stored time may be in the future, and
+                # the next change would wait for too long.
                 self.note(installation_id, min(changed_at, now))
 
     async def _async_keep(self) -> None:
