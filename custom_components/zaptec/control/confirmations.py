@@ -92,8 +92,8 @@ class Confirmations:
         """
         key = (charger_id, state_id)
         state = self._states.get(charger_id)
-        told = state.timestamp(state_id) if state else None
-        self._pending[key] = told
+        observed_at = state.timestamp(state_id) if state else None
+        self._pending[key] = observed_at
         try:
             await request
         except _REFUSED:
@@ -102,26 +102,26 @@ class Confirmations:
         except ZaptecRejectedError:
             # The rejection suggests that the state held here is outdated.
             self._pending.pop(key, None)
-            self._check_confirmation(key, told)
+            self._check_confirmation(key, observed_at)
             raise
         except BaseException:
-            self._check_confirmation(key, told)
+            self._check_confirmation(key, observed_at)
             raise
-        self._check_confirmation(key, told)
+        self._check_confirmation(key, observed_at)
 
     @callback
     def _check_confirmation(
-        self, key: tuple[str, StateId], told: datetime | None
+        self, key: tuple[str, StateId], observed_at: datetime | None
     ) -> None:
         """Read a charger unless it reports a newer value of a StateId in time."""
         charger_id, state_id = key
 
         @callback
         def check() -> None:
-            if self._pending.get(key) == told:
+            if self._pending.get(key) == observed_at:
                 self._pending.pop(key, None)
             state = self._states.get(charger_id)
-            if state and not state.told_since(state_id, told):
+            if state and not state.told_since(state_id, observed_at):
                 self._read(charger_id)
 
         self.check_later(check)
