@@ -149,6 +149,21 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in anchors(linked), f"{name}: {link}"
 
 
+def test_links_from_home_assistant_and_github_lead_to_a_section() -> None:
+    """Repair issues and the page of new issues name sections of the README."""
+    sources = [*ROOT.glob("custom_components/**/*.py"), *ROOT.glob(".github/**/*.yml")]
+    links = {
+        anchor
+        for path in sources
+        for anchor in re.findall(
+            rf"{re.escape(MANIFEST['documentation'])}#([\w-]+)",
+            path.read_text("utf-8"),
+        )
+    }
+
+    assert {"repair-issues", "troubleshooting"} <= links <= anchors("README.md")
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_documents_are_plain(name: str) -> None:
     """A paragraph of many facts is a list, and each word is an English one."""
