@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from custom_components.zaptec.claims import Claim, owners
+from custom_components.zaptec.devices.claims import Claim, owners
 
 HOME = "home"
 GARAGE = "garage"

@@ -38,9 +38,9 @@ from .api import (
     ZaptecInterceptedError,
     ZaptecServerError,
 )
-from .claims import Claim, owners
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
 from .coordinator import async_other_claims
+from .devices.claims import Claim, owners
 from .runtime import ZaptecConfigEntry, async_create_client
 
 # Whether new chargers of the account are included by themselves.

@@ -42,7 +42,6 @@ from .api import (
     time_limit,
 )
 from .backoff import READ_RETRY, outage_pause, refusal_pause
-from .claims import Claim, is_outdated, owners
 from .const import (
     CHARGERS_AT_ONCE,
     CONF_CHARGERS,
@@ -55,12 +54,13 @@ from .const import (
     PushRefusal,
     PushStatus,
 )
-from .devices import (
+from .devices.adoption import (
     async_adopt_device,
     async_held_ids,
     async_recorded_ids,
     async_remove_entities,
 )
+from .devices.claims import Claim, is_outdated, owners
 from .listeners import Listeners, Topic, installation_topic, link_topic, message_topic
 from .outages import REFRESH_LOGGER, Outages
 from .sources.link import Link

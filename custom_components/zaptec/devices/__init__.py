@@ -1,0 +1,1 @@
+"""Which devices an account shows, and their entries in the device registry."""
