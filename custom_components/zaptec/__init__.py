@@ -14,7 +14,7 @@ from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
 from .control.recent_changes import recent_changes
-from .coordinator import async_reconsider
+from .devices.ownership import async_reconsider
 from .energy_store import EnergyStore
 from .leftovers import Leftovers
 from .migration import (

@@ -39,8 +39,8 @@ from .api import (
     ZaptecServerError,
 )
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
-from .coordinator import async_other_claims
 from .devices.claims import Claim, owners
+from .devices.ownership import async_other_claims
 from .runtime import ZaptecConfigEntry, async_create_client
 
 # Whether new chargers of the account are included by themselves.

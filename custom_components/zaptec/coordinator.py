@@ -13,9 +13,7 @@ from typing import override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed
-from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.debounce import Debouncer
-from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 
@@ -38,29 +36,21 @@ from .api import (
     ZaptecPermissionError,
     ZaptecServerError,
     automatic,
-    parse_words,
     time_limit,
 )
 from .backoff import READ_RETRY, outage_pause, refusal_pause
 from .const import (
     CHARGERS_AT_ONCE,
-    CONF_CHARGERS,
-    CONF_PREFIX,
     DISCOVERY_INTERVAL,
     DOMAIN,
     FIRMWARE_INTERVAL,
     LOGGER,
-    PORTAL_URL,
     PushRefusal,
     PushStatus,
 )
-from .devices.adoption import (
-    async_adopt_device,
-    async_held_ids,
-    async_recorded_ids,
-    async_remove_entities,
-)
-from .devices.claims import Claim, is_outdated, owners
+from .devices.missing import MissingDevices
+from .devices.ownership import Ownership
+from .devices.registry import Devices
 from .listeners import Listeners, Topic, installation_topic, link_topic, message_topic
 from .outages import REFRESH_LOGGER, Outages
 from .sources.link import Link
@@ -89,9 +79,6 @@ CONNECT_PATIENCE = 5.0
 # which begin after CONNECT_PATIENCE, too. Home Assistant complains of ten.
 FIRST_READINGS_TIME = 8.0
 
-# How long a device has to be missing before it is given up: for more than one
-# discovery, however close together two of them are.
-MISSED_TIME = DISCOVERY_INTERVAL.total_seconds() * 0.9
 
 # A link that tells nothing is opened anew no more often than this (seconds).
 GIVE_UP_INTERVAL = 3600.0
@@ -125,18 +112,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # The installations whose messages were logged as not permitted.
         self._not_permitted: set[str] = set()
         self.data = Account()
-        # All that the account may see, and the ids of what was not chosen of it.
+        # All that the account may see.
         self.visible = Account()
-        self._unchosen: set[str] = set()
-        # When the lists were last asked for (monotonic seconds).
-        self._read_at: float | None = None
-        # The ids of the devices that other accounts show, and of those that this one
-        # still has entities of, although another account is about to show them.
-        self._elsewhere: set[str] = set()
-        self._leaving: set[str] = set()
+        self.missing = MissingDevices()
+        self._ownership = Ownership(hass, entry, self.missing)
+        self._devices = Devices(hass, entry, self._ownership, self.missing)
         # The installation of each charger when it was last brought in line.
         self._homes: dict[str, str | None] = {}
-        self._shown_before: set[str] = set()
         # When an installation was replaced between two discoveries (monotonic seconds).
         self._replaced_at: dict[str, float] = {}
         self.firmware = ZaptecFirmwareCoordinator(hass, entry, self)
@@ -144,7 +126,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.states = States(
             self.listeners,
             on_unknown=self.look_up,
-            on_new_version=self._update_firmware,
+            on_new_version=self._devices.set_software_version,
         )
         self.links: dict[str, Link] = {}
         self.reader = ReadingQueue(
@@ -162,13 +144,13 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         # What was told last, and whether it was what the cloud said.
         self._told = (self.data, True)
         self._unknown_chargers: set[str] = set()
-        # When a device was first missing, by id (monotonic seconds).
-        self._missed: dict[str, float] = {}
         # Since when the lists could not be read (monotonic seconds).
         self._undiscovered_since: float | None = None
         # When they were last read.
         self.discovered_at: datetime | None = None
-        self._reported_elsewhere = False
+        self._ownership.start(
+            account=lambda: self.data, show=self._show, discover=self.refresh_soon
+        )
 
     @override
     async def _async_update_data(self) -> Account:
@@ -207,7 +189,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.outages.end("lists")
         self._undiscovered_since = None
         self.discovered_at = dt_util.utcnow()
-        self._read_at = asked_at
         self.visible = Account(
             {
                 installation.id: self._newest(installation, asked_at)
@@ -215,12 +196,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             },
             {charger.id: charger for charger in chargers},
         )
-        chosen = self._chosen(self.visible)
-        self._unchosen = {
-            *(self.visible.installations.keys() - chosen.installations.keys()),
-            *(self.visible.chargers.keys() - chosen.chargers.keys()),
-        }
-        return self._keep_missed(self._owned(chosen))
+        return self._ownership.select(self.visible, asked_at)
 
     def _discovery_retry(self) -> float:
         """Return the seconds until a failed discovery is tried again."""
@@ -240,196 +216,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             return self.data.installations[listed.id]
         return listed
 
-    def _chosen(self, found: Account) -> Account:
-        """Return what was found of the chargers that a person has chosen."""
-        chosen = self.config_entry.options.get(CONF_CHARGERS)
-        return found if chosen is None else found.only(chosen)
-
-    @property
-    def claim(self) -> Claim:
-        """Return what this account sees, shows and has shown."""
-        chosen = self._chosen(self.visible)
-        entry = self.config_entry
-        return replace(
-            async_registry_claim(self.hass, entry),
-            read_at=self._read_at,
-            listed=frozenset((*chosen.installations, *chosen.chargers)),
-            homes={
-                charger.id: charger.installation_id
-                for charger in (
-                    *self.data.chargers.values(),
-                    *self.visible.chargers.values(),
-                )
-            },
-            shown=frozenset(
-                device_id
-                for device_id in (*self.data.installations, *self.data.chargers)
-                if not self._is_gone(device_id)
-            ),
-        )
-
-    @property
-    def occupied_ids(self) -> set[str]:
-        """Return the ids of the devices that this account may have entities of."""
-        return {*self.data.installations, *self.data.chargers, *self._leaving}
-
-    def _owned(self, found: Account) -> Account:
-        """Return what was found, without what other accounts show (see `owners`).
-
-        What another account is still removing its entities of has to wait, because a
-        unique id can have only one entity at a time.
-        """
-        others = async_other_claims(self.hass, self.config_entry)
-        entry_id = self.config_entry.entry_id
-        by_device = owners([self.claim, *others]) if others else {}
-        self._elsewhere = {
-            device_id for device_id, owner in by_device.items() if owner != entry_id
-        }
-        hidden = self._elsewhere.union(
-            *(
-                coordinator.occupied_ids
-                for coordinator in async_coordinators(self.hass)
-                if coordinator is not self
-            )
-        )
-        left = Account(
-            {
-                key: item
-                for key, item in found.installations.items()
-                if key not in hidden
-            },
-            {key: item for key, item in found.chargers.items() if key not in hidden},
-        )
-        if left != found and not self._reported_elsewhere:
-            self._reported_elsewhere = True
-            LOGGER.info(
-                "Another Zaptec account shows %d of the %d chargers of this one",
-                len(found.chargers) - len(left.chargers),
-                len(found.chargers),
-            )
-        return left
-
-    @property
-    def _linked_ids(self) -> set[str]:
-        """Return the installations whose messages this account reads.
-
-        An installation has one subscription: where another account reads it, the
-        chargers that only this account shows are polled.
-        """
-        return self.data.installation_ids - self._elsewhere
-
-    @callback
-    def reconsider(self) -> None:
-        """Show what this account is to show by now, without a look at the lists."""
-        if self._read_at is None or self._shutdown_requested:
-            return
-        found = self._owned(self._chosen(self.visible))
-        # What this account shows may have been read since its lists were.
-        held = self.data
-        data = self._keep_missed(
-            Account(
-                {
-                    key: held.installations.get(key, item)
-                    for key, item in found.installations.items()
-                },
-                {
-                    key: held.chargers.get(key, item)
-                    for key, item in found.chargers.items()
-                },
-            )
-        )
-        self.data = data
-        if data != held or self.links.keys() != self._linked_ids:
-            self._bring_in_line()
-            self.async_update_listeners()
-            self.hass.loop.call_soon(async_reconsider, self.hass)
-
-    @callback
-    def _ask_outdated(self) -> None:
-        """Have other accounts look for chargers that only these lists hold yet.
-
-        They show the installation of such a charger, and so the charger, if they see
-        it.
-        """
-        others = async_other_claims(self.hass, self.config_entry)
-        if not others:
-            return
-        claims = [self.claim, *others]
-        homes = self.claim.homes
-        by_device = owners(claims)
-        hosts = {
-            claim.entry_id
-            for charger_id, home in homes.items()
-            for claim in others
-            if by_device.get(home or "") == claim.entry_id
-            and claim.read_at is not None
-            and charger_id not in claim.listed
-            and claim.includes(charger_id, homes)
-            and is_outdated(claim, charger_id, claims)
-        }
-        for coordinator in async_coordinators(self.hass):
-            if coordinator.config_entry.entry_id in hosts:
-                coordinator.refresh_soon()
-
-    @callback
-    def _let_go(self, device_ids: set[str]) -> None:
-        """Leave devices to the account that shows them from now on."""
-        self._leaving |= device_ids
-
-        async def remove() -> None:
-            # The listeners have to know first: they add no entities then.
-            await asyncio.sleep(0)
-            await async_remove_entities(
-                self.hass, self.config_entry.entry_id, device_ids
-            )
-            self._leaving -= device_ids
-            async_reconsider(self.hass)
-
-        self.config_entry.async_create_background_task(
-            self.hass, remove(), name=f"{DOMAIN} release"
-        )
-
-    def _keep_missed(self, found: Account) -> Account:
-        """Return what was found, with what has not been missing for long.
-
-        With a device go its entities and all that a person has set for them, so
-        one incomplete list is no reason to give it up.
-        """
-        now = monotonic()
-        known = self.data.installations.keys() | self.data.chargers.keys()
-        known -= self._elsewhere
-        present = found.installations.keys() | found.chargers.keys()
-        for device_id in present | self._elsewhere:
-            self._missed.pop(device_id, None)
-        for device_id in known - present:
-            self._missed.setdefault(device_id, now)
-        spared = {
-            device_id for device_id in known - present if not self._is_gone(device_id)
-        }
-        return Account(
-            {
-                **{
-                    key: item
-                    for key, item in self.data.installations.items()
-                    if key in spared
-                },
-                **found.installations,
-            },
-            {
-                **{
-                    key: item
-                    for key, item in self.data.chargers.items()
-                    if key in spared
-                },
-                **found.chargers,
-            },
-        )
-
-    def _is_gone(self, device_id: str) -> bool:
-        """Return whether a device has been missing for long."""
-        missed = self._missed.get(device_id)
-        return missed is not None and monotonic() - missed >= MISSED_TIME
-
     @callback
     @override
     def _async_refresh_finished(self) -> None:
@@ -439,17 +225,21 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._bring_in_line()
         for charger in self.data.chargers.values():
             self._apply_listed(charger)
-        self._ask_outdated()
-        self.hass.loop.call_soon(async_reconsider, self.hass)
+        self._ownership.ask_outdated()
+
+    @callback
+    def _show(self, account: Account) -> None:
+        """Show other devices of the lists, without reading these."""
+        self.data = account
+        self._bring_in_line()
+        self.async_update_listeners()
 
     @callback
     def _bring_in_line(self) -> None:
         """Bring states, links and devices in line with what this account shows."""
         chargers = self.data.chargers
-        shown = {*self.data.installations, *chargers}
-        if leaving := (self._shown_before - shown) & self._elsewhere:
-            self._let_go(leaving)
-        self._shown_before = shown
+        self._ownership.follow(self.data)
+        linked_ids = self._ownership.linked_ids(self.data)
         moved = [
             charger
             for charger in chargers.values()
@@ -461,9 +251,9 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self._homes = {
             charger.id: charger.installation_id for charger in chargers.values()
         }
-        for installation_id in self._linked_ids - self.links.keys():
+        for installation_id in linked_ids - self.links.keys():
             self.links[installation_id] = Link()
-        for installation_id in self.links.keys() - self._linked_ids:
+        for installation_id in self.links.keys() - linked_ids:
             del self.links[installation_id]
             self.watch.forget(installation_id)
             self._not_permitted.discard(installation_id)
@@ -475,7 +265,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         newcomers = chargers.keys() - self.states.keys()
         self.states.follow(self.data)
         self._unknown_chargers -= newcomers
-        self._update_devices()
+        self._devices.follow(self.data)
         for charger in moved:
             self._read_unlinked(charger)
         for charger_id in newcomers:
@@ -511,7 +301,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     @callback
     def _apply_listed(self, charger: Charger) -> None:
         """Apply what the list says of a charger, unless its messages say otherwise."""
-        if charger.id in self._missed:
+        if charger.id in self.missing:
             return
         if (
             self.states[charger.id].complete
@@ -523,72 +313,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.reader.read(charger.id)
             return
         self.states.apply_listed(charger)
-
-    @callback
-    def _update_devices(self) -> None:
-        """Register the devices of the account, and remove those that are gone."""
-        registry = dr.async_get(self.hass)
-        entry_id = self.config_entry.entry_id
-        for device_id in (*self.data.installations, *self.data.chargers):
-            async_adopt_device(self.hass, entry_id, device_id)
-        prefix = str(self.config_entry.data.get(CONF_PREFIX) or "").rstrip()
-        installations = {
-            installation.id: registry.async_get_or_create(
-                config_entry_id=entry_id,
-                identifiers={(DOMAIN, installation.id)},
-                manufacturer="Zaptec",
-                model="Zaptec Installation",
-                name=f"{prefix} {installation.name or 'Zaptec'}".lstrip(),
-                configuration_url=PORTAL_URL,
-            )
-            for installation in self.data.installations.values()
-        }
-        for charger in self.data.chargers.values():
-            # Without an installation the list is incomplete: its device stays.
-            via_device_id: str | UndefinedType | None = UNDEFINED
-            if charger.installation_id:
-                parent = installations.get(charger.installation_id)
-                via_device_id = parent.id if parent else None
-            registry.async_get_or_create(
-                config_entry_id=entry_id,
-                identifiers={(DOMAIN, charger.id)},
-                manufacturer="Zaptec",
-                model=charger.model,
-                name=f"{prefix} {charger.name or charger.device_id or 'Zaptec'}".lstrip(),
-                serial_number=charger.device_id,
-                configuration_url=PORTAL_URL,
-                via_device_id=via_device_id,
-            )
-        known = self.data.installations.keys() | self.data.chargers.keys()
-        # What is left of a circuit goes with its last entity (see `Leftovers`).
-        known |= self.circuit_ids
-        for device in dr.async_entries_for_config_entry(registry, entry_id):
-            unknown = {identifier for _, identifier in device.identifiers} - known
-            if unknown & self._elsewhere:
-                # The account that shows it takes it over, with all that is set for it.
-                continue
-            for device_id in unknown:
-                # What was there before a restart is missing since then.
-                self._missed.setdefault(device_id, monotonic())
-            if unknown and all(
-                device_id in self._unchosen or self._is_gone(device_id)
-                for device_id in unknown
-            ):
-                registry.async_remove_device(device.id)
-
-    @property
-    def circuit_ids(self) -> set[str]:
-        """Return the ids of the circuits, which were devices of the incumbent's 0.7."""
-        return {
-            charger.circuit_id
-            for charger in self.visible.chargers.values()
-            if charger.circuit_id
-        }
-
-    @property
-    def missed_ids(self) -> set[str]:
-        """Return the ids of the devices that the lists do not show any more."""
-        return set(self._missed)
 
     @property
     def unknown_chargers(self) -> int:
@@ -666,19 +390,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         self.config_entry.async_create_background_task(
             self.hass, self.async_request_refresh(), name=f"{DOMAIN} discovery"
         )
-
-    @callback
-    def _update_firmware(self, charger_id: str) -> None:
-        """Show the firmware version that a charger tells of itself."""
-        registry = dr.async_get(self.hass)
-        device = registry.async_get_device_by_identifier(
-            (DOMAIN, charger_id), self.config_entry.entry_id
-        )
-        version = self.states[charger_id].value(StateId.SOFTWARE_VERSION)
-        if device and version is not None:
-            registry.async_update_device(
-                device.id, sw_version=parse_words(str(version))
-            )
 
     @callback
     def messages_received(
@@ -1028,11 +739,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
         """Return when an installation was replaced (monotonic seconds), -inf if never."""
         return self._replaced_at.get(installation_id, -math.inf)
 
-    @property
-    def is_shut_down(self) -> bool:
-        """Return whether the account is unloaded, or could not be set up."""
-        return self._shutdown_requested
-
     @override
     async def async_shutdown(self) -> None:
         """Cancel what is still to come, and leave the devices to other accounts."""
@@ -1052,61 +758,6 @@ def _is_unreachable(error: ZaptecError) -> bool:
 def _details_of(installation_id: str) -> str:
     """Return how an outage names the connection details of an installation."""
     return f"details {installation_id}"
-
-
-@callback
-def async_coordinators(hass: HomeAssistant) -> list[ZaptecCoordinator]:
-    """Return those of the accounts that run, or start."""
-    return [
-        coordinator
-        for entry in hass.config_entries.async_entries(DOMAIN)
-        # An entry that was never set up has no runtime data.
-        if isinstance(
-            coordinator := getattr(
-                getattr(entry, "runtime_data", None), "coordinator", None
-            ),
-            ZaptecCoordinator,
-        )
-        and not coordinator.is_shut_down
-    ]
-
-
-@callback
-def async_registry_claim(hass: HomeAssistant, entry: ConfigEntry) -> Claim:
-    """Return what the registries say of an account."""
-    chosen = entry.options.get(CONF_CHARGERS)
-    return Claim(
-        entry_id=entry.entry_id,
-        created_at=entry.created_at,
-        chosen=None if chosen is None else frozenset(chosen),
-        held=async_held_ids(hass, entry.entry_id),
-        recorded=async_recorded_ids(hass, entry.entry_id),
-    )
-
-
-@callback
-def async_other_claims(
-    hass: HomeAssistant, entry: ConfigEntry | None = None
-) -> list[Claim]:
-    """Return the claims of all accounts but one."""
-    running = {
-        coordinator.config_entry.entry_id: coordinator
-        for coordinator in async_coordinators(hass)
-    }
-    return [
-        running[other.entry_id].claim
-        if other.entry_id in running
-        else async_registry_claim(hass, other)
-        for other in hass.config_entries.async_entries(DOMAIN)
-        if other is not entry and (other.entry_id in running or not other.disabled_by)
-    ]
-
-
-@callback
-def async_reconsider(hass: HomeAssistant) -> None:
-    """Have each account show what it is to show by now."""
-    for coordinator in async_coordinators(hass):
-        coordinator.reconsider()
 
 
 class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]]):

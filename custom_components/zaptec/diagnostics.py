@@ -113,7 +113,7 @@ async def _async_diagnostics(
         "last_success": _moment(runtime.coordinator.discovered_at),
         "last_success_age": _age(runtime.coordinator.discovered_at),
         "missed": sorted(
-            names.get(key, "unseen") for key in runtime.coordinator.missed_ids
+            names.get(key, "unseen") for key in runtime.coordinator.missing.ids
         ),
         "unknown_chargers": runtime.coordinator.unknown_chargers,
     }

@@ -97,7 +97,7 @@ class Leftovers:
             ENTITIES_REMOVED: [],
             CONTROLS_REMOVED: [],
         }
-        circuit_ids = self._entry.runtime_data.coordinator.circuit_ids
+        circuit_ids = self._entry.runtime_data.coordinator.visible.circuit_ids
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
             if key := self._issue_of(entity, circuit_ids):
                 found[key].append(entity)
@@ -164,7 +164,7 @@ def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> Non
     """Remove the circuits that have no entity any more; before 0.8 they were devices."""
     devices = dr.async_get(hass)
     entities = er.async_get(hass)
-    for circuit_id in entry.runtime_data.coordinator.circuit_ids:
+    for circuit_id in entry.runtime_data.coordinator.visible.circuit_ids:
         device = devices.async_get_device_by_identifier(
             (DOMAIN, circuit_id), entry.entry_id
         )

@@ -201,7 +201,7 @@ class Issues:
         entry_id = self._coordinator.config_entry.entry_id
         return any(
             registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id)
-            for device_id in self._coordinator.missed_ids
+            for device_id in self._coordinator.missing.ids
         )
 
     def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:

@@ -63,7 +63,7 @@ def _installation_control(
         coordinator.states,
         account=lambda: coordinator.data,
         visible=lambda: coordinator.visible,
-        missing=lambda: coordinator.missed_ids,
+        missing=lambda: coordinator.missing.ids,
         replace_installation=coordinator.replace_installation,
         replaced_at=coordinator.replaced_at,
         confirmations=confirmations,

@@ -316,14 +316,14 @@ class States(Mapping[str, ChargerState]):
         listeners: Listeners,
         *,
         on_unknown: Callable[[str], None],
-        on_new_version: Callable[[str], None],
+        on_new_version: Callable[[str, Value | None], None],
     ) -> None:
         """Initialize the states of an account that shows no charger yet.
 
         Args:
             listeners: Notified of each StateId that changes.
             on_unknown: Called with the id of a charger that is observed but not shown.
-            on_new_version: Called with the id of a charger whose software has changed.
+            on_new_version: Called with the id of a charger and its new software version.
 
         """
         self._listeners = listeners
@@ -365,7 +365,9 @@ class States(Mapping[str, ChargerState]):
             elif state.apply(observation):
                 changed.append((observation.charger_id, observation.state_id))
                 if observation.state_id == StateId.SOFTWARE_VERSION:
-                    self._on_new_version(observation.charger_id)
+                    self._on_new_version(
+                        observation.charger_id, state.value(StateId.SOFTWARE_VERSION)
+                    )
         self._listeners.notify(changed)
 
     def is_contradicted_by(self, charger: Charger) -> bool:

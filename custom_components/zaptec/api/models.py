@@ -5,7 +5,7 @@ role may not see, so each field but an id may be None, and a field of an unusual
 type counts as missing. Addresses, positions, contacts, and PINs are not kept.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, IntEnum, IntFlag
@@ -667,6 +667,11 @@ class Account:
     chargers: dict[str, Charger] = field(default_factory=dict)
 
     @property
+    def device_ids(self) -> set[str]:
+        """Return the ids of all installations and chargers that are visible."""
+        return {*self.installations, *self.chargers}
+
+    @property
     def installation_ids(self) -> set[str]:
         """Return the ids of all installations, the invisible ones too.
 
@@ -676,6 +681,15 @@ class Account:
             charger.installation_id
             for charger in self.chargers.values()
             if charger.installation_id
+        }
+
+    @property
+    def circuit_ids(self) -> set[str]:
+        """Return the ids of the circuits, which have no list of their own."""
+        return {
+            charger.circuit_id
+            for charger in self.chargers.values()
+            if charger.circuit_id
         }
 
     def only(self, charger_ids: Iterable[str]) -> Account:
@@ -689,4 +703,21 @@ class Account:
         return Account(
             {key: item for key, item in self.installations.items() if key in homes},
             chargers,
+        )
+
+    def subset(self, device_ids: Collection[str]) -> Account:
+        """Return these of the installations and chargers."""
+        return Account(
+            {
+                key: item
+                for key, item in self.installations.items()
+                if key in device_ids
+            },
+            {key: item for key, item in self.chargers.items() if key in device_ids},
+        )
+
+    def __or__(self, other: Account) -> Account:
+        """Return the union with another account, whose items take precedence."""
+        return Account(
+            self.installations | other.installations, self.chargers | other.chargers
         )

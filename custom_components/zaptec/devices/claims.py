@@ -122,6 +122,26 @@ def is_outdated(claim: Claim, device_id: str, claims: Collection[Claim]) -> bool
     )
 
 
+def outdated_hosts(own: Claim, others: Collection[Claim]) -> set[str]:
+    """Return the entry ids of the other accounts whose lists have to be read.
+
+    They show the installation of a charger that only the newer lists of `own` hold, and
+    so show the charger, if they see it.
+    """
+    claims = [own, *others]
+    by_device = owners(claims)
+    return {
+        other.entry_id
+        for charger_id, home in own.homes.items()
+        for other in others
+        if by_device.get(home or "") == other.entry_id
+        and other.read_at is not None
+        and charger_id not in other.listed
+        and other.includes(charger_id, own.homes)
+        and is_outdated(other, charger_id, claims)
+    }
+
+
 def _can_show(claim: Claim, device_id: str, homes: Mapping[str, str | None]) -> bool:
     """Return whether an account sees a device and includes it (rule 1)."""
     if device_id in claim.shown:
