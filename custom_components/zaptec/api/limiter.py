@@ -15,24 +15,26 @@ from .action import Deadline
 from .errors import ZaptecBusyError, ZaptecNotSentError
 
 # The vendor allows an account 10 requests in any second (API usage guidelines).
-# The window is a little longer than that, for two clocks that differ.
+# The window is a little longer, because the cloud's clock may differ from ours.
 REQUEST_LIMIT = 10
 REQUEST_WINDOW = 1.02
 
-# How many requests may be under way beside those that only a command may use:
-# answers that do not come must not keep a person waiting.
+# Number of slots that only commands may use. Without them, reads whose responses are
+# late could occupy all slots, and the user would have to wait.
 RESERVED_FOR_COMMANDS = 2
 
-# Longest wait of a command for its slot. At the latency of the real cloud (0.4 s) the
-# rate limit lets 7 requests a second through, so 500 commands at once take 71 s.
+# Longest wait of a request with a deadline for its slot (s). At the latency of the real
+# cloud (0.4 s) the rate limit allows 7 requests a second, so 500 commands sent at once
+# take 71 s.
 QUEUE_TIMEOUT = 120.0
 
 
 class Priority(IntEnum):
-    """Who goes first when requests have to wait.
+    """The order in which queued requests are sent.
 
-    While the cloud asks for a pause, only commands are sent, and the sign-in that a
-    command needs. `AUTOMATIC` is for commands that no user has just asked for.
+    While the cloud asks for a pause, only the user's commands are sent, and the sign-in
+    that such a command needs. `AUTOMATIC` is for commands that the integration sends
+    without a request from the user.
     """
 
     SIGN_IN = 0
@@ -43,13 +45,13 @@ class Priority(IntEnum):
 
 
 def _is_pausable(priority: Priority) -> bool:
-    """Return whether a request has to wait until a pause of the cloud is over."""
+    """Return whether a request is held back while the cloud asks for a pause."""
     return priority > Priority.COMMAND
 
 
 @dataclass(order=True, slots=True)
 class _QueuedRequest:
-    """A request that waits for its slot; the least is the most urgent."""
+    """A request that waits for a slot; the smallest is the most urgent."""
 
     priority: Priority
     number: int
@@ -58,12 +60,12 @@ class _QueuedRequest:
 
 
 class RateLimiter:
-    """Lets so many requests through per window of time, the most urgent first.
+    """Limits the number of requests per window of time, the most urgent first.
 
-    When a request arrives at the cloud is unknown: at some moment between its
-    being sent and its being answered. So a new one is sent when fewer than the
-    limit are under way or were answered within the window, and then no window
-    of the cloud's can hold more, however long each was on its way.
+    It is unknown when a request arrives at the cloud: at some moment between being
+    sent and being answered. Therefore a request occupies its slot while it is in
+    flight and for one window after that. No window of the cloud can then contain more
+    requests than the limit, however long each of them was in transit.
     """
 
     def __init__(
@@ -72,13 +74,13 @@ class RateLimiter:
         """Initialize the limiter.
 
         Args:
-            limit: How many requests a window may hold.
-            window: Seconds, by the loop's clock.
+            limit: Maximum number of requests per window.
+            window: Length of the window (s).
 
         """
         self._limit = limit
         self._window = window
-        # Where there is one place only, a command waits for it like the rest.
+        # If there is only one slot, commands wait for it like all other requests.
         self._reserved = min(RESERVED_FOR_COMMANDS, limit - 1)
         self._in_flight = 0
         self._released_at: deque[float] = deque()
@@ -86,14 +88,14 @@ class RateLimiter:
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
-        # When a request was answered last, by the loop's clock.
+        # Time of the latest response, by the clock of the event loop.
         self._last_response_at = -math.inf
 
     def pause(self, seconds: float) -> None:
-        """Send only what the user asks for, because the cloud asks for a pause.
+        """Hold back all but the user's commands, because the cloud asks for a pause.
 
-        Requests that wait for their slot fail at once: at that time, the pause may
-        not be over.
+        Queued requests fail at once, because the pause may not be over when they would
+        get their slot.
         """
         until = asyncio.get_running_loop().time() + seconds
         self._paused_until = max(self._paused_until, until)
@@ -105,13 +107,13 @@ class RateLimiter:
         self._schedule_release()
 
     def pause_left(self, priority: Priority) -> float:
-        """Return the seconds until a request of this priority may be sent again."""
+        """Return the time until a request of this priority may be sent again (s)."""
         if not _is_pausable(priority):
             return 0.0
         return max(0.0, self._paused_until - asyncio.get_running_loop().time())
 
     def check_pause(self, priority: Priority) -> None:
-        """Refuse a request that must not be sent now.
+        """Raise an error if a request must not be sent at the moment.
 
         Raises:
             ZaptecBusyError: The cloud asks for a pause.
@@ -121,7 +123,7 @@ class RateLimiter:
             raise self._pause_error()
 
     def _pause_error(self) -> ZaptecBusyError:
-        """Return what a request fails with during a pause."""
+        """Return the error of a request that is held back by a pause."""
         return ZaptecBusyError(
             "The cloud has asked for a pause", self.pause_left(Priority.BACKGROUND)
         )
@@ -134,18 +136,18 @@ class RateLimiter:
         deadline: Deadline | None = None,
         pause_priority: Callable[[], Priority] | None = None,
     ) -> AsyncIterator[None]:
-        """Wait for a request's slot; the request lasts as long as the context.
+        """Wait for a slot, and occupy it until the context ends.
 
         Args:
-            priority: How urgent it is.
-            deadline: That of the request. It is postponed by the wait; the one around
-                it only as long as other requests are answered meanwhile.
-            pause_priority: Returns as what it counts when the cloud asks for a pause, if
-                not as its priority.
+            priority: The priority of the request.
+            deadline: The deadline of the request. Waiting for the slot postpones it.
+                The outer deadline is only postponed while other requests get responses.
+            pause_priority: Returns the priority that decides whether a pause holds the
+                request back; by default this is `priority`.
 
         Raises:
             ZaptecBusyError: The cloud asks for a pause.
-            ZaptecNotSentError: The slot did not come in time.
+            ZaptecNotSentError: The request did not get a slot in time.
 
         """
         if pause_priority is None:
@@ -156,7 +158,7 @@ class RateLimiter:
         self.check_pause(pause_priority())
         await self._acquire(priority, deadline, pause_priority)
         if self.pause_left(pause_priority()):
-            # The pause has begun between the moment of its slot and now.
+            # The pause began after the slot was granted.
             self._in_flight -= 1
             self._release()
             raise self._pause_error()
@@ -179,7 +181,7 @@ class RateLimiter:
         deadline: Deadline | None,
         pause_priority: Callable[[], Priority],
     ) -> None:
-        """Wait until there is room for another request."""
+        """Wait until a slot is free, and take it."""
         if not self._queue and self._has_room(priority):
             self._in_flight += 1
             return
@@ -189,7 +191,7 @@ class RateLimiter:
         self._release()
         try:
             await self._wait(slot, deadline)
-            # It may have failed because of a pause.
+            # Raises an error if a pause has begun while the request was queued.
             slot.result()
         except asyncio.CancelledError, ZaptecNotSentError:
             if request in self._queue:
@@ -197,7 +199,7 @@ class RateLimiter:
                 heapq.heapify(self._queue)
                 self._schedule_release()
             elif slot.exception() is None:
-                # Cancelled after its slot had come: it goes to the next one.
+                # Cancelled after its slot was granted: release the slot.
                 self._in_flight -= 1
                 self._release()
             raise
@@ -205,7 +207,7 @@ class RateLimiter:
     async def _wait(
         self, slot: asyncio.Future[None], deadline: Deadline | None
     ) -> None:
-        """Wait for a slot, as long as the deadline allows, and postpone it."""
+        """Wait for a slot, at most until the deadline, and postpone the deadline."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         if deadline is None:
@@ -226,7 +228,7 @@ class RateLimiter:
         deadline.extend(loop.time() - began_at)
 
     def _has_room(self, priority: Priority) -> bool:
-        """Return whether a request could be sent now."""
+        """Return whether a slot is free for a request of this priority."""
         horizon = asyncio.get_running_loop().time() - self._window
         while self._released_at and self._released_at[0] <= horizon:
             self._released_at.popleft()
@@ -237,7 +239,7 @@ class RateLimiter:
         )
 
     def _release(self) -> None:
-        """Let the most urgent requests through, as many as there is room for."""
+        """Grant the free slots to the most urgent requests."""
         while self._queue and self._has_room(self._queue[0].priority):
             slot = heapq.heappop(self._queue).slot
             if not slot.done():
@@ -246,7 +248,7 @@ class RateLimiter:
         self._schedule_release()
 
     def _schedule_release(self) -> None:
-        """Look again when the oldest answer leaves the window, if anyone waits."""
+        """Call `_release` when the next slot becomes free, if requests are queued."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -260,13 +262,14 @@ _limiters: WeakValueDictionary[tuple[str, str, int, float], RateLimiter] = (
     WeakValueDictionary()
 )
 
-# Those that were in use a moment ago. An account that is reloaded must not forget what
-# it has just requested, although for that moment nobody holds its limiter.
+# Limiters that were used within their window. While a config entry reloads, no client
+# refers to the limiter of the account, but the limiter must not forget the requests
+# that were sent just before.
 _recent: dict[RateLimiter, float] = {}
 
 
 def _keep_for_a_while(limiter: RateLimiter, now: float) -> None:
-    """Hold a limiter until its window has passed, and let go the others."""
+    """Keep a limiter until its window has passed, and drop expired ones."""
     _recent[limiter] = now
     for other, used_at in list(_recent.items()):
         if other is not limiter and not 0 <= now - used_at <= REQUEST_WINDOW:
@@ -281,7 +284,7 @@ def limiter_for(
 ) -> RateLimiter:
     """Return the limiter of an account, the same one as long as it is in use.
 
-    The limit is the account's, however many clients sign in to it.
+    The cloud's limit applies to the account, however many clients sign in to it.
     """
     key = (base_url, user_name.strip().lower(), limit, window)
     if (limiter := _limiters.get(key)) is None:
@@ -290,6 +293,6 @@ def limiter_for(
 
 
 def reset_limiters() -> None:
-    """Forget all limiters and what they have counted, as tests need it."""
+    """Forget all limiters and the requests that they have counted (for tests)."""
     _limiters.clear()
     _recent.clear()

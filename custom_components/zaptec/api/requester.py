@@ -1,4 +1,4 @@
-"""Requests on behalf of an account: token, retries, and time limit."""
+"""Requests on behalf of an account, with token, retries, and time limit."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -27,22 +27,24 @@ from .transport import Response, Transport
 
 # All times are in seconds.
 
-# Longest time for a command and its repetitions, without the wait for its slot.
+# Longest time for a command and its retries, not counting the wait for its slots.
 COMMAND_TIMEOUT = 15.0
 
-# Share of a command's time at its end in which nothing is sent again: a connection and
-# an answer need some time, too.
+# Share of a command's time, at its end, in which no retry begins. A connection and a
+# response need some time, too.
 _LAST_SHARE = 0.1
 
+# Maximum number of retries of a read; the delay before each is random, and its bound
+# doubles from base to maximum.
 READ_RETRIES = 3
 BACKOFF_BASE = 0.5
 BACKOFF_MAX = 8.0
 
-# A longer pause is the caller's to keep, who knows whether anybody waits.
+# Longer Retry-After values are raised to the caller instead of waited for here.
 READ_PAUSE_MAX = 10.0
 
-# Largest answer that is parsed in the event loop (octets); it takes a few milliseconds.
-# Larger ones are parsed in a thread.
+# Largest response that is parsed in the event loop (octets); this takes a few
+# milliseconds. Larger ones are parsed in a thread.
 PARSE_INLINE_MAX = 64 * 1024
 
 _PASSING_STATUS = (
@@ -56,7 +58,7 @@ _CLOUDFLARE_STATUS = range(520, 530)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request and the conditions on which it is sent."""
+    """A request and the conditions under which it is sent."""
 
     method: str
     path: str
@@ -70,7 +72,7 @@ class _Request:
 
 
 class Requester:
-    """Requests on behalf of an account, repeated where that is harmless."""
+    """Sends requests on behalf of an account, and retries where that is harmless."""
 
     def __init__(self, transport: Transport, token_source: TokenSource) -> None:
         """Initialize the requester."""
@@ -79,7 +81,7 @@ class Requester:
 
     @property
     def statistics(self) -> Statistics:
-        """Return what was requested so far."""
+        """Return the counted requests."""
         return self._transport.statistics
 
     async def request(
@@ -96,28 +98,26 @@ class Requester:
         repeats: bool = True,
         parse: Callable[[Any], Any] = lambda document: document,
     ) -> Any:
-        """Send a request; return what it asks for, or None for a write.
+        """Send a request, and return the document of a read or None for a write.
 
         Args:
             method: The HTTP method.
-            path: The path, with `{id}` where the object's id belongs.
-            object_id: The object's id.
-            params: What follows the path.
+            path: The path, with `{id}` in place of the object's id.
+            object_id: The id of the object.
+            params: The query parameters.
             json: The body.
-            priority: How urgent it is.
-            authenticated: Whether it needs a token.
-            is_read: Whether it changes nothing: then it is repeated after any
-                fault that may pass, and has to return a document. Otherwise it
-                is repeated only if it certainly was not carried out, and is given
-                up 15 s after its slot has come. By default it is what the method
-                tells.
-            repeats: Whether it is sent again after a fault that may pass.
-            parse: What makes a model of the document; a large one is parsed in a
-                thread.
+            priority: The priority among queued requests.
+            authenticated: Whether the request needs a token.
+            is_read: Whether the request changes nothing; by default, whether it is a
+                GET. A read is retried after any temporary fault, and has to return a
+                document. A write is only retried if it certainly was not carried out,
+                and given up 15 s after getting its slot.
+            repeats: Whether to retry after temporary faults.
+            parse: Makes a model of the document; runs in a thread if that is large.
 
         Raises:
-            ValueError: The id is no UUID, or `parse` refuses the document.
-            ZaptecError: The request failed; the subclass tells how.
+            ValueError: The id is not a UUID, or `parse` rejects the document.
+            ZaptecError: The request failed; the subclass says why.
 
         """
         if object_id is not None and (object_id := parse_uuid(object_id)) is None:
@@ -145,17 +145,18 @@ class Requester:
     async def _read(
         self, request: _Request, retries: int | None, parse: Callable[[Any], Any]
     ) -> Any:
-        """Return the document that a request asks for.
+        """Send a read, and return its parsed document.
 
         Raises:
-            ZaptecPermissionError: There is none, because the account may not read it.
+            ZaptecPermissionError: The account may not read the document.
             ZaptecError: The request failed.
-            ValueError: `parse` refuses the document.
+            ValueError: `parse` rejects the document.
 
         """
         response = await self._repeat(request, retries)
         if response.status == HTTPStatus.NO_CONTENT or not response.body.strip():
-            # Since September 2025 a read without permission returns 204, or nothing.
+            # Since September 2025 a read without permission returns 204 or an empty
+            # body.
             raise ZaptecPermissionError("The cloud does not show this document")
         try:
             if len(response.body) > PARSE_INLINE_MAX:
@@ -169,10 +170,10 @@ class Requester:
         return document
 
     async def _write(self, request: _Request, retries: int | None) -> None:
-        """Send a request that changes something.
+        """Send a write.
 
         Raises:
-            ZaptecNotSentError: It certainly was not carried out.
+            ZaptecNotSentError: The write certainly was not carried out.
             ZaptecError: The request failed.
 
         """
@@ -180,20 +181,20 @@ class Requester:
             response = await self._repeat(request, retries)
         except ZaptecServerError as err:
             if err.status == HTTPStatus.UNAUTHORIZED:
-                # Without a token that it accepts, the cloud carries nothing out.
+                # The cloud carries out nothing without a token that it accepts.
                 raise ZaptecNotSentError(str(err)) from err
             raise
         if response.is_page:
-            # Of the vendor's answers to a write, none is a page.
+            # The vendor's cloud never responds to a write with a web page.
             raise ZaptecInterceptedError
         self.statistics.serve(request.path, is_served=True)
 
     async def _repeat(self, request: _Request, retries: int | None) -> Response:
-        """Send until it succeeds, as long as that is harmless and may help.
+        """Send a request, and retry as long as that is harmless and may help.
 
         Args:
             request: The request.
-            retries: How often it may be sent again, None: until the deadline.
+            retries: Maximum number of retries; None for as many as the deadline allows.
 
         """
         reason: BaseException | None = None
@@ -207,7 +208,8 @@ class Requester:
                 delay = _delay(err, failures)
                 if failures == retries or not _may_repeat(request, err, delay):
                     if isinstance(err, ZaptecNotSentError) and not err.__cause__:
-                        # It may only have had no time left for another sign-in.
+                        # The last attempt may merely have run out of time. The cause
+                        # of the one before says why there was no token.
                         raise err from reason
                     raise
                 reason = err.__cause__
@@ -216,10 +218,10 @@ class Requester:
         raise AssertionError  # pragma: no cover
 
     async def _attempt(self, request: _Request) -> Response:
-        """Send once, and once more with a new token if the old one is refused."""
+        """Send a request once, or twice if the cloud rejects the first token."""
         if not request.is_authenticated:
             return await self._send(request, None)
-        # Without the request there is no need for a token.
+        # If a pause holds the request back, it does not need a token.
         self._transport.check_pause(request.priority)
         token = await self._token(request)
         response = await self._send(request, token)
@@ -227,20 +229,20 @@ class Requester:
             refused = token
             self._token_source.invalidate(token)
             token = await self._token(request)
-            # The same one again, if too many new ones were refused lately.
+            # The source returns the same token if too many new ones were rejected.
             if token != refused:
                 response = await self._send(request, token)
                 if response.status == HTTPStatus.UNAUTHORIZED:
                     self._token_source.invalidate(token)
         if response.status == HTTPStatus.UNAUTHORIZED:
-            # The sign-in has just worked, so it is not the account's fault.
+            # The sign-in just succeeded, so the account is not the reason.
             raise ZaptecServerError(
                 "The cloud refuses its own new token", response.status
             )
         return response
 
     async def _send(self, request: _Request, token: str | None) -> Response:
-        """Hand a request to the transport."""
+        """Send a request once with this token."""
         return await self._transport.send(
             request.method,
             request.path,
@@ -257,9 +259,8 @@ class Requester:
 
         Raises:
             ZaptecAuthenticationError: User name or password are wrong.
-            ZaptecBusyError: The cloud asks for a pause.
-            ZaptecNotSentError: There is none for another reason. Without one nothing
-                is sent, so the request may be repeated.
+            ZaptecNotSentError: There is no token for another reason. Nothing is sent
+                without a token, so the request may be retried.
 
         """
         deadline = request.deadline
@@ -276,7 +277,7 @@ class Requester:
 
 
 def _deadline(priority: Priority, *, is_read: bool) -> Deadline | None:
-    """Return when a request is given up, None for never."""
+    """Return the deadline of a request, None if it has none."""
     action = current_deadline()
     if not is_read:
         return Deadline(COMMAND_TIMEOUT, action)
@@ -286,7 +287,7 @@ def _deadline(priority: Priority, *, is_read: bool) -> Deadline | None:
 
 
 def _may_repeat(request: _Request, error: ZaptecError, delay: float) -> bool:
-    """Return whether a request that failed may be sent again after a delay (s)."""
+    """Return whether a request that failed may be retried after a delay (s)."""
     if request.is_read and delay > READ_PAUSE_MAX:
         return False
     deadline = request.deadline
@@ -302,7 +303,7 @@ def _may_repeat(request: _Request, error: ZaptecError, delay: float) -> bool:
 
 
 def _delay(error: ZaptecError, failures: int) -> float:
-    """Return the seconds to wait before a request is sent again."""
+    """Return the delay before a retry (s)."""
     delay = random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE * 2**failures))
     if (
         isinstance(error, (ZaptecBusyError, ZaptecNotSentError))

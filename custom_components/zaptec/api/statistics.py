@@ -12,7 +12,7 @@ from .limiter import Priority
 
 @dataclass(slots=True)
 class Waits:
-    """How long requests waited for their slot (seconds)."""
+    """How long requests waited for their slots (s)."""
 
     count: int = 0
     total: float = 0.0
@@ -27,7 +27,7 @@ class Waits:
 
 @dataclass(slots=True)
 class _Minute:
-    """What was requested within a minute."""
+    """The requests of one minute."""
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     waits: dict[Priority, Waits] = field(default_factory=dict)
@@ -36,45 +36,45 @@ class _Minute:
 
 @dataclass(slots=True)
 class Statistics:
-    """What was requested, for diagnostics; never with an id, only with templates.
+    """Counts requests for the diagnostics; by path template, never with an id.
 
-    The last hour is kept by the minute, so that it takes little memory however
-    many requests there are.
+    The last hour is counted by the minute, so that the memory needed does not depend on
+    the number of requests.
     """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    """By method, endpoint, and status; 0 where there was no answer."""
+    """By method, endpoint, and status; the status is 0 if there was no response."""
     retries: int = 0
-    """How often a request was sent again after a fault."""
+    """The number of retries after faults."""
     last_error: str | None = None
     last_error_at: datetime | None = None
     _minutes: dict[int, _Minute] = field(default_factory=dict)
-    # When the cloud has served or failed each endpoint last (monotonic seconds).
+    # Time of the latest success and failure of each endpoint (monotonic seconds).
     _succeeded_at: dict[str, float] = field(default_factory=dict)
     _failed_at: dict[str, float] = field(default_factory=dict)
 
     def count(self, method: str, endpoint: str, status: int) -> None:
-        """Count a request; the status is 0 where there was no answer."""
+        """Count a request; the status is 0 if there was no response."""
         self.requests[method, endpoint, status] += 1
         self._minute().requests[method, endpoint, status] += 1
         if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._failed_at[endpoint] = monotonic()
 
     def serve(self, endpoint: str, *, is_served: bool) -> None:
-        """Note whether an answer was what was asked for, whatever its status."""
+        """Record whether a response was usable, whatever its status."""
         times = self._succeeded_at if is_served else self._failed_at
         times[endpoint] = monotonic()
 
     def was_served_since(self, moment: float, *, but: Collection[str]) -> bool | None:
-        """Return whether the cloud has served requests after a monotonic moment.
+        """Return whether the cloud has served requests since a moment.
 
         Args:
-            moment: Monotonic seconds.
-            but: Endpoints that do not count.
+            moment: The moment (monotonic seconds).
+            but: Endpoints to ignore.
 
         Returns:
-            True if any request succeeded, False if the cloud failed with all of
-            them, None if there was none.
+            True if any request succeeded, False if all of them failed, None if there
+            were none.
 
         """
 
@@ -88,32 +88,32 @@ class Statistics:
         return False if is_newer(self._failed_at) else None
 
     def count_retry(self) -> None:
-        """Count that a request is sent again."""
+        """Count a retry of a request."""
         self.retries += 1
         self._minute().retries += 1
 
     def count_wait(self, priority: Priority, seconds: float) -> None:
-        """Count the wait of a request for its slot."""
+        """Count how long a request waited for its slot (s)."""
         self._minute().waits.setdefault(priority, Waits()).add(1, seconds, seconds)
 
     def failed(self, error: str) -> None:
-        """Keep the last error, in words fit for a log."""
+        """Record the latest error; its text must be safe to log."""
         self.last_error = error
         self.last_error_at = datetime.now(UTC)
 
     def requests_last_hour(self) -> Counter[tuple[str, str, int]]:
-        """Return the requests of the last hour, as `requests`."""
+        """Return the requests of the last hour, in the form of `requests`."""
         requests: Counter[tuple[str, str, int]] = Counter()
         for minute in self._last_hour():
             requests.update(minute.requests)
         return requests
 
     def retries_last_hour(self) -> int:
-        """Return how often a request was sent again in the last hour."""
+        """Return the number of retries in the last hour."""
         return sum(minute.retries for minute in self._last_hour())
 
     def waits_last_hour(self) -> dict[Priority, Waits]:
-        """Return the waits of the last hour, those that took no time too."""
+        """Return the waits of the last hour by priority; waits of 0 s count, too."""
         waits: dict[Priority, Waits] = {}
         for minute in self._last_hour():
             for priority, item in minute.waits.items():
@@ -123,7 +123,7 @@ class Statistics:
         return waits
 
     def _minute(self) -> _Minute:
-        """Return the present minute, and drop those that are over an hour old."""
+        """Return the current minute, and drop those that are over an hour old."""
         now = int(monotonic() // 60)
         if now not in self._minutes:
             for minute in [key for key in self._minutes if key <= now - 60]:
@@ -132,6 +132,6 @@ class Statistics:
         return self._minutes[now]
 
     def _last_hour(self) -> list[_Minute]:
-        """Return the minutes of the last hour in which anything happened."""
+        """Return the minutes of the last hour that have requests."""
         now = int(monotonic() // 60)
         return [item for key, item in self._minutes.items() if key > now - 60]

@@ -1,4 +1,4 @@
-"""One request: sent in its slot, counted, and what its response means."""
+"""Sends one request in its slot, counts it, and interprets the response."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,52 +33,57 @@ from .statistics import Statistics
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 15.0
 
-# Share of the time left that a connection may take. It has to end before the time
-# does: then it is known that the request was not sent.
+# Share of the remaining time that establishing a connection may take. The connection
+# attempt has to time out before the request does: only then it is certain that the
+# request was not sent.
 _CONNECT_SHARE = 0.9
 
+# Maximum of a Retry-After header; longer ones are shortened.
 RETRY_AFTER_MAX = 3600.0
 
-# The largest answers, a page of a long history and the state of a charger whose signed
-# session lasted for months, are less than a quarter of this.
+# Maximum size of a response (octets). The largest known ones, a page of a long history
+# and the state of a charger whose signed session lasted for months, have less than a
+# quarter of it.
 RESPONSE_SIZE_MAX = 8 * 1024 * 1024
 
+# Maximum number of characters that are shown of the vendor's own error texts.
 DETAILS_LENGTH_MAX = 200
 
 _BUSY_STATUS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
-# What a captive portal or a proxy that wants a sign-in of its own answers with. The
-# vendor's cloud redirects nothing.
+# Statuses of a captive portal, or of a proxy that requires its own sign-in. The
+# vendor's cloud never redirects.
 _PORTAL_STATUS = (
     *range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST),
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
     HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED,
 )
 
-# The vendor's code for an object that does not exist, or is not shown.
+# The vendor's error code for an object that does not exist, or that the account may not
+# see.
 UNKNOWN_OBJECT = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the cloud answered, whatever the status."""
+    """A response of the cloud, whatever its status."""
 
     status: int
     body: bytes = field(repr=False)
-    """With a token in it, perhaps."""
+    """May contain a token, so it is left out of the representation."""
     retry_after: float | None = None
 
     @property
     def is_page(self) -> bool:
-        """Return whether it is a page for a browser, which the vendor never sends."""
+        """Return whether it is a web page, which the vendor never sends."""
         return self.body.lstrip()[:1] == b"<"
 
     def document(self) -> Any:
-        """Return the JSON.
+        """Return the JSON document.
 
         Raises:
-            ZaptecInterceptedError: It is a page.
-            ZaptecResponseError: It is no JSON for another reason.
+            ZaptecInterceptedError: The body is a web page.
+            ZaptecResponseError: The body is not JSON for another reason.
 
         """
         if self.is_page:
@@ -86,13 +91,13 @@ class Response:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as err:
-            # The cause could show the body, and with it a token.
+            # The cause is dropped: it contains the body, which may contain a token.
             raise ZaptecResponseError(
                 f"The answer is no JSON ({type(err).__name__})"
             ) from None
 
     def error(self) -> ZaptecError:
-        """Return what a status other than success means.
+        """Return the error that a status other than success stands for.
 
         Errors of the cloud are `{"Code", "Details"}` with 500, and since 2025
         `{"errorCode", "message"}` with 404.
@@ -134,12 +139,12 @@ class Response:
 
 
 def _words(value: object) -> str | None:
-    """Return what the cloud says, fit for a log or a screen."""
+    """Return a text of the cloud, safe to log and to show."""
     return parse_words(value, DETAILS_LENGTH_MAX)
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, a number or a date."""
+    """Return the seconds of a Retry-After header, which is a number or a date."""
     if value is None:
         return None
     seconds = parse_float(value)
@@ -155,7 +160,12 @@ def _retry_after(value: str | None) -> float | None:
 
 
 async def _read_body(response: aiohttp.ClientResponse, size_max: int) -> bytes:
-    """Return the body of an answer, unless it is suspiciously large."""
+    """Return the body of a response.
+
+    Raises:
+        ZaptecResponseError: The body is larger than `size_max` (octets).
+
+    """
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -165,10 +175,10 @@ async def _read_body(response: aiohttp.ClientResponse, size_max: int) -> bytes:
 
 
 def _time_left(deadline: Deadline | None, longest: float) -> float:
-    """Return how long a request may take (s).
+    """Return the longest time that a request may take (s).
 
     Raises:
-        ZaptecNotSentError: There is no time left to send it.
+        ZaptecNotSentError: The deadline is over.
 
     """
     if deadline is None:
@@ -179,16 +189,17 @@ def _time_left(deadline: Deadline | None, longest: float) -> float:
 
 
 class _ConnectionLostError(aiohttp.ClientConnectionError):
-    """A connection has ended; its text is aiohttp's name for that."""
+    """The connection was lost; the text is the name of aiohttp's error."""
 
 
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request once, as a middleware of aiohttp's.
+    """Send a request once; this is a middleware for aiohttp.
 
-    By itself aiohttp sends a GET again whose connection was reset: beyond the limit,
-    and uncounted.
+    aiohttp 3 retries a GET whose connection was reset. Such a retry would bypass the
+    rate limit and the statistics, so the error is replaced by one that aiohttp does
+    not retry.
     """
     try:
         return await handler(request)
@@ -199,7 +210,7 @@ async def _send_once(
 
 
 class Transport:
-    """The way to the cloud: each request in its slot, and counted."""
+    """Sends each request in its slot, and counts it."""
 
     def __init__(
         self,
@@ -213,12 +224,12 @@ class Transport:
         """Initialize the transport.
 
         Args:
-            session: Where connections come from.
-            limiter: The pace of the account.
-            base_url: Where the cloud is, without a slash at the end.
-            user_agent: Who we say we are; the vendor asks for a descriptive one
-                (API fair use policy).
-            statistics: Where to count.
+            session: The session that opens connections.
+            limiter: The rate limiter of the account.
+            base_url: The URL of the cloud, without a slash at the end.
+            user_agent: The user agent; the vendor asks for a descriptive one (API fair
+                use policy).
+            statistics: The statistics to add to, by default new ones.
 
         """
         self._session = session
@@ -228,7 +239,7 @@ class Transport:
         self.statistics = statistics or Statistics()
 
     def check_pause(self, priority: Priority) -> None:
-        """Refuse a request that must not be sent now.
+        """Raise an error if a request must not be sent at the moment.
 
         Raises:
             ZaptecBusyError: The cloud asks for a pause.
@@ -251,26 +262,27 @@ class Transport:
         timeout: float | None = None,
         pause_priority: Callable[[], Priority] | None = None,
     ) -> Response:
-        """Send a request once, and return the answer whatever its status.
+        """Send a request once, and return the response whatever its status.
 
         Args:
             method: The HTTP method.
-            endpoint: The path, with `{id}` where the object's id belongs.
-            priority: How urgent it is.
-            object_id: The object's id.
+            endpoint: The path, with `{id}` in place of the object's id.
+            priority: The priority among queued requests.
+            object_id: The id of the object.
             token: The bearer token.
-            params: What follows the path.
-            json_body: The body, as JSON.
-            form: The body, as a form.
-            deadline: When it is given up.
-            timeout: How long the answer may take (s).
-            pause_priority: Returns as what it counts in a pause, if not as its priority.
+            params: The query parameters.
+            json_body: The body, to be sent as JSON.
+            form: The body, to be sent as a form.
+            deadline: The time at which the request is given up.
+            timeout: Longest time from the slot to the end of the response (s).
+            pause_priority: Returns the priority that decides whether a pause holds the
+                request back; by default this is `priority`.
 
         Raises:
-            ZaptecBusyError: The cloud has asked for a pause, so it was not sent.
-            ZaptecNotSentError: There was no connection, or no time left for it.
-            ZaptecConnectionError: There was no answer.
-            ZaptecResponseError: The answer is too large.
+            ZaptecBusyError: The cloud asks for a pause, so the request was not sent.
+            ZaptecNotSentError: There was no connection, or no time left to send it.
+            ZaptecConnectionError: There was no response.
+            ZaptecResponseError: The response is too large.
 
         """
         headers = self._headers
@@ -284,7 +296,7 @@ class Transport:
             response = await self._send(
                 method,
                 endpoint,
-                # Read only now: the wait for the slot has postponed it.
+                # Calculated after the wait for the slot, which postpones the deadline.
                 _time_left(deadline, REQUEST_TIMEOUT if timeout is None else timeout),
                 url=f"{self._base_url}{endpoint.format(id=object_id)}",
                 params=params,
@@ -299,7 +311,7 @@ class Transport:
     async def _send(
         self, method: str, endpoint: str, seconds: float, **request: Any
     ) -> Response:
-        """Send a request that has a slot; give it up after so many seconds."""
+        """Send a request that has a slot; give it up after a time (s)."""
         status = 0
         fault: str | None = None
         try:
@@ -307,12 +319,12 @@ class Transport:
                 method,
                 **request,
                 middlewares=(_send_once,),
-                # A redirect must not carry the token elsewhere.
+                # A redirect would send the token to another address.
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     total=seconds,
                     connect=min(CONNECT_TIMEOUT, seconds * _CONNECT_SHARE),
-                    # By itself aiohttp rounds long times up to a whole second.
+                    # aiohttp rounds times above 5 s up to a whole second otherwise.
                     ceil_threshold=math.inf,
                 ),
             ) as response:
@@ -330,7 +342,7 @@ class Transport:
                 if isinstance(err, _ConnectionLostError)
                 else type(err).__name__
             )
-            # The texts of these errors hold hosts and addresses.
+            # The texts of these errors are dropped: they contain hosts and addresses.
             if isinstance(
                 err, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
             ):
