@@ -1,4 +1,4 @@
-"""What the user waits for, how long at most, and what happens by itself."""
+"""Time limits of the user's actions, and marks for what happens without a user."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -7,37 +7,37 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
-# Longest time for all that one action of the user makes: the look at the cloud before,
-# the command, and the look after a refusal (s). What the account's own rate limit costs
-# is not counted, as long as the requests ahead are answered.
+# Longest time for all requests of one action of the user (s): reading the cloud's
+# values before, the command, and reading them again after a refusal. The wait for the
+# rate limit does not count as long as the queued requests ahead get responses.
 ACTION_TIMEOUT = 20.0
 
 
 class Deadline:
-    """The moment, by the loop's clock, at which something is given up (s)."""
+    """A moment, by the clock of the event loop, at which something is given up (s)."""
 
     def __init__(self, seconds: float, outer: Deadline | None = None) -> None:
-        """Initialize the deadline, which is no later than the outer one."""
+        """Initialize the deadline, which is not later than the outer one."""
         self._at = asyncio.get_running_loop().time() + seconds
         self.outer = outer
         self.is_over = False
 
     @property
     def at(self) -> float:
-        """Return the moment."""
+        """Return the moment (s), by the clock of the event loop."""
         return self._at if self.outer is None else min(self._at, self.outer.at)
 
     @property
     def left(self) -> float:
-        """Return the seconds until then, 0 or more."""
+        """Return the time left (s), 0 or more."""
         return max(0.0, self.at - asyncio.get_running_loop().time())
 
     def postpone(self, at: float) -> None:
-        """Move the moment, if that makes it later; the outer one stays."""
+        """Move the deadline to a later moment; the outer one is unchanged."""
         self._at = max(self._at, at)
 
     def extend(self, seconds: float) -> None:
-        """Move the moment by so many seconds; the outer one stays."""
+        """Extend the deadline by a time (s); the outer one is unchanged."""
         self._at += seconds
 
 
@@ -46,26 +46,26 @@ _is_automatic: ContextVar[bool] = ContextVar("zaptec_automatic", default=False)
 
 
 def current_deadline() -> Deadline | None:
-    """Return the deadline of the action that is running.
+    """Return the deadline of the running action, None without one.
 
     A task or timer that an action has started keeps the action's context, but may
-    outlive it. So a deadline counts only until its action is over.
+    outlive it. So a deadline only counts until its action is over.
     """
     deadline = _deadline.get()
     return None if deadline is None or deadline.is_over else deadline
 
 
 def is_automatic() -> bool:
-    """Return whether the integration acts by itself, without a user who waits."""
+    """Return whether the integration acts without a user who waits for the result."""
     return _is_automatic.get()
 
 
 @contextmanager
 def time_limit(seconds: float | None = None) -> Iterator[Deadline]:
-    """Give all requests within one deadline; an inner limit is part of the outer one.
+    """Apply one deadline to all requests within; an outer limit takes precedence.
 
     Args:
-        seconds: How long; by default that of an action of the user.
+        seconds: The longest time (s); by default that of one action of the user.
 
     """
     if outer := current_deadline():
@@ -82,10 +82,10 @@ def time_limit(seconds: float | None = None) -> Iterator[Deadline]:
 
 @contextmanager
 def automatic() -> Iterator[None]:
-    """Send commands as `Priority.AUTOMATIC`: no user has just asked for them.
+    """Send the commands within as `Priority.AUTOMATIC`.
 
-    They wait behind the user's commands, and are not sent while the cloud asks for
-    a pause. The deadline of an action around it does not count.
+    They are queued behind the user's commands, and not sent while the cloud asks for a
+    pause. The deadline of an outer action does not apply.
     """
     deadline = _deadline.set(None)
     token = _is_automatic.set(True)
@@ -98,10 +98,10 @@ def automatic() -> Iterator[None]:
 
 @contextmanager
 def outside_of_actions() -> Iterator[None]:
-    """Run what is not a part of the action that happens to cause it.
+    """Run code that is not a part of the action that triggers it.
 
     Home Assistant runs the user's automations in the context in which a state is
-    written. They have time limits of their own, and are not automatic.
+    written. Their actions have their own time limits, and are not automatic.
     """
     deadline = _deadline.set(None)
     token = _is_automatic.set(False)
@@ -115,7 +115,7 @@ def outside_of_actions() -> Iterator[None]:
 def limits_time[**ParamsT, ReturnT](
     action: Callable[ParamsT, Awaitable[ReturnT]],
 ) -> Callable[ParamsT, Coroutine[Any, Any, ReturnT]]:
-    """Give all requests of a function the deadline of one action of the user."""
+    """Apply the deadline of one action of the user to all requests of a function."""
 
     @wraps(action)
     async def limited(*args: ParamsT.args, **kwargs: ParamsT.kwargs) -> ReturnT:
@@ -128,7 +128,7 @@ def limits_time[**ParamsT, ReturnT](
 def acts_by_itself[**ParamsT, ReturnT](
     action: Callable[ParamsT, Awaitable[ReturnT]],
 ) -> Callable[ParamsT, Coroutine[Any, Any, ReturnT]]:
-    """Let a function act without a user, as `automatic` says."""
+    """Mark a function as acting without a user; see `automatic`."""
 
     @wraps(action)
     async def acting(*args: ParamsT.args, **kwargs: ParamsT.kwargs) -> ReturnT:

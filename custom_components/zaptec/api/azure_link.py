@@ -1,4 +1,10 @@
-"""What the azure-servicebus library needs beyond its documentation."""
+"""A connection by the azure-servicebus library, and what that library requires.
+
+The library is never asked to repair a connection: it silently gives up after some
+faults, and does not notice a peer that stopped sending AMQP frames. Therefore each link
+is used until its first fault, and probed when it is idle. All of this holds for
+azure-servicebus 7.15.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,37 +38,39 @@ from .parsing import is_loopback
 
 _LOGGER = logging.getLogger(__name__)
 
-# Seconds. Nothing in the library bounds any of these steps.
+# Longest time for each of these steps (s). The library itself limits none of them.
 OPEN_TIMEOUT = 30.0
 PROBE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 3.0
 
-# How long silence is taken for peace (seconds).
+# Idle time after which the link is probed (s).
 QUIET_PERIOD = 240.0
 
-# So many messages may be on their way to us: the library asks for more only when all of
-# them are here, which takes the time of a round trip.
+# Maximum number of messages in transit. The library requests more messages only when
+# all of these have arrived, which costs a round trip each time.
 PREFETCH = 100
 
-# How long the library waits for a frame before it looks at its clock, for the heartbeat
-# (120 s at the Service Bus) and the silence. Its own 0.2 s would wake the machine five
-# times a second for each installation.
+# Longest time that the library waits for a frame before it checks its timers (s): the
+# heartbeat, which is 120 s at the Service Bus, and the idle time. Its default of 0.2 s
+# would wake up the event loop five times a second for each installation.
 FRAME_TIMEOUT = 5.0
 
-# The library notes the tag of each message for its settlement, and forgets it then. What
-# is received and deleted is never settled.
+# Maximum number of delivery tags that the library may keep. It drops the tag of a
+# message when the message is settled, but messages that are deleted on receipt never
+# are.
 TAGS_MAX = 1000
 
 _HOST_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
-# A name of the internet: of two labels at least, the last of which is no number and
-# none of those that mean the own network (RFC 6761, RFC 6762, RFC 8375).
+# A public host name: at least two labels, the last of which is not a number and not
+# reserved for local networks (RFC 6761, RFC 6762, RFC 8375).
 _NAME_PATTERN = re.compile(
     r"([A-Za-z0-9-]+\.)+(?!(?:local|localhost|lan|home|internal|arpa)$)[A-Za-z][A-Za-z0-9-]+",
     re.ASCII | re.IGNORECASE,
 )
 
-# What may stand in a connection string without changing its meaning.
+# Characters that are allowed in a value of a connection string: others could change
+# the meaning of the string.
 _VALUE_PATTERN = re.compile(r"[!-:<-~]+", re.ASCII)
 
 _FAULTS: tuple[tuple[type[Exception], SubscriptionFault], ...] = (
@@ -90,20 +98,21 @@ _FAULT_TEXTS: dict[SubscriptionFault, str] = {
     "error": "The message service failed",
 }
 
-# Whether what runs is a subscription of ours.
+# Whether the running code belongs to one of our links, and not to another user of the
+# library within Home Assistant.
 _IN_SUBSCRIPTION: ContextVar[bool] = ContextVar("zaptec_subscription", default=False)
 
 
 class _LibraryLog(logging.Filter):
-    """Keeps the library's words on a link of ours for those who debug it.
+    """Lowers what the library logs about our links to debug level.
 
-    It tells of each broken link as of an error of its own, with a traceback. What
-    there is to tell of it we tell, once.
+    The library logs each broken link as an error, with a traceback. The integration
+    logs the fault itself, once.
     """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line of the library's is to be logged."""
+        """Return whether to log a record of the library."""
         if _IN_SUBSCRIPTION.get() and record.levelno > logging.DEBUG:
             record.levelno = logging.DEBUG
             record.levelname = logging.getLevelName(logging.DEBUG)
@@ -115,12 +124,12 @@ _LIBRARY_LOG = _LibraryLog()
 
 
 def preload() -> None:
-    """Do what would block the event loop later; to be run in an executor.
+    """Warm up the library; blocks, so run it in an executor.
 
-    The library asks for the platform, which starts a process the first time.
+    The library reads the platform, which starts a process the first time.
     """
     platform.platform()
-    # Filters do not reach what is below a logger, so each gets it.
+    # The filter of a logger does not apply to its child loggers, so each gets one.
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("azure.servicebus"):
             logging.getLogger(name).addFilter(_LIBRARY_LOG)
@@ -146,14 +155,14 @@ class AzureLink:
         """Initialize the link.
 
         Args:
-            details: Where the messages are, as fetched just before.
-            ssl_context: How to verify the service. Without one the library makes
-                its own, which takes the event loop some milliseconds.
+            details: The connection details, fetched just before.
+            ssl_context: Verifies the service. Without one, the library creates its own,
+                which blocks the event loop for some milliseconds.
             allow_plain: Whether a connection without TLS is acceptable.
-            quiet_period: Seconds of silence after which the link is probed.
+            quiet_period: Idle time after which the link is probed (s).
 
         Raises:
-            ValueError: The context would trust anybody.
+            ValueError: The context does not verify the service.
 
         """
         if ssl_context and not (
@@ -166,7 +175,9 @@ class AzureLink:
         self._quiet_period = quiet_period
         self._client: ServiceBusClient | None = None
         self.receiver: ServiceBusReceiver | None = None
-        # Kept apart from the receiver, which drops its connection when it fails.
+        # The library's receiver drops its connection when that fails, and
+        # Connection.close skips the socket then. So the socket is kept here, and closed
+        # in any case.
         self.socket: Any = None
         self._iterator: AsyncIterator[Any] | None = None
         self._quiet_since = 0.0
@@ -176,7 +187,7 @@ class AzureLink:
         """Open the link.
 
         Raises:
-            SubscriptionError: It could not be opened.
+            SubscriptionError: The link could not be opened.
 
         """
         options = connection_options(
@@ -195,38 +206,43 @@ class AzureLink:
             _IN_SUBSCRIPTION.reset(token)
 
     def _create_receiver(self, client: ServiceBusClient) -> ServiceBusReceiver:
-        """Return a receiver that is not open yet."""
+        """Return a receiver that is not yet open."""
         return client.get_subscription_receiver(
             self._details.topic,
             self._details.subscription,
-            # The charger's state brings back what a broken link loses,
-            # so nothing is gained by confirming each message.
+            # Values that are lost with a broken link are read from the charger's
+            # state, so there is no need to acknowledge each message.
             receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE,
             prefetch_count=PREFETCH,
             max_wait_time=self._quiet_period,
-            # Whoever waits for a message keeps the link alive. The library's
-            # task for that reads beside it, and leaves its errors to nobody.
+            # Receiving already answers heartbeats. The library's keep-alive task would
+            # read from the same socket, and its exceptions would go unhandled.
             keep_alive=0,
             socket_timeout=min(FRAME_TIMEOUT, self._quiet_period / 4),
         )
 
     async def _open_receiver(self, receiver: ServiceBusReceiver) -> None:
-        """Open a receiver, and note its socket however that ends."""
+        """Open a receiver, and keep its socket even if that fails."""
         opening = asyncio.ensure_future(receiver.__aenter__())
         try:
             await asyncio.shield(opening)
         finally:
-            # An interrupted opening forgets its socket, so it is noted
-            # before the library knows of the interruption.
+            # When opening is cancelled, the library drops the socket without closing
+            # it. So the socket is kept before the library is cancelled.
             self.socket = _socket(receiver)
             opening.cancel()
             await asyncio.wait([opening], timeout=CLOSE_TIMEOUT)
             if opening.done() and not opening.cancelled():
-                # Seen, also where the interruption is what is told.
+                # Retrieve the exception, or asyncio would log it as never retrieved.
                 opening.exception()
 
     async def next_message(self) -> Any:
-        """Return the next message, however long it takes."""
+        """Return the next message, however long it takes.
+
+        Raises:
+            SubscriptionError: The link has ended.
+
+        """
         if self.receiver is None:
             raise SubscriptionError("closed", "The subscription is not open")
         token = _IN_SUBSCRIPTION.set(True)
@@ -241,7 +257,7 @@ class AzureLink:
         return message
 
     async def _wait_for_message(self, receiver: ServiceBusReceiver) -> Any:
-        """Return the next message, and probe the link while there is none."""
+        """Return the next message, and probe the link while it is idle."""
         loop = asyncio.get_running_loop()
         ended_early = held_back = False
         while True:
@@ -249,8 +265,8 @@ class AzureLink:
                 self._iterator = aiter(receiver)
                 self._quiet_since = loop.time()
             try:
-                # The library measures silence by the wall clock, which may be set back
-                # meanwhile.
+                # The library measures idle time by the wall clock, which may be set
+                # back meanwhile. So this time limit is added.
                 async with asyncio.timeout(
                     PROBE_TIMEOUT if held_back else self._quiet_period + PROBE_TIMEOUT
                 ):
@@ -265,17 +281,18 @@ class AzureLink:
             if held_back:
                 raise SubscriptionError("stalled", _FAULT_TEXTS["stalled"])
             if loop.time() - self._quiet_since < self._quiet_period / 2:
-                # The wall clock was set forward, or the library has ended without
-                # a word; the latter would go on for ever.
+                # Either the wall clock was set forward, or the library has given up
+                # the connection without an error. The latter would repeat forever.
                 if ended_early:
                     raise SubscriptionError("closed", _FAULT_TEXTS["closed"])
                 ended_early = True
             async with _library_errors(), asyncio.timeout(PROBE_TIMEOUT):
-                # What waits there is to be delivered now, or never.
+                # If the service holds a message, it has to deliver that now; otherwise
+                # the link is stalled.
                 held_back = bool(await receiver.peek_messages(max_message_count=1))
 
     async def close(self) -> None:
-        """Close the link, whatever state it is in."""
+        """Close the link, whatever its state."""
         receiver, self.receiver = self.receiver, None
         client, self._client = self._client, None
         self._iterator = None
@@ -290,7 +307,7 @@ class AzureLink:
             _LOGGER.debug("A link was not closed in time")
         finally:
             _IN_SUBSCRIPTION.reset(token)
-            # Also where even the closing is interrupted.
+            # Also runs if closing is cancelled.
             _abort(socket)
 
 
@@ -300,10 +317,10 @@ def connection_options(
     *,
     allow_plain: bool,
 ) -> dict[str, Any]:
-    """Return how the library is to connect.
+    """Return the arguments with which the library connects.
 
     Raises:
-        SubscriptionError: The details are not such that one should.
+        SubscriptionError: The details are invalid, or connecting would be unsafe.
 
     """
     if not _HOST_PATTERN.fullmatch(details.host) or not (0 < details.port < 1 << 16):
@@ -322,13 +339,13 @@ def connection_options(
             "error", "The cloud offers its messages without encryption only"
         )
     if not (allow_plain and is_local) and not _NAME_PATTERN.fullmatch(details.host):
-        # An address, or a name of the network at home, is not the vendor's.
+        # Only a public host name can be the vendor's; refuse addresses and local names.
         raise SubscriptionError("error", "The messages are said to be at home")
 
     key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
     options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl_context}
     if not details.use_ssl:
-        # The library's only way to do without TLS, and to keep the port.
+        # The library's only way to connect without TLS to any port.
         options["conn_str"] = (
             f"Endpoint=sb://{details.host}:{details.port};{key};"
             "UseDevelopmentEmulator=true"
@@ -336,17 +353,17 @@ def connection_options(
         return options
     options["conn_str"] = f"Endpoint=sb://{details.host}/;{key}"
     if details.port != AMQPS_PORT:
-        # A port in the endpoint is ignored with TLS.
+        # With TLS, the library ignores a port in the endpoint.
         options["custom_endpoint_address"] = f"sb://{details.host}:{details.port}"
         options["transport_type"] = TransportType.Amqp
     return options
 
 
 def message_body(message: Any) -> bytes:
-    """Return the bytes of a message.
+    """Return the body of a message.
 
     Raises:
-        ValueError: It holds something else.
+        ValueError: The message has no data section.
 
     """
     if message.body_type is not AmqpMessageBodyType.DATA:
@@ -355,7 +372,7 @@ def message_body(message: Any) -> bytes:
 
 
 async def _close_part(part: Any) -> None:
-    """Close a part of a link."""
+    """Close one of the library's objects, and log an error."""
     try:
         await part.close()
     except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
@@ -363,20 +380,20 @@ async def _close_part(part: Any) -> None:
 
 
 def _abort(socket: Any) -> None:
-    """Close a socket at once, if the library has not."""
+    """Close a socket at once, if the library has not done so."""
     if (writer := getattr(socket, "writer", None)) is not None:
         writer.transport.abort()
 
 
 def _socket(receiver: ServiceBusReceiver | None) -> Any:
-    """Return the socket of a link, which the library does not show."""
+    """Return the socket of a receiver, which the library has no public name for."""
     handler = getattr(receiver, "_handler", None)
     connection = getattr(handler, "_connection", None)
     return getattr(connection, "_transport", None)
 
 
 def _forget_tags(receiver: ServiceBusReceiver | None) -> None:
-    """Free what the library keeps of each message for as long as a link lives."""
+    """Clear the delivery tags, which the library keeps until the link closes."""
     link = getattr(getattr(receiver, "_handler", None), "_link", None)
     tags = getattr(link, "_received_delivery_tags", None)
     if isinstance(tags, set):
@@ -385,7 +402,7 @@ def _forget_tags(receiver: ServiceBusReceiver | None) -> None:
 
 @asynccontextmanager
 async def _library_errors() -> AsyncIterator[None]:
-    """Turn whatever the library raises into a SubscriptionError."""
+    """Translate any error of the library into a SubscriptionError."""
     try:
         yield
     except Exception as err:  # noqa: BLE001 - even TypeErrors of damaged frames
@@ -393,9 +410,9 @@ async def _library_errors() -> AsyncIterator[None]:
 
 
 def subscription_error(error: Exception) -> SubscriptionError:
-    """Return what an error of the library means.
+    """Return the translation of an error of the library.
 
-    Its own text is left out: it may hold hosts and keys.
+    The text of that error is left out, because it may contain hosts and keys.
     """
     fault: SubscriptionFault = next(
         (fault for kind, fault in _FAULTS if isinstance(error, kind)), "error"

@@ -1,10 +1,7 @@
-"""The messages of an installation, as an iterator of observations.
+"""The messages of an installation, decoded to observations.
 
-Messages come from an Azure Service Bus topic, which keeps each for five minutes
-(Integrating with Zaptec charging systems, Message subscription). The client
-library is never asked to repair a link: it gives up some faults silently, and a
-peer that is silent in AMQP is none of its business. So each link is used until its
-first fault, and its silence is probed.
+Messages come from an Azure Service Bus topic, which keeps each of them for five minutes
+(Integrating with Zaptec charging systems, Message subscription).
 """
 
 import asyncio
@@ -25,75 +22,79 @@ from .parsing import parse_literal
 
 _LOGGER = logging.getLogger(__name__)
 
-# So long may messages that are here already be taken without a pause for others.
+# Longest time to process messages that have arrived before yielding to the event loop
+# (s).
 SLICE_TIME = 0.002
 
-# A partitioned entity has 16 of them.
+# Maximum number of partitions that are tracked. A partitioned entity has 16; the bound
+# protects memory from malformed sequence numbers.
 PARTITIONS_MAX = 64
 
-# A message is a few hundred bytes; a signed session of a day, some ten kilobytes. What
-# is larger would hold up the event loop, and the charger's state has it too.
+# Maximum size of a body (octets). A message usually has a few hundred octets, and the
+# signed session of a day some 10,000. Larger ones would block the event loop, and the
+# state of the charger contains the same values.
 BODY_SIZE_MAX = 64 * 1024
 
-# So many parts a document may have: objects and lists, and commas between their items.
+# Maximum numbers of objects and lists in a document, and of commas between their items.
 BRACKETS_MAX = 1024
 COMMAS_MAX = 2048
 
 _DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
 
-# Messages of the cloud itself are about no charger.
+# The charger id in messages of the cloud itself, which concern no charger.
 NO_CHARGER = "00000000-0000-0000-0000-000000000000"
 
 
 class _OversizedError(ValueError):
-    """A message that would take long to read."""
+    """A message that would take too long to decode."""
 
 
 class TimeSlice:
-    """A turn of the event loop, of which the links take a part together.
+    """The time that all subscriptions together may use before yielding.
 
-    The library does not pause while there is something to read, and a burst of
-    messages would hold up the loop until its end.
+    The library does not yield to the event loop while there is something to read. A
+    burst of messages would block the loop until its end.
     """
 
     def __init__(self) -> None:
-        """Have no turn yet."""
+        """Initialize the time slice as used up."""
         self._began = -math.inf
         self._is_ending = False
 
     @property
     def is_over(self) -> bool:
-        """Return whether it is time for others."""
+        """Return whether the time is used up."""
         return asyncio.get_running_loop().time() - self._began > SLICE_TIME
 
     async def end(self) -> None:
-        """Let others have their turns."""
+        """Yield to the event loop, which starts the next time slice."""
         if not self._is_ending:
             self._is_ending = True
-            # Before any of those who wait here, so that they share what is to come.
+            # This runs before any of the subscriptions that wait here, so all of them
+            # share the next time slice.
             asyncio.get_running_loop().call_soon(self._begin)
         await asyncio.sleep(0)
 
     def _begin(self) -> None:
-        """Begin another turn."""
+        """Start the next time slice."""
         self._is_ending = False
         self._began = asyncio.get_running_loop().time()
 
 
 class Subscription:
-    """Observations of one installation, as they happen.
+    """The observations of one installation, as they happen.
 
-    An instance is one link: it is opened with `async with`, read with `async
-    for` or `run`, and ends with a `SubscriptionError`. Whatever was lost with a link is to
-    be read from the chargers' states.
+    An instance is used for one link: it is opened with `async with`, read with `async
+    for` or `run`, and ends with a `SubscriptionError`. Values that are lost with a link
+    have to be read from the chargers' states.
 
     Attributes:
-        messages: How many messages came.
-        bad_messages: How many of them could not be understood.
-        oversized: How many of these were too large to be read in time.
-        missed: How many seem to have gone elsewhere: the numbers that the Service Bus
-            gives to the messages of a subscription follow one another.
-        last_message: When the latest came.
+        messages: Number of messages received.
+        bad_messages: Number of messages that could not be decoded.
+        oversized: Number of these that were too large to decode.
+        missed: Number of messages that another program seems to have received: the
+            Service Bus numbers the messages of a subscription without gaps.
+        last_message: Time of the latest message.
 
     """
 
@@ -110,17 +111,17 @@ class Subscription:
         """Initialize the subscription.
 
         Args:
-            details: Where the messages are, as fetched just before.
-            ssl_context: How to verify the service. Without one the library makes
-                its own, which takes the event loop some milliseconds.
+            details: The connection details, fetched just before.
+            ssl_context: Verifies the service. Without one, the library creates its own,
+                which blocks the event loop for some milliseconds.
             allow_plain: Whether a connection without TLS is acceptable.
-            quiet_period: Seconds of silence after which the link is probed.
-            reported: Kinds of bad messages that were logged before; shared by
-                the successive links of an installation.
-            time_slice: What it shares with the subscriptions that run beside it.
+            quiet_period: Idle time after which the link is probed (s).
+            reported: Kinds of bad messages that were logged before; shared by the
+                successive links of an installation.
+            time_slice: The time slice that is shared by all subscriptions.
 
         Raises:
-            ValueError: The context would trust anybody.
+            ValueError: The context does not verify the service.
 
         """
         self.link = AzureLink(
@@ -142,7 +143,7 @@ class Subscription:
         """Open the link.
 
         Raises:
-            SubscriptionError: It could not be opened.
+            SubscriptionError: The link could not be opened.
 
         """
         await self.link.open()
@@ -176,14 +177,14 @@ class Subscription:
     async def run(
         self, on_observations: Callable[[list[Observation]], None]
     ) -> NoReturn:
-        """Hand over observations until the link ends.
+        """Receive observations until the link ends.
 
-        What comes in one turn of the event loop is read and handed over together,
-        which takes a burst of messages half the time.
+        Messages that arrive in one iteration of the event loop are decoded and passed
+        on together, which halves the time for a burst.
 
         Args:
-            on_observations: Called with the observations, in their order; with none, where
-                messages told of no charger.
+            on_observations: Called with the observations in their order. The list is
+                empty if the messages concern no charger.
 
         Raises:
             SubscriptionError: The link has ended.
@@ -216,7 +217,7 @@ class Subscription:
             messages.clear()
 
     def decode_all(self, messages: list[Any]) -> list[Observation]:
-        """Return what messages tell of chargers."""
+        """Count messages, and return their observations of chargers."""
         self.messages += len(messages)
         self.last_message = datetime.now(UTC)
         observations = []
@@ -227,10 +228,10 @@ class Subscription:
         return observations
 
     def _track_sequence(self, number: int | None) -> None:
-        """Count the messages that lie between this one and the one before it.
+        """Count the messages that are missing between this one and the previous one.
 
-        The upper 16 bits tell the partition, each of which counts for itself (Azure
-        Service Bus, Message sequencing and timestamps).
+        The upper 16 bits are the partition, and each partition has its own sequence
+        (Azure Service Bus, Message sequencing and timestamps).
         """
         if not isinstance(number, int):
             return
@@ -249,7 +250,7 @@ class Subscription:
         return await self.link.next_message()
 
     def decode(self, message: Any) -> Observation | None:
-        """Return the observation of a message, None for one that is damaged."""
+        """Return the observation of a message, None if it can't be decoded."""
         step = "header"
         try:
             self._track_sequence(message.sequence_number)
@@ -273,7 +274,8 @@ class Subscription:
         self.oversized += isinstance(error, _OversizedError)
         if step not in self._reported:
             self._reported.add(step)
-            # A library's text may quote the message, which tells who charges.
+            # The text of a library's error may quote the message, which may contain a
+            # charging card.
             has_own_text = type(error) in (ValueError, _OversizedError)
             reason = error if has_own_text else type(error).__name__
             _LOGGER.warning(
@@ -282,10 +284,10 @@ class Subscription:
 
 
 def _check_size(body: bytes) -> None:
-    """Refuse a body that would take long to read.
+    """Raise an error if a body would take too long to decode.
 
     Raises:
-        _OversizedError: It is too large.
+        _OversizedError: The body is too large.
 
     """
     if len(body) > BODY_SIZE_MAX:
@@ -293,10 +295,10 @@ def _check_size(body: bytes) -> None:
 
 
 def _check_parts(text: str) -> None:
-    """Refuse a document that would take long to read.
+    """Raise an error if a document would take too long to parse.
 
     Raises:
-        _OversizedError: It has too many parts.
+        _OversizedError: The document has too many parts.
 
     """
     if text.count("{") + text.count("[") > BRACKETS_MAX or text.count(",") > COMMAS_MAX:
