@@ -1,6 +1,6 @@
-"""The Zaptec cloud, in Python; nothing in here needs Home Assistant.
+"""A client library for the Zaptec cloud, independent of Home Assistant.
 
-Printing what the chargers of an account are doing, as it happens:
+This prints what the chargers of an account report, as it happens:
 
     async def main() -> None:
         async with aiohttp.ClientSession() as session:

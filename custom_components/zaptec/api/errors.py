@@ -1,6 +1,7 @@
-"""Everything that can go wrong with the Zaptec cloud.
+"""The errors that the Zaptec cloud and the way to it can cause.
 
-The texts are ours, and fit for any log. The vendor's own words may tell of people.
+The texts of these errors are safe to log. The vendor's own texts may contain personal
+data, so they are only kept in `ZaptecRejectedError.details`.
 """
 
 from typing import Literal
@@ -23,14 +24,14 @@ class ZaptecError(Exception):
 
 
 class ZaptecConnectionError(ZaptecError):
-    """No answer: name not resolved, refused, reset, TLS, or time-out."""
+    """There was no response: name not resolved, refused, reset, TLS, or time-out."""
 
 
 class ZaptecNotSentError(ZaptecConnectionError):
     """The request did not reach the cloud, so it certainly changed nothing.
 
     There was no connection, no token, or no time left before it could be sent. If
-    there was no token, the cause says why.
+    there was no token, the exception's cause says why.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -38,7 +39,7 @@ class ZaptecNotSentError(ZaptecConnectionError):
 
         Args:
             message: What happened.
-            retry_after: Seconds to wait, if the token endpoint asks for it.
+            retry_after: Time to wait (s), if the token endpoint asks for it.
 
         """
         super().__init__(message)
@@ -46,25 +47,25 @@ class ZaptecNotSentError(ZaptecConnectionError):
 
 
 class ZaptecAuthenticationError(ZaptecError):
-    """The cloud does not take the user name and password, or the token."""
+    """The cloud rejects the user name and password, or the token."""
 
 
 class ZaptecPermissionError(ZaptecError):
     """The account may not do this.
 
-    The cloud says so with 403, and for some documents with an empty answer.
+    The cloud responds with 403, and for some documents with an empty body.
     """
 
 
 class ZaptecBusyError(ZaptecError):
-    """The cloud asks to come back later (429 or 503)."""
+    """The cloud asks to try again later (429 or 503)."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         """Initialize the error.
 
         Args:
             message: What happened.
-            retry_after: Seconds to wait, if the cloud told.
+            retry_after: Time to wait (s), if the response says so.
 
         """
         super().__init__(message)
@@ -72,7 +73,7 @@ class ZaptecBusyError(ZaptecError):
 
 
 class ZaptecServerError(ZaptecError):
-    """The cloud failed, or answered with a status that nobody expects."""
+    """The cloud failed, or responded with an unexpected status."""
 
     def __init__(self, message: str, status: int) -> None:
         """Initialize the error.
@@ -87,11 +88,11 @@ class ZaptecServerError(ZaptecError):
 
 
 class ZaptecNotFoundError(ZaptecError):
-    """The cloud does not know the object, or does not show it to this account."""
+    """The object does not exist, or the account may not see it."""
 
 
 class ZaptecRejectedError(ZaptecError):
-    """The cloud understood the request and refused it."""
+    """The cloud understood the request and rejected it."""
 
     def __init__(self, code: int, details: str | None = None) -> None:
         """Initialize the error.
@@ -99,8 +100,8 @@ class ZaptecRejectedError(ZaptecError):
         Args:
             code: The vendor's error code (GET /api/constants, ErrorCodes), or
                 the HTTP status where there is none.
-            details: The vendor's words, if there are any; for the person who waits
-                for a command, and for nobody else.
+            details: The vendor's explanation, if there is one. Only show it to the user
+                whose command failed; never log it.
 
         """
         super().__init__(f"The cloud refuses it ({code})")
@@ -109,13 +110,13 @@ class ZaptecRejectedError(ZaptecError):
 
 
 class ZaptecResponseError(ZaptecError):
-    """The cloud answered with something that can't be understood."""
+    """The response of the cloud could not be parsed."""
 
 
 class ZaptecInterceptedError(ZaptecResponseError):
-    """Something between this machine and the cloud answered in its place.
+    """A device between Home Assistant and the cloud responded instead of the cloud.
 
-    A captive portal or a proxy answers with a page or a redirect.
+    A captive portal or a proxy responds with a web page or a redirect.
     """
 
     def __init__(self) -> None:
@@ -133,7 +134,7 @@ class SubscriptionError(ZaptecError):
         """Initialize the error.
 
         Args:
-            reason: What kind of fault it was.
+            reason: The kind of fault.
             message: What happened.
 
         """

@@ -1,7 +1,7 @@
-"""MC-NBFX, the .NET binary XML in which messages are wrapped.
+"""Decodes MC-NBFX, the .NET binary XML in which messages are wrapped.
 
-A body is one element, usually `<string>`, whose text is the JSON. The text may be
-written in several records and in several forms, which all mean the same.
+A body is one element, usually `<string>`, whose text is the JSON document. The text may
+consist of several records and have several equivalent forms.
 
 Source: [MC-NBFX]: .NET Binary Format: XML Data Structure.
 """
@@ -16,24 +16,25 @@ _END_ELEMENT = 0x01
 _COMMENT = 0x02
 _FIRST_TEXT = 0x80
 
-# Each text record exists twice, and the odd one also ends the element.
+# Each text record has two codes; the odd one also ends the element.
 _WITH_END_ELEMENT = 0x01
 
-# A body of the vendor's has four records. More of them than this are no message, but
-# would take long to read.
+# Maximum number of records of a body; the vendor's have four. More would take long to
+# decode, and are not a message.
 _RECORDS_MAX = 64
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# How all of the vendor's messages begin: `<string xmlns="http://…/Serialization/">`.
+# The beginning of the vendor's messages: `<string xmlns="http://…/Serialization/">`.
 _STRING = b"\x40\x06string\x08\x33http://schemas.microsoft.com/2003/10/Serialization/"
 
-# The widths of the lengths of UTF-8 text, by the records that end its element.
+# The number of octets of the length of a UTF-8 text, by the code of the text record
+# that ends its element.
 _LENGTH_WIDTHS = {0x99: 1, 0x9B: 2, 0x9D: 4}
 
 
 class _Reader:
-    """The bytes of a body, read from front to back."""
+    """Reads the octets of a body in sequence."""
 
     def __init__(self, body: bytes) -> None:
         """Initialize the reader."""
@@ -55,15 +56,15 @@ class _Reader:
         return piece
 
     def unsigned(self, width: int) -> int:
-        """Return the next unsigned integer of some bytes."""
+        """Return the next unsigned integer, of `width` octets."""
         return int.from_bytes(self.bytes(width), "little")
 
     def signed(self, width: int) -> int:
-        """Return the next signed integer of some bytes."""
+        """Return the next signed integer, of `width` octets."""
         return int.from_bytes(self.bytes(width), "little", signed=True)
 
     def multi_byte_int31(self) -> int:
-        """Return the next integer of up to 31 bits, 7 of them in each byte."""
+        """Return the next integer of up to 31 bits, in octets of 7 bits each."""
         value = 0
         for shift in range(0, 35, 7):
             byte = self.unsigned(1)
@@ -75,22 +76,22 @@ class _Reader:
         return value
 
     def string(self) -> str:
-        """Return the next name, which its length precedes."""
+        """Return the next name, which is preceded by its length."""
         return self.bytes(self.multi_byte_int31()).decode()
 
 
 def _characters(width: int) -> Callable[[_Reader], str]:
-    """Return how to read UTF-8 text with a length of some bytes."""
+    """Return a function that reads a UTF-8 text whose length has `width` octets."""
     return lambda reader: reader.bytes(reader.unsigned(width)).decode()
 
 
 def _unicode_characters(width: int) -> Callable[[_Reader], str]:
-    """Return how to read UTF-16 text with a length of some bytes."""
+    """Return a function that reads a UTF-16 text whose length has `width` octets."""
     return lambda reader: reader.bytes(reader.unsigned(width)).decode("utf-16-le")
 
 
 def _bytes(width: int) -> Callable[[_Reader], str]:
-    """Return how to read bytes, which XML shows in Base64."""
+    """Return a function that reads octets, which XML writes in Base64."""
     return lambda reader: b64encode(reader.bytes(reader.unsigned(width))).decode()
 
 
@@ -159,9 +160,9 @@ def _skip_attribute(reader: _Reader, record: int) -> None:
 
 
 def _decode_string(body: bytes) -> str | None:
-    """Return the text of a body as the vendor writes it, None for any other form.
+    """Return the text of a body in the vendor's usual form, None for any other form.
 
-    It is the same that reading it record by record would give, in a tenth of the time.
+    The result is the same as decoding record by record, in a tenth of the time.
     """
     start = len(_STRING)
     if not body.startswith(_STRING) or len(body) == start:
@@ -183,10 +184,10 @@ def _decode_string(body: bytes) -> str | None:
 def decode(body: bytes) -> str:
     """Return the text of a message's body.
 
-    A body that is JSON as it stands is returned as such.
+    A body that is plain JSON is returned unchanged.
 
     Raises:
-        ValueError: The body is damaged, or holds a record without a plain value.
+        ValueError: The body is damaged, or contains a record without a plain value.
 
     """
     plain = body.removeprefix(_BYTE_ORDER_MARK).lstrip()

@@ -1,6 +1,6 @@
-"""Open Charge Metering Format: meter readings as StateIds 554 and 723 carry them.
+"""Open Charge Metering Format: the meter readings in StateIds 554 and 723.
 
-`OCMF|{readings}|{signature}`; a Go does not sign.
+The form is `OCMF|{readings}|{signature}`; a Go does not sign.
 """
 
 import json
@@ -11,37 +11,37 @@ from .parsing import parse_float, parse_literal
 _HEADER = "OCMF|"
 
 # OBIS: active energy drawn from the grid, total. 1-0 is the usual medium and
-# channel, *198 the billing period some meters add.
+# channel, *198 the billing period that some meters add.
 _IMPORTED_ENERGY = re.compile(r"(\d+-\d+:)?1\.8\.0([*.]\w+)?", re.ASCII)
 
-# Status of a meter whose reading counts: good. Any other one, such as E (error), R (not
-# found) or T (time-out), says that the number is none of the meter's.
+# The status of a valid reading: good. Any other status, such as E (error), R (not
+# found) or T (time-out), says that the number does not come from the meter.
 _GOOD = "G"
 
-# The error flag of a reading whose energy is wrong; the other one, t, is about its time.
+# The error flag of a reading with a wrong energy; the other flag, t, concerns its time.
 _ENERGY_ERROR = "E"
 
 _KWH_PER_UNIT = {"kwh": 1.0, "wh": 0.001}
 
-# A session of a day has a hundred readings. Of a longer one the last ones will do, as
-# the meter never falls.
+# Maximum number of readings that are evaluated. A session of a day has about a hundred.
+# The last ones suffice for longer sessions, because the meter never decreases.
 _ROWS_MAX = 128
 
-# No unit or register has more characters.
+# Maximum length of a unit or a register.
 _NAME_MAX = 32
 
 _DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
 
 
 def _name(value: object, before: str) -> str:
-    """Return a unit or a register, which may be left out if it is the one before."""
+    """Return a unit or a register, by default that of the previous reading."""
     if not value:
         return before
     return value if isinstance(value, str) and len(value) <= _NAME_MAX else ""
 
 
 def _is_good(row: dict[str, object]) -> bool:
-    """Return whether the meter stands by a reading (fields ST and EF)."""
+    """Return whether the meter declares a reading valid (fields ST and EF)."""
     status, flags = row.get("ST"), row.get("EF")
     return status in (None, "", _GOOD) and not (
         isinstance(flags, str) and _ENERGY_ERROR in flags
@@ -49,16 +49,16 @@ def _is_good(row: dict[str, object]) -> bool:
 
 
 def read_meter(text: str) -> float | None:
-    """Return the highest good reading of the lifetime meter in kWh, None without any.
+    """Return the highest valid reading of the lifetime meter (kWh), None without one.
 
-    A row that leaves out unit or register has those of the row before it.
+    A reading without unit or register has those of the previous reading.
 
     Source: Open Charge Metering Format 1.0, which names the status codes and flags.
     """
     if not text.startswith(_HEADER):
         return None
     try:
-        # Up to where the JSON ends: a signature may hold further bars.
+        # Decode only the first JSON document: the signature may contain further bars.
         payload, _ = _DECODER.raw_decode(text, len(_HEADER))
     except ValueError, RecursionError:
         return None
@@ -67,7 +67,7 @@ def read_meter(text: str) -> float | None:
         return None
 
     if len(rows) > _ROWS_MAX:
-        # The first tells the unit, which may be left out later.
+        # The first reading has the unit, which later ones may leave out.
         rows = [rows[0], *rows[-_ROWS_MAX:]]
     readings: list[float] = []
     unit, register = "kWh", "1-0:1.8.0"

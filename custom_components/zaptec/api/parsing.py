@@ -1,4 +1,4 @@
-"""Reading of JSON whose fields may be missing, or of another type than usual."""
+"""Parses JSON whose fields may be missing or of an unexpected type."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,19 +17,21 @@ UUID_PATTERN = re.compile(
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
-# No number or time is longer than this; a longer text is no number.
+# Maximum length of a number or a time; longer texts are rejected unread.
 _TEXT_MAX = 64
 
-# A name is not longer than this. Of a longer text no more is looked at than is likely
-# to be shown, whatever spaces there are.
+# Maximum length of a name. Only so many characters of a longer text are processed for
+# each character that is kept, because repeated spaces are removed.
 WORDS_MAX = 100
 _CHARACTERS_PER_PLACE = 4
 
-# A cloud that sends odd values in each message must not fill the memory.
+# Maximum number of different oddities that are logged. The bound protects memory from a
+# cloud that sends a new odd value in each message.
 _REPORTED_MAX = 500
 
-# .NET writes the two ends of the calendar for "never". A day away from them, no time
-# zone and no pause that is added to a moment leaves the calendar.
+# .NET uses the first and last moment of the calendar for "never". All times are kept a
+# day away from them, so that converting the time zone or adding a delay never leaves
+# the calendar.
 _EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 _LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
@@ -37,32 +39,32 @@ _reported: set[str] = set()
 
 
 def log_once(message: str) -> None:
-    """Log an oddity of the cloud's data, the first time it is seen."""
+    """Log an oddity of the cloud's data when it is seen for the first time."""
     if message not in _reported and len(_reported) < _REPORTED_MAX:
         _reported.add(message)
         _LOGGER.debug(message)
 
 
 def reset_log_once() -> None:
-    """Let `log_once` log everything again, as tests need it."""
+    """Let `log_once` log everything again (for tests)."""
     _reported.clear()
 
 
 def clean(text: str) -> str:
-    """Return a text without lone surrogates, which JSON can hold but UTF-8 can't."""
+    """Return a text without lone surrogates, which JSON allows but UTF-8 does not."""
     return text.encode("utf-8", "replace").decode()
 
 
 def parse_text(value: object) -> str | None:
-    """Return a text, None for an empty one or anything else."""
+    """Return a text, None if it is empty or not a text."""
     return clean(value) if isinstance(value, str) and value else None
 
 
 def parse_words(value: object, longest: int = WORDS_MAX) -> str | None:
-    """Return words fit for a log or a screen, on one line; None for anything else.
+    """Return a text that is safe to log and to show, on one line; None without one.
 
-    Whoever names a charger decides on them, so there are no control characters, none
-    that turn the direction of writing, and not too many.
+    Anyone who may rename a charger can choose this text. So control characters and
+    those that change the direction of writing are removed, and the length is limited.
     """
     if isinstance(value, str):
         value = value[: longest * _CHARACTERS_PER_PLACE]
@@ -73,14 +75,14 @@ def parse_words(value: object, longest: int = WORDS_MAX) -> str | None:
 
 
 def parse_bool(value: object) -> bool | None:
-    """Return a boolean; the cloud writes it as such, or as 0 and 1 in text."""
+    """Return a boolean; the cloud writes booleans as such, or as the texts 0 and 1."""
     if isinstance(value, str):
         value = {"0": 0, "false": 0, "1": 1, "true": 1}.get(value.strip().lower())
     return bool(value) if value in (0, 1) else None
 
 
 def parse_float(value: object) -> float | None:
-    """Return a finite number, given as such or as text."""
+    """Return a finite number, which may be given as a text."""
     if isinstance(value, str):
         value = value.strip()
         if len(value) > _TEXT_MAX or not _NUMBER.fullmatch(value):
@@ -95,10 +97,10 @@ def parse_float(value: object) -> float | None:
 
 
 def parse_literal(text: str) -> int | float:
-    """Return a number of a JSON document, for its decoder.
+    """Return a number in a JSON document; this is a hook for the JSON decoder.
 
     Raises:
-        ValueError: It is longer than any number, and would take long to read.
+        ValueError: The text is too long, and would take long to convert.
 
     """
     if len(text) > _TEXT_MAX:
@@ -107,28 +109,28 @@ def parse_literal(text: str) -> int | float:
 
 
 def parse_int(value: object) -> int | None:
-    """Return a whole number, given as such, as 32.0, or as text."""
+    """Return an integer, which may be given as 32.0 or as a text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str):
-        # What `strip` takes for white space, `int` does not always.
+        # Some characters that `strip` removes as white space are errors for `int`.
         value = value.strip()
         if len(value) <= _TEXT_MAX and _INTEGER.fullmatch(value):
-            # Not by way of a float, which is too narrow for the warnings' 64 bit.
+            # A float would lose digits of the 64 bits of the warnings.
             return int(value)
     number = parse_float(value)
     return int(number) if number is not None and number.is_integer() else None
 
 
 def parse_uuid(value: object) -> str | None:
-    """Return a UUID in lower case; it is safe to be put into a URL."""
+    """Return a UUID in lower case, which is safe to use in a URL."""
     if isinstance(value, str) and UUID_PATTERN.fullmatch(value):
         return value.lower()
     return None
 
 
 def parse_enum[EnumT: IntEnum](enum: type[EnumT], value: object) -> EnumT | None:
-    """Return a member of an enum; UNKNOWN, if it has that, or None for a new one."""
+    """Return an enum member; an unknown value gives UNKNOWN if it exists, else None."""
     if (number := parse_int(value)) is None:
         return None
     try:
@@ -141,11 +143,11 @@ def parse_enum[EnumT: IntEnum](enum: type[EnumT], value: object) -> EnumT | None
 def parse_timestamp(text: str) -> datetime:
     """Return a moment in UTC, at least a day away from the ends of the calendar.
 
-    The cloud writes UTC with and without a Z and with up to seven digits for the
-    fraction of a second, of which six are kept.
+    The cloud writes UTC with and without a Z, and up to seven digits for the fraction
+    of a second, of which six are kept.
 
     Raises:
-        ValueError: The text is no moment.
+        ValueError: The text is not a timestamp.
 
     """
     if len(text) > _TEXT_MAX:
@@ -161,10 +163,10 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def parse_stamp(value: object) -> datetime | None:
-    """Return when something was reported, in UTC; None for what is no moment.
+    """Return when something was reported, in UTC; None if the value is no timestamp.
 
-    At an end of the calendar it is a day away from it: such a stamp says nothing, but
-    what it belongs to still counts.
+    A timestamp at an end of the calendar is moved a day away from it. It carries no
+    information, but the value that it belongs to is still valid.
     """
     try:
         return parse_timestamp(value) if isinstance(value, str) else None
@@ -173,7 +175,7 @@ def parse_stamp(value: object) -> datetime | None:
 
 
 def parse_moment(value: object) -> datetime | None:
-    """Return a moment in UTC, None for "never" and for anything else."""
+    """Return a moment in UTC, None for "never" and for invalid values."""
     moment = parse_stamp(value)
     return None if moment in (_EARLIEST, _LATEST) else moment
 
@@ -182,7 +184,7 @@ def parse_object(value: object) -> Mapping[str, Any]:
     """Return a JSON object.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The value is not a JSON object.
 
     """
     if isinstance(value, dict):
@@ -191,10 +193,10 @@ def parse_object(value: object) -> Mapping[str, Any]:
 
 
 def parse_id(data: Mapping[str, Any], key: str) -> str:
-    """Return the id that makes an object what it is.
+    """Return the id of a JSON object.
 
     Raises:
-        ValueError: The object has none.
+        ValueError: The object has no valid id.
 
     """
     if (identifier := parse_uuid(data.get(key))) is None:
@@ -203,7 +205,7 @@ def parse_id(data: Mapping[str, Any], key: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by address or by its usual name."""
+    """Return whether a host is this machine, by its address or as `localhost`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
