@@ -5,15 +5,11 @@ Sessions are short: a few minutes each, of small batteries.
 
 from datetime import timedelta
 import random
-from typing import TYPE_CHECKING
 
 from .car import Car
 from .charger import Charger
 from .clock import Clock, Handle
 from .observations import Mode
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 _STEP_SECONDS = 2.0
 # Longest time that a car stays, for instance a paused one (s).
@@ -100,10 +96,9 @@ class Autoplay:
         self._handle = self._clock.call_later(_STEP_SECONDS, self._step)
 
     def _anything_to_see(self) -> bool:
-        chargers: Collection[Charger] = self._chargers.values()
         return any(
             charger.car and charger.mode in (Mode.REQUESTING, Mode.CHARGING)
-            for charger in chargers
+            for charger in self._chargers.values()
         )
 
     def _arrive(self, charger: Charger) -> None:

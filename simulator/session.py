@@ -3,12 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 import json
-from typing import TYPE_CHECKING
 
+from .accounts import Account
 from .ocmf import Meter, Reading
-
-if TYPE_CHECKING:
-    from .accounts import Account
 
 
 @dataclass(slots=True)
