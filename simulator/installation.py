@@ -133,8 +133,9 @@ class Installation[LoadT: Load]:
                 for load, demand in claims.items()
                 if load.circuit is circuit
             }
-            for load, share in _share(circuit.max_current, members).items():
-                claims[load] = replace(claims[load], highest=share)
+            shares = _share(circuit.max_current, members)
+            for load, demand in members.items():
+                claims[load] = replace(demand, highest=shares.get(load, 0.0))
         shares = _share(budget, claims)
         for load in reachable:
             load.allocate(shares.get(load, 0.0))

@@ -534,6 +534,29 @@ def test_a_circuits_fuse_limits_its_chargers(clock: Clock) -> None:
     assert [item.allocated_current for item in chargers] == [8, 8, 20]
 
 
+def test_a_circuit_without_room_for_all_leaves_the_latest_out(clock: Clock) -> None:
+    """The latest charger gets nothing, even if the installation has current left."""
+    scenario = Scenario(
+        accounts=(),
+        installations=(
+            InstallationScenario(
+                name="A small circuit",
+                max_current=60,
+                circuits=(10,),
+                chargers=(
+                    ChargerScenario(serial="ZPR000001", name="1"),
+                    ChargerScenario(serial="ZPR000002", name="2"),
+                ),
+            ),
+        ),
+    )
+    first, second = Simulator(scenario, clock=clock).chargers.values()
+    for charger in (first, second):
+        charger.plug_in(Car(max_current=32))
+        clock.advance(30)
+    assert [first.allocated_current, second.allocated_current] == [10, 0]
+
+
 def test_a_prioritized_session_comes_first(world: Simulator) -> None:
     """The session gets the requested current, and the others share the rest."""
     first, second, third = (by_serial(world, f"ZPR00000{n}") for n in (1, 2, 3))
