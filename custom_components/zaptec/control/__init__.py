@@ -1,1 +1,1 @@
-"""What changes chargers and installations, and what becomes of the requests."""
+"""Control: everything that changes chargers and installations."""

@@ -129,12 +129,12 @@ class AvailableCurrent:
             override: Whether not to wait for the 15 minutes.
 
         Raises:
-            HomeAssistantError: What can be done now was refused or failed.
+            HomeAssistantError: The part that can be set now was refused or failed.
 
         """
         installation = self._account().installations.get(self._installation_id)
         highest = installation.max_current if installation else None
-        # What is held may be above a limit that was lowered since.
+        # The present current may be above a limit that was lowered since.
         currents = rounded_currents(
             currents, max(highest or CURRENT_MAX, *self._held())
         )
@@ -149,7 +149,7 @@ class AvailableCurrent:
         await self._batch.async_request(_Request(currents, override))
 
     async def _async_set(self, request: _Request) -> None:
-        """Set what may be set now, and queue the rest."""
+        """Set the currents while the lock is held, and store the outcome."""
         async with async_hold(self._lock):
             try:
                 await self._async_set_or_queue(request)
@@ -163,7 +163,7 @@ class AvailableCurrent:
                 await self._save()
 
     async def _async_set_or_queue(self, request: _Request) -> None:
-        """Send what may be sent now, and queue the rest."""
+        """Send the part that the rule allows now, and queue the rest."""
         currents = request.currents
         if await self._async_is_held(currents):
             self.queue.clear()
@@ -172,8 +172,9 @@ class AvailableCurrent:
             await self._async_send(currents)
             self.queue.clear()
             return
-        # After a change of unknown outcome the cloud may hold either. What is below
-        # the higher one may be a reduction, and is sent at once.
+        # After a change of unknown outcome the cloud holds either the old or the new
+        # currents. Below the higher of both, the request may be a reduction, which is
+        # sent at once.
         ceiling = self._changes.ceiling(self._held())
         reduced = lowest_currents(currents, ceiling)
         if reduced != ceiling:
@@ -186,7 +187,7 @@ class AvailableCurrent:
 
     @callback
     def _queue_changed(self) -> None:
-        """Have the entities show what is queued."""
+        """Notify the entities that show the queue."""
         self._notify(self._installation_id)
 
     def _now(self) -> float:
@@ -194,7 +195,7 @@ class AvailableCurrent:
         return self._hass.loop.time()
 
     def _held(self) -> Currents:
-        """Return what the cloud held at the last look at it."""
+        """Return the currents that the cloud held when it was last read."""
         return held_currents(
             self._account().installations.get(
                 self._installation_id, Installation(id=self._installation_id)
@@ -202,11 +203,11 @@ class AvailableCurrent:
         )
 
     async def _async_is_held(self, currents: Currents) -> bool:
-        """Return whether the cloud certainly holds these currents, after a look at it."""
+        """Return whether the cloud certainly holds these currents; read it if necessary."""
         return (
             self._seems_held(currents)
             and await self._control.async_is_certain(self._installation_id)
-            # The look may have found others.
+            # The reading may have shown others.
             and self._seems_held(currents)
         )
 
@@ -231,7 +232,7 @@ class AvailableCurrent:
         change = Change(self._held(), currents, self._now())
 
         async def request(client: ZaptecClient) -> None:
-            # Counted from the start, as the outcome may stay unknown.
+            # The 15 minutes begin here, because the outcome may stay unknown.
             change.sent_at = self._now()
             self._changes.begin(change)
             if lowest == max(currents):
@@ -264,9 +265,9 @@ class AvailableCurrent:
 
     @callback
     def _checked(self, change: Change, installation: Installation) -> None:
-        """Take in a look at the cloud, some time after a change of unknown outcome."""
+        """Evaluate a reading of the installation after a change of unknown outcome."""
         if change not in self._changes:
-            # A later change has succeeded since, and counts from its own time.
+            # A later change has succeeded since, and its time counts.
             return
         self._resolve(change, held_currents(installation))
         if self.waiting is None:
@@ -274,13 +275,13 @@ class AvailableCurrent:
         if not self._changes.last and self.waiting == held_currents(installation):
             self.queue.clear()
         elif self.queue.tries == 0:
-            # Sooner, if the change that it would have to wait for was never made.
+            # If the change that it waits for was never made, it can be sent earlier.
             self.queue.advance(max(self._free_at(), self._now()))
         self._create_task(self._save(), f"{DOMAIN} available current")
 
     @callback
     def _resolve(self, last: Change, found: Currents) -> None:
-        """Settle the changes up to one, as a look at the cloud has shown what it holds."""
+        """Settle the changes up to one of them, after a reading of the installation."""
         if self._changes.settle(last, found):
             # No other program has changed it, so a queued current may follow.
             self.queue.base = found
@@ -296,11 +297,11 @@ class AvailableCurrent:
         """Set the currents that were queued."""
         is_known = True
         if self._is_due() and (self.queue.tries or self._changes.last):
-            # Without the lock: a cloud that does not answer must not hold back what the
-            # user requests meanwhile.
+            # Read without the lock: a cloud that does not answer must not block a
+            # request of the user.
             is_known = await self._async_look()
         async with self._lock:
-            # What the user has requested meanwhile may have replaced it.
+            # A request of the user may have replaced it meanwhile.
             if not self._is_due() or (queued := self.waiting) is None:
                 return
             self.queue.tries += 1
@@ -316,7 +317,7 @@ class AvailableCurrent:
                     )
                     self.queue.retry()
                     return
-                # The vendor's words are for the user's eyes alone, not for the log.
+                # The text of the cloud is meant for the user, and kept out of the log.
                 reason = str(err.__cause__ or err)
             if reason:
                 LOGGER.warning(
@@ -341,8 +342,8 @@ class AvailableCurrent:
             return "it was changed elsewhere meanwhile"
         if self.queue.is_given_up:
             return "its time has passed"
-        # Stored before it is sent: it must not be sent again after a restart without a
-        # look at whether it arrived.
+        # Store the try before it is sent: after a restart, the cloud has to be read
+        # before the same current is sent again.
         await self._save()
         await self._async_send(queued)
         return None
@@ -354,14 +355,14 @@ class AvailableCurrent:
             # Another request came first, or the installation is missing.
             return False
         if self._batch.is_busy:
-            # A newer request, perhaps a reduction, is about to be sent instead.
-            # Only if the cloud refuses that one, this one follows.
+            # A newer request, perhaps a reduction, is about to be sent instead. The
+            # queued current follows only if the cloud refuses that request.
             self.queue.hold_back(CALM_TIME_MAX)
             return False
         return True
 
     async def _async_look(self) -> bool:
-        """Look at what the cloud holds; return whether it could be asked."""
+        """Read the installation; return whether that succeeded."""
         last = self._changes.last
         try:
             await self._control.async_refresh(self._installation_id)
@@ -372,13 +373,13 @@ class AvailableCurrent:
         return True
 
     async def _async_clear_queue(self) -> None:
-        """Drop what is queued, also from the store."""
+        """Clear the queue, and store that."""
         if self.waiting is not None:
             self.queue.clear()
             await self._save()
 
     def as_document(self) -> dict[str, Any]:
-        """Return what has to outlive a restart."""
+        """Return the data that has to survive a restart."""
         changed_at = self._changes.changed_at
         return {
             **self.queue.as_document(),
@@ -394,7 +395,7 @@ class AvailableCurrent:
         self._recent.take_in({self._installation_id: document["changed_at"]})
         if not self.queue.restore(document):
             return
-        # The list that was just read shows what became of changes before the restart.
+        # The list that was just read shows whether a change before the restart was made.
         if is_listed and list(self._held()) in document.get("uncertain", []):
             self.queue.base = self._held()
         self.queue.set_listed(is_listed=is_listed)
@@ -414,7 +415,7 @@ class AvailableCurrents:
         notify: Callable[[str], None],
         create_task: CreateTask,
     ) -> None:
-        """Initialize them (see `AvailableCurrent`)."""
+        """Initialize the available currents; for the arguments see `AvailableCurrent`."""
         self._account = account
         self._store = current_store(hass, entry_id)
         self._stored: dict[str, dict[str, Any]] = {}
@@ -443,19 +444,19 @@ class AvailableCurrents:
 
     @callback
     def follow_discovery(self) -> None:
-        """Note which installations the account's list has now."""
+        """Update which installations the account's list contains."""
         listed = self._account().installations
         for installation_id, current in self._currents.items():
             current.queue.set_listed(is_listed=installation_id in listed)
 
     def of(self, installation_id: str) -> AvailableCurrent:
-        """Return that of an installation."""
+        """Return the available current of an installation."""
         if installation_id not in self._currents:
             self._currents[installation_id] = self._create(installation_id)
         return self._currents[installation_id]
 
     async def _async_save(self) -> None:
-        """Store what has to outlive a restart, that of missing installations too."""
+        """Store the data of all installations, including those that are missing."""
         if self._stopped:
             return
         self._stored |= {
@@ -466,7 +467,7 @@ class AvailableCurrents:
 
     @callback
     def stop(self) -> None:
-        """Send and store nothing more."""
+        """Stop: send and store nothing from now on."""
         self._stopped = True
         for current in self._currents.values():
             current.queue.stop()

@@ -27,7 +27,7 @@ class Change:
 class Changes:
     """The changes of one installation of which no answer says whether they were made.
 
-    They end with the next answer or look at the cloud, which shows what it holds.
+    The next answer, or the next reading of the installation, settles them.
     """
 
     def __init__(self, installation_id: str, recent: RecentChanges) -> None:
@@ -88,21 +88,21 @@ class Changes:
 
     @callback
     def succeed(self, change: Change) -> None:
-        """Note a change that the cloud has accepted; what was before it is over."""
+        """Note a change that the cloud has accepted, which settles all before it."""
         self._recent.note(self._installation_id, change.sent_at)
         self._uncertain.clear()
 
     @callback
     def settle(self, last: Change, found: Currents) -> bool:
-        """Settle the changes up to one, as a look at the cloud has shown what it holds.
+        """Settle the changes up to one of them, after a reading of the installation.
 
         Args:
-            last: The newest change that was sent before the look.
-            found: What the cloud holds.
+            last: The newest change that was sent before the reading.
+            found: The currents that the cloud holds.
 
         Returns:
-            Whether the changes explain what was found, so that no other program has
-            changed it.
+            Whether the changes explain these currents, so that no other program has
+            set them.
 
         """
         is_explained = any(

@@ -1,4 +1,4 @@
-"""Commands and settings of chargers, those of one charger one after another."""
+"""Commands and settings of chargers, sent to each charger one after another."""
 
 import asyncio
 from collections import defaultdict
@@ -68,7 +68,7 @@ class ChargerControl:
             states: The states of the chargers, by id.
             listeners: Call a callback when a state changes.
             account: Returns the chargers and installations.
-            confirmations: What was sent and is not confirmed yet.
+            confirmations: The requests that were sent and are not confirmed yet.
             batches: The requests that are sent when the account is unloaded.
             is_reliable: Returns whether a charger's state is what the cloud holds, unless
                 a request is about to change it.
@@ -162,7 +162,7 @@ class ChargerControl:
     async def _async_check_controllable(
         self, charger: Charger, rule: CommandRule
     ) -> None:
-        """Raise an error if something else than the cloud decides about charging."""
+        """Raise an error if the cloud does not decide about charging."""
         check_stand_alone(self._states.get(charger.id))
         home = charger.installation_id or ""
         installation = self._account().installations.get(home)
@@ -221,7 +221,7 @@ class ChargerControl:
         return self._states.get(charger_id)
 
     async def _async_wait_for_pause(self, charger_id: str) -> None:
-        """Wait until a charger that was just requested to stop has done so.
+        """Wait until a charger has carried out a pause that was just sent.
 
         It takes some seconds, and until then the cloud refuses to resume.
         """
@@ -284,7 +284,7 @@ class ChargerControl:
     async def _async_send_setting(
         self, charger_id: str, setting: ChargerSetting, value: float
     ) -> None:
-        """Send the value of a setting, after what was sent to the charger before."""
+        """Send the value of a setting, after earlier requests to the charger."""
         changes: dict[str, Any] = {setting.keyword: value}
         async with async_hold(self._locks[charger_id]):
             if self._is_held(charger_id, setting, value):
@@ -301,7 +301,7 @@ class ChargerControl:
         ).is_confirmed(value)
 
     def _value(self, charger_id: str, setting: ChargerSetting) -> ChargerValue:
-        """Return what is known of the value of a setting."""
+        """Return the requests for a setting of a charger."""
         key = (charger_id, setting.state_id)
         if key not in self._values:
             self._values[key] = ChargerValue(

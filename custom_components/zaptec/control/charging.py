@@ -188,7 +188,7 @@ class ChargingHold:
             has_read: Returns whether the whole state of a charger was read.
             is_pending: Returns whether a request is not confirmed by a StateId yet.
             create_task: Starts a coroutine that ends with the account.
-            show: Called when what is to be shown may have changed in the background.
+            show: Called when `is_allowed` may have changed in the background.
             name: Returns how the log names the charger.
 
         """

@@ -1,4 +1,4 @@
-"""What a request has to pass before it is sent: roles, limits, and who is in control."""
+"""Checks before a request is sent: roles, limits, and what else is in control."""
 
 from collections.abc import Iterable
 import math

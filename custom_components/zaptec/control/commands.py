@@ -1,4 +1,4 @@
-"""The commands of a charger: one row says what has to be known of each."""
+"""The commands of a charger, one row each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ type IsDone = Callable[[ChargerState, str | None], bool]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandRule:
-    """What has to be known of a command.
+    """The row of a command.
 
     Attributes:
         confirmed_by: The StateId that reports the effect of the command.

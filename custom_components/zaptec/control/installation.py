@@ -1,4 +1,4 @@
-"""Settings of installations, and how certain it is what the cloud holds of them."""
+"""Settings of installations, and whether those held here are certain."""
 
 import asyncio
 from collections import defaultdict
@@ -35,12 +35,12 @@ from .confirmations import Confirmations
 from .errors import is_uncertain, translated_errors
 from .settings import InstallationSetting
 
-# Minimum interval between two looks at an installation for requests that it does not
-# allow (seconds).
+# Minimum interval between two readings of an installation because of requests that it
+# does not allow (seconds).
 LOOK_INTERVAL = 60.0
 
 # Time for which the settings of an installation are certain after the cloud has accepted
-# or reported them, and maximum time that a request waits for a look at them (seconds).
+# or reported them, and maximum time that a request waits for a reading (seconds).
 CERTAIN_TIME = 60.0
 LOOK_TIME = 7.5
 
@@ -72,7 +72,7 @@ class InstallationControl:
             states: The states of the chargers, by id.
             account: Returns the installations, and the chargers that are shown.
             visible: Returns also the chargers that the user has not chosen.
-            missing: Returns the ids of what the lists of the cloud do not show any more.
+            missing: Returns the ids of devices that the cloud does not list any more.
             replace_installation: Shows an installation as the cloud has just reported or
                 accepted it.
             replaced_at: Returns when that was done last (monotonic seconds), or -inf.
@@ -94,7 +94,7 @@ class InstallationControl:
         self._batches = batches
         self._create_task = create_task
         self._start_reauth = start_reauth
-        # When an installation was last looked at (monotonic seconds).
+        # When an installation was last read because of a request (monotonic seconds).
         self._looked_at: dict[str, float] = {}
         self._looks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # The requests for a setting, by installation and keyword, and the settings of
@@ -135,7 +135,7 @@ class InstallationControl:
     async def _async_is_held(
         self, installation_id: str, setting: InstallationSetting, value: float
     ) -> bool:
-        """Return whether the cloud certainly holds a value, after a look at it."""
+        """Return whether the cloud certainly holds a value; read it if necessary."""
 
         def seems_held() -> bool:
             installation = self._account().installations.get(installation_id)
@@ -148,7 +148,7 @@ class InstallationControl:
         return (
             seems_held()
             and await self.async_is_certain(installation_id)
-            # The look may have found another value.
+            # The reading may have shown another value.
             and seems_held()
         )
 
@@ -192,8 +192,8 @@ class InstallationControl:
             installation_id: The installation.
             request: Changes it in the cloud.
             accepted: Returns the installation as it is after the change.
-            checked: Called with what the cloud holds, some time after a request of which
-                no answer says whether it was carried out.
+            checked: Called with the installation as it was read some time after a request
+                of which no answer says whether it was carried out.
 
         Raises:
             HomeAssistantError: Something else controls its current, or it failed.
@@ -209,7 +209,7 @@ class InstallationControl:
                 self._read_later(installation_id, checked)
                 raise
             except ZaptecRejectedError:
-                # It may have come under another control since it was last looked at.
+                # A schedule or a power meter may control it since it was last read.
                 await self.async_look(installation_id)
                 self._check_current_is_settable(installation_id)
                 raise
@@ -294,10 +294,10 @@ class InstallationControl:
         )
 
     async def async_is_certain(self, installation_id: str) -> bool:
-        """Return whether an installation's settings are certain, after a look at it.
+        """Return whether an installation's settings are certain; read it if necessary.
 
-        Those who ask at the same time wait for one look. It leaves time to send what is
-        requested, if the cloud does not answer it.
+        Concurrent callers wait for the same reading. Its time limit leaves time to send
+        the request if the cloud does not answer.
         """
         async with self._looks[installation_id]:
             if not self.is_certain(installation_id):

@@ -25,8 +25,8 @@ MISSING_MAX = 24 * 3600.0
 class QueuedCurrent:
     """The newest increase of an installation, and when it may be sent.
 
-    All times are those of the event loop (seconds), which no change of the wall clock
-    moves. Only what is stored or shown is converted.
+    All times are those of the event loop (seconds), so that a change of the wall clock
+    does not move them. They are converted only to be stored or shown.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class QueuedCurrent:
         Args:
             hass: Home Assistant.
             send: Called when the current is due.
-            changed: Called when what is queued, or its time, has changed.
+            changed: Called when the queued current or its time has changed.
 
         """
         self._hass = hass
@@ -66,7 +66,7 @@ class QueuedCurrent:
     def is_due(self) -> bool:
         """Return whether the current is to be sent now.
 
-        For an installation that is missing, it is sent once that is listed again.
+        The current of a missing installation is sent once it is listed again.
         """
         return (
             self.currents is not None
@@ -81,30 +81,30 @@ class QueuedCurrent:
 
     @callback
     def put(self, currents: Currents, due_at: float, base: Currents) -> None:
-        """Queue currents in place of those that were queued before."""
+        """Queue currents, which replace the queued ones."""
         self.base, self.tries = base, 0
         self._schedule(currents, due_at)
 
     @callback
     def hold_back(self, seconds: float) -> None:
-        """Have the queued current sent after a delay."""
+        """Send the queued current after a delay."""
         if self.currents is not None:
             self._schedule(self.currents, self._now() + seconds)
 
     @callback
     def advance(self, due_at: float) -> None:
-        """Have the queued current sent earlier, if that is earlier."""
+        """Send the queued current at another time, if that is earlier."""
         if self.currents is not None:
             self._schedule(self.currents, min(self._due_at, due_at))
 
     @callback
     def retry(self) -> None:
-        """Have the queued current sent again, after a delay that grows."""
+        """Send the queued current again, after a delay that grows with each try."""
         self.hold_back(min(RETRY_DELAY * 2 ** (self.tries - 1), INTERVAL))
 
     @callback
     def _schedule(self, currents: Currents, due_at: float) -> None:
-        """Keep currents until they may be sent."""
+        """Start the timer after which the currents are sent."""
         self._stop_timer()
         self.currents, self._due_at = currents, due_at
         left = due_at - self._now()
@@ -133,7 +133,7 @@ class QueuedCurrent:
 
     @callback
     def stop(self) -> None:
-        """Send nothing more."""
+        """Stop: send nothing from now on."""
         self._is_stopped = True
         self._stop_timer()
 
@@ -146,9 +146,9 @@ class QueuedCurrent:
 
     @callback
     def set_listed(self, *, is_listed: bool) -> None:
-        """Note whether the account's list has the installation.
+        """Update whether the account's list contains the installation.
 
-        What is queued for an installation that is missing is sent once that is back,
+        The queued current of a missing installation is sent once it is listed again,
         although its time has passed meanwhile.
         """
         now = self._now()
@@ -167,7 +167,7 @@ class QueuedCurrent:
         self._schedule(self.currents, self._due_at)
 
     def as_document(self) -> dict[str, Any]:
-        """Return what has to outlive a restart."""
+        """Return the data that has to survive a restart."""
         due = None if self.currents is None else as_text(self._now(), self._due_at)
         return {
             "base": self.base,
@@ -178,7 +178,7 @@ class QueuedCurrent:
 
     @callback
     def restore(self, document: Mapping[str, Any]) -> bool:
-        """Take over what was queued before a restart; return whether it was anything.
+        """Take over a current that was queued before a restart; return if there was one.
 
         It is sent only after `set_listed`.
         """

@@ -114,7 +114,7 @@ class RecentChanges:
         )
 
     async def async_remove_account(self, entry_id: str) -> None:
-        """Remove what is stored of an account, except for its last changes."""
+        """Remove the stored data of an account, except for the times of its last changes."""
         store = current_store(self._hass, entry_id)
         stored = await store.async_load() or {}
         self.take_in(

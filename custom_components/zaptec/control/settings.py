@@ -1,4 +1,4 @@
-"""The settings of chargers and installations: one row each, and what was requested of it."""
+"""The settings of chargers and installations, one row each."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -138,7 +138,7 @@ PHASE_SWITCH_CURRENT = InstallationSetting(
 
 
 class ChargerValue:
-    """What was requested, sent and confirmed of one setting of one charger."""
+    """The value of one setting of one charger: requested, sent and confirmed."""
 
     def __init__(
         self,
@@ -162,7 +162,8 @@ class ChargerValue:
     def requested(self) -> float | None:
         """Return the newest value: the one that is requested, or else the one held.
 
-        What was sent counts only while it may still be confirmed: it may have failed.
+        A value that was sent counts only while it may still be confirmed, because the
+        request may have failed.
         """
         if self.batch.pending is not None:
             return self.batch.pending
@@ -186,7 +187,7 @@ class ChargerValue:
                 self._charger_id, self._state_id, request
             )
         except ZaptecConnectionError, ZaptecServerError:
-            # The cloud may have carried it out all the same.
+            # The cloud may have carried out the request nevertheless.
             raise
         except ZaptecError:
             self._sent, self._observed_before = before
@@ -208,8 +209,8 @@ class ChargerValue:
     def is_confirmed(self, value: float) -> bool:
         """Return whether the charger holds a value, and will not get another one.
 
-        An offline charger gets what was sent to it when it is back. Until it reports
-        that, what it held before is no reason to send nothing.
+        An offline charger gets the settings that were sent meanwhile when it is back.
+        Until it reports them, the value that it held before may be about to change.
         """
         return self._held() == value and (
             self._sent in (None, value) or self._is_confirmed()
