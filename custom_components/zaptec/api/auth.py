@@ -1,7 +1,7 @@
-"""Where bearer tokens come from.
+"""The sources of bearer tokens.
 
-The vendor has announced to replace the password grant; whatever follows it has to
-be a `TokenSource`.
+The vendor has announced that it will replace the password grant. Its successor has to
+be a `TokenSource`, too.
 """
 
 import asyncio
@@ -27,80 +27,80 @@ from .transport import Response, Transport
 
 TOKEN_ENDPOINT = "/oauth/token"
 
-# Longest time for the answer to a sign-in (s), which takes 0.2 s. Two of them are within
-# the time of a command.
+# Longest time for the response to a sign-in (s), which usually takes 0.2 s. Two
+# sign-ins fit into the time of a command.
 TOKEN_TIMEOUT = 7.0
 
-# A token that is refused so soon after it was issued (s) was never good.
+# A token that is rejected within this time after it was issued (s) was never valid.
 NEW_TOKEN_TIME = 60.0
 
-# Delay before another sign-in (s), by how many new tokens were refused within the time
-# below (s). The last one is for all further refusals.
+# Delay before another sign-in (s), by the number of new tokens that were rejected
+# within the time below (s). The last delay applies to all further rejections.
 REFUSAL_PAUSES = (0.0, 0.0, 0.0, 120.0, 300.0)
 REFUSALS_TIME = 1800.0
 
-# A password that was refused is not tried again for so long (seconds): what is
-# needed is another one, and too many failures may lock the account.
+# Delay before a rejected password is tried again (s). It will hardly be accepted later,
+# and too many failures may lock the account.
 REFUSAL_TIME = 3600.0
 
-# Seconds, for an answer that does not tell.
+# Lifetime of a token whose response does not contain it (s).
 DEFAULT_LIFETIME = 3600.0
 
-# A token is renewed this much of its life before its end, but not earlier than
-# a minute.
+# A token is renewed when this share of its lifetime is left, but not earlier than this
+# time before its end (s).
 RENEWAL_SHARE = 0.1
 RENEWAL_MAX = 60.0
 
-# OAuth errors that say nothing about the account (RFC 6749, 4.1.2.1).
+# OAuth errors that do not concern the account (RFC 6749, 4.1.2.1).
 _PASSING_ERRORS = ("server_error", "temporarily_unavailable")
 _ERROR_PATTERN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
-# What a bearer token may consist of (RFC 6750, 2.1).
+# The characters that a bearer token may contain (RFC 6750, 2.1).
 _TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
 
 
 class TokenSource(Protocol):
-    """Gives tokens to requests."""
+    """Provides tokens for requests."""
 
     async def token(self, priority: Priority = Priority.COMMAND) -> str:
         """Return a token that should be valid.
 
         Args:
-            priority: How urgent the request is that needs it. While the cloud asks
-                for a pause, only the user's commands are worth a sign-in.
+            priority: The priority of the request that needs the token. While the cloud
+                asks for a pause, only the user's commands may cause a sign-in.
 
         Raises:
-            ZaptecError: There is none to be had.
+            ZaptecError: There is no token.
 
         """
 
     def invalidate(self, token: str) -> None:
-        """Note that the cloud has refused a token.
+        """Mark a token as rejected by the cloud.
 
-        The next one may be the same, if the source has no better one.
+        The source may return the same token again if it has no better one.
         """
 
 
 class RefusedTokens:
-    """The new tokens of an account that the cloud has refused lately.
+    """The new tokens of an account that the cloud has recently rejected.
 
-    A cloud that gives tokens and refuses them must not be asked for one with each
-    request. This is kept per account, as a set-up that fails is tried again by Home
-    Assistant with a new client each time.
+    If the cloud issues tokens and then rejects them, each request would cause a
+    sign-in. The rejections are kept per account, because Home Assistant retries a
+    failed set-up with a new client each time.
     """
 
     def __init__(self) -> None:
-        """Initialize with no refusal."""
-        # Monotonic seconds.
+        """Initialize the rejected tokens."""
+        # Times of the latest rejections (monotonic seconds).
         self._refusals: deque[float] = deque(maxlen=len(REFUSAL_PAUSES))
 
     def add(self) -> None:
-        """Note a refusal."""
+        """Add a rejection."""
         self._refusals.append(monotonic())
 
     @property
     def pause_left(self) -> float:
-        """Return the seconds until the next sign-in is worth a try."""
+        """Return the time until the next sign-in is allowed (s)."""
         now = monotonic()
         while self._refusals and not 0 <= now - self._refusals[0] <= REFUSALS_TIME:
             self._refusals.popleft()
@@ -114,20 +114,20 @@ _refused_tokens: dict[tuple[str, str], RefusedTokens] = {}
 
 
 def refused_tokens_of(base_url: str, user_name: str) -> RefusedTokens:
-    """Return the refused tokens of an account, the same ones for all its clients."""
+    """Return the rejected tokens of an account, shared by all its clients."""
     key = (base_url, user_name.strip().lower())
     return _refused_tokens.setdefault(key, RefusedTokens())
 
 
 def reset_refused_tokens() -> None:
-    """Forget the refused tokens of all accounts, as tests need it."""
+    """Forget the rejected tokens of all accounts (for tests)."""
     _refused_tokens.clear()
 
 
 class PasswordTokenSource(TokenSource):
-    """Tokens for a user name and password.
+    """Provides tokens for a user name and password.
 
-    One login serves all that wait for it, and fails for all of them.
+    All requests that wait for a token share one sign-in, and its error if it fails.
     """
 
     def __init__(
@@ -143,12 +143,12 @@ class PasswordTokenSource(TokenSource):
         """Initialize the source.
 
         Args:
-            session: Where connections come from.
-            user_name: The account.
-            password: Its password.
-            base_url: Where the cloud is.
-            user_agent: Who we say we are.
-            statistics: Where to count the requests.
+            session: The session that opens connections.
+            user_name: The user name of the account.
+            password: The password of the account.
+            base_url: The URL of the cloud.
+            user_agent: The user agent of the requests.
+            statistics: The statistics to add to, by default new ones.
 
         """
         base_url = base_url.rstrip("/")
@@ -161,13 +161,13 @@ class PasswordTokenSource(TokenSource):
             user_agent=user_agent,
             statistics=statistics,
         )
-        # The vendor allows one request a second there (since December 2025).
+        # The vendor allows one request a second to this endpoint (since December 2025).
         self._token_limiter = limiter_for(
             f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1
         )
         self._refused_tokens = refused_tokens_of(base_url, user_name)
         self._token: str | None = None
-        # Whether the cloud has refused it.
+        # Whether the cloud has rejected the token.
         self._is_token_refused = False
         self._issued_at = 0.0
         self._renew_at = 0.0
@@ -175,7 +175,7 @@ class PasswordTokenSource(TokenSource):
         self._refused_until = 0.0
         self._login: asyncio.Task[str] | None = None
         self._waiting = 0
-        # That of the most urgent request which waits for the login.
+        # The priority of the most urgent request that waits for the sign-in.
         self._login_priority = Priority.BACKGROUND
 
     @override
@@ -184,9 +184,9 @@ class PasswordTokenSource(TokenSource):
 
         Raises:
             ZaptecAuthenticationError: User name or password are wrong.
-            ZaptecBusyError: The cloud asks for a pause, or has refused too many new
+            ZaptecBusyError: The cloud asks for a pause, or has rejected too many new
                 tokens.
-            ZaptecError: The cloud did not give one for another reason.
+            ZaptecError: There is no token for another reason.
 
         """
         if self._token is not None and monotonic() < self._renew_at:
@@ -214,7 +214,7 @@ class PasswordTokenSource(TokenSource):
 
     @override
     def invalidate(self, token: str) -> None:
-        """Note that the cloud has refused a token."""
+        """Mark a token as rejected by the cloud."""
         if token != self._token or self._is_token_refused:
             return
         self._is_token_refused = True
@@ -222,19 +222,20 @@ class PasswordTokenSource(TokenSource):
             self._refused_tokens.add()
 
     def _login_done(self, task: asyncio.Task[str]) -> None:
-        """Note the end of a login."""
+        """Forget a sign-in that has ended."""
         self._forget_login(task)
         if not task.cancelled():
-            # Whoever waited gets it; if nobody did any more, it is no news.
+            # Retrieve the exception: if all waiting requests were cancelled, asyncio
+            # would log it as never retrieved.
             task.exception()
 
     def _forget_login(self, task: asyncio.Task[str]) -> None:
-        """Let the next request that needs a token log in anew."""
+        """Let the next request that needs a token start a new sign-in."""
         if self._login is task:
             self._login = None
 
     async def _log_in(self) -> str:
-        """Fetch a token."""
+        """Sign in, and return the new token."""
         async with self._token_limiter.slot(Priority.COMMAND):
             requested_at = monotonic()
             response = await self._transport.send(
@@ -247,7 +248,7 @@ class PasswordTokenSource(TokenSource):
                     "grant_type": "password",
                     "username": self._user_name,
                     "password": self._password,
-                    # Asked for by the vendor since the migration of November 2025.
+                    # Required by the vendor since the migration of November 2025.
                     "scope": "openid",
                 },
             )
@@ -261,7 +262,7 @@ class PasswordTokenSource(TokenSource):
         try:
             document = response.document()
         except ZaptecResponseError:
-            # The vendor answers with JSON, whatever happens.
+            # The vendor's response is always JSON.
             raise ZaptecInterceptedError from None
         if not isinstance(document, dict):
             raise ZaptecResponseError("The token is no JSON object")
@@ -281,16 +282,16 @@ class PasswordTokenSource(TokenSource):
 
 
 def _login_error(response: Response) -> ZaptecError:
-    """Return what a refused login means.
+    """Return the error that a failed sign-in stands for.
 
-    Only an OAuth error speaks of the account. A captive portal or a proxy answers with
-    a redirect, or with a page and any status that blames the request.
+    Only an OAuth error concerns the account. A captive portal or a proxy responds with
+    a redirect, or with a web page and any status of a client error.
     """
     if (
         response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         or response.status == HTTPStatus.TOO_MANY_REQUESTS
     ):
-        # The vendor's own server in front of the cloud sends pages with these.
+        # The vendor's own reverse proxy sends web pages with these statuses.
         return response.error()
     try:
         document = response.document()

@@ -1,4 +1,4 @@
-"""The documented endpoints of the Zaptec cloud, one method for each."""
+"""The documented endpoints of the Zaptec cloud, one method per endpoint."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -34,8 +34,8 @@ from .transport import Transport
 DEFAULT_URL = "https://api.zaptec.com"
 DEFAULT_USER_AGENT = "zaptec-python"
 
-# The vendor's largest page (API usage guidelines), and a bound for a cloud whose
-# pages never end.
+# The vendor's maximum number of items per page (API usage guidelines), and a limit of
+# pages in case the cloud never marks one as the last.
 PAGE_SIZE = 100
 PAGES_MAX = 1000
 
@@ -43,13 +43,13 @@ CONNECTION_DETAILS_ENDPOINT = "/api/installation/{id}/messagingConnectionDetails
 
 
 class ZaptecClient:
-    """The Zaptec cloud, as one account sees it.
+    """The Zaptec cloud as seen by one account.
 
-    Every method raises a `ZaptecError`: `ZaptecAuthenticationError` and
-    `ZaptecPermissionError` for what the account may not do, `ZaptecConnectionError`,
-    `ZaptecBusyError` and `ZaptecServerError` for what may pass, and
-    `ZaptecResponseError` for an answer that can't be understood. Ids that are no
-    UUIDs are a ValueError.
+    Every method may raise a `ZaptecError`: `ZaptecAuthenticationError` and
+    `ZaptecPermissionError` if the account may not do this, `ZaptecConnectionError`,
+    `ZaptecBusyError` and `ZaptecServerError` for faults that may be temporary, and
+    `ZaptecResponseError` if the response can't be parsed. An id that is not a UUID
+    raises a ValueError.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class ZaptecClient:
         """Initialize the client.
 
         Args:
-            session: Where connections come from; it stays the caller's.
-            user_name: The account, as of the Zaptec portal.
-            password: Its password.
-            base_url: Where the cloud is.
-            user_agent: Who we say we are; the vendor asks for a descriptive one
-                (API fair use policy).
-            token_source: Where tokens come from, instead of the password.
+            session: The session that opens connections; the caller closes it.
+            user_name: The user name of the account in the Zaptec portal.
+            password: The password of the account.
+            base_url: The URL of the cloud.
+            user_agent: The user agent; the vendor asks for a descriptive one (API fair
+                use policy).
+            token_source: The source of tokens, by default one that uses the password.
 
         Raises:
-            ValueError: A password must not go to that URL in the clear.
+            ValueError: The URL would send the password unencrypted over the network.
 
         """
         url = urlsplit(base_url)
@@ -105,19 +105,19 @@ class ZaptecClient:
 
     @property
     def base_url(self) -> str:
-        """Return where the cloud is."""
+        """Return the URL of the cloud."""
         return self._base_url
 
     @property
     def statistics(self) -> Statistics:
-        """Return what was requested so far, for diagnostics."""
+        """Return the counted requests, for diagnostics."""
         return self._requester.statistics
 
     def was_served_since(self, moment: float) -> bool | None:
-        """Return whether the cloud has served the account after a monotonic moment.
+        """Return whether the cloud has served requests since a moment.
 
-        None if it was asked for nothing. Neither the sign-in counts, nor the
-        connection details.
+        The moment is in monotonic seconds. The result is None if there were no
+        requests. The sign-in and the connection details do not count.
         """
         return self.statistics.was_served_since(
             moment, but=(TOKEN_ENDPOINT, CONNECTION_DETAILS_ENDPOINT)
@@ -125,18 +125,18 @@ class ZaptecClient:
 
     @property
     def allows_plain_bus(self) -> bool:
-        """Return whether messages may come unencrypted.
+        """Return whether messages may be received unencrypted.
 
-        Only from a cloud that is plain itself and does not leave this machine.
+        This is only allowed if the cloud itself is a local simulator without TLS.
         """
         return urlsplit(self._base_url).scheme == "http"
 
     async def authenticate(self) -> None:
-        """Sign in, unless that was done before; the user waits for it.
+        """Sign in, unless there is a token already; the user waits for this.
 
         Raises:
             ZaptecAuthenticationError: User name or password are wrong.
-            ZaptecConnectionError: It was given up, or there was no answer.
+            ZaptecConnectionError: There was no response in time.
 
         """
         with time_limit() as deadline:
@@ -164,7 +164,7 @@ class ZaptecClient:
         """Return the circuits of an installation.
 
         Raises:
-            ZaptecPermissionError: The account is only a user of it.
+            ZaptecPermissionError: The account is only a user of the installation.
 
         """
         return await self._one(
@@ -182,10 +182,10 @@ class ZaptecClient:
     async def charger_state(
         self, charger_id: str, *, priority: Priority = Priority.FIRST_STATE
     ) -> list[Observation]:
-        """Return all that is known of a charger.
+        """Return the latest observations of a charger.
 
-        The cloud answers from a cache of 15 s (API usage guidelines). Each
-        observation has the time of its last change, which may be years ago.
+        The cloud responds from a cache of 15 s (API usage guidelines). Each observation
+        has the time of its last change, which may be years ago.
         """
 
         def parse(document: object) -> list[Observation]:
@@ -220,12 +220,12 @@ class ZaptecClient:
         priority: Priority = Priority.FIRST_STATE,
         repeats: bool = True,
     ) -> ConnectionDetails:
-        """Return where the messages of an installation are.
+        """Return the connection details of an installation's message subscription.
 
         Args:
             installation_id: The installation.
-            priority: How urgent it is.
-            repeats: Whether it is asked for again after a fault that may pass.
+            priority: The priority among queued requests.
+            repeats: Whether to retry after temporary faults.
 
         Raises:
             ZaptecPermissionError: The account is neither owner nor service.
@@ -243,8 +243,9 @@ class ZaptecClient:
         """Send a command to a charger.
 
         Raises:
-            ZaptecRejectedError: It has nothing to do in this state (code 528).
-                DEAUTHORIZE_AND_STOP has been refused so although it was done.
+            ZaptecRejectedError: The command has no effect in the charger's state (code
+                528). DEAUTHORIZE_AND_STOP was seen to be rejected with this code
+                although it was carried out.
 
         """
         await self._requester.request(
@@ -265,21 +266,21 @@ class ZaptecClient:
         offline_charge_phase: int | None = None,
         meter_value_interval: int | None = None,
     ) -> None:
-        """Change settings of a charger; those that are None stay.
+        """Change settings of a charger; those that are None are unchanged.
 
         Args:
             charger_id: The charger.
-            max_charge_current: A, 0 to 32; below the minimum it does not charge.
+            max_charge_current: A, 0 to 32; below the minimum the charger pauses.
             min_charge_current: A.
             max_charge_phases: 1 or 3.
             offline_charge_current: A, 0 to 32, or -1 for automatic.
-            offline_charge_phase: The phases without the cloud: 1 for L1, 2 for
+            offline_charge_phase: The phases to use without the cloud: 1 for L1, 2 for
                 L2, 4 for L3, 7 for all.
-            meter_value_interval: Seconds between two meter values.
+            meter_value_interval: Interval between meter values (s).
 
         Raises:
-            ValueError: Nothing is to be changed, or to no number.
-            ZaptecRejectedError: The cloud refuses it.
+            ValueError: There is no setting, or one is not a finite number.
+            ZaptecRejectedError: The cloud rejects the settings.
 
         """
         await self._update(
@@ -305,31 +306,31 @@ class ZaptecClient:
         three_to_one_phase_switch_current: float | None = None,
         min_power_offline_mode: bool | None = None,
     ) -> None:
-        """Change settings of an installation; those that are None stay.
+        """Change settings of an installation; those that are None are unchanged.
 
-        The vendor asks to change the available current at most each 15 minutes
+        The vendor asks to change the available current at most every 15 minutes
         (API usage guidelines, Dynamic load balancing).
 
         Args:
             installation_id: The installation.
             available_current: A, for all phases, 0 to the maximum current.
             available_current_phases: A, for L1 to L3, instead of the above.
-            max_current: A; takes the service role.
-            three_to_one_phase_switch_current: A; 0 stands for three phases always,
-                32 for one phase always.
-            min_power_offline_mode: Whether chargers use the least current while
-                the cloud is away.
+            max_current: A; requires the service role.
+            three_to_one_phase_switch_current: A; 0 means always three phases, 32 always
+                one phase.
+            min_power_offline_mode: Whether chargers use the minimum current while the
+                cloud is unavailable.
 
         Raises:
-            ValueError: Nothing is to be changed, or to no number, or both kinds
+            ValueError: There is no setting, one is not a finite number, or both kinds
                 of available current are given.
-            ZaptecRejectedError: The cloud refuses it (code 527 while something
-                else controls the current).
+            ZaptecRejectedError: The cloud rejects the settings (code 527 while
+                something else controls the current).
 
         """
         if available_current is not None and available_current_phases is not None:
             raise ValueError("Either one current for all phases or three of them")
-        # A phase that is left out would be set to its default.
+        # The cloud sets a phase that is left out to its default, so send all three.
         phase1, phase2, phase3 = available_current_phases or (None, None, None)
         await self._update(
             "/api/installation/{id}/update",
@@ -346,20 +347,20 @@ class ZaptecClient:
         )
 
     async def constants(self) -> dict[str, Any]:
-        """Return the vendor's constants; this takes no account."""
+        """Return the vendor's constants; this needs no sign-in."""
         document = await self._requester.request(
             "GET", "/api/constants", authenticated=False
         )
         return _expect_dict(document)
 
     async def session(self, session_id: str) -> Session:
-        """Return a charge session, a running one too."""
+        """Return a charge session, which may still be running."""
         return await self._one("/api/session/{id}", session_id, Session.from_json)
 
     async def prioritize_session(
         self, session_id: str, *, phases: int, current: float
     ) -> None:
-        """Give a charge session its share before the others of its circuit.
+        """Give a charge session priority over the others of its circuit.
 
         Args:
             session_id: The session.
@@ -384,13 +385,13 @@ class ZaptecClient:
         """Yield completed sessions of an installation or of a charger.
 
         Args:
-            installation_id: The installation, or
-            charger_id: the charger.
-            start: Sessions that ended since then.
-            end: Sessions that ended before.
+            installation_id: The installation; give either this
+            charger_id: or the charger.
+            start: Only sessions that ended at or after this time.
+            end: Only sessions that ended before this time.
 
         Raises:
-            ValueError: Neither or both of installation and charger are given.
+            ValueError: Not exactly one of installation and charger is given.
 
         """
         if (installation_id is None) is (charger_id is None):
@@ -428,14 +429,14 @@ class ZaptecClient:
         end: datetime | None = None,
         details: bool = False,
     ) -> AsyncIterator[Session]:
-        """Yield completed sessions of all that the account may see.
+        """Yield the completed sessions that the account may see.
 
         Args:
-            installation_id: Of this installation only.
-            charger_id: Of this charger only.
-            start: Since then.
-            end: Before then.
-            details: Whether to tell the energy over time.
+            installation_id: Only sessions of this installation.
+            charger_id: Only sessions of this charger.
+            start: Only sessions at or after this time.
+            end: Only sessions before this time.
+            details: Whether to include the energy over time.
 
         """
         params = _query(
@@ -455,7 +456,7 @@ class ZaptecClient:
         end: datetime,
         group_by: ReportGroup = ReportGroup.CHARGER,
     ) -> dict[str, Any]:
-        """Return what was charged at an installation, as the vendor sums it up."""
+        """Return the vendor's report of the energy charged at an installation."""
         if parse_uuid(installation_id) is None:
             raise ValueError("An id has to be a UUID")
         document = await self._requester.request(
@@ -463,7 +464,7 @@ class ZaptecClient:
             "/api/chargehistory/installationreport",
             json={
                 "installationId": installation_id,
-                # Here without a Z, unlike elsewhere.
+                # Unlike all others, this endpoint expects times without a Z.
                 "fromDate": _utc(start).removesuffix("Z"),
                 "endDate": _utc(end).removesuffix("Z"),
                 "groupBy": int(group_by),
@@ -502,10 +503,10 @@ class ZaptecClient:
     async def _list[ModelT: (Installation, Charger)](
         self, path: str, parse: Callable[[object], ModelT]
     ) -> list[ModelT]:
-        """Return a list that comes in pages."""
+        """Return the objects of a list that the cloud divides into pages."""
         found: dict[str, ModelT] = {}
         async for page in self._pages(path, {}):
-            # Pages shift while they are read, so an object may come twice.
+            # The list may change between two pages, so an object may appear twice.
             found.update((item.id, item) for item in parse_items(parse, page))
         return list(found.values())
 
@@ -529,7 +530,7 @@ class ZaptecClient:
     async def _update(
         self, path: str, object_id: str, settings: dict[str, float | None]
     ) -> None:
-        """Write those settings that are given."""
+        """Send those settings that are not None."""
         body = {key: value for key, value in settings.items() if value is not None}
         if not body or not all(map(math.isfinite, body.values())):
             raise ValueError("Nothing to change, or a number that is none")
@@ -539,10 +540,10 @@ class ZaptecClient:
 
 
 def _expect_list(document: object) -> list[Any]:
-    """Return a list.
+    """Return a document that has to be a list.
 
     Raises:
-        ZaptecResponseError: It is something else.
+        ZaptecResponseError: The document is not a list.
 
     """
     if isinstance(document, list):
@@ -551,10 +552,10 @@ def _expect_list(document: object) -> list[Any]:
 
 
 def _expect_dict(document: object) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return a document that has to be a JSON object.
 
     Raises:
-        ZaptecResponseError: It is something else.
+        ZaptecResponseError: The document is not a JSON object.
 
     """
     if isinstance(document, dict):
@@ -563,12 +564,12 @@ def _expect_dict(document: object) -> dict[str, Any]:
 
 
 def _utc(moment: datetime) -> str:
-    """Return a moment as the cloud writes it."""
+    """Return a moment in the format of the cloud."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _query(**values: str | datetime | None) -> dict[str, str | int]:
-    """Return the parameters that are given, as text."""
+    """Return the query parameters that are not None, as texts."""
     return {
         key: _utc(value) if isinstance(value, datetime) else value
         for key, value in values.items()

@@ -1,8 +1,8 @@
-"""What the Zaptec cloud tells, as plain objects.
+"""The data of the Zaptec cloud as plain objects.
 
-Parsing is tolerant: the cloud leaves out what is empty and what the account's
-role may not see, so each field but an id may be None, and a field of an unusual
-type counts as missing. Addresses, positions, contacts, and PINs are not kept.
+Parsing is tolerant: the cloud leaves out empty fields and those that the account's role
+may not see. So each field except ids may be None, and a field of an unexpected type
+counts as missing. Addresses, positions, contacts, and PINs are not kept.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -67,14 +67,14 @@ _MODELS = {
 
 
 class Family(Enum):
-    """The families of devices, which differ in what their observations mean."""
+    """The families of devices, whose observations have different meanings."""
 
     PRO = "pro"
-    """Pro and Home; the constants call them Smart."""
+    """Pro and Home; their schema in the vendor's constants is Smart."""
     GO = "go"
-    """Go and Go 2; the constants call them Apollo."""
+    """Go and Go 2; their schema in the vendor's constants is Apollo."""
     OTHER = "other"
-    """Whatever is no charger, such as Sense."""
+    """Devices that are not chargers, such as Sense."""
 
 
 class DeviceType(IntEnum):
@@ -122,7 +122,7 @@ class InstallationType(IntEnum):
 
 
 class AuthenticationType(IntEnum):
-    """Who decides on who may charge.
+    """The system that authorizes charging.
 
     Source: GET /api/constants, InstallationAuthenticationType.
     """
@@ -134,7 +134,7 @@ class AuthenticationType(IntEnum):
 
 
 class AvailableCurrentMode(IntEnum):
-    """What decides on the available current of an installation."""
+    """The system that sets the available current of an installation."""
 
     MANUAL = 0
     SCHEDULE = 1
@@ -142,7 +142,7 @@ class AvailableCurrentMode(IntEnum):
 
 
 class UserRole(IntFlag):
-    """What the account may do. Source: GET /api/constants, UserRoles."""
+    """The roles of an account. Source: GET /api/constants, UserRoles."""
 
     NONE = 0
     USER = 1
@@ -157,7 +157,7 @@ class UserRole(IntFlag):
 
 
 class CommitMetadata(IntFlag):
-    """How a session came to an end.
+    """The circumstances under which a session was completed.
 
     Source: GET /api/constants, SessionCommitMetadata.
     """
@@ -184,7 +184,7 @@ class Command(IntEnum):
 
 
 class ReportGroup(IntEnum):
-    """What an installation report adds up by."""
+    """The subject by which an installation report sums up sessions."""
 
     USER = 0
     CHARGER = 1
@@ -192,19 +192,19 @@ class ReportGroup(IntEnum):
 
 
 def _flags(value: object) -> int:
-    """Return the bits of a set of flags, those nobody knows included."""
+    """Return the bits of a set of flags, including unknown ones."""
     return max(parse_int(value) or 0, 0)
 
 
 def _items(value: object) -> list[Any]:
-    """Return a list, an empty one for anything else."""
+    """Return a list; anything else gives an empty one."""
     return value if isinstance(value, list) else []
 
 
 def parse_items[ModelT](
     parse: Callable[[object], ModelT], items: list[Any]
 ) -> list[ModelT]:
-    """Return the models of those items that can be read."""
+    """Return the models of the items that can be parsed."""
     models = []
     for item in items:
         try:
@@ -239,10 +239,10 @@ class Installation:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read an installation.
+        """Parse an installation.
 
         Raises:
-            ValueError: It has no id.
+            ValueError: The installation has no id.
 
         """
         data = parse_object(data)
@@ -300,7 +300,7 @@ class Charger:
 
     @property
     def family(self) -> Family:
-        """Return the family, which tells what the observations mean."""
+        """Return the family, on which the meaning of observations depends."""
         match self.device_type:
             case DeviceType.SMART:
                 return Family.PRO
@@ -310,15 +310,15 @@ class Charger:
 
     @property
     def model(self) -> str:
-        """Return the model, which the serial number begins with."""
+        """Return the model, which follows from the start of the serial number."""
         return _MODELS.get((self.device_id or "")[:3].upper(), "Zaptec Charger")
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a charger, from the list, the hierarchy, or by itself.
+        """Parse a charger of the list, of the hierarchy, or of its own endpoint.
 
         Raises:
-            ValueError: It has no id.
+            ValueError: The charger has no id.
 
         """
         data = parse_object(data)
@@ -356,10 +356,10 @@ class Circuit:
 
     @classmethod
     def from_json(cls, data: object, installation_id: str | None = None) -> Self:
-        """Read a circuit.
+        """Parse a circuit.
 
         Raises:
-            ValueError: It has no id.
+            ValueError: The circuit has no id.
 
         """
         data = parse_object(data)
@@ -389,10 +389,10 @@ class Hierarchy:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a hierarchy.
+        """Parse a hierarchy.
 
         Raises:
-            ValueError: It has no id.
+            ValueError: The installation has no id.
 
         """
         data = parse_object(data)
@@ -411,9 +411,9 @@ class Hierarchy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargerFirmware:
-    """Which firmware a charger has, and which it could have.
+    """The installed and the available firmware of a charger.
 
-    Versions are missing for a charger that was never started.
+    The versions are missing if the charger has never been online.
     """
 
     charger_id: str
@@ -424,10 +424,10 @@ class ChargerFirmware:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read the firmware of a charger.
+        """Parse the firmware of a charger.
 
         Raises:
-            ValueError: It has no charger id.
+            ValueError: The charger id is missing.
 
         """
         data = parse_object(data)
@@ -442,9 +442,9 @@ class ChargerFirmware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionDetails:
-    """Where the messages of an installation are, and the key to them.
+    """The address of an installation's message subscription, and its key.
 
-    They can change at any time and are to be fetched before every connect
+    The details can change at any time, so they are fetched before each connection
     (Integrating with Zaptec charging systems, Credentials).
     """
 
@@ -460,10 +460,10 @@ class ConnectionDetails:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read connection details.
+        """Parse connection details.
 
         Raises:
-            ValueError: Something is missing that can't be done without.
+            ValueError: A required field is missing.
 
         """
         data = parse_object(data)
@@ -486,27 +486,27 @@ class ConnectionDetails:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A fact about a charger, and since when it holds.
+    """A value of a charger, and the time since when it has applied.
 
-    The value is the vendor's text; `parse_value` knows its type and unit. None
-    says that there is no value any more, which is how a session's facts end.
+    The value is the vendor's text; `parse_value` returns it in its type and unit. None
+    means that there is no value any more, which is how the values of a session end.
     """
 
     charger_id: str
     state_id: int
     timestamp: datetime
     value: str | None = field(default=None, repr=False)
-    """Which may tell who charges."""
+    """May contain a charging card, so it is left out of the representation."""
     parsed: Mapping[Any, Any] | None = field(default=None, repr=False, compare=False)
-    """What a large text means, by the kinds of `observations` it may be of."""
+    """The parsed value of a large text, by each kind that the StateId may have."""
 
     @classmethod
     def from_json(cls, data: object, charger_id: str | None = None) -> Self:
-        """Read an observation, out of a state or a message.
+        """Parse an observation of a state or of a message.
 
         Args:
-            data: The JSON.
-            charger_id: Whose state it is, where the observation doesn't tell.
+            data: The JSON document.
+            charger_id: The charger, if the observation does not contain its id.
 
         Raises:
             ValueError: Charger, StateId, or timestamp is missing.
@@ -536,7 +536,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedSession:
-    """The charge session that ended last (StateId 723)."""
+    """The latest completed charge session (StateId 723)."""
 
     session_id: str | None = None
     energy: float | None = None
@@ -548,14 +548,14 @@ class CompletedSession:
     authentication_code: str | None = field(default=None, repr=False)
     """The card or account that authorized the session."""
     meter_value: float | None = None
-    """The lifetime meter at the end of the session, in kWh."""
+    """The lifetime meter at the end of the session (kWh)."""
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a completed session.
+        """Parse a completed session.
 
         Raises:
-            ValueError: It is no JSON object.
+            ValueError: The data is not a JSON object.
 
         """
         data = parse_object(data)
@@ -574,14 +574,14 @@ class CompletedSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyDetail:
-    """The energy up to a moment of a session, since the moment before (kWh)."""
+    """The energy of a session since the previous moment (kWh)."""
 
     timestamp: datetime
     energy: float
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read an energy detail.
+        """Parse an energy detail.
 
         Raises:
             ValueError: Moment or energy is missing.
@@ -610,17 +610,17 @@ class Session:
     metadata: CommitMetadata = CommitMetadata.NONE
     replaced_by: str | None = None
     signed_session: str | None = field(default=None, repr=False)
-    """OCMF, which tells the serial number and who charged."""
+    """OCMF, with the serial number and the identity of the user who charged."""
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a session.
+        """Parse a session.
 
-        The history writes its keys in Pascal case, the newer endpoints in camel
-        case, and the endpoint of a single session puts its name in front.
+        The history has keys in Pascal case, and the newer endpoints in camel case. The
+        endpoint of a single session puts "session" in front of some names.
 
         Raises:
-            ValueError: It has no id.
+            ValueError: The session has no id.
 
         """
         data = _lower_keys(data)
@@ -673,9 +673,9 @@ class Account:
 
     @property
     def installation_ids(self) -> set[str]:
-        """Return the ids of all installations, the invisible ones too.
+        """Return the ids of all installations, including those that are not visible.
 
-        A role for a charger alone shows its installation by id only.
+        An account with a role for a charger alone only sees its installation's id.
         """
         return set(self.installations) | {
             charger.installation_id

@@ -1,4 +1,4 @@
-"""What each StateId means: its name, type, and unit, per family of devices.
+"""The meaning of each StateId: name, type, and unit, by family of devices.
 
 Names are those of GET /api/constants (Schema.Smart for Pro and Home, Schema.Apollo
 for Go and Go 2); types and units come from the State observation reference of
@@ -25,8 +25,8 @@ from .parsing import (
 
 type Value = bool | int | float | str | dict[str, Any] | datetime | CompletedSession
 
-# Shortest text whose value is parsed where it is read, and not in the event loop
-# (characters): a megabyte of meter readings takes a tenth of a second.
+# Longest text that is parsed in the event loop (characters). A megabyte of meter
+# readings takes a tenth of a second, so longer ones are parsed in a thread.
 LARGE_TEXT = 16 * 1024
 
 _BIT64 = (1 << 64) - 1
@@ -35,7 +35,7 @@ _BIT64 = (1 << 64) - 1
 class StateId(IntEnum):
     """The kinds of observations.
 
-    Two names with one number mean that Pro and Go differ: the first is Pro's.
+    If there are two names for one number, the first is that of Pro, the second of Go.
     """
 
     WAITING_REASONS = -1000
@@ -242,8 +242,8 @@ class StateId(IntEnum):
 class PhaseId(IntEnum):
     """The phases a charger uses.
 
-    Source: GET /api/constants, PhaseIdMap; the State observation reference has no
-    9, and a charger without a phase sends 0.
+    Source: GET /api/constants, PhaseIdMap. The State observation reference lacks 9, and
+    a charger without a phase sends 0.
     """
 
     NONE = 0
@@ -258,7 +258,7 @@ class PhaseId(IntEnum):
 
 
 class CommunicationMode(StrEnum):
-    """How a charger reaches the cloud."""
+    """The network by which a charger connects to the cloud."""
 
     WIFI = "wifi"
     LTE = "lte"
@@ -285,14 +285,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ObservationType:
-    """What a StateId means."""
+    """The meaning of a StateId."""
 
     name: str
     kind: Kind = Kind.TEXT
     unit: str | None = None
 
 
-# Kind and unit by StateId; whatever is not here is text.
+# Kind and unit by StateId; all others are texts.
 _TYPES: dict[StateId, tuple[Kind, str | None]] = {
     StateId.IS_OCPP_CONNECTED: (Kind.BOOLEAN, None),
     StateId.IS_ONLINE: (Kind.BOOLEAN, None),
@@ -303,7 +303,7 @@ _TYPES: dict[StateId, tuple[Kind, str | None]] = {
     StateId.PULSE_INTERVAL: (Kind.INTEGER, "s"),
     StateId.COMMUNICATION_MODE: (Kind.COMMUNICATION_MODE, None),
     StateId.PERMANENT_CABLE_LOCK: (Kind.BOOLEAN, None),
-    # 0 to 1.
+    # A share, 0 to 1.
     StateId.HMI_BRIGHTNESS: (Kind.NUMBER, None),
     StateId.LOCK_CABLE_WHEN_CONNECTED: (Kind.BOOLEAN, None),
     StateId.SOFT_START_DISABLED: (Kind.BOOLEAN, None),
@@ -330,7 +330,7 @@ _TYPES: dict[StateId, tuple[Kind, str | None]] = {
     StateId.TOTAL_CHARGE_POWER: (Kind.NUMBER, "W"),
     StateId.INTERNAL12V_CURRENT: (Kind.NUMBER, "A"),
     StateId.SET_PHASES: (Kind.PHASE_ID, None),
-    # How many phases, not which.
+    # The number of phases.
     StateId.MAX_PHASES: (Kind.INTEGER, None),
     StateId.CHARGER_OFFLINE_PHASE: (Kind.PHASE_ID, None),
     StateId.CHARGER_OFFLINE_CURRENT: (Kind.NUMBER, "A"),
@@ -344,7 +344,7 @@ _TYPES: dict[StateId, tuple[Kind, str | None]] = {
     StateId.CHARGE_CURRENT_SET: (Kind.NUMBER, "A"),
     StateId.CHARGER_OPERATION_MODE: (Kind.OPERATION_MODE, None),
     StateId.IS_ENABLED: (Kind.BOOLEAN, None),
-    # The 2022 document says it the wrong way round: 1 is stand-alone.
+    # The vendor's document of 2022 has this reversed: 1 means stand-alone.
     StateId.IS_STAND_ALONE: (Kind.BOOLEAN, None),
     StateId.CABLE_TYPE: (Kind.NUMBER, "A"),
     StateId.NETWORK_TYPE: (Kind.NETWORK_TYPE, None),
@@ -367,7 +367,7 @@ _TYPES: dict[StateId, tuple[Kind, str | None]] = {
     StateId.PILOT_TEST_RESULTS: (Kind.JSON, None),
 }
 
-# Where the two families differ: the name that Go uses. Kind and unit are as for Pro.
+# The names of Go where they differ from Pro. Kind and unit are the same.
 _GO_NAMES = {
     StateId.TEMPERATURE_EMETER_PHASE1: "temperature_emeter_phase1",
     StateId.TEMPERATURE_EMETER_PHASE3: "temperature_emeter_phase3",
@@ -379,7 +379,7 @@ _GO_NAMES = {
 
 
 def _observation_types() -> dict[tuple[int, Family], ObservationType]:
-    """Return the table, without those StateIds of other devices that are ambiguous."""
+    """Return the table; ambiguous StateIds are left out for other devices."""
     types: dict[tuple[int, Family], ObservationType] = {}
     for state_id in StateId:
         kind, unit = _TYPES.get(state_id, (Kind.TEXT, None))
@@ -398,12 +398,12 @@ OBSERVATIONS = _observation_types()
 
 
 def observation_type(state_id: int, family: Family) -> ObservationType | None:
-    """Return what a StateId of a family means, None for a new one."""
+    """Return the meaning of a StateId in a family, None if it is unknown."""
     return OBSERVATIONS.get((state_id, family))
 
 
 def _parse_json(text: str) -> dict[str, Any] | None:
-    """Return a JSON object, None for anything else."""
+    """Return a JSON object, None if the text is not one."""
     try:
         value = json.loads(text)
     except ValueError, RecursionError:
@@ -412,7 +412,7 @@ def _parse_json(text: str) -> dict[str, Any] | None:
 
 
 def _parse_communication_mode(text: str) -> CommunicationMode | None:
-    """Return a communication mode, whatever its capitals."""
+    """Return a communication mode; upper and lower case are equivalent."""
     try:
         return CommunicationMode(text.strip().lower())
     except ValueError:
@@ -442,11 +442,11 @@ _PARSERS: dict[Kind, Callable[[str], Value | None]] = {
 
 
 def parse_large(observation: Observation) -> Observation:
-    """Return an observation, with its value already parsed if that takes long.
+    """Return an observation, with its value already parsed if the text is large.
 
-    The event loop must not wait for it, so this is called in the thread that parses the
-    answer. The family of the charger is not known there, but for the StateIds with
-    large texts, all families have the same kind.
+    Parsing a large text would block the event loop, so this is called in the thread
+    that parses the response. The family of the charger is not known there, so the text
+    is parsed for each kind that the StateId may have.
     """
     if not observation.value or len(observation.value) <= LARGE_TEXT:
         return observation
@@ -464,9 +464,9 @@ def parse_large(observation: Observation) -> Observation:
 def parse_value(observation: Observation, family: Family) -> Value | None:
     """Return the value of an observation in the type and unit of the table.
 
-    None for an observation without a value, and for a text that is no such
-    value, which is logged once per StateId. The text of a StateId that nobody
-    knows is returned as it is.
+    The result is None for an observation without a value, and for an invalid text,
+    which is logged once per StateId. The text of an unknown StateId is returned
+    unchanged.
     """
     if not observation.value:
         return None
@@ -582,11 +582,11 @@ def warning_names(value: int, family: Family) -> tuple[str, ...]:
     """Return the names of the warnings (StateId 804), lowest bit first.
 
     Args:
-        value: Bits, up to 64.
-        family: The family of the charger, as the bits differ.
+        value: The bits, up to 64.
+        family: The family of the charger, on which the bits depend.
 
     Returns:
-        Each name once; "unknown_warning" stands for all the bits that have no name.
+        The names; "unknown_warning" stands for all bits that have no name.
 
     """
     names = _WARNINGS[family]
