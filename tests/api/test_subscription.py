@@ -490,7 +490,7 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
     stream = Subscription(details(5671))
     stream.link.receiver = Script()  # type: ignore[assignment]
     await stream.__aexit__(None, None, None)
-    assert "not closed in good order: OSError" in caplog.text
+    assert "not closed cleanly: OSError" in caplog.text
 
 
 def test_a_body_of_another_kind() -> None:

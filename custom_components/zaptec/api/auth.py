@@ -195,7 +195,7 @@ class PasswordTokenSource(TokenSource):
         if self._refused and monotonic() < self._refused_until:
             raise self._refused
         if pause := self._refused_tokens.pause_left:
-            raise ZaptecBusyError("The cloud refuses its own new tokens", pause)
+            raise ZaptecBusyError("The cloud rejects its own new tokens", pause)
         if self._login is None:
             self._login_priority = priority
             self._login = asyncio.create_task(self._log_in(), name="zaptec login")
@@ -265,10 +265,10 @@ class PasswordTokenSource(TokenSource):
             # The vendor's response is always JSON.
             raise ZaptecInterceptedError from None
         if not isinstance(document, dict):
-            raise ZaptecResponseError("The token is no JSON object")
+            raise ZaptecResponseError("The response is not a JSON object")
         token = parse_text(document.get("access_token"))
         if token is None or not _TOKEN_PATTERN.fullmatch(token):
-            raise ZaptecResponseError("The answer holds no token")
+            raise ZaptecResponseError("The response contains no token")
         lifetime = parse_float(document.get("expires_in"))
         if lifetime is None or lifetime <= 0:
             lifetime = DEFAULT_LIFETIME
@@ -306,5 +306,7 @@ def _login_error(response: Response) -> ZaptecError:
             and _ERROR_PATTERN.fullmatch(error)
             and error not in _PASSING_ERRORS
         ):
-            return ZaptecAuthenticationError(f"The cloud refuses the sign-in ({error})")
+            return ZaptecAuthenticationError(
+                f"The cloud rejected the sign-in ({error})"
+            )
     return response.error()

@@ -336,11 +336,11 @@ def connection_options(
     is_local = is_loopback(details.host)
     if not details.use_ssl and not (allow_plain and is_local):
         raise SubscriptionError(
-            "error", "The cloud offers its messages without encryption only"
+            "error", "The cloud offers its messages only without encryption"
         )
     if not (allow_plain and is_local) and not _NAME_PATTERN.fullmatch(details.host):
         # Only a public host name can be the vendor's; refuse addresses and local names.
-        raise SubscriptionError("error", "The messages are said to be at home")
+        raise SubscriptionError("error", "The message host is not a public name")
 
     key = f"SharedAccessKeyName={details.user_name};SharedAccessKey={details.password}"
     options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl_context}
@@ -376,7 +376,7 @@ async def _close_part(part: Any) -> None:
     try:
         await part.close()
     except Exception as err:  # noqa: BLE001 - a broken link may fail in any way
-        _LOGGER.debug("A link was not closed in good order: %s", type(err).__name__)
+        _LOGGER.debug("A link was not closed cleanly: %s", type(err).__name__)
 
 
 def _abort(socket: Any) -> None:

@@ -81,7 +81,7 @@ class ZaptecClient:
         if url.scheme != "https" and not (
             url.scheme == "http" and is_loopback(url.hostname or "")
         ):
-            raise ValueError("Only a cloud on this machine may do without TLS")
+            raise ValueError("Only a cloud on this machine may be used without TLS")
         self._base_url = base_url.rstrip("/")
         statistics = Statistics()
         self._token_source = token_source or PasswordTokenSource(
@@ -533,7 +533,7 @@ class ZaptecClient:
         """Send those settings that are not None."""
         body = {key: value for key, value in settings.items() if value is not None}
         if not body or not all(map(math.isfinite, body.values())):
-            raise ValueError("Nothing to change, or a number that is none")
+            raise ValueError("There is nothing to change, or a number is not finite")
         await self._requester.request(
             "POST", path, object_id=object_id, json=body, priority=Priority.COMMAND
         )

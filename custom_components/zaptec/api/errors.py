@@ -104,7 +104,7 @@ class ZaptecRejectedError(ZaptecError):
                 whose command failed; never log it.
 
         """
-        super().__init__(f"The cloud refuses it ({code})")
+        super().__init__(f"The cloud rejected the request ({code})")
         self.code = code
         self.details = details
 

@@ -223,7 +223,7 @@ class RateLimiter:
                 break
             latest = min(began_at + QUEUE_TIMEOUT, outer_at + moved)
             if (left := latest - loop.time()) <= 0:
-                raise ZaptecNotSentError("Too many requests had to be sent before it")
+                raise ZaptecNotSentError("Too many requests were queued before it")
             await asyncio.wait([slot], timeout=left)
         deadline.extend(loop.time() - began_at)
 

@@ -210,7 +210,7 @@ def parse_items[ModelT](
         try:
             models.append(parse(item))
         except ValueError as err:
-            log_once(f"Skipping an item of the cloud's answer: {err}")
+            log_once(f"Skipping an item of the cloud's response: {err}")
     return models
 
 
@@ -625,7 +625,7 @@ class Session:
         """
         data = _lower_keys(data)
         if (session_id := parse_uuid(data.get("id") or data.get("sessionid"))) is None:
-            raise ValueError("id is no UUID")
+            raise ValueError("id is not a UUID")
         details = parse_items(EnergyDetail.from_json, _items(data.get("energydetails")))
         metadata = CommitMetadata(_flags(data.get("commitmetadata")))
         for key, flag in (

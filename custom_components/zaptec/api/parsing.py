@@ -104,7 +104,7 @@ def parse_literal(text: str) -> int | float:
 
     """
     if len(text) > _TEXT_MAX:
-        raise ValueError("A number of that many digits")
+        raise ValueError("The number has too many digits")
     return float(text) if "." in text or "e" in text.lower() else int(text)
 
 
@@ -151,14 +151,14 @@ def parse_timestamp(text: str) -> datetime:
 
     """
     if len(text) > _TEXT_MAX:
-        raise ValueError("A moment of that many characters")
+        raise ValueError("The timestamp is too long")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         moment = moment.astimezone(UTC)
     except OverflowError as err:
-        raise ValueError("A moment beyond the calendar") from err
+        raise ValueError("The timestamp is outside of the calendar") from err
     return min(max(moment, _EARLIEST), _LATEST)
 
 
@@ -200,7 +200,7 @@ def parse_id(data: Mapping[str, Any], key: str) -> str:
 
     """
     if (identifier := parse_uuid(data.get(key))) is None:
-        raise ValueError(f"{key} is no UUID")
+        raise ValueError(f"{key} is not a UUID")
     return identifier
 
 

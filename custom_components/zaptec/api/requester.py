@@ -157,7 +157,7 @@ class Requester:
         if response.status == HTTPStatus.NO_CONTENT or not response.body.strip():
             # Since September 2025 a read without permission returns 204 or an empty
             # body.
-            raise ZaptecPermissionError("The cloud does not show this document")
+            raise ZaptecPermissionError("The account may not read this document")
         try:
             if len(response.body) > PARSE_INLINE_MAX:
                 document = await asyncio.to_thread(lambda: parse(response.document()))
@@ -237,7 +237,7 @@ class Requester:
         if response.status == HTTPStatus.UNAUTHORIZED:
             # The sign-in just succeeded, so the account is not the reason.
             raise ZaptecServerError(
-                "The cloud refuses its own new token", response.status
+                "The cloud rejects its own new token", response.status
             )
         return response
 

@@ -93,7 +93,7 @@ class Response:
         except (ValueError, RecursionError) as err:
             # The cause is dropped: it contains the body, which may contain a token.
             raise ZaptecResponseError(
-                f"The answer is no JSON ({type(err).__name__})"
+                f"The response is not JSON ({type(err).__name__})"
             ) from None
 
     def error(self) -> ZaptecError:
@@ -170,7 +170,7 @@ async def _read_body(response: aiohttp.ClientResponse, size_max: int) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > size_max:
-            raise ZaptecResponseError("The answer is too large")
+            raise ZaptecResponseError("The response is too large")
     return bytes(body)
 
 
