@@ -1,5 +1,7 @@
 """A home with a charger, as the tests of its entities see and use it."""
 
+from collections.abc import Callable
+
 from homeassistant.components.button import DOMAIN as BUTTON_DOMAIN, SERVICE_PRESS
 from homeassistant.components.number import (
     ATTR_VALUE,
@@ -47,9 +49,15 @@ class Home:
         """Return the installation of the charger."""
         return self.charger.installation
 
-    async def travel(self, seconds: float, *, step: float = 5.0) -> None:
+    async def travel(
+        self,
+        seconds: float,
+        *,
+        step: float = 5.0,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Let time pass in steps, with all that happens on the way."""
-        await self.time_machine.travel(seconds, step=step)
+        await self.time_machine.travel(seconds, step=step, check=check)
 
     async def start(self) -> None:
         """Set up the account, and wait until all of it is live."""

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.components.logbook.processor import EventProcessor
-from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
 from homeassistant.components.recorder import Recorder
 from homeassistant.const import ATTR_ENTITY_ID, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
@@ -12,17 +11,13 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import (
-    MockConfigEntry,
-    async_capture_events,
-)
+from pytest_homeassistant_custom_component.common import async_capture_events
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
 from custom_components.zaptec.const import DOMAIN, EVENT_AVAILABLE_CURRENT
 from simulator.accounts import UserRole
-from simulator.installation import Installation
 from simulator.scenario import (
     OWNER,
     AccountScenario,
@@ -32,7 +27,8 @@ from simulator.scenario import (
 )
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until_live
+from .conftest import add_entry, set_up
+from .home import Home
 
 MINUTE = 60
 RESIDENT = "resident@example.com"
@@ -71,26 +67,16 @@ def scenario() -> Scenario:
     )
 
 
-@pytest.fixture
-def installation(sim: Simulator) -> Installation:
-    """Return the installation."""
-    return next(iter(sim.installations.values()))
-
-
 class Pending:
     """What the user sees of an available current, and does with it."""
 
-    def __init__(
-        self, hass: HomeAssistant, installation: Installation, found: EntityFinder
-    ) -> None:
+    def __init__(self, home: Home) -> None:
         """Initialize it."""
-        self._hass = hass
-        self._installation = installation
-        self._found = found
+        self._home = home
 
     def shown(self, key: str, platform: str = "sensor") -> str:
         """Return the state of an entity of the installation."""
-        return self._found.state(platform, self._installation.id, key)
+        return self._home.state(platform, key)
 
     @property
     def states(self) -> tuple[str, str, str]:
@@ -104,17 +90,9 @@ class Pending:
     async def set(self, *currents: float) -> None:
         """Set the number, or all three phases by the action."""
         if len(currents) == 1:
-            number = self._found.id(
-                "number", self._installation.id, "available_current"
-            )
-            await self._hass.services.async_call(
-                "number",
-                SERVICE_SET_VALUE,
-                {ATTR_ENTITY_ID: number, ATTR_VALUE: currents[0]},
-                blocking=True,
-            )
+            await self._home.set_value("available_current", currents[0])
             return
-        await self._hass.services.async_call(
+        await self._home.hass.services.async_call(
             DOMAIN,
             "limit_current",
             {
@@ -123,23 +101,24 @@ class Pending:
             },
             blocking=True,
             target={
-                ATTR_ENTITY_ID: self._found.id(
-                    "sensor", self._installation.id, "pending_available_current"
+                ATTR_ENTITY_ID: self._home.entity_id(
+                    "sensor", "pending_available_current"
                 )
             },
         )
 
     async def activity(self, *, of_entity: bool = False) -> list[str]:
         """Return the lines about the available current in the activity log."""
-        await async_wait_recording_done(self._hass)
-        number = self._found.id("number", self._installation.id, "available_current")
+        hass = self._home.hass
+        await async_wait_recording_done(hass)
+        number = self._home.entity_id("number", "available_current")
         processor = EventProcessor(
-            self._hass,
-            tuple(self._hass.data["logbook"].external_events),
+            hass,
+            tuple(hass.data["logbook"].external_events),
             [number] if of_entity else None,
         )
         now = dt_util.utcnow()
-        entries = await self._hass.async_add_executor_job(
+        entries = await hass.async_add_executor_job(
             processor.get_events, now - timedelta(hours=3), now + timedelta(seconds=1)
         )
         assert all(
@@ -154,49 +133,42 @@ class Pending:
         ]
 
 
-async def set_up_logbook(hass: HomeAssistant) -> None:
+async def set_up_logbook(home: Home) -> None:
     """Set up the activity log of a home in Norway."""
-    await hass.config.async_set_time_zone("Europe/Oslo")
+    await home.hass.config.async_set_time_zone("Europe/Oslo")
     # Its pages are not needed, and not among the requirements of the tests.
-    hass.config.components.add("frontend")
-    assert await async_setup_component(hass, "logbook", {})
-    await hass.async_block_till_done()
+    home.hass.config.components.add("frontend")
+    assert await async_setup_component(home.hass, "logbook", {})
+    await home.hass.async_block_till_done()
 
 
 @pytest.fixture
-async def pending(
-    hass: HomeAssistant,
-    installation: Installation,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> Pending:
+async def pending(home: Home) -> Pending:
     """Return the available current of a home that is live."""
-    await set_up_logbook(hass)
-    return Pending(hass, installation, entities)
+    await set_up_logbook(home)
+    return Pending(home)
 
 
 async def test_an_increase_that_waits_is_shown_beside_what_holds(
-    time_machine: TimeMachine, installation: Installation, pending: Pending
+    home: Home, pending: Pending
 ) -> None:
-    """Nobody wonders why the number is the old one again."""
+    """The number still shows the old current, so the sensors say what waits."""
     assert pending.states == ("16.0", STATE_UNKNOWN, STATE_UNKNOWN)
     await pending.set(20)
     assert pending.states == ("20.0", STATE_UNKNOWN, STATE_UNKNOWN)
     changed_at = dt_util.utcnow()
-    await time_machine.travel(MINUTE)
+    await home.travel(MINUTE)
     await pending.set(25)
     held, waiting, until = pending.states
     assert (held, waiting) == ("20.0", "25.0")
     due = datetime.fromisoformat(until)
     assert abs(due - changed_at - timedelta(minutes=15)) < timedelta(seconds=10)
-    await time_machine.travel(15 * MINUTE, step=15)
-    assert installation.available_current == (25, 25, 25)
+    await home.travel(15 * MINUTE, step=15)
+    assert home.installation.available_current == (25, 25, 25)
     assert pending.states == ("25.0", STATE_UNKNOWN, STATE_UNKNOWN)
 
 
-async def test_the_newest_of_several_requests_waits(
-    time_machine: TimeMachine, pending: Pending
-) -> None:
+async def test_the_newest_of_several_requests_waits(pending: Pending) -> None:
     """The sensor follows; a request for what holds already ends the waiting."""
     await pending.set(20)
     for current in (25, 31.5, 22):
@@ -220,14 +192,13 @@ async def test_the_lowest_phase_is_shown(
 
 
 async def test_what_waits_is_shown_after_a_restart(
-    hass: HomeAssistant, live_entry: MockConfigEntry, pending: Pending
+    home: Home, pending: Pending
 ) -> None:
     """It still goes out at its time, so it is still shown."""
     await pending.set(20)
     await pending.set(25)
     before = pending.states
-    await hass.config_entries.async_reload(live_entry.entry_id)
-    await wait_until_live(hass, live_entry)
+    await home.reload()
     assert pending.states[:2] == before[:2]
     due, was_due = (
         datetime.fromisoformat(states[2]) for states in (pending.states, before)
@@ -236,13 +207,14 @@ async def test_what_waits_is_shown_after_a_restart(
 
 
 async def test_an_account_that_may_set_no_current_has_no_pending_one(
-    hass: HomeAssistant, sim: Simulator, installation: Installation
+    hass: HomeAssistant, sim: Simulator
 ) -> None:
     """Nothing could ever wait there."""
     await set_up(hass, add_entry(hass, sim, RESIDENT))
     registry = er.async_get(hass)
+    [installation_id] = sim.installations
     for key in ("pending_available_current", "pending_until"):
-        unique_id = f"{installation.id}_{key}"
+        unique_id = f"{installation_id}_{key}"
         assert not registry.async_get_entity_id("sensor", DOMAIN, unique_id)
 
 
@@ -256,18 +228,13 @@ LINES = {
 
 @pytest.mark.parametrize("language", LINES)
 async def test_the_activity_log_says_that_a_current_waits(
-    hass: HomeAssistant,
-    installation: Installation,
-    entry: MockConfigEntry,
-    entities: EntityFinder,
-    language: str,
+    new_home: Home, language: str
 ) -> None:
     """With its time in the zone of the home, in the language of Home Assistant."""
-    hass.config.language = language
-    await set_up(hass, entry)
-    await wait_until_live(hass, entry)
-    await set_up_logbook(hass)
-    pending = Pending(hass, installation, entities)
+    new_home.hass.config.language = language
+    await new_home.start()
+    await set_up_logbook(new_home)
+    pending = Pending(new_home)
     await pending.set(20)
     assert await pending.activity() == []
     await pending.set(25)
@@ -291,36 +258,33 @@ async def test_the_activity_log_has_the_figure_of_each_phase(
 
 
 async def test_a_load_balancer_does_not_fill_the_activity_log(
-    time_machine: TimeMachine, pending: Pending
+    home: Home, pending: Pending
 ) -> None:
     """It goes up and down every few seconds; the sensor follows all the same."""
     await pending.set(20)
     for current in range(21, 30):
         await pending.set(current)
-        await time_machine.travel(20)
+        await home.travel(20)
         await pending.set(40 - current)
-        await time_machine.travel(20)
+        await home.travel(20)
     await pending.set(29)
     assert len(await pending.activity()) == 1
     assert pending.shown("pending_available_current") == "29.0"
-    await time_machine.travel(14 * MINUTE, step=15)
+    await home.travel(14 * MINUTE, step=15)
     await pending.set(30)
     assert len(await pending.activity()) == 2
 
 
 async def test_the_activity_log_says_that_a_current_is_given_up(
-    time_machine: TimeMachine,
-    installation: Installation,
-    live_entry: MockConfigEntry,
-    pending: Pending,
+    home: Home, pending: Pending
 ) -> None:
     """Another program has set another one meanwhile."""
     await pending.set(20)
     await pending.set(25)
-    installation.available_current = (12, 12, 12)
-    await time_machine.travel(2 * MINUTE)
-    await live_entry.runtime_data.coordinator.async_refresh()
-    await time_machine.travel(15 * MINUTE, step=30)
+    home.installation.available_current = (12, 12, 12)
+    await home.travel(2 * MINUTE)
+    await home.entry.runtime_data.coordinator.async_refresh()
+    await home.travel(15 * MINUTE, step=30)
     assert pending.shown("pending_available_current") == STATE_UNKNOWN
     _, line = await pending.activity()
     assert line == (
@@ -330,16 +294,16 @@ async def test_the_activity_log_says_that_a_current_is_given_up(
 
 
 async def test_the_activity_log_of_an_account_that_is_gone(
-    hass: HomeAssistant, live_entry: MockConfigEntry, pending: Pending
+    home: Home, pending: Pending
 ) -> None:
     """The line is still shown, although the entity has no name any more."""
     await pending.set(20)
-    events = async_capture_events(hass, EVENT_AVAILABLE_CURRENT)
+    events = async_capture_events(home.hass, EVENT_AVAILABLE_CURRENT)
     await pending.set(25)
     [event] = events
-    await hass.config_entries.async_remove(live_entry.entry_id)
-    await hass.async_block_till_done()
-    _, describe = hass.data["logbook"].external_events[EVENT_AVAILABLE_CURRENT]
+    await home.hass.config_entries.async_remove(home.entry.entry_id)
+    await home.hass.async_block_till_done()
+    _, describe = home.hass.data["logbook"].external_events[EVENT_AVAILABLE_CURRENT]
     described = describe(event)
     assert described["name"] == "Zaptec"
     assert described["message"].startswith("will be set to 25 A at ")

@@ -8,17 +8,11 @@ from homeassistant.components.homeassistant import (
     DOMAIN as HOMEASSISTANT_DOMAIN,
     SERVICE_UPDATE_ENTITY,
 )
-from homeassistant.components.number import (
-    ATTR_VALUE,
-    DOMAIN as NUMBER_DOMAIN,
-    SERVICE_SET_VALUE,
-)
 from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import (
     Observation,
@@ -29,37 +23,26 @@ from custom_components.zaptec.api import (
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.sources.push import Push
 from simulator.car import Car
-from simulator.charger import Charger
 from simulator.faults import Fault
 from simulator.nbfx import encode
 from simulator.scenario import RESIDENT_USER, Scenario
 from simulator.simulator import Simulator
 
-from .conftest import (
-    EntityFinder,
-    TimeMachine,
-    add_entry,
-    set_up,
-    wait_until,
-    wait_until_live,
-)
+from .conftest import EntityFinder, TimeMachine, add_entry, set_up, wait_until
+from .home import Home
 
 
 def message(
-    charger: Charger,
-    state_id: int,
-    value: str | None,
-    minutes: int = 1,
-    **fields: object,
+    home: Home, state_id: int, value: str | None, minutes: int = 1, **fields: object
 ) -> bytes:
     """Return the body of a message, minutes newer than what the charger told."""
-    told = charger.observations.get(state_id)
-    moment = (told.timestamp if told else charger.clock.now()) + timedelta(
+    told = home.charger.observations.get(state_id)
+    moment = (told.timestamp if told else home.charger.clock.now()) + timedelta(
         minutes=minutes
     )
     document = {
-        "DeviceId": charger.serial,
-        "ChargerId": charger.id,
+        "DeviceId": home.charger.serial,
+        "ChargerId": home.charger.id,
         "StateId": state_id,
         "Timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.5Z",
         **fields,
@@ -70,14 +53,7 @@ def message(
 
 
 async def test_a_cut_of_20_s_loses_nothing(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within 5 s of its return states are right; push_status told the truth."""
     # Whatever chance decides: the longest pauses.
@@ -85,34 +61,26 @@ async def test_a_cut_of_20_s_loses_nothing(
         "custom_components.zaptec.sources.push.random.uniform",
         lambda shortest, longest: longest,
     )
-    charger.plug_in(Car())
-    await time_machine.travel(120)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_charging"
-    )
-    installation_id = charger.installation.id
-    assert entities.state("sensor", installation_id, "push_status") == "connected"
+    home.charger.plug_in(Car())
+    await home.travel(120)
+    await home.wait_for("sensor", "charger_operation_mode", "connected_charging")
+    assert home.state("sensor", "push_status") == "connected"
 
-    await sim.bus.cut()
-    await entities.wait_for("sensor", installation_id, "push_status", "disconnected")
-    await time_machine.travel(10, step=1)
-    charger.unplug()
-    await time_machine.travel(10, step=1)
-    assert entities.state("sensor", installation_id, "push_status") == "disconnected"
+    await home.sim.bus.cut()
+    await home.wait_for("sensor", "push_status", "disconnected")
+    await home.travel(10, step=1)
+    home.charger.unplug()
+    await home.travel(10, step=1)
+    assert home.state("sensor", "push_status") == "disconnected"
     # What is shown is not what is, but nobody could know.
-    assert (
-        entities.state("sensor", charger.id, "charger_operation_mode")
-        == "connected_charging"
-    )
+    assert home.mode == "connected_charging"
 
-    await sim.bus.restore()
-    await time_machine.travel(4, step=1)
+    await home.sim.bus.restore()
+    await home.travel(4, step=1)
     # Opening takes the library half a second, which no time machine shortens.
-    await entities.wait_for("sensor", installation_id, "push_status", "connected")
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "disconnected"
-    )
-    await entities.wait_for("sensor", charger.id, "total_charge_power", "0.0")
+    await home.wait_for("sensor", "push_status", "connected")
+    await home.wait_for("sensor", "charger_operation_mode", "disconnected")
+    await home.wait_for("sensor", "total_charge_power", "0.0")
     assert caplog.text.count("Push is lost") == 1
     assert caplog.text.count("Push is back") == 1
 
@@ -129,108 +97,72 @@ def test_a_pause_grows_with_the_outage(outage: float, longest: float) -> None:
     assert len(set(pauses)) > 1
 
 
-async def test_what_expired_during_a_long_cut_is_read(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_what_expired_during_a_long_cut_is_read(home: Home) -> None:
     """Messages live for 5 minutes; polling and a reading bring back the rest."""
-    charger.plug_in(Car())
-    await time_machine.travel(60)
-    await sim.bus.cut()
-    await entities.wait_for(
-        "sensor", charger.installation.id, "push_status", "disconnected"
-    )
-    sim.rest.clear()
-    await time_machine.travel(600, step=10)
-    polls = [record for record in sim.rest.requests if record.path.endswith("/state")]
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    await home.sim.bus.cut()
+    await home.wait_for("sensor", "push_status", "disconnected")
+    home.clear()
+    await home.travel(600, step=10)
+    polls = [
+        record for record in home.sim.rest.requests if record.path.endswith("/state")
+    ]
     assert 8 <= len(polls) <= 11
-    charger.unplug()
-    await time_machine.travel(50, step=10)
-    await time_machine.travel(20, step=10)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "disconnected"
-    )
-    await sim.bus.restore()
-    await time_machine.travel(200, step=10)
-    await wait_until_live(hass, live_entry)
+    home.charger.unplug()
+    await home.travel(50, step=10)
+    await home.travel(20, step=10)
+    await home.wait_for("sensor", "charger_operation_mode", "disconnected")
+    await home.sim.bus.restore()
+    await home.travel(200, step=10)
+    await home.wait_until_live()
 
 
 async def test_a_cloud_out_of_reach_makes_entities_unavailable(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither push nor REST: what is shown would be a guess."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
-    await sim.bus.cut()
-    await sim.rest.cut()
-    await entities.wait_for(
-        "sensor", charger.installation.id, "push_status", "disconnected"
-    )
-    await time_machine.travel(10, step=1)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
-    )
-    charger.plug_in(Car())
-    await sim.rest.restore()
-    await sim.bus.restore()
-    await time_machine.travel(10, step=1)
-    await wait_until_live(hass, live_entry)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_charging"
-    )
+    await home.sim.bus.cut()
+    await home.sim.rest.cut()
+    await home.wait_for("sensor", "push_status", "disconnected")
+    await home.travel(10, step=1)
+    await home.wait_for("sensor", "charger_operation_mode", STATE_UNAVAILABLE)
+    home.charger.plug_in(Car())
+    await home.sim.rest.restore()
+    await home.sim.bus.restore()
+    await home.travel(10, step=1)
+    await home.wait_until_live()
+    await home.wait_for("sensor", "charger_operation_mode", "connected_charging")
 
 
-async def test_an_offline_charger_shows_its_settings_only(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_an_offline_charger_shows_its_settings_only(home: Home) -> None:
     """Live values would be frozen ones."""
-    charger.set_offline()
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
-    )
-    assert entities.state("binary_sensor", charger.id, "is_online") == "off"
+    home.charger.set_offline()
+    await home.wait_for("sensor", "charger_operation_mode", STATE_UNAVAILABLE)
+    assert home.state("binary_sensor", "is_online") == "off"
     # A fault that has come or gone since is not known.
     for platform, key in (("sensor", "warnings"), ("binary_sensor", "problem")):
-        assert entities.state(platform, charger.id, key) == STATE_UNAVAILABLE
-    assert entities.state("number", charger.id, "charger_max_current") == "32.0"
-    assert entities.state("sensor", charger.id, "signed_meter_value_kwh") not in (
+        assert home.state(platform, key) == STATE_UNAVAILABLE
+    assert home.state("number", "charger_max_current") == "32.0"
+    assert home.state("sensor", "signed_meter_value_kwh") not in (
         STATE_UNAVAILABLE,
         STATE_UNKNOWN,
     )
-    charger.set_online()
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "disconnected"
-    )
+    home.charger.set_online()
+    await home.wait_for("sensor", "charger_operation_mode", "disconnected")
 
 
 async def test_odd_messages_do_not_stop_the_stream(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    caplog: pytest.LogCaptureFixture,
+    home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stale, empty, unknown, damaged: each has its effect, and the next one too."""
     mode = 710
-    charger.plug_in(Car())
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_requesting"
-    )
+    home.charger.plug_in(Car())
+    await home.wait_for("sensor", "charger_operation_mode", "connected_requesting")
     stale = json.dumps(
         {
-            "ChargerId": charger.id,
+            "ChargerId": home.charger.id,
             "StateId": mode,
             "Timestamp": "2020-01-01T00:00:00Z",
             "ValueAsString": "3",
@@ -238,122 +170,96 @@ async def test_odd_messages_do_not_stop_the_stream(
     )
     for body in (
         encode(stale),
-        message(charger, 4711, "a new StateId"),
-        message(charger, mode, "1", ChargerId="00000000-0000-0000-0000-000000000000"),
+        message(home, 4711, "a new StateId"),
+        message(home, mode, "1", ChargerId="00000000-0000-0000-0000-000000000000"),
         b"",
         b"\x00\x01\x02",
         b"{not json",
         encode("[1, 2, 3]"),
         encode('{"ChargerId": 5}'),
         encode(json.dumps({"deep": [[[[[[]]]]]]})),
-        message(charger, 513, "no number"),
-        message(charger, mode, "17"),
+        message(home, 513, "no number"),
+        message(home, mode, "17"),
     ):
-        sim.bus.publish(charger.installation.topic, body)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", STATE_UNKNOWN
+        home.sim.bus.publish(home.installation.topic, body)
+    await home.wait_for("sensor", "charger_operation_mode", STATE_UNKNOWN)
+    home.sim.bus.publish(
+        home.installation.topic,
+        message(home, mode, "5", minutes=2),
     )
-    sim.bus.publish(
-        charger.installation.topic,
-        message(charger, mode, "5", minutes=2),
-    )
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "connected_finished"
-    )
-    assert entities.state("sensor", charger.id, "total_charge_power") == STATE_UNKNOWN
+    await home.wait_for("sensor", "charger_operation_mode", "connected_finished")
+    assert home.state("sensor", "total_charge_power") == STATE_UNKNOWN
     assert "Traceback" not in caplog.text
-    assert sim.bus.connections == 1
+    assert home.sim.bus.connections == 1
 
 
-async def test_a_message_without_a_value_clears(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_a_message_without_a_value_clears(home: Home) -> None:
     """That is how a session's energy ends."""
-    sim.bus.publish(charger.installation.topic, message(charger, 553, "7.25"))
-    await entities.wait_for("sensor", charger.id, "total_charge_power_session", "7.25")
-    sim.bus.publish(
-        charger.installation.topic,
-        message(charger, 553, None, minutes=2),
+    home.sim.bus.publish(home.installation.topic, message(home, 553, "7.25"))
+    await home.wait_for("sensor", "total_charge_power_session", "7.25")
+    home.sim.bus.publish(
+        home.installation.topic,
+        message(home, 553, None, minutes=2),
     )
-    await entities.wait_for(
-        "sensor", charger.id, "total_charge_power_session", STATE_UNKNOWN
-    )
+    await home.wait_for("sensor", "total_charge_power_session", STATE_UNKNOWN)
 
 
-async def test_an_unknown_charger_is_looked_up_once(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
     """A new charger appears without a reload; one that nobody shows does not."""
-    sim.rest.clear()
+    home.clear()
     stranger = "11111111-2222-3333-4444-555555555555"
     for _ in range(3):
-        sim.bus.publish(
-            charger.installation.topic, message(charger, 710, "1", ChargerId=stranger)
+        home.sim.bus.publish(
+            home.installation.topic, message(home, 710, "1", ChargerId=stranger)
         )
-    await sim.bus.wait_idle()
-    await wait_until(lambda: len(sim.rest.requests) >= 2)
-    charger.observe(501, 1.0)
-    await entities.wait_for("sensor", charger.id, "voltage_phase1", "1.0")
-    assert [record.path for record in sim.rest.requests] == [
+    await home.sim.bus.wait_idle()
+    await wait_until(lambda: len(home.sim.rest.requests) >= 2)
+    home.charger.observe(501, 1.0)
+    await home.wait_for("sensor", "voltage_phase1", "1.0")
+    assert [record.path for record in home.sim.rest.requests] == [
         "/api/installation",
         "/api/chargers",
     ]
 
 
-async def test_strangers_cannot_flood_the_cloud_with_look_ups(
-    hass: HomeAssistant,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-) -> None:
+async def test_strangers_cannot_flood_the_cloud_with_look_ups(home: Home) -> None:
     """After so many of them nobody is looked up any more."""
-    runtime = live_entry.runtime_data
+    runtime = home.entry.runtime_data
     with patch.object(runtime.coordinator, "async_request_refresh") as look_up:
         runtime.states.apply(
             Observation(
                 f"11111111-2222-3333-4444-{number:012d}",
                 StateId.PULSE,
-                charger.clock.now(),
+                home.charger.clock.now(),
                 None,
             )
             for number in range(150)
         )
-        await hass.async_block_till_done(wait_background_tasks=False)
+        await home.hass.async_block_till_done(wait_background_tasks=False)
         await wait_until(lambda: look_up.call_count >= 100)
     assert look_up.call_count == 100
 
 
 async def test_a_new_charger_appears_and_a_removed_one_goes(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
+    home: Home, entities: EntityFinder
 ) -> None:
     """Without a reload; one that is missing goes when two discoveries say so."""
-    added = sim.add_charger(
-        charger.installation.id, serial="ZAP000777", name="Newcomer"
+    added = home.sim.add_charger(
+        home.installation.id, serial="ZAP000777", name="Newcomer"
     )
     added.plug_in(Car())
-    await wait_until(lambda: added.id in live_entry.runtime_data.states)
-    await hass.async_block_till_done()
+    await wait_until(lambda: added.id in home.entry.runtime_data.states)
+    await home.hass.async_block_till_done()
     await entities.wait_for(
         "sensor", added.id, "charger_operation_mode", "connected_requesting"
     )
     entity_id = entities.id("sensor", added.id, "charger_operation_mode")
 
-    sim.remove_charger(added.id)
-    await time_machine.travel(3610, step=15)
-    assert hass.states.get(entity_id)
-    await time_machine.travel(3610, step=15)
-    await wait_until(lambda: hass.states.get(entity_id) is None)
+    home.sim.remove_charger(added.id)
+    await home.travel(3610, step=15)
+    assert home.hass.states.get(entity_id)
+    await home.travel(3610, step=15)
+    await wait_until(lambda: home.hass.states.get(entity_id) is None)
 
 
 @pytest.mark.parametrize("scenario", [Scenario.default()], ids=["housing cooperative"])
@@ -389,60 +295,40 @@ async def test_a_mere_user_is_polled(
 
 
 async def test_an_unconfirmed_write_is_read_once(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When no message tells of it within 20 s, one reading does."""
-    number = entities.id("number", charger.id, "charger_max_current")
-    monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
-    sim.rest.clear()
-    await hass.services.async_call(
-        NUMBER_DOMAIN,
-        SERVICE_SET_VALUE,
-        {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
-        blocking=True,
-    )
-    await time_machine.travel(15)
-    assert entities.state("number", charger.id, "charger_max_current") == "32.0"
-    await time_machine.travel(10)
-    await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
-    await time_machine.travel(60)
-    assert [record.path for record in sim.rest.requests] == [
-        f"/api/chargers/{charger.id}/update",
-        f"/api/chargers/{charger.id}/state",
+    monkeypatch.setattr(home.sim.bus, "publish", lambda topic, body: None)
+    home.clear()
+    await home.set_value("charger_max_current", 12)
+    await home.travel(15)
+    assert home.state("number", "charger_max_current") == "32.0"
+    await home.travel(10)
+    await home.wait_for("number", "charger_max_current", "12.0")
+    await home.travel(60)
+    assert [record.path for record in home.sim.rest.requests] == [
+        f"/api/chargers/{home.charger.id}/update",
+        f"/api/chargers/{home.charger.id}/state",
     ]
 
 
 async def test_a_missing_subscription_leaves_polled_chargers_available(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    entry: MockConfigEntry,
-    entities: EntityFinder,
+    new_home: Home,
 ) -> None:
     """The details fail for ever where none is provisioned; /state does not."""
-    sim.rest.fail("messagingConnectionDetails$", fault=500)
-    await set_up(hass, entry)
-    await wait_until(lambda: entry.runtime_data.reader.has_read(charger.id))
+    new_home.sim.rest.fail("messagingConnectionDetails$", fault=500)
+    await set_up(new_home.hass, new_home.entry)
+    await wait_until(
+        lambda: new_home.entry.runtime_data.reader.has_read(new_home.charger.id)
+    )
     seen: set[str] = set()
-    await time_machine.travel(
+    await new_home.travel(
         1800,
         step=15,
-        check=lambda: seen.add(
-            entities.state("sensor", charger.id, "charger_operation_mode")
-        ),
+        check=lambda: seen.add(new_home.mode),
     )
     assert seen == {"disconnected"}
-    assert (
-        entities.state("sensor", charger.installation.id, "push_status")
-        == "disconnected"
-    )
+    assert new_home.state("sensor", "push_status") == "disconnected"
 
 
 @pytest.mark.parametrize(
@@ -450,13 +336,7 @@ async def test_a_missing_subscription_leaves_polled_chargers_available(
     [(526, "not_permitted"), (527, "not_permitted"), (505, "disconnected")],
 )
 async def test_a_subscription_that_is_not_to_be_had(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    entry: MockConfigEntry,
-    entities: EntityFinder,
-    code: int,
-    status: str,
+    new_home: Home, code: int, status: str
 ) -> None:
     """The cloud's own code tells whether trying again has a point."""
     with patch.object(
@@ -464,130 +344,85 @@ async def test_a_subscription_that_is_not_to_be_had(
         "connection_details",
         side_effect=ZaptecRejectedError(code, "not here"),
     ):
-        await set_up(hass, entry)
-        await entities.wait_for(
-            "sensor", charger.installation.id, "push_status", status
-        )
+        await set_up(new_home.hass, new_home.entry)
+        await new_home.wait_for("sensor", "push_status", status)
 
 
 async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link that is up again knows nothing of the time before."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
-    charger.plug_in(Car())
-    await time_machine.travel(60)
-    await sim.bus.cut()
-    await sim.rest.cut()
-    await time_machine.travel(60)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", STATE_UNAVAILABLE
-    )
-    charger.unplug()
-    await time_machine.travel(400, step=10)
-    sim.rest.fail("/state$", fault=500)
-    await sim.rest.restore()
-    await sim.bus.restore()
-    await time_machine.travel(120, step=10)
-    await entities.wait_for(
-        "sensor", charger.installation.id, "push_status", "connected"
-    )
-    assert (
-        entities.state("sensor", charger.id, "charger_operation_mode")
-        == STATE_UNAVAILABLE
-    )
-    sim.rest.heal()
-    await time_machine.travel(90, step=10)
-    await entities.wait_for(
-        "sensor", charger.id, "charger_operation_mode", "disconnected"
-    )
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    await home.sim.bus.cut()
+    await home.sim.rest.cut()
+    await home.travel(60)
+    await home.wait_for("sensor", "charger_operation_mode", STATE_UNAVAILABLE)
+    home.charger.unplug()
+    await home.travel(400, step=10)
+    home.sim.rest.fail("/state$", fault=500)
+    await home.sim.rest.restore()
+    await home.sim.bus.restore()
+    await home.travel(120, step=10)
+    await home.wait_for("sensor", "push_status", "connected")
+    assert home.mode == STATE_UNAVAILABLE
+    home.sim.rest.heal()
+    await home.travel(90, step=10)
+    await home.wait_for("sensor", "charger_operation_mode", "disconnected")
 
 
-async def test_a_clock_that_is_ahead_freezes_nothing(
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    time_machine: TimeMachine,
-) -> None:
+async def test_a_clock_that_is_ahead_freezes_nothing(home: Home) -> None:
     """What comes later counts, whatever time the one before claimed."""
-    body = message(charger, 501, "240", Timestamp="2031-01-01T00:00:00Z")
-    sim.bus.publish(charger.installation.topic, body)
-    await entities.wait_for("sensor", charger.id, "voltage_phase1", "240.0")
-    await time_machine.travel(10)
-    charger.observe(501, 1.0)
-    await entities.wait_for("sensor", charger.id, "voltage_phase1", "1.0")
+    body = message(home, 501, "240", Timestamp="2031-01-01T00:00:00Z")
+    home.sim.bus.publish(home.installation.topic, body)
+    await home.wait_for("sensor", "voltage_phase1", "240.0")
+    await home.travel(10)
+    home.charger.observe(501, 1.0)
+    await home.wait_for("sensor", "voltage_phase1", "1.0")
 
 
-async def test_asking_for_an_update_costs_the_cloud_nothing(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_asking_for_an_update_costs_the_cloud_nothing(home: Home) -> None:
     """There is nothing to fetch."""
-    await async_setup_component(hass, HOMEASSISTANT_DOMAIN, {})
-    sim.rest.clear()
-    await hass.services.async_call(
+    await async_setup_component(home.hass, HOMEASSISTANT_DOMAIN, {})
+    home.clear()
+    await home.hass.services.async_call(
         HOMEASSISTANT_DOMAIN,
         SERVICE_UPDATE_ENTITY,
         {
             ATTR_ENTITY_ID: [
-                entities.id("sensor", charger.id, "charger_operation_mode"),
-                entities.id("number", charger.installation.id, "available_current"),
+                home.entity_id("sensor", "charger_operation_mode"),
+                home.entity_id("number", "available_current"),
             ]
         },
         blocking=True,
     )
-    await hass.async_block_till_done()
-    assert not sim.rest.requests
+    await home.hass.async_block_till_done()
+    assert not home.sim.rest.requests
 
 
 async def test_a_cached_snapshot_is_no_confirmation(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It repeats what was there before the write."""
-    number = entities.id("number", charger.id, "charger_max_current")
-    runtime = live_entry.runtime_data
-    monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
-    before = await runtime.client.charger_state(charger.id)
-    await hass.services.async_call(
-        NUMBER_DOMAIN,
-        SERVICE_SET_VALUE,
-        {ATTR_ENTITY_ID: number, ATTR_VALUE: 12},
-        blocking=True,
-    )
+    runtime = home.entry.runtime_data
+    monkeypatch.setattr(home.sim.bus, "publish", lambda topic, body: None)
+    before = await runtime.client.charger_state(home.charger.id)
+    await home.set_value("charger_max_current", 12)
     runtime.states.apply(before)
-    await time_machine.travel(40)
-    await entities.wait_for("number", charger.id, "charger_max_current", "12.0")
+    await home.travel(40)
+    await home.wait_for("number", "charger_max_current", "12.0")
 
 
 async def test_lone_surrogates_reach_no_registry(
-    hass: HomeAssistant,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    device_registry: dr.DeviceRegistry,
+    home: Home, device_registry: dr.DeviceRegistry
 ) -> None:
     """Home Assistant could not save them, nor anything beside them."""
-    sim.bus.publish(charger.installation.topic, message(charger, 911, "9.9\ud800"))
+    home.sim.bus.publish(home.installation.topic, message(home, 911, "9.9\ud800"))
 
     def version() -> str | None:
         device = device_registry.async_get_device_by_identifier(
-            (DOMAIN, charger.id), live_entry.entry_id
+            (DOMAIN, home.charger.id), home.entry.entry_id
         )
         assert device
         return device.sw_version
@@ -595,125 +430,95 @@ async def test_lone_surrogates_reach_no_registry(
     await wait_until(lambda: version() == "9.9?", version)
 
 
-def asked_for_details(sim: Simulator) -> int:
+def asked_for_details(home: Home) -> int:
     """Return how often the connection details were asked for since the last look."""
-    paths = [record.path for record in sim.rest.requests]
-    sim.rest.clear()
+    paths = [record.path for record in home.sim.rest.requests]
+    home.clear()
     return sum(path.endswith("/messagingConnectionDetails") for path in paths)
 
 
 @pytest.mark.parametrize("fault", [500, 502, "malformed", "html", "hang"])
 @pytest.mark.parametrize("start", ["at start", "later"])
 async def test_details_that_fail_alone_are_asked_for_less_and_less(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    entry: MockConfigEntry,
-    start: str,
-    fault: Fault,
+    new_home: Home, start: str, fault: Fault
 ) -> None:
     """All other requests succeed, so this may last for months."""
     if start == "later":
-        await set_up(hass, entry)
-        await wait_until_live(hass, entry)
-        await time_machine.travel(30)
-    sim.rest.clear()
-    sim.rest.fail("messagingConnectionDetails$", fault=fault)
+        await new_home.start()
+        await new_home.travel(30)
+    new_home.clear()
+    new_home.sim.rest.fail("messagingConnectionDetails$", fault=fault)
     if start == "at start":
-        await set_up(hass, entry)
-    sim.bus.drop_connections()
-    await time_machine.travel(3600, step=15)
-    assert 3 <= asked_for_details(sim) <= 15
+        await set_up(new_home.hass, new_home.entry)
+    new_home.sim.bus.drop_connections()
+    await new_home.travel(3600, step=15)
+    assert 3 <= asked_for_details(new_home) <= 15
     for _ in range(3):
-        await time_machine.travel(2 * 3600, step=60)
-        assert 1 <= asked_for_details(sim) <= 2
+        await new_home.travel(2 * 3600, step=60)
+        assert 1 <= asked_for_details(new_home) <= 2
 
 
-async def test_details_that_fail_alone_and_then_come(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-) -> None:
+async def test_details_that_fail_alone_and_then_come(home: Home) -> None:
     """The link is up again after as long as it was away, at the latest in an hour."""
-    await time_machine.travel(30)
-    sim.rest.fail("messagingConnectionDetails$", fault=500)
-    sim.bus.drop_connections()
-    await time_machine.travel(600, step=15)
-    sim.rest.heal()
-    await time_machine.travel(600, step=15)
-    await wait_until_live(hass, live_entry)
+    await home.travel(30)
+    home.sim.rest.fail("messagingConnectionDetails$", fault=500)
+    home.sim.bus.drop_connections()
+    await home.travel(600, step=15)
+    home.sim.rest.heal()
+    await home.travel(600, step=15)
+    await home.wait_until_live()
     # What was learned then does not count in the next outage.
-    sim.rest.fail("messagingConnectionDetails$", fault=500, times=1)
-    sim.bus.drop_connections()
-    await time_machine.travel(5, step=1)
-    await wait_until_live(hass, live_entry)
+    home.sim.rest.fail("messagingConnectionDetails$", fault=500, times=1)
+    home.sim.bus.drop_connections()
+    await home.travel(5, step=1)
+    await home.wait_until_live()
 
 
 @pytest.mark.parametrize("outage", [60, 1200])
 @pytest.mark.parametrize("lag", [0, 20])
 @pytest.mark.parametrize("fault", [500, "malformed", "truncated"])
 async def test_a_real_outage_is_no_refusal(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    outage: float,
-    lag: float,
-    fault: Fault,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, outage: float, lag: float, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is back within a fifth of it, or a minute, also if the details are later."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
-    await time_machine.travel(30)
-    sim.rest.fail("/api/", fault=fault)
-    sim.bus.drop_connections()
-    await time_machine.travel(outage, step=5)
-    sim.rest.heal()
-    sim.rest.fail("messagingConnectionDetails$", fault=500)
-    await time_machine.travel(lag, step=5)
-    sim.rest.heal()
-    await time_machine.travel(max(outage / 5, 75), step=5)
-    await wait_until_live(hass, live_entry)
+    await home.travel(30)
+    home.sim.rest.fail("/api/", fault=fault)
+    home.sim.bus.drop_connections()
+    await home.travel(outage, step=5)
+    home.sim.rest.heal()
+    home.sim.rest.fail("messagingConnectionDetails$", fault=500)
+    await home.travel(lag, step=5)
+    home.sim.rest.heal()
+    await home.travel(max(outage / 5, 75), step=5)
+    await home.wait_until_live()
 
 
-async def test_a_link_that_cannot_be_opened_is_tried_again_soon(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    live_entry: MockConfigEntry,
-) -> None:
+async def test_a_link_that_cannot_be_opened_is_tried_again_soon(home: Home) -> None:
     """The details come each time, so nothing is refused."""
-    await time_machine.travel(30)
-    await sim.bus.cut()
-    sim.rest.clear()
-    await time_machine.travel(120, step=1)
-    assert asked_for_details(sim) > 10
-    await sim.bus.restore()
-    await time_machine.travel(30, step=1)
-    await wait_until_live(hass, live_entry)
+    await home.travel(30)
+    await home.sim.bus.cut()
+    home.clear()
+    await home.travel(120, step=1)
+    assert asked_for_details(home) > 10
+    await home.sim.bus.restore()
+    await home.travel(30, step=1)
+    await home.wait_until_live()
 
 
 async def test_a_refusal_that_becomes_an_outage(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    monkeypatch: pytest.MonkeyPatch,
+    home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once all requests fail, the details are asked for as in any outage."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
-    charger.plug_in(Car())
-    await time_machine.travel(60)
-    sim.rest.fail("messagingConnectionDetails$", fault=500)
-    sim.bus.drop_connections()
-    await time_machine.travel(600, step=15)
-    sim.rest.heal()
-    sim.rest.fail("/api/", fault=500)
-    await time_machine.travel(3600, step=15)
-    sim.rest.heal()
-    await time_machine.travel(330, step=15)
-    await wait_until_live(hass, live_entry)
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    home.sim.rest.fail("messagingConnectionDetails$", fault=500)
+    home.sim.bus.drop_connections()
+    await home.travel(600, step=15)
+    home.sim.rest.heal()
+    home.sim.rest.fail("/api/", fault=500)
+    await home.travel(3600, step=15)
+    home.sim.rest.heal()
+    await home.travel(330, step=15)
+    await home.wait_until_live()

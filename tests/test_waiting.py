@@ -6,31 +6,25 @@ from typing import Any
 from unittest.mock import patch
 
 from aiohttp import web
-from homeassistant.components.number import ATTR_VALUE, SERVICE_SET_VALUE
 from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
-from homeassistant.const import (
-    ATTR_ENTITY_ID,
-    CONF_PASSWORD,
-    CONF_USERNAME,
-    SERVICE_TURN_OFF,
-)
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import current_deadline
 from custom_components.zaptec.api.action import is_automatic
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
-from simulator.charger import Charger, CommandRejectedError
+from simulator.charger import CommandRejectedError
 from simulator.faults import Fault, Rejection
 from simulator.observations import Mode
 from simulator.scenario import DEMO_USER
 from simulator.simulator import Simulator
 
-from .conftest import PASSWORD, EntityFinder, TimeMachine, set_up, wait_until_live
+from .conftest import PASSWORD, TimeMachine, set_up
+from .home import Home
 
 MODE = "charger_operation_mode"
 SCHEDULE = 1
@@ -46,17 +40,14 @@ def refuse() -> None:
 
 
 async def outcome(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    action: Awaitable[Any],
-    *,
-    longest: float = LONGEST,
+    time_machine: TimeMachine, action: Awaitable[Any], *, longest: float = LONGEST
 ) -> BaseException | None:
     """Let time pass until an action of the user is done, and return its error."""
     task = asyncio.ensure_future(_awaited(action))
-    began_at = hass.loop.time()
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
     while not task.done():
-        assert hass.loop.time() - began_at < longest, "It takes too long"
+        assert loop.time() - began_at < longest, "It takes too long"
         await time_machine.pass_by(0.5)
     return task.exception()
 
@@ -66,103 +57,60 @@ async def _awaited(action: Awaitable[Any]) -> Any:
     return await action
 
 
-def call(
-    hass: HomeAssistant, domain: str, service: str, entity_id: str, **data: Any
-) -> Awaitable[Any]:
-    """Return an action of the user on an entity."""
-    return hass.services.async_call(
-        domain, service, {ATTR_ENTITY_ID: entity_id, **data}, blocking=True
-    )
-
-
-def sent(sim: Simulator) -> list[str]:
+def sent(home: Home) -> list[str]:
     """Return the writes and sign-ins since the last look."""
     paths = [
         record.path.rpartition("/")[2]
-        for record in sim.rest.requests
+        for record in home.sim.rest.requests
         if record.method == "POST"
     ]
-    sim.rest.clear()
+    home.clear()
     return paths
 
 
 @pytest.mark.parametrize("hanging", ["/state$", "/(state|sendCommand/.*)$"])
 async def test_a_look_after_a_refused_command_ends_in_time(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    monkeypatch: pytest.MonkeyPatch,
-    hanging: str,
+    home: Home, monkeypatch: pytest.MonkeyPatch, hanging: str
 ) -> None:
     """A cloud that hangs does not keep the user waiting for a minute."""
-    charger.plug_in(Car())
-    await time_machine.travel(30)
+    home.charger.plug_in(Car())
+    await home.travel(30)
     # The command is refused, or hangs by itself.
-    monkeypatch.setattr(charger, "stop_charging", refuse)
-    sim.rest.fail(hanging, fault="hang")
-    button = entities.id("button", charger.id, "stop_charging_final")
-    error = await outcome(hass, time_machine, call(hass, "button", "press", button))
+    monkeypatch.setattr(home.charger, "stop_charging", refuse)
+    home.sim.rest.fail(hanging, fault="hang")
+    error = await outcome(home.time_machine, home.press("stop_charging_final"))
     assert isinstance(error, HomeAssistantError)
     assert error.translation_key == (
         "rejected" if hanging == "/state$" else "cannot_connect"
     )
 
 
-async def test_a_look_before_a_setting_ends_in_time(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_a_look_before_a_setting_ends_in_time(home: Home) -> None:
     """Where a schedule seems to control the current, the cloud is asked first."""
-    charger.installation.available_current_mode = SCHEDULE
-    await live_entry.runtime_data.coordinator.async_refresh()
-    sim.rest.fail("/api/installation/", fault="hang")
-    for data in ({ATTR_VALUE: 12}, {ATTR_VALUE: 13}):
+    home.installation.available_current_mode = SCHEDULE
+    await home.entry.runtime_data.coordinator.async_refresh()
+    home.sim.rest.fail("/api/installation/", fault="hang")
+    for current in (12, 13):
         error = await outcome(
-            hass,
-            time_machine,
-            call(
-                hass,
-                "number",
-                SERVICE_SET_VALUE,
-                entities.id("number", charger.installation.id, "available_current"),
-                **data,
-            ),
+            home.time_machine,
+            home.set_value("available_current", current),
         )
         assert isinstance(error, HomeAssistantError)
         assert error.translation_key == "schedule_controls_current"
 
 
 @pytest.mark.parametrize("path", ["/update$", "/api/", "/oauth/token"])
-async def test_settings_one_after_another_end_in_time(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    path: str,
-) -> None:
+async def test_settings_one_after_another_end_in_time(home: Home, path: str) -> None:
     """Those that follow the first are sent as one, which ends in time, too."""
     if path == "/oauth/token":
-        sim.rest.tokens.revoke()
-    sim.rest.fail(path, fault="hang")
-    number = entities.id("number", charger.id, "charger_max_current")
+        home.sim.rest.tokens.revoke()
+    home.sim.rest.fail(path, fault="hang")
 
     settings = asyncio.gather(
-        *(
-            call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
-            for value in (10, 11, 12)
-        ),
+        *(home.set_value("charger_max_current", value) for value in (10, 11, 12)),
         return_exceptions=True,
     )
-    assert await outcome(hass, time_machine, settings) is None
+    assert await outcome(home.time_machine, settings) is None
     keys = [getattr(error, "translation_key", None) for error in await settings]
     expected = "not_sent" if path == "/oauth/token" else "cannot_connect"
     assert keys == [expected] * 3
@@ -171,34 +119,25 @@ async def test_settings_one_after_another_end_in_time(
 @pytest.mark.parametrize("fault", [500, 502, 503, "hang", "html"])
 @pytest.mark.parametrize("platform", ["number", "button"])
 async def test_a_control_without_a_sign_in_is_not_sent(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    fault: Fault,
-    platform: str,
+    home: Home, fault: Fault, platform: str
 ) -> None:
     """The user knows that nothing was changed, and why."""
-    await time_machine.travel(5)
-    sim.rest.tokens.revoke()
-    sim.rest.fail("/oauth/token", fault=fault)
+    await home.travel(5)
+    home.sim.rest.tokens.revoke()
+    home.sim.rest.fail("/oauth/token", fault=fault)
     if platform == "number":
-        number = entities.id("number", charger.installation.id, "available_current")
-        action = call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 9})
+        action = home.set_value("available_current", 9)
     else:
-        button = entities.id("button", charger.id, "restart_charger")
-        action = call(hass, "button", "press", button)
-    sim.rest.clear()
-    error = await outcome(hass, time_machine, action)
+        action = home.press("restart_charger")
+    home.clear()
+    error = await outcome(home.time_machine, action)
     assert isinstance(error, HomeAssistantError)
     assert error.translation_key == ("intercepted" if fault == "html" else "not_sent")
     # What was not sent is not looked at later.
-    sim.rest.heal()
-    sim.rest.clear()
-    await time_machine.travel(60, step=5)
-    assert not [item for item in sim.rest.requests if item.method == "GET"]
+    home.sim.rest.heal()
+    home.clear()
+    await home.travel(60, step=5)
+    assert not [item for item in home.sim.rest.requests if item.method == "GET"]
 
 
 async def test_a_cloud_that_hangs_at_sign_in(
@@ -217,128 +156,87 @@ async def test_a_cloud_that_hangs_at_sign_in(
         )
         errors.append(form["errors"])
 
-    assert await outcome(hass, time_machine, sign_in()) is None
+    assert await outcome(time_machine, sign_in()) is None
     assert errors == [{"base": "cannot_connect"}]
 
 
-async def test_a_cloud_that_hangs_at_set_up(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    entry: MockConfigEntry,
-) -> None:
+async def test_a_cloud_that_hangs_at_set_up(new_home: Home) -> None:
     """The last step of the flow waits for it; Home Assistant tries it again."""
-    sim.rest.fail("/api/", fault="hang")
-    assert await outcome(hass, time_machine, set_up(hass, entry)) is None
-    assert entry.state is ConfigEntryState.SETUP_RETRY
+    new_home.sim.rest.fail("/api/", fault="hang")
+    assert (
+        await outcome(new_home.time_machine, set_up(new_home.hass, new_home.entry))
+        is None
+    )
+    assert new_home.entry.state is ConfigEntryState.SETUP_RETRY
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_held_car_respects_a_pause_of_the_cloud(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    status: int,
+    home: Home, status: int
 ) -> None:
     """The user has asked for it long ago, so it waits until the pause is over."""
-    await call(
-        hass, "switch", SERVICE_TURN_OFF, entities.id("switch", charger.id, MODE)
-    )
+    await home.turn_off()
     with patch("simulator.faults.failure", busy(status)):
-        sim.rest.fail("/sendCommand/", fault=status)
-        sim.rest.clear()
-        charger.plug_in(Car())
-        await time_machine.travel(590, step=5)
-    assert sent(sim) == ["506"]
-    sim.rest.heal()
-    await time_machine.travel(60, step=5)
-    assert sent(sim) == ["506"]
-    assert entities.state("switch", charger.id, MODE) == "off"
+        home.sim.rest.fail("/sendCommand/", fault=status)
+        home.clear()
+        home.charger.plug_in(Car())
+        await home.travel(590, step=5)
+    assert sent(home) == ["506"]
+    home.sim.rest.heal()
+    await home.travel(60, step=5)
+    assert sent(home) == ["506"]
+    assert home.switch == "off"
 
 
-async def test_a_held_car_and_an_expired_token_in_a_pause(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_a_held_car_and_an_expired_token_in_a_pause(home: Home) -> None:
     """No sign-in for it, but one for the user."""
-    await call(
-        hass, "switch", SERVICE_TURN_OFF, entities.id("switch", charger.id, MODE)
-    )
-    await time_machine.travel(5)
+    await home.turn_off()
+    await home.travel(5)
     with patch("simulator.faults.failure", busy(429)):
-        sim.rest.fail("/sendCommand/", fault=429, times=1)
-        charger.plug_in(Car())
-        await time_machine.travel(20, step=5)
-    sim.rest.tokens.revoke()
-    live_entry.runtime_data.client._token_source._renew_at = 0.0
-    sim.rest.clear()
-    await time_machine.travel(300, step=5)
-    assert sent(sim) == []
-    button = entities.id("button", charger.id, "restart_charger")
-    assert (
-        await outcome(hass, time_machine, call(hass, "button", "press", button)) is None
-    )
-    assert sent(sim) == ["token", "102"]
+        home.sim.rest.fail("/sendCommand/", fault=429, times=1)
+        home.charger.plug_in(Car())
+        await home.travel(20, step=5)
+    home.sim.rest.tokens.revoke()
+    home.entry.runtime_data.client._token_source._renew_at = 0.0
+    home.clear()
+    await home.travel(300, step=5)
+    assert sent(home) == []
+    assert await outcome(home.time_machine, home.press("restart_charger")) is None
+    assert sent(home) == ["token", "102"]
 
 
-async def test_a_queued_current_respects_a_pause_of_the_cloud(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_a_queued_current_respects_a_pause_of_the_cloud(home: Home) -> None:
     """Its time comes in the middle of the pause."""
-    installation = charger.installation
-    number = entities.id("number", installation.id, "available_current")
     for value in (10, 14):
-        await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
-    await time_machine.travel(600, step=15)
+        await home.set_value("available_current", value)
+    await home.travel(600, step=15)
     with patch("simulator.faults.failure", busy(429)):
-        sim.rest.fail("/state$", fault=429)
-        live_entry.runtime_data.reader.read(charger.id)
-        await time_machine.travel(15)
-    sim.rest.heal()
-    sim.rest.clear()
+        home.sim.rest.fail("/state$", fault=429)
+        home.entry.runtime_data.reader.read(home.charger.id)
+        await home.travel(15)
+    home.sim.rest.heal()
+    home.clear()
     # The 15 minutes are over after five of them, the pause after ten.
-    await time_machine.travel(560, step=5)
-    assert sent(sim) == []
-    await time_machine.travel(900, step=15)
-    assert sent(sim) == ["update"]
-    assert installation.available_current == (14, 14, 14)
-    await wait_until_live(hass, live_entry)
+    await home.travel(560, step=5)
+    assert sent(home) == []
+    await home.travel(900, step=15)
+    assert sent(home) == ["update"]
+    assert home.installation.available_current == (14, 14, 14)
+    await home.wait_until_live()
 
 
-async def test_an_off_that_could_not_be_sent_is_made_up_for(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-) -> None:
+async def test_an_off_that_could_not_be_sent_is_made_up_for(home: Home) -> None:
     """The error says so, and the car is paused once the cloud can be reached."""
-    charger.plug_in(Car())
-    await time_machine.travel(60)
-    sim.rest.tokens.revoke()
-    sim.rest.fail("/oauth/token", fault=503)
-    switch = entities.id("switch", charger.id, MODE)
-    error = await outcome(
-        hass, time_machine, call(hass, "switch", SERVICE_TURN_OFF, switch)
-    )
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    home.sim.rest.tokens.revoke()
+    home.sim.rest.fail("/oauth/token", fault=503)
+    error = await outcome(home.time_machine, home.turn_off())
     assert isinstance(error, HomeAssistantError)
     assert error.translation_key == "pause_waits"
-    sim.rest.heal()
-    await time_machine.travel(300)
-    assert charger.mode == Mode.FINISHED
+    home.sim.rest.heal()
+    await home.travel(300)
+    assert home.charger.mode == Mode.FINISHED
 
 
 def busy(status: int) -> Any:
@@ -352,17 +250,11 @@ def busy(status: int) -> Any:
 
 @pytest.mark.parametrize("cause", ["user", "waiting current", "held car"])
 async def test_an_automation_is_no_part_of_what_triggers_it(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    cause: str,
+    home: Home, cause: str
 ) -> None:
     """It runs in the context in which the state is written that triggers it."""
-    number = entities.id("number", charger.installation.id, "available_current")
-    switch = entities.id("switch", charger.id, MODE)
+    number = home.entity_id("number", "available_current")
+    switch = home.entity_id("switch", MODE)
     seen: dict[str, tuple[object, bool]] = {}
 
     @callback
@@ -373,46 +265,38 @@ async def test_an_automation_is_no_part_of_what_triggers_it(
                 is_automatic(),
             )
 
-    async_track_state_change_event(hass, [number, switch], trigger)
+    async_track_state_change_event(home.hass, [number, switch], trigger)
     if cause == "held car":
-        await call(hass, "switch", SERVICE_TURN_OFF, switch)
+        await home.turn_off()
         seen.clear()
         # The switch is on only while the car could not be paused.
-        sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"), times=1)
-        charger.plug_in(Car())
-        await time_machine.travel_until(lambda: "switch on" in seen)
+        home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"), times=1)
+        home.charger.plug_in(Car())
+        await home.time_machine.travel_until(lambda: "switch on" in seen)
         assert set(seen.values()) == {(None, False)}
         return
     for value in (10, 14):
-        await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: value})
+        await home.set_value("available_current", value)
     if cause == "waiting current":
-        await time_machine.travel_until(lambda: "number 14.0" in seen, step=15)
+        await home.time_machine.travel_until(lambda: "number 14.0" in seen, step=15)
     key = "number 10.0" if cause == "user" else "number 14.0"
     assert seen[key] == (None, False)
 
 
 @pytest.mark.parametrize("fault", [401, "redirect"])
 async def test_a_change_without_a_valid_token_was_not_made(
-    hass: HomeAssistant,
-    time_machine: TimeMachine,
-    sim: Simulator,
-    charger: Charger,
-    live_entry: MockConfigEntry,
-    entities: EntityFinder,
-    fault: Fault,
+    home: Home, fault: Fault
 ) -> None:
     """It does not begin the 15 minutes until the next one."""
-    number = entities.id("number", charger.installation.id, "available_current")
-    sim.rest.fail("/update$", fault=fault)
-    sim.rest.clear()
+    home.sim.rest.fail("/update$", fault=fault)
+    home.clear()
     error = await outcome(
-        hass,
-        time_machine,
-        call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 9}),
+        home.time_machine,
+        home.set_value("available_current", 9),
     )
     assert isinstance(error, HomeAssistantError)
     assert error.translation_key == ("not_sent" if fault == 401 else "intercepted")
-    assert sent(sim).count("update") <= 2
-    sim.rest.heal()
-    await call(hass, "number", SERVICE_SET_VALUE, number, **{ATTR_VALUE: 12})
-    assert charger.installation.available_current == (12, 12, 12)
+    assert sent(home).count("update") <= 2
+    home.sim.rest.heal()
+    await home.set_value("available_current", 12)
+    assert home.installation.available_current == (12, 12, 12)
