@@ -235,6 +235,11 @@ class Device:
         return self._settings.min_current
 
     @property
+    def offline_current(self) -> float:
+        """What it may draw without the cloud, A; -1 is automatic."""
+        return self._settings.offline_current
+
+    @property
     def device_type(self) -> int:
         """The DeviceType that the lists show."""
         return _POWER_METER if self.is_power_meter else self.family.value
@@ -360,6 +365,10 @@ class Charger(Device):
             self._engine.cancel("restart")
             self._telemetry.connect()
             self.installation.rebalance()
+
+    def stop_pulse(self) -> None:
+        """Send no pulse until the car starts or stops charging."""
+        self._engine.cancel("pulse")
 
     def exchange_meter(self, lifetime_energy: float) -> None:
         """Replace the meter by one with another reading (kWh)."""

@@ -41,6 +41,7 @@ class Rest:
     """The service, its faults and its counters.
 
     Attributes:
+        cloud: What the endpoints serve.
         requests: Every request since the start or `clear`, in the order of arrival.
         forbidden: Requests for undocumented paths, as "METHOD path".
         peak_per_second: Most API requests of one account in any second of real time.
@@ -71,7 +72,7 @@ class Rest:
         self.peak_per_second = 0
         self.latency = 0.0
         self.tokens = Tokens(cloud.accounts, token_lifetime)
-        self._cloud = cloud
+        self.cloud = cloud
         self._on_write = on_write
         self._faults = Faults()
         self._counters: dict[str, RequestCounter] = {}
@@ -191,7 +192,7 @@ class Rest:
                 if account is None:
                     return web.Response(status=401)
                 ids = tuple(item.lower() for item in match.groups())
-                response = await handler(Call(self._cloud, request, account, ids))
+                response = await handler(Call(self.cloud, request, account, ids))
                 # Clients write only when a user acts.
                 if method != "GET" and response.status < 400:
                     self._on_write()
@@ -204,7 +205,7 @@ class Rest:
         self, request: web.Request, record: RequestRecord
     ) -> web.StreamResponse:
         form = {key: str(value) for key, value in (await request.post()).items()}
-        if (user_name := form.get("username")) in self._cloud.accounts:
+        if (user_name := form.get("username")) in self.cloud.accounts:
             record.account = user_name
         try:
             return web.json_response(self.tokens.issue(form))

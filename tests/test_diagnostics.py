@@ -364,7 +364,7 @@ async def test_planted_secrets(
     # Where the messages are is no place.
     details = sim.connection_details(installation)
     monkeypatch.setattr(
-        sim, "connection_details", lambda _: dict.fromkeys(details, words())
+        sim.rest.cloud, "connection_details", lambda _: dict.fromkeys(details, words())
     )
     before = link.fault
     await time_machine.travel(60)

@@ -121,7 +121,7 @@ async def test_a_quiet_link_is_left_alone(
 ) -> None:
     """Nothing happens, so nothing is told: that costs two readings an hour."""
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
-    monkeypatch.setattr(charger, "_pulse", lambda: None)
+    charger.stop_pulse()
     await time_machine.travel(60)
     sim.rest.clear()
     opened = sim.bus.attach_count(charger.installation.topic)

@@ -21,7 +21,7 @@ STATE_CACHE_SECONDS = 15.0
 _PAGE_SIZE, _LARGEST_PAGE = 50, 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cloud:
     """The data that the endpoints serve.
 
