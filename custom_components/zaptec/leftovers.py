@@ -13,7 +13,8 @@ from .api import UserRole
 from .button import DESCRIPTIONS as BUTTONS
 from .const import DOMAIN
 from .control.checks import CONTROL_ROLES
-from .migration import OLD_KEYS, parts_of
+from .devices.adoption import async_get_device, split_unique_id
+from .migration import OLD_KEYS
 from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
 from .runtime import ZaptecConfigEntry
 from .sensor import PENDING_DESCRIPTIONS as PENDING
@@ -135,7 +136,8 @@ class Leftovers:
     def _issue_of(self, entity: er.RegistryEntry, circuit_ids: set[str]) -> str | None:
         """Return the key of the issue that names an entity, None if it is offered."""
         account = self._entry.runtime_data.coordinator.data
-        device_id, kind = parts_of(entity)
+        device_id, key = split_unique_id(entity.unique_id)
+        kind = (entity.domain, key)
         if kind in NOT_OFFERED or kind in OLD_KEYS or device_id in circuit_ids:
             return ENTITIES_REMOVED
         device = account.chargers.get(device_id) or account.installations.get(device_id)
@@ -165,9 +167,7 @@ def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> Non
     devices = dr.async_get(hass)
     entities = er.async_get(hass)
     for circuit_id in entry.runtime_data.coordinator.visible.circuit_ids:
-        device = devices.async_get_device_by_identifier(
-            (DOMAIN, circuit_id), entry.entry_id
-        )
+        device = async_get_device(hass, entry.entry_id, circuit_id)
         if device and not er.async_entries_for_device(
             entities, device.id, include_disabled_entities=True
         ):

@@ -9,6 +9,7 @@ from homeassistant.helpers import entity_registry as er
 
 from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
+from .devices.adoption import split_unique_id
 from .runtime import ZaptecConfigEntry
 
 CONF_MANUAL_SELECT = "manual_select"
@@ -92,16 +93,10 @@ def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) ->
     registry = er.async_get(hass)
     installations = entry.runtime_data.coordinator.data.installations
     for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
-        device_id, kind = parts_of(entity)
+        device_id, old_key = split_unique_id(entity.unique_id)
         keys = OLD_INSTALLATION_KEYS if device_id in installations else OLD_KEYS
-        if (key := keys.get(kind)) is None:
+        if (key := keys.get((entity.domain, old_key))) is None:
             continue
         unique_id = f"{device_id}_{key}"
         if not registry.async_get_entity_id(entity.domain, DOMAIN, unique_id):
             registry.async_update_entity(entity.entity_id, new_unique_id=unique_id)
-
-
-def parts_of(entity: er.RegistryEntry) -> tuple[str, tuple[str, str]]:
-    """Return the device that an entity is of, and its platform and key."""
-    device_id, _, key = entity.unique_id.partition("_")
-    return device_id, (entity.domain, key)

@@ -9,6 +9,25 @@ from homeassistant.helpers.entity_platform import async_get_platforms
 from ..const import DOMAIN
 
 
+def split_unique_id(unique_id: str) -> tuple[str, str]:
+    """Return the Zaptec id of an entity's device, and the key of the entity.
+
+    The key is empty for the one entity of a device that has no key in its unique id.
+    """
+    device_id, _, key = unique_id.partition("_")
+    return device_id, key
+
+
+@callback
+def async_get_device(
+    hass: HomeAssistant, entry_id: str, device_id: str
+) -> dr.DeviceEntry | None:
+    """Return the device of an account by its Zaptec id, None if there is none."""
+    return dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, device_id), entry_id
+    )
+
+
 @callback
 def async_held_ids(hass: HomeAssistant, entry_id: str) -> frozenset[str]:
     """Return the Zaptec ids of an account's devices."""
@@ -24,14 +43,9 @@ def async_held_ids(hass: HomeAssistant, entry_id: str) -> frozenset[str]:
 def async_recorded_ids(hass: HomeAssistant, entry_id: str) -> frozenset[str]:
     """Return the Zaptec ids of the devices that have entities of an account."""
     return frozenset(
-        _device_id(entity.unique_id)
+        split_unique_id(entity.unique_id)[0]
         for entity in er.async_entries_for_config_entry(er.async_get(hass), entry_id)
     )
-
-
-def _device_id(unique_id: str) -> str:
-    """Return the Zaptec id of the device that an entity is of."""
-    return unique_id.partition("_")[0]
 
 
 @callback
@@ -103,5 +117,5 @@ async def async_remove_entities(
         if platform.config_entry is None or platform.config_entry.entry_id != entry_id:
             continue
         for entity in list(platform.entities.values()):
-            if entity.unique_id and _device_id(entity.unique_id) in device_ids:
+            if entity.unique_id and split_unique_id(entity.unique_id)[0] in device_ids:
                 await entity.async_remove()

@@ -7,7 +7,7 @@ from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 
 from ..api import Account, Charger, Installation, Value, parse_words
 from ..const import CONF_PREFIX, DOMAIN, PORTAL_URL
-from .adoption import async_adopt_device
+from .adoption import async_adopt_device, async_get_device
 from .missing import MissingDevices
 from .ownership import Ownership
 
@@ -49,9 +49,7 @@ class Devices:
     @callback
     def set_software_version(self, charger_id: str, version: Value | None) -> None:
         """Show the firmware version that a charger reports."""
-        device = self._registry.async_get_device_by_identifier(
-            (DOMAIN, charger_id), self._entry.entry_id
-        )
+        device = async_get_device(self._hass, self._entry.entry_id, charger_id)
         if device and version is not None:
             self._registry.async_update_device(
                 device.id, sw_version=parse_words(str(version))
