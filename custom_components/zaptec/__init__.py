@@ -66,7 +66,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     await runtime.coordinator.async_config_entry_first_refresh()
     async_take_over_unique_ids(hass, entry)
     await runtime.async_start()
-    Issues(hass, runtime.coordinator).start()
+    Issues(hass, entry).start()
     Leftovers(hass, entry).start()
 
     await runtime.coordinator.async_wait_for_first_readings()

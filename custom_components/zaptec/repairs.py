@@ -12,15 +12,16 @@ from homeassistant.components.repairs import (
 )
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
 from .const import DOMAIN, PushRefusal, PushStatus
 from .control.checks import may_control
-from .coordinator import ZaptecCoordinator
+from .devices.adoption import async_get_device
 from .leftovers import async_remove_named
+from .runtime import ZaptecConfigEntry
 from .sources.link import Link
 from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
@@ -76,10 +77,11 @@ class Issues:
     soon after, would bring back what a person ignores.
     """
 
-    def __init__(self, hass: HomeAssistant, coordinator: ZaptecCoordinator) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
         """Initialize the issues."""
         self._hass = hass
-        self._coordinator = coordinator
+        self._entry = entry
+        self._runtime = entry.runtime_data
         self._down_since: dict[str, datetime] = {}
         # When an issue was first seen, by its id.
         self._seen: dict[str, datetime] = {}
@@ -89,10 +91,11 @@ class Issues:
     @callback
     def start(self) -> None:
         """Keep the issues in line with the account, as long as the entry is loaded."""
-        entry = self._coordinator.config_entry
         self._update()
-        entry.async_on_unload(self._coordinator.async_add_listener(self._update))
-        entry.async_on_unload(
+        self._entry.async_on_unload(
+            self._runtime.coordinator.async_add_listener(self._update)
+        )
+        self._entry.async_on_unload(
             async_track_time_interval(
                 self._hass, self._update, CHECK_INTERVAL, name=f"{DOMAIN} issues"
             )
@@ -101,10 +104,10 @@ class Issues:
     @callback
     def _update(self, _now: datetime | None = None) -> None:
         """Create the issues that are true, and delete those that are not."""
-        entry_id = self._coordinator.config_entry.entry_id
-        for installation_id in self._down_since.keys() - self._coordinator.links.keys():
+        entry_id = self._entry.entry_id
+        for installation_id in self._down_since.keys() - self._runtime.links.keys():
             del self._down_since[installation_id]
-        self._shared &= self._coordinator.links.keys()
+        self._shared &= self._runtime.links.keys()
         issues = {issue.id: issue for issue in self._issues()}
         others = _issue_ids(self._hass, entry_id, is_fixable=False) - issues.keys()
         for issue_id in others - self._undecided(others):
@@ -130,15 +133,15 @@ class Issues:
 
     def _issues(self) -> Iterator[_Issue]:
         """Find what is to be told."""
-        coordinator = self._coordinator
-        for installation_id, link in coordinator.links.items():
-            installation = coordinator.data.installations.get(installation_id)
+        account = self._runtime.coordinator.data
+        for installation_id, link in self._runtime.links.items():
+            installation = account.installations.get(installation_id)
             name = (installation and installation.name) or "Zaptec"
             yield from self._link_issues(installation_id, name, link)
             if installation and may_control(installation):
                 yield from _control_issues(installation, name)
-        for charger in coordinator.data.chargers.values():
-            state = coordinator.states.get(charger.id)
+        for charger in account.chargers.values():
+            state = self._runtime.states.get(charger.id)
             if may_control(charger) and state and state.value(StateId.IS_STAND_ALONE):
                 yield _Issue(
                     "charger_stand_alone",
@@ -173,35 +176,33 @@ class Issues:
 
         They stay if they are there, and do not come if they are not.
         """
-        coordinator = self._coordinator
+        account = self._runtime.coordinator.data
         ids: set[str] = set()
-        for installation_id, link in coordinator.links.items():
+        for installation_id, link in self._runtime.links.items():
             keys = self._undecided_of_link(installation_id, link)
-            installation = coordinator.data.installations.get(installation_id)
+            installation = account.installations.get(installation_id)
             if installation and may_control(installation):
                 if installation.available_current_mode is None:
                     keys.update(_CURRENT_MODES.values())
                 if installation.authentication_type is None:
                     keys.update(_AUTHENTICATION_TYPES.values())
             ids.update(f"{key}_{installation_id}" for key in keys)
-        for charger in coordinator.data.chargers.values():
-            state = coordinator.states.get(charger.id)
+        for charger in account.chargers.values():
+            state = self._runtime.states.get(charger.id)
             if may_control(charger) and (
                 state is None or state.value(StateId.IS_STAND_ALONE) is None
             ):
                 ids.add(f"charger_stand_alone_{charger.id}")
         if self._misses_devices():
-            known = coordinator.data.installation_ids | coordinator.data.chargers.keys()
+            known = account.installation_ids | account.chargers.keys()
             ids |= {key for key in issue_ids if key.rpartition("_")[2] not in known}
         return ids & issue_ids
 
     def _misses_devices(self) -> bool:
         """Return whether the lists lack something that has not been given up yet."""
-        registry = dr.async_get(self._hass)
-        entry_id = self._coordinator.config_entry.entry_id
         return any(
-            registry.async_get_device_by_identifier((DOMAIN, device_id), entry_id)
-            for device_id in self._coordinator.missing.ids
+            async_get_device(self._hass, self._entry.entry_id, device_id)
+            for device_id in self._runtime.coordinator.missing.ids
         )
 
     def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
