@@ -1,5 +1,6 @@
 """Fixtures of the tests of the api: a cloud of hand-written answers."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from itertools import count
@@ -17,8 +18,13 @@ from custom_components.zaptec.api import (
     client,
     limiter,
     parsing,
+    preload,
     requester,
 )
+from simulator.clock import Clock
+from simulator.servicebus import ServiceBus
+
+from .messages import KEY, KEY_NAME, TOPIC
 
 USER_NAME = "anna@example.com"
 PASSWORD = "correct horse"
@@ -145,3 +151,15 @@ def zaptec(cloud: Cloud, session: aiohttp.ClientSession, hasty: None) -> ZaptecC
     return ZaptecClient(
         session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test/1.0"
     )
+
+
+@pytest.fixture
+async def bus(socket_enabled: None) -> AsyncGenerator[ServiceBus]:
+    """Return a Service Bus with two topics."""
+    await asyncio.to_thread(preload)
+    bus = ServiceBus(Clock(speed=0))
+    bus.add_topic(TOPIC, KEY_NAME, KEY)
+    bus.add_topic("other", KEY_NAME, KEY)
+    await bus.start()
+    yield bus
+    await bus.stop()
