@@ -393,8 +393,7 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
 async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
     """Home Assistant may give up an entry while a link is being closed."""
     stream = await Subscription(details(bus.port), allow_plain=True).__aenter__()
-    transport = stream.link.receiver._handler._connection._transport  # type: ignore[union-attr]
-    writer = transport.writer
+    writer = stream.link.socket.writer
     bus.freeze()
     closing = asyncio.ensure_future(stream.__aexit__(None, None, None))
     await asyncio.sleep(0)
@@ -420,7 +419,7 @@ async def test_a_link_that_has_ended_leaves_no_socket(
 ) -> None:
     """The library drops a connection that fails without closing its socket."""
     async with Subscription(details(bus.port), allow_plain=True) as stream:
-        writer = stream.link.receiver._handler._connection._transport.writer  # type: ignore[union-attr]
+        writer = stream.link.socket.writer
         end(bus)
         with pytest.raises(SubscriptionError):
             await stream.run(lambda _: None)
