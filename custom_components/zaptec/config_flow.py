@@ -43,10 +43,10 @@ from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
 from .runtime import ZaptecConfigEntry, async_create_client
 
-# Whether new chargers of the account are included by themselves.
+# Whether new chargers of the account are included automatically.
 CONF_ALL_CHARGERS = "all_chargers"
 
-# The title of an entry, as custom-components/zaptec has it.
+# The title of an entry, which is that of custom-components/zaptec.
 TITLE = "Zaptec"
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,11 +68,11 @@ ACCOUNT_SCHEMA = probatio.Schema(
 
 
 def free_title(taken: Iterable[str]) -> str:
-    """Return a title for an entry that no other one has.
+    """Return a title for an entry that no other entry has.
 
-    It is neither the user name, which is an e-mail address, nor the name of an
-    installation, which often is its address: Home Assistant writes the title to its log,
-    for one when an entry cannot be set up.
+    The title is neither the user name, which is an e-mail address, nor the name of an
+    installation, which often is a street address, because Home Assistant writes titles to
+    its log, for example when an entry cannot be set up.
     """
     others = set(taken)
     titles = chain([TITLE], (f"{TITLE} {number}" for number in count(2)))
@@ -80,14 +80,15 @@ def free_title(taken: Iterable[str]) -> str:
 
 
 class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
-    """Sign in to a Zaptec account, one entry for each."""
+    """Sign in to a Zaptec account; each account has one entry."""
 
-    # custom-components/zaptec makes 1.1, and still takes 1.3, so there is a way back.
+    # custom-components/zaptec creates entries of version 1.1, and accepts 1.3, too, so that
+    # the user can return to it.
     VERSION = 1
     MINOR_VERSION = 3
 
-    # The names of the accounts that show all chargers of this one; empty if there are
-    # chargers left for it to show.
+    # The titles of the accounts that already show all chargers of the new account; empty if
+    # there are chargers left for it to show.
     _shown_by = ""
 
     @staticmethod
@@ -134,7 +135,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_reauth(
         self, entry_data: Mapping[str, Any]
     ) -> ConfigFlowResult:
-        """Act on a password that the cloud no longer takes."""
+        """Handle a password that the cloud no longer accepts."""
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(
@@ -148,7 +149,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Let a person change the stored password."""
+        """Let the user change the stored password."""
         return await self._async_change_password(
             self._get_reconfigure_entry(), "reconfigure", user_input
         )
@@ -156,7 +157,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_change_password(
         self, entry: ConfigEntry, step_id: str, user_input: dict[str, Any] | None
     ) -> ConfigFlowResult:
-        """Store a new password for the same account, once the cloud takes it."""
+        """Store a new password for the same account, once the cloud has accepted it."""
         errors: dict[str, str] = {}
         user_name = entry.data[CONF_USERNAME]
         if user_input is not None:
@@ -207,9 +208,10 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         installations: list[Installation],
         chargers: list[Charger],
     ) -> str:
-        """Return the names of the accounts that show all chargers of a new account.
+        """Return the titles of the accounts that show all chargers of a new account.
 
-        Empty if there are chargers left for it to show, or if it sees none yet.
+        It is empty if there are chargers left for the new account to show, or if the new
+        account sees no charger yet.
         """
         homes = {item.id: item.installation_id for item in chargers}
         new = Claim(
@@ -258,10 +260,11 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                     set(account.chargers),
                 ):
                     return self._save(None)
-                # Somebody has left one out, and expects that it goes.
+                # The user has deselected a charger, and expects it to disappear.
                 errors["base"] = "all_or_some"
             elif user_input[CONF_CHARGERS]:
-                # One that is not visible just now was not shown, and stays chosen.
+                # A chosen charger that the account does not see at the moment was not in
+                # the form, and stays chosen.
                 hidden = set(chosen or ()) - account.chargers.keys()
                 return self._save(sorted(hidden | set(user_input[CONF_CHARGERS])))
             else:
@@ -280,7 +283,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         )
 
     def _save(self, chosen: list[str] | None) -> ConfigFlowResult:
-        """Save a choice of chargers, None for all, and what was taken over before."""
+        """Save a choice of chargers, None for all, and the choice copied before."""
         options: dict[str, list[str]] = {}
         if chosen is not None:
             options[CONF_CHARGERS] = chosen
@@ -290,7 +293,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
 
 
 def _options_schema(account: Account) -> probatio.Schema:
-    """Return the form with the chargers of an account."""
+    """Return the schema of the form with the chargers of an account."""
     return probatio.Schema(
         {
             probatio.Required(CONF_ALL_CHARGERS): BooleanSelector(),

@@ -1,4 +1,4 @@
-"""Entities that an account does not offer, or not any more, until the user agrees."""
+"""Entities that the integration no longer offers, kept until the user confirms."""
 
 from collections.abc import Iterable
 
@@ -20,8 +20,8 @@ from .runtime import ZaptecConfigEntry
 from .sensor import PENDING_DESCRIPTIONS as PENDING
 from .switch import DESCRIPTIONS as SWITCHES
 
-# Entities whose calls the vendor has not documented and therefore forbids (API fair
-# use policy), as their platform and key. Before 0.8 the switch was a lock.
+# Entities of custom-components/zaptec that need undocumented calls, by platform and key.
+# The vendor's API fair use policy excludes such calls. Before 0.8 the switch was a lock.
 NOT_OFFERED = {
     ("button", "authorize_charge"),
     ("lock", "permanent_cable_lock"),
@@ -29,6 +29,7 @@ NOT_OFFERED = {
     ("switch", "permanent_cable_lock"),
 }
 
+# Entities that change a charger or an installation, by platform and key.
 CONTROLS = {
     *(("button", description.key) for description in BUTTONS),
     *(("number", description.key) for description in NUMBERS),
@@ -38,8 +39,8 @@ CONTROLS = {
     *(("switch", description.key) for description in SWITCHES),
 }
 
-# The issues that name entities: those that are not offered at all, and those that the
-# account's role does not allow.
+# Keys of the issues: the first names entities that the integration does not offer, the
+# second names controls that the role of the account does not allow.
 ENTITIES_REMOVED = "entities_removed"
 CONTROLS_REMOVED = "controls_removed"
 
@@ -47,16 +48,17 @@ DATA_ENTITIES = "entities"
 
 
 class Leftovers:
-    """Names the entities of an account that it does not offer, or not any more.
+    """Names the entities of an account that the integration does not offer any more.
 
-    Home Assistant refuses an automation that has a device action on an entity that is
-    gone, with all its other steps. So they stay until the user has read the issue that
-    names them, and are removed when it is confirmed. The issue is created at each start,
-    and not kept: the incumbent, if it is back, offers what it names.
+    Home Assistant rejects a whole automation if one of its device actions refers to an
+    entity that does not exist. Therefore the entities stay until the user has read the
+    issue that names them, and are removed when the user confirms it. The issue is not
+    persistent but created at each start, because custom-components/zaptec offers these
+    entities if the user returns to it.
     """
 
     def __init__(self, hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-        """Initialize without a leftover."""
+        """Initialize the leftovers."""
         self._hass = hass
         self._entry = entry
         # The entity ids that the issues name.
@@ -64,10 +66,10 @@ class Leftovers:
 
     @callback
     def start(self) -> None:
-        """Name what is left over, as long as the entry is loaded."""
+        """Keep the issues up to date until the entry is unloaded."""
         self._update()
         entry = self._entry
-        # A role may come or go.
+        # A discovery may show another role of the account.
         entry.async_on_unload(
             entry.runtime_data.coordinator.async_add_listener(self._update),
         )
@@ -81,7 +83,7 @@ class Leftovers:
     def _registry_updated(
         self, event: Event[er.EventEntityRegistryUpdatedData]
     ) -> None:
-        """Look again when something that is named is removed, renamed or disabled."""
+        """Update the issues when an entity they name is removed, renamed or disabled."""
         data = event.data
         entity_ids = {data["entity_id"]}
         if data["action"] == "update":
@@ -91,7 +93,7 @@ class Leftovers:
 
     @callback
     def _update(self) -> None:
-        """Create the issues that name something, and delete the others."""
+        """Create the issues that have entities to name, and delete the others."""
         registry = er.async_get(self._hass)
         _remove_empty_circuits(self._hass, self._entry)
         found: dict[str, list[er.RegistryEntry]] = {
@@ -152,7 +154,7 @@ class Leftovers:
 
 
 def _was_never_enabled(entity: er.RegistryEntry) -> bool:
-    """Return whether nothing of the user's can hang on an entity."""
+    """Return whether no automation can use an entity, as it has never been enabled."""
     return entity.disabled_by is er.RegistryEntryDisabler.INTEGRATION
 
 
@@ -163,7 +165,7 @@ def _issue_id(key: str, entry: ZaptecConfigEntry) -> str:
 
 @callback
 def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Remove the circuits that have no entity any more; before 0.8 they were devices."""
+    """Remove the devices of circuits, which exist since before 0.8, without entities."""
     devices = dr.async_get(hass)
     entities = er.async_get(hass)
     for circuit_id in entry.runtime_data.coordinator.visible.circuit_ids:
@@ -178,7 +180,7 @@ def _remove_empty_circuits(hass: HomeAssistant, entry: ZaptecConfigEntry) -> Non
 def async_remove_named(
     hass: HomeAssistant, data: dict[str, str | int | float | None]
 ) -> None:
-    """Remove the entities that an issue names, now that the user has confirmed it."""
+    """Remove the entities that an issue names, after the user has confirmed it."""
     registry = er.async_get(hass)
     for registry_id in str(data[DATA_ENTITIES]).split():
         if entity_id := er.async_resolve_entity_id(registry, registry_id):

@@ -33,7 +33,7 @@ def async_describe_events(
 
     @callback
     def describe_available_current(event: Event) -> dict[str, str | None]:
-        """Describe an available current that waits for its time, or is given up."""
+        """Describe an available current that is queued, or is given up."""
         data = event.data
         number = hass.states.get(data[ATTR_ENTITY_ID] or "")
         until = dt_util.parse_datetime(data[ATTR_UNTIL], raise_on_error=True)
@@ -52,6 +52,6 @@ def async_describe_events(
 
 
 def _figures(currents: list[float]) -> str:
-    """Return the figure of three currents, or all three if they differ."""
+    """Return three currents as text: one value if they are equal, else all three."""
     figures = [f"{current:g}" for current in currents]
     return " / ".join(figures if len(set(figures)) > 1 else figures[:1])

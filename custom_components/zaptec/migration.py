@@ -1,7 +1,8 @@
-"""What an entry of custom-components/zaptec brings along, and what becomes of it.
+"""Migration of entries of custom-components/zaptec and of earlier versions.
 
-Its devices, entities and their history are ours as they are: domain, identifiers and
-unique ids are the same. Its data stay as they are too, so that there is a way back.
+Devices, entities and their history need no migration, because the domain, the device
+identifiers and the unique ids are the same. The data of the entry are not changed, so that
+the user can return to custom-components/zaptec.
 """
 
 from homeassistant.core import HomeAssistant, callback
@@ -14,16 +15,16 @@ from .runtime import ZaptecConfigEntry
 
 CONF_MANUAL_SELECT = "manual_select"
 
-# The minor version since which an entry holds what its choice was taken over from.
+# Minor version since which the options record the choice that they were copied from.
 NOTED_VERSION = 3
 
-# Keys of a charger's entities before 0.8, by platform, and what they are now.
+# Keys of the entities of a charger before 0.8, by platform, and their present keys.
 OLD_KEYS = {
     ("sensor", "operating_mode"): "charger_operation_mode",
     ("switch", "operating_mode"): "charger_operation_mode",
     ("binary_sensor", "is_authorization_required"): "authentication_required",
 }
-# Those of an installation's entities.
+# The same for the entities of an installation.
 OLD_INSTALLATION_KEYS = {
     ("binary_sensor", "is_authorization_required"): "is_required_authentication",
 }
@@ -31,10 +32,11 @@ OLD_INSTALLATION_KEYS = {
 
 @callback
 def async_migrate_options(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Have an entry note what its choice of chargers was taken over from.
+    """Record in an entry which choice of chargers its options were copied from.
 
-    Entries of 1.1 are the incumbent's: their choice is taken over when they are set up.
-    An entry of 1.2 was taken over by an earlier version, and may have been changed since.
+    Entries of version 1.1 belong to custom-components/zaptec; their choice is copied when
+    they are set up. The choice of an entry of version 1.2 was copied by an earlier version
+    of this integration, and the user may have changed the options since.
     """
     if entry.minor_version >= NOTED_VERSION:
         return
@@ -53,10 +55,11 @@ def async_migrate_options(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None
 
 @callback
 def async_take_over_choice(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Take over the choice of chargers, if the incumbent's is not the one taken before.
+    """Copy the choice of chargers of custom-components/zaptec, if it is a new one.
 
-    It chooses in the entry's data, and we in its options. So whoever goes back to the
-    incumbent, chooses there, and comes here again, finds what was chosen last.
+    custom-components/zaptec keeps the choice in the data of the entry, this integration in
+    its options. A user who returns to custom-components/zaptec, chooses other chargers
+    there and then switches back, finds the latest choice.
     """
     chosen = _chosen_there(entry)
     if chosen == entry.options.get(CONF_TAKEN_OVER):
@@ -72,7 +75,7 @@ def async_take_over_choice(hass: HomeAssistant, entry: ZaptecConfigEntry) -> Non
 
 
 def _chosen_there(entry: ZaptecConfigEntry) -> list[str] | None:
-    """Return the chargers that the incumbent includes, None for all of them."""
+    """Return the chargers that custom-components/zaptec includes, None for all."""
     chargers = entry.data.get(CONF_CHARGERS)
     if not entry.data.get(CONF_MANUAL_SELECT) or not isinstance(chargers, list):
         return None
@@ -86,9 +89,10 @@ def _chosen_there(entry: ZaptecConfigEntry) -> list[str] | None:
 
 @callback
 def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-    """Give the entities of versions before 0.8 the unique ids that they have now.
+    """Change the unique ids of entities of versions before 0.8 to the present ones.
 
-    With the unique id an entity keeps its entity id, its name and its history.
+    Without that, Home Assistant would add new entities, and the user would lose the entity
+    ids, names and history of the old ones.
     """
     registry = er.async_get(hass)
     installations = entry.runtime_data.coordinator.data.installations

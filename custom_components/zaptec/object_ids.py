@@ -1,12 +1,14 @@
-"""The object ids of entities, whatever their names become.
+"""The object ids of entities, which do not follow later changes of their names.
 
-Dashboards, automations, cards and other programs hold entity ids. Home Assistant makes
-those of a new user from the entity's name, so a better name would break each page that
-quotes an entity id. The names of version 1.0 therefore stay the object ids.
+Dashboards, automations, cards and other programs refer to entity ids. For a new user Home
+Assistant derives an entity id from the name of the entity, so a better name would
+invalidate each document that quotes the entity id. Therefore the object ids remain the
+names of version 1.0.
 """
 
-# By platform and translation key. They are spelled as the names were, because Home
-# Assistant keeps them in its registry, to make an entity id again when a user asks.
+# Object ids by platform and translation key. They are spelled like the former names,
+# because Home Assistant keeps them in its registry, and derives the entity id from them
+# again when the user resets it.
 _OBJECT_IDS = {
     "binary_sensor": {
         "is_enabled": "Enabled",
@@ -42,10 +44,10 @@ _OBJECT_IDS = {
 
 
 def object_id(platform: str, translation_key: str) -> str:
-    """Return what follows the name of the device in an entity id.
+    """Return the part of an entity id that follows the name of the device.
 
-    An entity that the table does not list has the words of its translation key, which
-    never changes.
+    For an entity that the table does not list it consists of the words of the translation
+    key, which never changes.
     """
     listed = _OBJECT_IDS.get(platform, {}).get(translation_key)
     return listed or translation_key.replace("_", " ").capitalize()

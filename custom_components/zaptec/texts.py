@@ -1,4 +1,4 @@
-"""Texts that Home Assistant does not translate by itself."""
+"""Translated texts for places where Home Assistant does not translate."""
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.translation import async_get_cached_translations
@@ -10,8 +10,8 @@ from .const import DOMAIN
 def text(hass: HomeAssistant, key: str, **placeholders: str) -> str:
     """Return a text of the section "common", in the language of Home Assistant.
 
-    Where that has no translation, it is English. It is empty for the moment that Home
-    Assistant takes to load another language.
+    It is English if there is no translation, and empty while Home Assistant is loading
+    another language.
     """
     texts = async_get_cached_translations(hass, hass.config.language, "common", DOMAIN)
     return texts.get(f"component.{DOMAIN}.common.{key}", "").format(**placeholders)

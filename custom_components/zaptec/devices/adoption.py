@@ -1,4 +1,4 @@
-"""The registries: which devices an account has, and how it takes them over."""
+"""What an account has in the registries, and how another account takes it over."""
 
 from collections.abc import Collection, Iterable
 
@@ -50,11 +50,11 @@ def async_recorded_ids(hass: HomeAssistant, entry_id: str) -> frozenset[str]:
 
 @callback
 def async_adopt_device(hass: HomeAssistant, entry_id: str, identifier: str) -> None:
-    """Make an account the only one that has a device, with all that is set for it.
+    """Make an account the only owner of a device, with all that the user has set for it.
 
-    Since Home Assistant 2026.8 a device belongs to one config entry, so two accounts
-    that saw the same charger have one device each. The one with the most entities is
-    kept with its id; what the user has set for the others is added to it.
+    Since Home Assistant 2026.8 a device belongs to one config entry, so two accounts that
+    have shown the same charger have one device each. The device with the most entities
+    keeps its id, and receives the name, area and labels of the others.
     """
     devices = dr.async_get(hass)
     found = [
@@ -82,8 +82,8 @@ def async_adopt_device(hass: HomeAssistant, entry_id: str, identifier: str) -> N
         )
     )
     kept, *others = found
-    # With a device that is removed, or moves, go the entities of its config entry. So
-    # these move first.
+    # Home Assistant removes the entities of a config entry together with the device of that
+    # entry, or when the device moves to another entry. So the entities move first.
     for device in found:
         for entity in entities[device.id]:
             if entity.platform != DOMAIN:
@@ -112,7 +112,7 @@ def _first(values: Iterable[str | None]) -> str | None:
 async def async_remove_entities(
     hass: HomeAssistant, entry_id: str, device_ids: Collection[str]
 ) -> None:
-    """Remove what an account shows of devices; the registries keep all of it."""
+    """Remove the entities of devices from an account, but not from the registry."""
     for platform in async_get_platforms(hass, DOMAIN):
         if platform.config_entry is None or platform.config_entry.entry_id != entry_id:
             continue

@@ -1,4 +1,4 @@
-"""Which account shows which devices, where several accounts see the same ones."""
+"""Rules for which account shows a device that several accounts see."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ class Claim:
 
     entry_id: str
     created_at: datetime
-    """When its config entry was made."""
+    """When its config entry was created."""
     chosen: frozenset[str] | None = None
     """The chargers that its options include; None for all."""
     read_at: float | None = None
@@ -21,11 +21,11 @@ class Claim:
     homes: Mapping[str, str | None] = field(default_factory=dict)
     """The installation of each charger in its lists, or that it shows."""
     shown: frozenset[str] = frozenset()
-    """The devices it shows at this moment."""
+    """The devices that it shows at the moment."""
     held: frozenset[str] = frozenset()
-    """The devices that the device registry keeps for it."""
+    """The devices of its config entry in the device registry."""
     recorded: frozenset[str] = frozenset()
-    """The devices that have entities of it in the entity registry."""
+    """The devices that have entities of its config entry in the entity registry."""
 
     def includes(self, device_id: str, homes: Mapping[str, str | None]) -> bool:
         """Return whether its options include a charger, or one of an installation."""
@@ -40,22 +40,21 @@ class Claim:
 def owners(claims: Collection[Claim]) -> dict[str, str]:
     """Return which account shows each device, as the entry id by the device's id.
 
-    The rule depends on the claims alone. The order in which the accounts start,
-    reload or read their lists does not matter:
+    The result depends on the claims alone. The order in which the accounts start, reload
+    or read their lists does not matter:
 
-    1. An account can show a device that it shows, or that its lists hold and its
-       options include. Of an account that is not running (it starts, reloads, the
-       cloud fails, or its password is refused) the device registry says what it can
-       show: a failure that passes moves no device. A disabled or removed account has
-       no claim.
-    2. Of those, the account shows an installation that shows it already; else the one
-       that has entities of it, then the one that has its device, then the one that was
-       set up first.
-    3. A charger goes with its installation, because an installation has one
-       subscription to its messages. Only where that account does not see the charger,
-       or its options leave it out, rule 2 applies to the charger itself. An account
-       whose lists are older than those that brought a new charger has to look first,
-       if it is running.
+    1. An account can show a device that it shows already, or that its lists hold and its
+       options include. For an account that is not running (because it starts or reloads,
+       the cloud fails, or its password is rejected), the device registry decides what it
+       can show, so that a temporary failure moves no device. A disabled or removed account
+       has no claim.
+    2. Of the accounts that can show an installation, the one that shows it already keeps
+       it. Otherwise it goes to the account that has entities of it, then to the one that
+       has its device, then to the one that was set up first.
+    3. A charger goes with its installation, because an installation has only one
+       subscription to its messages. Rule 2 applies to the charger itself only if that
+       account does not see the charger, or its options exclude it. A running account
+       whose lists are older than those that contain a new charger has to read them first.
 
     Args:
         claims: Those of all accounts that are enabled or still running.
@@ -75,7 +74,7 @@ def owners(claims: Collection[Claim]) -> dict[str, str]:
         host = found.get(home or "")
         if owner := _owner_of_charger(claims, charger_id, host, homes):
             found[charger_id] = owner
-    # An installation that no account sees has a subscription all the same.
+    # An installation that no account sees by itself still has a subscription.
     for installation_id in installations - found.keys():
         accounts = [
             found[charger_id]
@@ -102,8 +101,8 @@ def _owner_of_charger(
         and host.includes(charger_id, homes)
     ):
         shown = [claim for claim in claims if charger_id in claim.shown]
-        # An account that is running looks soon. One that is not may never do so, and
-        # must not keep the charger from an account that sees it.
+        # An account that is running reads its lists soon. One that is not running may
+        # never do so, and must not withhold the charger from an account that sees it.
         is_waited_for = host.read_at is not None and not any(
             charger_id in claim.held for claim in claims
         )
@@ -113,7 +112,7 @@ def _owner_of_charger(
 
 
 def is_outdated(claim: Claim, device_id: str, claims: Collection[Claim]) -> bool:
-    """Return whether lists that are newer than those of an account hold a device."""
+    """Return whether another account has newer lists that hold a device."""
     return claim.read_at is None or any(
         other.read_at is not None
         and other.read_at > claim.read_at
@@ -154,7 +153,7 @@ def _can_show(claim: Claim, device_id: str, homes: Mapping[str, str | None]) -> 
 def _best(
     claims: Collection[Claim], device_id: str, homes: Mapping[str, str | None]
 ) -> Claim | None:
-    """Return which of the accounts that can show a device does (rule 2)."""
+    """Return which of the accounts that can show a device shows it (rule 2)."""
     return min(
         (claim for claim in claims if _can_show(claim, device_id, homes)),
         key=lambda claim: (
@@ -168,5 +167,5 @@ def _best(
 
 
 def _age(claim: Claim) -> tuple[datetime, str]:
-    """Return what the accounts are sorted by, the one that was set up first first."""
+    """Return the sort key that puts the account first that was set up first."""
     return (claim.created_at, claim.entry_id)
