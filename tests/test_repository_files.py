@@ -173,6 +173,35 @@ def test_documents_are_plain(name: str) -> None:
         assert not PRIVATE_WORDS.search(re.sub(r"`[^`]*`", "", line)), f"{name}: {line}"
 
 
+def test_the_guide_names_files_that_exist() -> None:
+    """New contributors look for them."""
+    guide = read("CONTRIBUTING.md")
+    named = re.findall(r"`([\w/]+(?:\.(?:py|json|yaml|md)|/))`", guide)
+
+    assert len(set(named)) > 25
+    for name in named:
+        places = (ROOT / name, ROOT / "custom_components/zaptec" / name)
+        assert any(place.exists() for place in places), name
+
+
+def test_the_threat_model_names_code_and_tests_that_exist() -> None:
+    """Each protection is somewhere, and something notices when it goes."""
+    code = "\n".join(
+        path.read_text("utf-8")
+        for folder in ("custom_components", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    )
+    defined = set(re.findall(r"^ *(?:async )?(?:def|class) (\w+)", code, re.MULTILINE))
+    named = re.findall(
+        r"`([A-Z]?[a-z]+(?:_\w+|[A-Z]\w+))(?:\.\w+)?`", read("docs/security.md")
+    )
+
+    assert len(set(named)) > 12
+    assert set(named) - {"UseSSL"} <= defined
+    for name in re.findall(r"`(tests/[\w/.]+)`", read("docs/security.md")):
+        assert (ROOT / name).exists(), name
+
+
 def test_pictures_have_a_description_and_are_used() -> None:
     """Each picture of the documents is shown somewhere, with an alternative text."""
     used = set()
