@@ -28,7 +28,7 @@ from .entity_loader import async_add_charger_entities, async_add_installation_en
 from .runtime import ZaptecConfigEntry
 from .state import ChargerState
 
-# Values are pushed; nothing is ever fetched by an entity.
+# Values are pushed; no entity fetches anything.
 PARALLEL_UPDATES = 0
 
 
@@ -36,7 +36,7 @@ PARALLEL_UPDATES = 0
 class ZaptecBinarySensorDescription(
     ZaptecChargerDescription, BinarySensorEntityDescription
 ):
-    """Describe a binary sensor of what a charger tells."""
+    """Describe a binary sensor of a value that a charger reports."""
 
     is_on_fn: Callable[[ChargerState], bool | None]
 
@@ -45,7 +45,7 @@ class ZaptecBinarySensorDescription(
 class ZaptecListedBinarySensorDescription(
     ZaptecChargerDescription, BinarySensorEntityDescription
 ):
-    """Describe a binary sensor of what the hourly list tells of a charger."""
+    """Describe a binary sensor of a value of a charger in the hourly list."""
 
     is_on_fn: Callable[[Charger], bool | None]
     attributes_fn: Callable[[Charger], Mapping[str, Any]]
@@ -62,7 +62,7 @@ class ZaptecInstallationBinarySensorDescription(
 
 
 def _flag(state_id: StateId) -> Callable[[ChargerState], bool | None]:
-    """Return the value of a StateId that tells yes or no."""
+    """Return a function for the value of a StateId that is a boolean."""
 
     def value(state: ChargerState) -> bool | None:
         held = state.value(state_id)
@@ -72,7 +72,7 @@ def _flag(state_id: StateId) -> Callable[[ChargerState], bool | None]:
 
 
 def _is_charging(state: ChargerState) -> bool | None:
-    """Return whether a car is being charged."""
+    """Return whether a car is charging, None if it is unknown."""
     if has_car(state) is None:
         return None
     mode = state.value(StateId.CHARGER_OPERATION_MODE)
@@ -80,21 +80,21 @@ def _is_charging(state: ChargerState) -> bool | None:
 
 
 def _is_unlocked(state: ChargerState) -> bool | None:
-    """Return whether the cable comes off when no car holds it."""
+    """Return whether the charger releases the cable while no car is connected."""
     locked = state.value(StateId.PERMANENT_CABLE_LOCK)
     return not locked if isinstance(locked, bool) else None
 
 
 def _has_warnings(state: ChargerState) -> bool | None:
-    """Return whether the charger warns of anything."""
+    """Return whether the charger reports any warning."""
     bits = state.value(StateId.WARNINGS)
     return bits != 0 if isinstance(bits, int) else None
 
 
 def _updated_on(installation: Installation) -> str | None:
-    """Return when the installation was changed last, in UTC.
+    """Return when the installation was last changed, in UTC but without a time zone.
 
-    Without its zone: the load balancing blueprint subtracts it from such a time.
+    The load balancing blueprint subtracts it from a time without a time zone.
     """
     updated = installation.updated_on
     return updated.astimezone(UTC).replace(tzinfo=None).isoformat() if updated else None
@@ -233,7 +233,7 @@ async def async_setup_entry(
 
 
 class ZaptecBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
-    """A yes or no that a charger tells."""
+    """A binary value that a charger reports."""
 
     entity_description: ZaptecBinarySensorDescription
 
@@ -245,7 +245,7 @@ class ZaptecBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
 
 
 class ZaptecListedBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
-    """A yes or no that the hourly list tells of a charger."""
+    """A binary value of a charger in the hourly list."""
 
     entity_description: ZaptecListedBinarySensorDescription
 
@@ -263,7 +263,7 @@ class ZaptecListedBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
 
 
 class ZaptecInstallationBinarySensor(ZaptecInstallationEntity, BinarySensorEntity):
-    """A yes or no about an installation."""
+    """A binary value of an installation."""
 
     entity_description: ZaptecInstallationBinarySensorDescription
 

@@ -65,23 +65,23 @@ from .runtime import ZaptecConfigEntry
 from .sources.link import Link
 from .state import ChargerState
 
-# Values are pushed; nothing is ever fetched by an entity.
+# Values are pushed; no entity fetches anything.
 PARALLEL_UPDATES = 0
 
-# The longest state that Home Assistant keeps.
+# Maximum number of characters in a state that Home Assistant accepts.
 STATE_LENGTH_MAX = 255
 
 NO_WARNINGS = "ok"
 
 PERCENT_MAX = 100
 
-# How much of a code is shown, if it is at least twice as long as that.
+# Number of characters of a code that are shown, if the code is at least twice as long.
 CODE_SHOWN = 4
 
-# What the vendor puts before the code of a card, and before the id of a user of the app.
+# Prefixes that the vendor puts before the code of a card and the id of an app user.
 CODE_PREFIXES = ("nfc-", "ble-")
 
-# What a person calls the phases, whatever the grid.
+# The phases as users call them, independent of the type of grid.
 PHASES = {
     PhaseId.NONE: "none",
     PhaseId.TN_L1: "l1",
@@ -97,14 +97,14 @@ PHASES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecSensorDescription(ZaptecChargerDescription, SensorEntityDescription):
-    """Describe a sensor of what a charger tells."""
+    """Describe a sensor of a value that a charger reports."""
 
     value_fn: Callable[[ChargerState], StateType]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecListedSensorDescription(ZaptecChargerDescription, SensorEntityDescription):
-    """Describe a sensor of what the hourly lists tell of a charger."""
+    """Describe a sensor of a value of a charger in the hourly lists."""
 
     value_fn: Callable[[Charger, Installation | None], StateType]
 
@@ -122,7 +122,7 @@ class ZaptecInstallationSensorDescription(
 class ZaptecPendingSensorDescription(
     ZaptecInstallationDescription, SensorEntityDescription
 ):
-    """Describe a sensor of an available current that waits for its time."""
+    """Describe a sensor of a queued available current."""
 
     value_fn: Callable[[AvailableCurrent], StateType | datetime]
 
@@ -131,7 +131,7 @@ class ZaptecPendingSensorDescription(
 class ZaptecLinkSensorDescription(
     ZaptecInstallationDescription, SensorEntityDescription
 ):
-    """Describe a sensor of the link to an installation."""
+    """Describe a sensor of the message subscription of an installation."""
 
     value_fn: Callable[[Link], StateType | datetime]
 
@@ -147,7 +147,7 @@ def _state_of(member: object) -> str | None:
 
 
 def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
-    """Return the value of a StateId that tells a number."""
+    """Return a function for the value of a StateId that is a number."""
 
     def value(state: ChargerState) -> float | None:
         held = state.value(state_id)
@@ -157,12 +157,12 @@ def _number(state_id: StateId) -> Callable[[ChargerState], StateType]:
 
 
 def _drawn(state_id: StateId) -> Callable[[ChargerState], StateType]:
-    """Return the value of a StateId that is 0 while no car is connected."""
+    """Return a function for the value of a StateId that is 0 while there is no car."""
     return lambda state: state.drawn(state_id)
 
 
 def _member(state_id: StateId) -> Callable[[ChargerState], StateType]:
-    """Return the value of a StateId that tells a member of an enum."""
+    """Return a function for the value of a StateId that is a member of an enum."""
     return lambda state: _state_of(state.value(state_id))
 
 
@@ -173,16 +173,17 @@ def _phases(state: ChargerState) -> str | None:
 
 
 def _communication_mode(state: ChargerState) -> str | None:
-    """Return how a charger reaches the cloud."""
+    """Return the kind of network by which a charger reaches the cloud."""
     mode = state.value(StateId.COMMUNICATION_MODE)
     return mode.value if isinstance(mode, CommunicationMode) else None
 
 
 def _signal_strength(state: ChargerState) -> float | None:
-    """Return how strong the Wi-Fi is (dBm), None for a charger that has none.
+    """Return the signal strength of the Wi-Fi (dBm), None for a charger without Wi-Fi.
 
-    StateId 809 has no unit of its own. After a change of the network the value of the
-    old one is held for a while; only a value below zero is a strength in dBm.
+    The unit of StateId 809 depends on the network. After a change of the network the
+    charger reports the value of the old one for a while; only a negative value is a signal
+    strength in dBm.
     Source: State observation reference, StateId 809.
     """
     strength = state.value(StateId.COMMUNICATION_SIGNAL_STRENGTH)
@@ -193,7 +194,7 @@ def _signal_strength(state: ChargerState) -> float | None:
 
 
 def _signal_quality(state: ChargerState) -> float | None:
-    """Return how good the mobile network is (%), None for a charger that has none.
+    """Return the signal quality of the mobile network (%), None without such a network.
 
     See `_signal_strength`.
     """
@@ -205,7 +206,7 @@ def _signal_quality(state: ChargerState) -> float | None:
 
 
 def _warnings(state: ChargerState) -> str | None:
-    """Return the names of a charger's warnings, as many as a state can hold."""
+    """Return the names of the warnings of a charger, as many as fit into a state."""
     bits = state.value(StateId.WARNINGS)
     if not isinstance(bits, int):
         return None
@@ -216,10 +217,10 @@ def _warnings(state: ChargerState) -> str | None:
 
 
 def _masked(code: Value | None) -> str | None:
-    """Return what may be shown of the code of a card or the id of a user.
+    """Return the part of the code of a card, or of the id of a user, that may be shown.
 
-    Its end tells the cards of a household apart; whoever knows the whole code of a card
-    can make a copy of it, and states are recorded and shared.
+    The last characters distinguish the cards of a household. The whole code would allow
+    to copy the card, and states are recorded and shared.
     """
     if not isinstance(code, str) or not code:
         return None
@@ -229,7 +230,7 @@ def _masked(code: Value | None) -> str | None:
 
 
 def _last_authorized_by(state: ChargerState) -> str | None:
-    """Return who has authorized the session that ended last."""
+    """Return the masked code that authorized the session that ended last."""
     session = state.value(StateId.COMPLETED_SESSION)
     if not isinstance(session, CompletedSession):
         return None
@@ -237,7 +238,7 @@ def _last_authorized_by(state: ChargerState) -> str | None:
 
 
 def _device_type(charger: Charger, _: Installation | None) -> str | None:
-    """Return the device type, None for one that nobody knows."""
+    """Return the device type, None if it is unknown."""
     try:
         return _state_of(DeviceType(charger.device_type or 0))
     except ValueError:
@@ -353,7 +354,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
     ZaptecSensorDescription(
         key="temperature_internal6",
         translation_key="temperature_internal6",
-        # On a Go this StateId is the temperature of its meter.
+        # On a Go this StateId is the temperature of its energy meter.
         state_ids=(StateId.TEMPERATURE_INTERNAL6,),
         families=frozenset({Family.PRO}),
         live=True,
@@ -482,8 +483,8 @@ SESSION_ENERGY = ZaptecEnergyDescription(
     always=CHARGERS,
     live=True,
     device_class=SensorDeviceClass.ENERGY,
-    # The cloud corrects it downward at times, which an increasing total
-    # would take for a new meter.
+    # The cloud corrects it downward at times, which Home Assistant would take for a new
+    # meter if the total were an increasing one.
     state_class=SensorStateClass.TOTAL,
     native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
     suggested_display_precision=3,
@@ -518,14 +519,14 @@ LISTED_DESCRIPTIONS: tuple[ZaptecListedSensorDescription, ...] = (
         translation_key="device_type",
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
-        # The page of the device shows the model.
+        # The device page of Home Assistant shows the model already.
         entity_registry_enabled_default=False,
         options=_states_of(DeviceType),
         value_fn=_device_type,
     ),
     ZaptecListedSensorDescription(
-        # The installation's. EVSE Load Balancer looks at the charger's entities only, and
-        # does not find one that is disabled.
+        # The available current of the installation. EVSE Load Balancer looks for it among
+        # the entities of the charger only, and does not find a disabled one.
         key="available_current",
         translation_key="available_current",
         families=CHARGERS,
@@ -646,7 +647,7 @@ async def async_setup_entry(
 
 
 class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
-    """A value that a charger tells."""
+    """A value that a charger reports."""
 
     entity_description: ZaptecSensorDescription
 
@@ -658,15 +659,15 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
 
 
 class ZaptecSignalQualitySensor(ZaptecSensor):
-    """How good the mobile network of a charger is."""
+    """The signal quality of the mobile network of a charger."""
 
     @property
     @override
     def entity_registry_enabled_default(self) -> bool:
-        """Return whether it is enabled when it is new.
+        """Return whether it is enabled when it is added for the first time.
 
-        The signal strength once showed it. Where a user has enabled that sensor for a
-        charger in a mobile network, this one takes its place.
+        In earlier versions the sensor of the signal strength showed the quality. If the user
+        has enabled that sensor for a charger in a mobile network, this one replaces it.
         """
         mode = self.state_of_charger.value(StateId.COMMUNICATION_MODE)
         registry = er.async_get(self.coordinator.hass)
@@ -680,7 +681,7 @@ class ZaptecSignalQualitySensor(ZaptecSensor):
 
 
 class ZaptecListedSensor(ZaptecChargerEntity, SensorEntity):
-    """A value that the hourly lists tell of a charger."""
+    """A value of a charger in the hourly lists."""
 
     entity_description: ZaptecListedSensorDescription
 
@@ -708,7 +709,10 @@ class ZaptecInstallationSensor(ZaptecInstallationEntity, SensorEntity):
 
 
 class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
-    """What waits for the vendor's 15 minutes; unknown while nothing waits."""
+    """A queued available current, or its time; unknown while none is queued.
+
+    The vendor asks for at most one change in 15 minutes.
+    """
 
     entity_description: ZaptecPendingSensorDescription
 
@@ -722,14 +726,14 @@ class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
 
 
 class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
-    """How the messages of an installation reach us."""
+    """A value of the message subscription of an installation."""
 
     entity_description: ZaptecLinkSensorDescription
 
     @property
     @override
     def available(self) -> bool:
-        """Return whether there is a link, which tells of outages itself."""
+        """Return whether there is a link; its own values show its outages."""
         return self.installation_id in self.runtime.links
 
     @property
