@@ -326,11 +326,7 @@ def _devices(
     }
     for device_id in wanted:
         if device_id not in known:
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="unknown_target",
-                translation_placeholders={"target": device_id},
-            )
+            raise _unknown_target(device_id)
     in_places = [
         device_id
         for device_id in _identifiers_in_places(hass, call)
@@ -385,7 +381,12 @@ def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
     for identifier in device.identifiers if device else ():
         if identifier[0] == DOMAIN:
             return identifier[1]
-    raise ServiceValidationError(
+    raise _unknown_target(target)
+
+
+def _unknown_target(target: str) -> ServiceValidationError:
+    """Return the error for a target that is no device of this integration."""
+    return ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="unknown_target",
         translation_placeholders={"target": target},
