@@ -82,20 +82,18 @@ class QueuedCurrent:
     @callback
     def put(self, currents: Currents, due_at: float, base: Currents) -> None:
         """Queue currents, which replace the queued ones."""
-        self.base, self.tries = base, 0
-        self._schedule(currents, due_at)
+        self.base, self.tries, self.currents = base, 0, currents
+        self._schedule(due_at)
 
     @callback
     def hold_back(self, seconds: float) -> None:
         """Send the queued current after a delay."""
-        if self.currents is not None:
-            self._schedule(self.currents, self._now() + seconds)
+        self._schedule(self._now() + seconds)
 
     @callback
     def advance(self, due_at: float) -> None:
         """Send the queued current at another time, if that is earlier."""
-        if self.currents is not None:
-            self._schedule(self.currents, min(self._due_at, due_at))
+        self._schedule(min(self._due_at, due_at))
 
     @callback
     def retry(self) -> None:
@@ -103,10 +101,10 @@ class QueuedCurrent:
         self.hold_back(min(RETRY_DELAY * 2 ** (self.tries - 1), INTERVAL))
 
     @callback
-    def _schedule(self, currents: Currents, due_at: float) -> None:
+    def _schedule(self, due_at: float) -> None:
         """Start the timer after which the currents are sent."""
         self._stop_timer()
-        self.currents, self._due_at = currents, due_at
+        self._due_at = due_at
         left = due_at - self._now()
         self.due = dt_util.utcnow() + timedelta(seconds=left)
 
@@ -164,7 +162,7 @@ class QueuedCurrent:
         was_overdue = missing_since > self._due_at + OVERDUE_MAX
         if not was_overdue and now - missing_since < MISSING_MAX:
             self._due_at = max(self._due_at, now)
-        self._schedule(self.currents, self._due_at)
+        self._schedule(self._due_at)
 
     def as_document(self) -> dict[str, Any]:
         """Return the data that has to survive a restart."""
