@@ -31,5 +31,5 @@ def test_last_error_has_its_time() -> None:
     """It can be told from one of long ago."""
     with freeze_time(datetime(2026, 1, 1, tzinfo=UTC)):
         statistics = Statistics()
-        statistics.failed("GET /api/chargers: 500")
+        statistics.record_error("GET /api/chargers: 500")
         assert statistics.last_error_at == datetime(2026, 1, 1, tzinfo=UTC)

@@ -52,7 +52,7 @@ RENEWAL_SHARE = 0.1
 RENEWAL_MAX = 60.0
 
 # OAuth errors that do not concern the account (RFC 6749, 4.1.2.1).
-_PASSING_ERRORS = ("server_error", "temporarily_unavailable")
+_TEMPORARY_ERRORS = ("server_error", "temporarily_unavailable")
 _ERROR_PATTERN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 # The characters that a bearer token may contain (RFC 6750, 2.1).
@@ -174,7 +174,7 @@ class PasswordTokenSource(TokenSource):
         self._refused: ZaptecAuthenticationError | None = None
         self._refused_until = 0.0
         self._login: asyncio.Task[str] | None = None
-        self._waiting = 0
+        self._waiting_requests = 0
         # The priority of the most urgent request that waits for the sign-in.
         self._login_priority = Priority.BACKGROUND
 
@@ -202,12 +202,12 @@ class PasswordTokenSource(TokenSource):
             self._login.add_done_callback(self._login_done)
         self._login_priority = min(self._login_priority, priority)
         login = self._login
-        self._waiting += 1
+        self._waiting_requests += 1
         try:
             await asyncio.wait([login])
         finally:
-            self._waiting -= 1
-            if not self._waiting and not login.done():
+            self._waiting_requests -= 1
+            if not self._waiting_requests and not login.done():
                 self._forget_login(login)
                 login.cancel()
         return login.result()
@@ -304,7 +304,7 @@ def _login_error(response: Response) -> ZaptecError:
         if (
             isinstance(error, str)
             and _ERROR_PATTERN.fullmatch(error)
-            and error not in _PASSING_ERRORS
+            and error not in _TEMPORARY_ERRORS
         ):
             return ZaptecAuthenticationError(
                 f"The cloud rejected the sign-in ({error})"

@@ -120,7 +120,7 @@ class ZaptecClient:
         requests. The sign-in and the connection details do not count.
         """
         return self.statistics.was_served_since(
-            moment, but=(TOKEN_ENDPOINT, CONNECTION_DETAILS_ENDPOINT)
+            moment, ignoring=(TOKEN_ENDPOINT, CONNECTION_DETAILS_ENDPOINT)
         )
 
     @property

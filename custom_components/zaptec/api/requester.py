@@ -47,7 +47,7 @@ READ_PAUSE_MAX = 10.0
 # milliseconds. Larger ones are parsed in a thread.
 PARSE_INLINE_MAX = 64 * 1024
 
-_PASSING_STATUS = (
+_TEMPORARY_STATUS = (
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.GATEWAY_TIMEOUT,
@@ -164,9 +164,9 @@ class Requester:
             else:
                 document = parse(response.document())
         except ValueError, ZaptecError:
-            self.statistics.serve(request.path, is_served=False)
+            self.statistics.record_result(request.path, is_served=False)
             raise
-        self.statistics.serve(request.path, is_served=True)
+        self.statistics.record_result(request.path, is_served=True)
         return document
 
     async def _write(self, request: _Request, retries: int | None) -> None:
@@ -187,7 +187,7 @@ class Requester:
         if response.is_page:
             # The vendor's cloud never responds to a write with a web page.
             raise ZaptecInterceptedError
-        self.statistics.serve(request.path, is_served=True)
+        self.statistics.record_result(request.path, is_served=True)
 
     async def _repeat(self, request: _Request, retries: int | None) -> Response:
         """Send a request, and retry as long as that is harmless and may help.
@@ -297,7 +297,7 @@ def _may_repeat(request: _Request, error: ZaptecError, delay: float) -> bool:
         return True
     if isinstance(error, ZaptecServerError):
         return request.is_read and (
-            error.status in _PASSING_STATUS or error.status in _CLOUDFLARE_STATUS
+            error.status in _TEMPORARY_STATUS or error.status in _CLOUDFLARE_STATUS
         )
     return request.is_read and isinstance(error, ZaptecConnectionError)
 

@@ -60,17 +60,19 @@ class Statistics:
         if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._failed_at[endpoint] = monotonic()
 
-    def serve(self, endpoint: str, *, is_served: bool) -> None:
+    def record_result(self, endpoint: str, *, is_served: bool) -> None:
         """Record whether a response was usable, whatever its status."""
         times = self._succeeded_at if is_served else self._failed_at
         times[endpoint] = monotonic()
 
-    def was_served_since(self, moment: float, *, but: Collection[str]) -> bool | None:
+    def was_served_since(
+        self, moment: float, *, ignoring: Collection[str]
+    ) -> bool | None:
         """Return whether the cloud has served requests since a moment.
 
         Args:
             moment: The moment (monotonic seconds).
-            but: Endpoints to ignore.
+            ignoring: Endpoints to ignore.
 
         Returns:
             True if any request succeeded, False if all of them failed, None if there
@@ -80,7 +82,9 @@ class Statistics:
 
         def is_newer(times: Mapping[str, float]) -> bool:
             return any(
-                at > moment for endpoint, at in times.items() if endpoint not in but
+                at > moment
+                for endpoint, at in times.items()
+                if endpoint not in ignoring
             )
 
         if is_newer(self._succeeded_at):
@@ -96,7 +100,7 @@ class Statistics:
         """Count how long a request waited for its slot (s)."""
         self._minute().waits.setdefault(priority, Waits()).add(1, seconds, seconds)
 
-    def failed(self, error: str) -> None:
+    def record_error(self, error: str) -> None:
         """Record the latest error; its text must be safe to log."""
         self.last_error = error
         self.last_error_at = datetime.now(UTC)

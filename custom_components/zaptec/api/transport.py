@@ -336,7 +336,7 @@ class Transport:
                     status, body, _retry_after(response.headers.get("Retry-After"))
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as err:
-            self.statistics.serve(endpoint, is_served=False)
+            self.statistics.record_result(endpoint, is_served=False)
             fault = (
                 str(err)
                 if isinstance(err, _ConnectionLostError)
@@ -362,4 +362,4 @@ class Transport:
         finally:
             self.statistics.count(method, endpoint, status)
             if fault:
-                self.statistics.failed(f"{method} {endpoint}: {fault}")
+                self.statistics.record_error(f"{method} {endpoint}: {fault}")
