@@ -1,4 +1,4 @@
-"""What the tests of requests share."""
+"""Requests and documents that several test modules use."""
 
 import asyncio
 import socket
@@ -30,7 +30,7 @@ async def hang(request: web.Request) -> web.StreamResponse:
 
 
 def unused_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -43,7 +43,7 @@ def _nothing_reported() -> Generator[None]:
 class Cloud:
     """A server that answers each path with what a test has put there.
 
-    The answers of a path are given in turn; the last one for ever.
+    The responses of a path are given in their order; the last one is repeated.
     """
 
     def __init__(self, port: int | None = None) -> None:

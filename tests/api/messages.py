@@ -1,4 +1,4 @@
-"""What the tests of the message subscription share."""
+"""Connection details and messages that several test modules use."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

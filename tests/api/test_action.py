@@ -121,7 +121,7 @@ async def test_many_commands_at_once_are_all_sent(
 async def test_a_command_whose_turn_never_comes_is_not_sent(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Each has either succeeded or was never sent, and none waits for ever."""
+    """Each has either succeeded or was never sent, and none waits forever."""
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, slow(10))
     results = await outcomes(
@@ -517,7 +517,7 @@ async def test_a_cloud_that_refuses_its_own_tokens(
     session: aiohttp.ClientSession,
     clients: str,
 ) -> None:
-    """It is asked for a few tokens only, whoever asks, and is back at once."""
+    """Whatever needs a token, only a few are requested until the cloud accepts one."""
     cloud.handle("GET", READ, refuse)
     cloud.handle("POST", WRITE, refuse)
     for _ in range(60):

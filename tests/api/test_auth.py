@@ -96,7 +96,7 @@ async def test_renewal(
     expires_in: object,
     lifetime: float,
 ) -> None:
-    """A token is renewed a little before its end, which the cloud tells."""
+    """A token is renewed shortly before the end of the lifetime in its response."""
     answer(cloud, {"access_token": "abc", "expires_in": expires_in})
     await source.token()
     clock[0] += lifetime - 1
@@ -226,7 +226,7 @@ async def test_cancelled_waiter(source: PasswordTokenSource, cloud: Cloud) -> No
 
 
 async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """When all have given up the login ends, and the next one starts anew."""
+    """The sign-in ends when no request waits for it; the next one starts another."""
     asked = asyncio.Event()
     forever = asyncio.Event()
 
@@ -325,7 +325,7 @@ async def test_failures(
     options: dict[str, Any],
     error: type[ZaptecError],
 ) -> None:
-    """Only an OAuth error speaks against the account; nothing tells its secrets."""
+    """Only an OAuth error concerns the account, and no text contains its secrets."""
     caplog.set_level(logging.DEBUG)
     answer(cloud, **options)
     with pytest.raises(error) as raised:

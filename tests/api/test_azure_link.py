@@ -92,7 +92,7 @@ async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:
 
 
 async def test_links_that_break(bus: ServiceBus) -> None:
-    """Every end of a link is an error that tells the reason."""
+    """Every end of a link is an error with the reason."""
     reasons = {
         "amqp:link:detach-forced": "connection",
         "com.microsoft:server-busy": "busy",
@@ -133,7 +133,7 @@ async def test_connections_that_break(socket_enabled: None) -> None:
 
 
 async def test_links_that_can_not_be_opened(bus: ServiceBus) -> None:
-    """Why a link can't be opened is told without the key."""
+    """The error of a link that can't be opened has the reason, but not the key."""
     topics = {
         "amqp:not-found": "not_found",
         "com.microsoft:entity-disabled": "disabled",
@@ -257,7 +257,7 @@ def test_addresses() -> None:
 
 
 def test_every_peer_is_verified() -> None:
-    """A context that trusts anybody is not taken."""
+    """A context that does not verify the service is rejected."""
     trustful = ssl.create_default_context()
     trustful.check_hostname = False
     with pytest.raises(ValueError, match="verify"):
@@ -427,7 +427,7 @@ async def test_a_link_that_has_ended_leaves_no_socket(
 
 
 async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> None:
-    """An automation may use the same library, and be told of its errors."""
+    """An automation may use the same library, and its errors are logged as usual."""
     seen: list[bool] = []
 
     async def use() -> None:

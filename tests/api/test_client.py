@@ -405,7 +405,7 @@ async def test_plain_messages(
 async def test_a_password_is_sent_encrypted(
     session: aiohttp.ClientSession, url: str
 ) -> None:
-    """Whoever sets another address can't turn encryption off."""
+    """Setting another address does not allow turning encryption off."""
     with pytest.raises(ValueError, match="TLS"):
         ZaptecClient(session, "anna", "secret", base_url=url)
 

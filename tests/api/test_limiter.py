@@ -65,7 +65,7 @@ async def test_requests_under_way_count() -> None:
 
 
 async def test_reads_that_hang_do_not_hold_up_a_command() -> None:
-    """Some places are a person's, whatever else is under way."""
+    """Some slots are reserved for commands, whatever else is in flight."""
     limiter = RateLimiter()
     reads = [
         asyncio.create_task(limiter.slot(Priority.BACKGROUND).__aenter__())
@@ -82,7 +82,7 @@ async def test_reads_that_hang_do_not_hold_up_a_command() -> None:
 
 
 async def test_the_urgent_go_first() -> None:
-    """Commands overtake all, and nobody is overtaken by their like."""
+    """Commands go first, and requests of one priority keep their order."""
     limiter = RateLimiter(1, 0.01)
     served: list[str] = []
 

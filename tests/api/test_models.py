@@ -435,7 +435,7 @@ def test_single_session() -> None:
     ],
 )
 def test_everything_but_the_id_may_be_odd(model: Any, document: dict[str, Any]) -> None:
-    """A field of a type that nobody expects counts as missing."""
+    """A field of an unexpected type counts as missing."""
     assert model.from_json(document)
     keys = "Name Active AvailableCurrent AvailableCurrentMode MaxCurrent NetworkType "
     keys += "InstallationType AuthenticationType CurrentUserRoles UpdatedOn DeviceId "

@@ -56,7 +56,7 @@ def test_every_state_id_has_a_meaning_in_both_families() -> None:
     ],
 )
 def test_meaning_depends_on_the_family(state_id: int, pro: str, go: str) -> None:
-    """Six StateIds mean different things; of another device nobody knows what."""
+    """Six StateIds have two meanings, so that of another device is unknown."""
     meanings = [observation_type(state_id, family) for family in Family]
     assert [meaning and meaning.name for meaning in meanings] == [pro, go, None]
 
@@ -105,7 +105,7 @@ METER = 'OCMF|{"RD":[{"RV":12345,"RI":"1-0:1.8.0","RU":"Wh"}]}'
     ],
 )
 def test_value(state_id: int, text: str, expected: Value) -> None:
-    """A value has the type that the table tells."""
+    """A value has the type that the table says."""
     value = value_of(state_id, text)
     assert value == expected
     assert type(value) is type(expected)

@@ -53,7 +53,7 @@ def test_reading(text: str, expected: float | None) -> None:
 
 
 def test_a_long_session() -> None:
-    """The last readings tell the meter, in the unit of the first."""
+    """The last readings give the meter value, in the unit of the first."""
     rows = [{"RV": 1000, "RU": "Wh"}, *({"RV": 1000 + count} for count in range(1000))]
     document = json.dumps({"RD": rows})
     assert read_meter(f"OCMF|{document}") == pytest.approx(1.999)

@@ -198,7 +198,7 @@ def test_what_is_far_away_is_a_moment(text: str) -> None:
 
 
 def test_new_members_of_enums(caplog: pytest.LogCaptureFixture) -> None:
-    """A value nobody knows is unknown, and logged once."""
+    """An unexpected value becomes unknown, and is logged once."""
     caplog.set_level(logging.DEBUG)
     assert parse_enum(NetworkType, "4") is NetworkType.TN_3_PHASE
     assert parse_enum(NetworkType, 9.0) is NetworkType.UNKNOWN

@@ -140,7 +140,7 @@ async def test_writes_are_repeated_when_refused(
 async def test_writes_are_given_up_in_time(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person gets an answer while waiting, not after."""
+    """The user gets a result within the time limit, not after it."""
     monkeypatch.setattr(requester, "COMMAND_TIMEOUT", 0.2)
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, hang)

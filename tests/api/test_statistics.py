@@ -28,7 +28,7 @@ def test_last_hour_is_forgotten_by_the_minute() -> None:
 
 
 def test_last_error_has_its_time() -> None:
-    """It can be told from one of long ago."""
+    """The time distinguishes a new error from an old one."""
     with freeze_time(datetime(2026, 1, 1, tzinfo=UTC)):
         statistics = Statistics()
         statistics.record_error("GET /api/chargers: 500")

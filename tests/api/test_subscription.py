@@ -111,7 +111,7 @@ def test_what_the_library_lets_through(
 
 
 async def test_a_fault_of_whoever_takes_ends_the_delivery(bus: ServiceBus) -> None:
-    """It is told where it is waited for, and not lost in the loop."""
+    """The exception is raised by `run`, and not lost in the event loop."""
 
     def fail(observations: list[Observation]) -> None:
         raise ZeroDivisionError
@@ -177,7 +177,7 @@ async def test_a_burst_does_not_hold_up_the_loop(
             bus.publish("other", message(number))
         async with asyncio.timeout(10):
             await asyncio.gather(read("a", stream), read("b", other), watch())
-    # One message of each link at most before somebody else has a turn.
+    # At most one message of each link before other code runs.
     runs = "".join(" " if item == "turn" else item for item in order).split()
     assert max(map(len, runs)) <= 2
 
@@ -185,7 +185,7 @@ async def test_a_burst_does_not_hold_up_the_loop(
 async def test_what_came_in_the_turn_of_the_end_is_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The link may break before anybody has had a turn."""
+    """The link may break before the event loop runs any callback."""
     stream = Subscription(details(5671))
     script = [1, 2, SubscriptionError("connection", "It broke")]
 

@@ -53,7 +53,7 @@ async def test_headers(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_an_unreachable_cloud_is_not_named(
     session: aiohttp.ClientSession, hasty: None
 ) -> None:
-    """Errors tell what happened, not to whom."""
+    """Errors say what happened, but not at which address."""
     port = unused_port()
     zaptec = ZaptecClient(
         session, USER_NAME, PASSWORD, base_url=f"http://127.0.0.1:{port}"
@@ -151,7 +151,7 @@ async def test_refusals(
     code: int,
     details: str | None,
 ) -> None:
-    """A refusal is told in the vendor's words, made harmless."""
+    """A rejection has the vendor's text, made safe to show."""
     cloud.answer("POST", WRITE, document, status=status)
     with pytest.raises(error) as raised:
         await write(zaptec)
@@ -166,7 +166,7 @@ async def test_refusals(
 async def test_huge_answers_are_refused(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody fills our memory."""
+    """A huge response does not fill the memory."""
     monkeypatch.setattr(transport, "RESPONSE_SIZE_MAX", 2000)
     cloud.answer("GET", READ, DOCUMENT | {"Filler": "x" * 1000})
     await read(zaptec)
@@ -230,7 +230,7 @@ def test_servers_are_local(cloud: Cloud) -> None:
 async def test_a_pause_is_the_whole_account_s(
     zaptec: ZaptecClient, cloud: Cloud, status: int, freezer: FrozenDateTimeFactory
 ) -> None:
-    """Nothing but a person's command is sent until it is over."""
+    """Only the user's commands are sent until the pause is over."""
     cloud.answer("GET", READ, status=status, headers={"Retry-After": "60"})
     cloud.answer("GET", f"{READ}/state", [])
     cloud.answer("POST", WRITE)
