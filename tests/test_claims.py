@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from custom_components.zaptec.devices.claims import Claim, owners
+from custom_components.zaptec.devices.claims import Claim, outdated_hosts, owners
 
 HOME = "home"
 GARAGE = "garage"
@@ -196,3 +196,36 @@ def test_the_rule_is_total_and_steady() -> None:
             for claim in three
         ]
         assert owners(showing) == found
+
+
+def test_a_host_that_has_older_lists_has_to_read_them() -> None:
+    """It shows the installation, so the new charger is for it to show."""
+    host = replace(RUNS, listed=frozenset({HOME}), homes={}, shown=frozenset({HOME}))
+    own = second(replace(RUNS, read_at=20.0))
+
+    assert outdated_hosts(own, [host]) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # It is not running.
+        {"read_at": None},
+        # Its lists are newer, and it does not see the charger.
+        {"read_at": 30.0},
+        # Its options leave the chargers out.
+        {"chosen": NONE},
+        # It sees the chargers already.
+        {"listed": ALL},
+        # It does not show the installation.
+        {"listed": NONE, "shown": NONE},
+    ],
+)
+def test_lists_that_would_bring_nothing_are_not_read(
+    changes: dict[str, frozenset[str] | float | None],
+) -> None:
+    """Each look at the lists costs two requests."""
+    host = replace(RUNS, listed=frozenset({HOME}), homes={}, shown=frozenset({HOME}))
+    own = second(replace(RUNS, read_at=20.0))
+
+    assert outdated_hosts(own, [replace(host, **changes)]) == set()
