@@ -39,6 +39,7 @@ SHELL_SCRIPTS = [
     "scripts/benchmark",
     "scripts/demo",
     "scripts/python.sh",
+    "scripts/release_notes",
     "scripts/test",
 ]
 
