@@ -79,9 +79,9 @@ async def main(*, block: bool) -> list[str]:
         for charger in sim.chargers.values():
             charger.plug_in(Car(capacity_kwh=5))
         link = next(iter(here.runtime.links.values()))
-        await here.wait_until(lambda: link.messages > 10)
+        await here.wait_until(lambda: link.counters.messages > 10)
         sim.bus.drop_connections()
-        await here.wait_until(lambda: link.connects > 1)
+        await here.wait_until(lambda: link.counters.connects > 1)
         if block:
             _block()
         await here.hass.config_entries.async_reload(here.entry.entry_id)

@@ -15,12 +15,13 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import coordinator as coordinator_module, listeners
+from custom_components.zaptec import listeners
 from custom_components.zaptec.api.auth import reset_refused_tokens
 from custom_components.zaptec.api.limiter import reset_limiters
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control import batch, charger as charger_control
+from custom_components.zaptec.sources import reader as reader_module
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.documents import ADDRESS, CITY, PIN, POSITION
@@ -106,13 +107,13 @@ def _sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give links time to come up on a busy machine, before chargers are read without."""
-    monkeypatch.setattr(coordinator_module, "CONNECT_PATIENCE", 600.0)
+    monkeypatch.setattr(reader_module, "CONNECT_PATIENCE", 600.0)
 
 
 @pytest.fixture(autouse=True)
 def _quick_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set up without a wait for readings, which some tests hold back for ever."""
-    monkeypatch.setattr(coordinator_module, "FIRST_READINGS_TIME", 0.0)
+    monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from pytest_homeassistant_custom_component.common import (
     mock_restore_cache_with_extra_data,
 )
 
-from custom_components.zaptec import coordinator
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control.charging import ACCEPTED_MAX
+from custom_components.zaptec.sources import reader
 from simulator.car import Car
 from simulator.faults import Busy, Fault, Rejection
 from simulator.observations import Mode, StateId
@@ -34,7 +34,7 @@ HELD_WITHIN = 10
 @pytest.fixture(autouse=True)
 def _first_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the charger before its entities are added, as outside of tests."""
-    monkeypatch.setattr(coordinator, "FIRST_READINGS_TIME", 8.0)
+    monkeypatch.setattr(reader, "FIRST_READINGS_TIME", 8.0)
 
 
 @pytest.fixture

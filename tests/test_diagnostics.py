@@ -205,8 +205,8 @@ async def test_what_is_past(
     await wait_until(lambda: link.status == "disconnected")
     await sim.bus.restore()
     await time_machine.travel_until(lambda: link.status == "connected", step=5)
-    link.stream.missed = 3
-    link.given_up_at = monotonic()
+    link.counters.stream.missed = 3
+    link.reopened_at = monotonic()
     sim.rest.fail("/api/(installation|chargers)$", fault=500)
     await time_machine.travel(200)
     await runtime.coordinator.async_refresh()

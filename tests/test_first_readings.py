@@ -16,8 +16,8 @@ from pytest_homeassistant_custom_component.common import (
     async_capture_events,
 )
 
-from custom_components.zaptec import coordinator as coordinator_module
-from custom_components.zaptec.coordinator import FIRST_READINGS_TIME
+from custom_components.zaptec.sources import reader as reader_module
+from custom_components.zaptec.sources.reader import FIRST_READINGS_TIME
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.scenario import Scenario
@@ -34,7 +34,7 @@ def _as_users_set_up(
     _quick_set_up: None, monkeypatch: pytest.MonkeyPatch, clocks: object
 ) -> None:
     """Wait for the first readings as long as a user's Home Assistant does."""
-    monkeypatch.setattr(coordinator_module, "FIRST_READINGS_TIME", WAIT)
+    monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", WAIT)
 
 
 @pytest.fixture

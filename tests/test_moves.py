@@ -179,8 +179,7 @@ async def test_its_entities_are_available_with_the_new_installations_link(
     sim.rest.fail(f"/api/chargers/{moved.id}/state$", fault=500)
     live_entry.runtime_data.reader.read(moved.id)
     await time_machine.travel(40)
-    state = live_entry.runtime_data.states[moved.id]
-    await wait_until(lambda: not state.readable)
+    await wait_until(lambda: not live_entry.runtime_data.reader.is_live(moved.id))
     mode = ("sensor", moved.id, "charger_operation_mode")
     assert entities.state(*mode) != STATE_UNAVAILABLE
 
@@ -209,7 +208,9 @@ async def test_its_messages_come_from_the_new_installation(
         "sensor", moved.id, "charger_operation_mode", "connected_requesting"
     )
     await time_machine.travel(600)
-    assert all(link.losses == 0 for link in live_entry.runtime_data.links.values())
+    assert all(
+        link.counters.losses == 0 for link in live_entry.runtime_data.links.values()
+    )
     assert not [item for item in sim.rest.requests if item.path.endswith("/state")]
 
 
@@ -292,4 +293,4 @@ async def test_what_the_former_link_did_not_report_is_no_loss(
     sim.bus.interfere(cabin.topic, None)
     await runtime.coordinator.async_refresh()
     await time_machine.travel(300, step=15)
-    assert all(link.losses == 0 for link in runtime.links.values())
+    assert all(link.counters.losses == 0 for link in runtime.links.values())

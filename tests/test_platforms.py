@@ -131,7 +131,7 @@ async def test_entities(
         await wait_until(
             lambda: (
                 runtime.reader.has_read(charger.id)
-                or not runtime.states[charger.id].readable
+                or not runtime.reader.is_live(charger.id)
             )
         )
         await hass.async_block_till_done()

@@ -21,7 +21,7 @@ from custom_components.zaptec.api import (
     ZaptecRejectedError,
 )
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.sources.push import Push
+from custom_components.zaptec.sources.link import reconnect_pause
 from simulator.car import Car
 from simulator.faults import Fault
 from simulator.nbfx import encode
@@ -58,7 +58,7 @@ async def test_a_cut_of_20_s_loses_nothing(
     """Within 5 s of its return states are right; push_status told the truth."""
     # Whatever chance decides: the longest pauses.
     monkeypatch.setattr(
-        "custom_components.zaptec.sources.push.random.uniform",
+        "custom_components.zaptec.sources.link.random.uniform",
         lambda shortest, longest: longest,
     )
     home.charger.plug_in(Car())
@@ -91,7 +91,7 @@ async def test_a_cut_of_20_s_loses_nothing(
 )
 def test_a_pause_grows_with_the_outage(outage: float, longest: float) -> None:
     """A fifth of it, with jitter, and 5 minutes at most."""
-    pauses = [Push._pause(outage) for _ in range(200)]
+    pauses = [reconnect_pause(outage) for _ in range(200)]
     assert max(pauses) <= longest
     assert min(pauses) >= longest / 2
     assert len(set(pauses)) > 1

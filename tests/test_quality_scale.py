@@ -239,8 +239,8 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (
         actions_outlive_entries,
         "__init__.py",
-        "    client = await",
-        "    async_setup_services(hass)\n    client = await",
+        "    runtime = entry",
+        "    async_setup_services(hass)\n    runtime = entry",
     ),
     (actions_outlive_entries, "__init__.py", "    async_setup_services(hass)", ""),
     (actions_outlive_entries, "__init__.py", "CONFIG_SCHEMA", "SCHEMA"),
@@ -248,9 +248,9 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (polls_at_its_own_pace, "translations/en.json", '"password"', '"scan_interval"'),
     (
         common_classes_have_their_module,
-        "sources/push.py",
-        "class Push:",
-        "class Push(DataUpdateCoordinator):",
+        "sources/link.py",
+        "class Link:",
+        "class Link(DataUpdateCoordinator):",
     ),
     (
         common_classes_have_their_module,
@@ -333,13 +333,13 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
     (issues_can_be_fixed, "repairs.py", "async_create_fix_flow", "async_create_flow"),
     (
         nothing_blocks,
-        "sources/push.py",
+        "sources/link.py",
         "import asyncio",
         "import asyncio\nimport requests",
     ),
     (session_is_handed_in, "runtime.py", "async_get_clientsession", "get_session"),
     (session_is_handed_in, "coordinator.py", "Account()", "ClientSession()"),
-    (functions_are_typed, "sources/push.py", " -> None:", ":"),
+    (functions_are_typed, "sources/link.py", " -> None:", ":"),
     (functions_are_typed, "entity.py", "device_id: str", "device_id"),
     (
         requirements_are_free,

@@ -26,7 +26,7 @@ class Cloud:
         self.interest: dict[str, int] = {}
         self.reader = ReadingQueue(
             self.client,
-            interest=lambda charger_id: self.interest.get(charger_id, 0),
+            reading_order=lambda charger_id: self.interest.get(charger_id, 0),
             on_state=self.on_state,
             on_failure=self.on_failure,
         )

@@ -77,6 +77,6 @@ async def test_a_message_with_such_a_stamp_spoils_no_reading(
     await time_machine.travel(20)
     await entities.wait_for("sensor", charger.id, "temperature_internal5", "44.0")
     link = live_entry.runtime_data.links[charger.installation.id]
-    await wait_until(lambda: link.messages == 3)
+    await wait_until(lambda: link.counters.messages == 3)
     assert "Unexpected error" not in caplog.text
     assert sim.bus.attach_count(topic) == 1

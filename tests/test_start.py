@@ -7,8 +7,8 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import coordinator as coordinator_module
-from custom_components.zaptec.coordinator import CONNECT_PATIENCE
+from custom_components.zaptec.sources import reader as reader_module
+from custom_components.zaptec.sources.reader import CONNECT_PATIENCE
 from simulator.charger import Charger
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
@@ -23,7 +23,7 @@ def _real_patience(
     _patient_start: None, monkeypatch: pytest.MonkeyPatch, clocks: object
 ) -> None:
     """Wait for the link as long as a user's Home Assistant does."""
-    monkeypatch.setattr(coordinator_module, "CONNECT_PATIENCE", PATIENCE)
+    monkeypatch.setattr(reader_module, "CONNECT_PATIENCE", PATIENCE)
 
 
 def readings(sim: Simulator) -> Counter[str]:

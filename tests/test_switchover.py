@@ -15,7 +15,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec import coordinator as coordinator_module
+from custom_components.zaptec.sources import reader as reader_module
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.observations import StateId
@@ -55,7 +55,7 @@ def _custom_integrations(
 @pytest.fixture(autouse=True)
 def _as_users_set_up(_quick_set_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for the first readings, as a user's Home Assistant does."""
-    monkeypatch.setattr(coordinator_module, "FIRST_READINGS_TIME", 60.0)
+    monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", 60.0)
 
 
 @pytest.fixture

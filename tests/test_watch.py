@@ -100,7 +100,7 @@ async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
     sim.bus.publish = publish  # type: ignore[method-assign]
     publish(charger.installation.topic, b"nothing of a charger")
     link = live_entry.runtime_data.links[installation_id]
-    await wait_until(lambda: link.bad_messages == 1)
+    await wait_until(lambda: link.counters.bad_messages == 1)
     assert entities.state("sensor", installation_id, "push_status") == "disconnected"
     charger.plug_in(Car())
     await entities.wait_for("sensor", installation_id, "push_status", "connected")
@@ -163,7 +163,7 @@ async def test_another_program_is_found_and_its_going_too(
     await time_machine.travel(60)
     async with another_program(sim, charger):
         await seconds_until(time_machine, lambda: link.shared_since is not None, 480)
-        assert link.loses_messages
+        assert link.is_incomplete
         assert "another program seems to read them" in caplog.text
         issues = ir.async_get(hass)
         issue_id = f"push_shared_{installation_id}"
@@ -178,7 +178,7 @@ async def test_another_program_is_found_and_its_going_too(
         charger.plug_in(Car())
         await time_machine.travel(60)
     await time_machine.travel(1500, step=15)
-    assert not link.loses_messages
+    assert not link.is_incomplete
     assert link.shared_since is None
     assert caplog.text.count("All messages of installation") == 1
     await time_machine.travel(60)
@@ -223,7 +223,7 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     # not tell what is missing.
     charger.observe(StateId.TOTAL_CHARGE_POWER, 2100.0)
     link = live_entry.runtime_data.links[charger.installation.id]
-    await seconds_until(time_machine, lambda: link.loses_messages, 125)
+    await seconds_until(time_machine, lambda: link.is_incomplete, 125)
 
 
 async def test_what_is_too_large_for_a_message_is_read(
@@ -249,8 +249,8 @@ async def test_what_is_too_large_for_a_message_is_read(
             time_machine, lambda energy=energy: shown() == str(energy), bound
         )
     await time_machine.travel(130)
-    assert link.bad_messages == 2
-    assert link.losses == 0
+    assert link.counters.bad_messages == 2
+    assert link.counters.losses == 0
     assert readings(sim) == 2
 
 
@@ -277,8 +277,8 @@ async def test_numbers_that_are_not_ours_alone_prove_nothing(
     await time_machine.travel(3600, step=20)
     assert readings(sim) <= 1
     link = live_entry.runtime_data.links[charger.installation.id]
-    assert link.losses == 0
-    assert not link.loses_messages
+    assert link.counters.losses == 0
+    assert not link.is_incomplete
 
 
 async def test_the_list_is_compared_with_what_was_pushed(
@@ -299,14 +299,14 @@ async def test_the_list_is_compared_with_what_was_pushed(
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_finished"
     )
-    assert link.losses == 0
+    assert link.counters.losses == 0
     await time_machine.travel(130)
-    assert link.losses == 1
+    assert link.counters.losses == 1
     assert (
         entities.state("sensor", charger.id, "charger_operation_mode")
         != STATE_UNAVAILABLE
     )
-    await wait_until(lambda: link.connects == 2)
+    await wait_until(lambda: link.counters.connects == 2)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ async def test_the_time_to_detection(
         charger.plug_in(Car(wants=False))
     taken = await seconds_until(
         time_machine,
-        lambda: link.status != "connected" or link.loses_messages,
+        lambda: link.status != "connected" or link.is_incomplete,
         bound,
     )
     logging.getLogger(__name__).info("Found after %.0f s: %s", taken, fault)

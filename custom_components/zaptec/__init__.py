@@ -69,7 +69,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     Issues(hass, entry).start()
     Leftovers(hass, entry).start()
 
-    await runtime.coordinator.async_wait_for_first_readings()
+    await runtime.reader.async_wait_for_first_readings()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 

@@ -112,9 +112,7 @@ async def _async_diagnostics(
     result["discovery"] = _coordinator(runtime.coordinator) | {
         "last_success": _moment(runtime.coordinator.discovered_at),
         "last_success_age": _age(runtime.coordinator.discovered_at),
-        "missed": sorted(
-            names.get(key, "unseen") for key in runtime.coordinator.missing.ids
-        ),
+        "missed": sorted(names.get(key, "unseen") for key in runtime.missing.ids),
         "unknown_chargers": runtime.coordinator.unknown_chargers,
     }
     result["firmware"] = _coordinator(runtime.firmware)
@@ -226,18 +224,18 @@ def _installation(
             "fault_at": _moment(link.fault_at),
             "fault_age": _age(link.fault_at),
             "shared_since": _moment(link.shared_since),
-            "connects": link.connects,
-            "messages": link.messages,
-            "bad_messages": link.bad_messages,
-            "missed_messages": link.missed_messages,
-            "losses": link.losses,
-            "loses_messages": link.loses_messages,
+            "connects": link.counters.connects,
+            "messages": link.counters.messages,
+            "bad_messages": link.counters.bad_messages,
+            "missed_messages": link.counters.missed_messages,
+            "losses": link.counters.losses,
+            "loses_messages": link.is_incomplete,
             "silent": link.is_silent,
             "given_up_age": None
-            if link.given_up_at == -math.inf
-            else round(monotonic() - link.given_up_at),
-            "last_message": _moment(link.last_message),
-            "last_message_age": _age(link.last_message),
+            if link.reopened_at == -math.inf
+            else round(monotonic() - link.reopened_at),
+            "last_message": _moment(link.counters.last_message),
+            "last_message_age": _age(link.counters.last_message),
         }
     return shown
 
@@ -273,6 +271,7 @@ def _charger(
     }
     if (state := runtime.states.get(charger.id)) is None:
         return shown
+    link = runtime.links.of(charger.id)
     observations: dict[str, Any] = {}
     for observation, parsed, received in state.observations():
         state_id = observation.state_id
@@ -298,8 +297,8 @@ def _charger(
             "received_age": round(monotonic() - received),
         }
     shown |= {
-        "readable": state.readable,
-        "complete": state.complete,
+        "readable": reader.is_live(charger.id),
+        "complete": link is None or link.is_complete(charger.id),
         "observations": observations,
     }
     return shown

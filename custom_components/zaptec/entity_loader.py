@@ -28,7 +28,7 @@ def async_add_staggered(
     runs other tasks between two of them. The chargers in use come first.
     """
     runtime = entry.runtime_data
-    order = iter(sorted(charger_ids, key=runtime.coordinator.interest))
+    order = iter(sorted(charger_ids, key=runtime.reader.reading_order))
     for charger_id in islice(order, CHARGERS_AT_ONCE):
         add(charger_id)
 

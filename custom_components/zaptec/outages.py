@@ -6,10 +6,18 @@ belongs to one line, or the log would say the same in as many words as there are
 """
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 import logging
 from time import monotonic
 from typing import override
 
+from .api import (
+    ZaptecBusyError,
+    ZaptecConnectionError,
+    ZaptecError,
+    ZaptecInterceptedError,
+    ZaptecServerError,
+)
 from .const import LOGGER
 
 # How long after the first part of an outage others are taken for parts of it (seconds).
@@ -156,3 +164,12 @@ class Outages:
             ),
             None,
         )
+
+
+def is_unreachable(error: ZaptecError) -> bool:
+    """Return whether an error is one of the cloud as a whole, not of what was asked."""
+    if isinstance(error, ZaptecServerError):
+        return error.status > HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(
+        error, (ZaptecConnectionError, ZaptecBusyError, ZaptecInterceptedError)
+    )

@@ -202,13 +202,13 @@ class Issues:
         """Return whether the lists lack something that has not been given up yet."""
         return any(
             async_get_device(self._hass, self._entry.entry_id, device_id)
-            for device_id in self._runtime.coordinator.missing.ids
+            for device_id in self._runtime.missing.ids
         )
 
     def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
         """Return what is not known of a link, as keys of issues."""
         keys: set[str] = set()
-        if not link.refusal and not link.admitted:
+        if not link.refusal and not link.is_permitted:
             keys.update(_REFUSALS.values())
         up_time = dt_util.utcnow() - link.since
         is_up = link.status is PushStatus.CONNECTED
@@ -219,12 +219,12 @@ class Issues:
         # After a start it takes as long to be sure as when it was found.
         if installation_id not in self._shared and not (
             is_up
-            and not link.loses_messages
+            and not link.is_incomplete
             and (
                 up_time.total_seconds() >= LOSS_MEMORY_MAX
                 or (
                     up_time.total_seconds() >= LOSS_MEMORY_MIN
-                    and link.messages >= MESSAGES_WITHOUT_GAP
+                    and link.counters.messages >= MESSAGES_WITHOUT_GAP
                 )
             )
         ):

@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from functools import partial
 import os
 from typing import Any, Self
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, __version__
-from homeassistant.core import HassJob, HomeAssistant
+from homeassistant.core import HassJob, HomeAssistant, callback
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.loader import async_get_integration
 from homeassistant.util.ssl import get_default_context
 
-from .api import DEFAULT_URL, ZaptecClient, preload
+from .api import DEFAULT_URL, Account, TimeSlice, ZaptecClient, preload
 from .const import DOMAIN
 from .control.available_current import AvailableCurrents
 from .control.batch import Batches
@@ -22,11 +21,16 @@ from .control.charger import ChargerControl
 from .control.confirmations import Confirmations
 from .control.installation import InstallationControl
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
+from .devices.missing import MissingDevices
+from .devices.ownership import Ownership
+from .devices.registry import Devices
 from .energy_store import EnergyStore
 from .listeners import Listeners
-from .sources.link import Link
-from .sources.push import Push
-from .sources.reading_queue import ReadingQueue
+from .outages import Outages
+from .sources import Source
+from .sources.link import SharedByLinks
+from .sources.links import Links
+from .sources.reader import StateReader
 from .state import States
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
@@ -49,92 +53,54 @@ async def async_create_client(
     )
 
 
-def _installation_control(
-    hass: HomeAssistant,
-    entry: ConfigEntry,
-    coordinator: ZaptecCoordinator,
-    confirmations: Confirmations,
-    batches: Batches,
-) -> InstallationControl:
-    """Return the control of the installations of an account."""
-    return InstallationControl(
-        hass,
-        coordinator.client,
-        coordinator.states,
-        account=lambda: coordinator.data,
-        visible=lambda: coordinator.visible,
-        missing=lambda: coordinator.missing.ids,
-        replace_installation=coordinator.replace_installation,
-        replaced_at=coordinator.replaced_at,
-        confirmations=confirmations,
-        batches=batches,
-        create_task=partial(entry.async_create_background_task, hass),
-        start_reauth=partial(entry.async_start_reauth, hass),
-    )
-
-
-def _charger_control(
-    hass: HomeAssistant,
-    entry: ConfigEntry,
-    coordinator: ZaptecCoordinator,
-    confirmations: Confirmations,
-    batches: Batches,
-    installations: InstallationControl,
-) -> ChargerControl:
-    """Return the control of the chargers of an account."""
-    return ChargerControl(
-        hass,
-        coordinator.client,
-        coordinator.states,
-        coordinator.listeners,
-        account=lambda: coordinator.data,
-        is_reliable=coordinator.is_reliable,
-        newest_firmware=coordinator.firmware.newest,
-        confirmations=confirmations,
-        batches=batches,
-        look_at_installation=installations.async_look,
-        start_reauth=partial(entry.async_start_reauth, hass),
-    )
-
-
-def _available_currents(
-    hass: HomeAssistant,
-    entry: ConfigEntry,
-    coordinator: ZaptecCoordinator,
-    batches: Batches,
-    installations: InstallationControl,
-) -> AvailableCurrents:
-    """Return the available currents of the installations of an account."""
-    return AvailableCurrents(
-        hass,
-        entry.entry_id,
-        installations,
-        account=lambda: coordinator.data,
-        batches=batches,
-        notify=lambda installation_id: coordinator.listeners.notify([installation_id]),
-        create_task=partial(entry.async_create_background_task, hass),
-    )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ZaptecRuntime:
     """The parts of an account; only platforms, actions and diagnostics see all of them."""
 
-    hass: HomeAssistant
-    entry: ZaptecConfigEntry
-    client: ZaptecClient
-    coordinator: ZaptecCoordinator
-    firmware: ZaptecFirmwareCoordinator
-    states: States
-    listeners: Listeners
-    links: dict[str, Link]
-    reader: ReadingQueue
-    confirmations: Confirmations
-    batches: Batches
-    chargers: ChargerControl
-    installations: InstallationControl
-    available_currents: AvailableCurrents
-    energy_store: EnergyStore
+    def __init__(
+        self, hass: HomeAssistant, entry: ZaptecConfigEntry, client: ZaptecClient
+    ) -> None:
+        """Initialize the parts of an account, none of them started."""
+        self.hass = hass
+        self.entry = entry
+        self.client = client
+        self.listeners = Listeners()
+        self._outages = Outages()
+        self._start_reauth = partial(entry.async_start_reauth, hass)
+        self.missing = MissingDevices()
+        self.ownership = Ownership(hass, entry, self.missing)
+        self.devices = Devices(hass, entry, self.ownership, self.missing)
+        self.coordinator = ZaptecCoordinator(
+            hass,
+            entry,
+            client,
+            self.listeners,
+            self._outages,
+            select=self.ownership.select,
+            follow=self._follow,
+            on_lists=self._apply_lists,
+        )
+        self.ownership.start(
+            account=lambda: self.coordinator.data,
+            show=self.coordinator.show,
+            discover=self.coordinator.refresh_soon,
+        )
+        self.firmware = ZaptecFirmwareCoordinator(hass, entry, client, self._outages)
+        self.states = States(
+            self.listeners,
+            on_unknown=self.coordinator.look_up,
+            on_new_version=self.devices.set_software_version,
+        )
+        self.reader = self._create_reader()
+        self.links = self._create_links()
+        self.reader.attach(self.links)
+        self._sources: tuple[Source, ...] = (self.links, self.reader)
+        self.confirmations = Confirmations(hass, self.states, self.reader.read)
+        entry.async_on_unload(self.confirmations.stop)
+        self.batches = Batches()
+        self.installations = self._create_installation_control()
+        self.chargers = self._create_charger_control()
+        self.available_currents = self._create_available_currents()
+        self.energy_store = EnergyStore(hass, entry)
 
     @classmethod
     async def async_create(cls, hass: HomeAssistant, entry: ZaptecConfigEntry) -> Self:
@@ -142,33 +108,81 @@ class ZaptecRuntime:
         client = await async_create_client(
             hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
         )
-        coordinator = ZaptecCoordinator(hass, entry, client)
-        batches = Batches()
-        confirmations = Confirmations(hass, coordinator.states, coordinator.reader.read)
-        entry.async_on_unload(confirmations.stop)
-        installations = _installation_control(
-            hass, entry, coordinator, confirmations, batches
+        return cls(hass, entry, client)
+
+    def _create_reader(self) -> StateReader:
+        """Return what reads the states of chargers."""
+        return StateReader(
+            self.client,
+            self.states,
+            self.listeners,
+            self._outages,
+            on_recovery=self.coordinator.retry_soon,
+            start_reauth=self._start_reauth,
         )
-        return cls(
-            hass=hass,
-            entry=entry,
-            client=client,
-            coordinator=coordinator,
-            firmware=coordinator.firmware,
-            states=coordinator.states,
-            listeners=coordinator.listeners,
-            links=coordinator.links,
-            reader=coordinator.reader,
-            confirmations=confirmations,
-            batches=batches,
-            chargers=_charger_control(
-                hass, entry, coordinator, confirmations, batches, installations
+
+    def _create_links(self) -> Links:
+        """Return the message subscriptions."""
+        return Links(
+            self.hass,
+            self.entry,
+            SharedByLinks(
+                client=self.client,
+                states=self.states,
+                listeners=self.listeners,
+                outages=self._outages,
+                reader=self.reader,
+                ssl_context=get_default_context(),
+                start_reauth=self._start_reauth,
+                logged_faults=set(),
+                time_slice=TimeSlice(),
             ),
-            installations=installations,
-            available_currents=_available_currents(
-                hass, entry, coordinator, batches, installations
-            ),
-            energy_store=EnergyStore(hass, entry),
+            self.is_fresh,
+        )
+
+    def _create_installation_control(self) -> InstallationControl:
+        """Return the control of the installations."""
+        return InstallationControl(
+            self.hass,
+            self.client,
+            self.states,
+            account=lambda: self.coordinator.data,
+            visible=lambda: self.coordinator.visible,
+            missing=lambda: self.missing.ids,
+            replace_installation=self.coordinator.replace_installation,
+            replaced_at=self.coordinator.replaced_at,
+            confirmations=self.confirmations,
+            batches=self.batches,
+            create_task=self.create_task,
+            start_reauth=self._start_reauth,
+        )
+
+    def _create_charger_control(self) -> ChargerControl:
+        """Return the control of the chargers."""
+        return ChargerControl(
+            self.hass,
+            self.client,
+            self.states,
+            self.listeners,
+            account=lambda: self.coordinator.data,
+            is_reliable=self.links.is_live,
+            newest_firmware=self.firmware.newest,
+            confirmations=self.confirmations,
+            batches=self.batches,
+            look_at_installation=self.installations.async_look,
+            start_reauth=self._start_reauth,
+        )
+
+    def _create_available_currents(self) -> AvailableCurrents:
+        """Return the available currents of the installations."""
+        return AvailableCurrents(
+            self.hass,
+            self.entry.entry_id,
+            self.installations,
+            account=lambda: self.coordinator.data,
+            batches=self.batches,
+            notify=lambda installation_id: self.listeners.notify([installation_id]),
+            create_task=self.create_task,
         )
 
     async def async_start(self) -> None:
@@ -192,7 +206,7 @@ class ZaptecRuntime:
         entry.async_create_background_task(
             self.hass, self.reader.run(), name=f"{DOMAIN} state reader"
         )
-        Push(self.hass, self.coordinator, get_default_context()).start()
+        self.links.start()
 
     def create_task(
         self, target: Coroutine[Any, Any, None], name: str
@@ -202,4 +216,29 @@ class ZaptecRuntime:
 
     def is_fresh(self, charger_id: str) -> bool:
         """Return whether what is held of a charger is what the cloud holds."""
-        return self.coordinator.is_fresh(charger_id)
+        return any(source.is_live(charger_id) for source in self._sources)
+
+    @callback
+    def _follow(self, account: Account) -> None:
+        """Bring all parts in line with what the account shows, in this order."""
+        self.ownership.follow(account)
+        self.states.follow(account)
+        self.devices.follow(account)
+        self.links.follow(account, self.ownership.linked_ids(account))
+        self.reader.follow(account)
+        self.firmware.follow(account)
+
+    @callback
+    def _apply_lists(self, account: Account) -> None:
+        """Apply what new lists say of the chargers, and pass them to other accounts."""
+        for charger in account.chargers.values():
+            if charger.id in self.missing:
+                continue
+            is_live = self.links.is_live(charger.id)
+            if is_live and self.states.is_contradicted_by(charger):
+                # The list and the pushed state disagree, and the list may be outdated.
+                # Read the charger: if the list was right, a message was lost.
+                self.reader.read(charger.id)
+            else:
+                self.states.apply_listed(charger)
+        self.ownership.ask_outdated()

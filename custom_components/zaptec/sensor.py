@@ -614,7 +614,7 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         device_class=SensorDeviceClass.TIMESTAMP,
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
-        value_fn=lambda link: link.last_message,
+        value_fn=lambda link: link.counters.last_message,
         each_message=True,
     ),
 )

@@ -45,12 +45,6 @@ class ChargerState:
     def __init__(self, charger: Charger) -> None:
         """Initialize the state of a charger that has not told anything yet."""
         self.family = charger.family
-        # Whether the cloud could be asked, the last time it was tried.
-        self.readable = True
-        # Since when it could not (monotonic seconds).
-        self.unreadable_since = 0.0
-        # Whether nothing was missed before the link came up, or it was read since.
-        self.complete = True
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
         # Time of the first report of each value that is held. A charger that

@@ -30,7 +30,9 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
     ]
     links = [link for item in runtimes for link in item.links.values()]
     connected = sum(link.status is PushStatus.CONNECTED for link in links)
-    messages = [link.last_message for link in links if link.last_message]
+    messages = [
+        link.counters.last_message for link in links if link.counters.last_message
+    ]
     return {
         "version": str((await async_get_integration(hass, DOMAIN)).version),
         # The one documented endpoint that takes no account, nor any of its budget.

@@ -189,8 +189,8 @@ def _costs(
     announce it, and have the entities write it.
     """
     listeners = runtime.listeners
-    chargers = runtime.coordinator.chargers_of(installation_id)
-    stream = runtime.links[installation_id].stream
+    chargers = runtime.links[installation_id].charger_ids
+    stream = runtime.links[installation_id].counters.stream
     assert stream
     messages = list(stick.last)
     costs: dict[str, list[float]] = {}
@@ -209,7 +209,7 @@ def _costs(
         """Return observations that all are news."""
         return [
             Observation(
-                chargers[number % len(chargers)].id,
+                chargers[number % len(chargers)],
                 state_id,
                 now + timedelta(seconds=turn + number / 1000),
                 f"{turn + number / 1000}",
@@ -226,9 +226,7 @@ def _costs(
         note("decode", decode, len(messages))
         observations = bundles(turn)
         topics = {(item.charger_id, item.state_id) for item in observations}
-        apply = partial(
-            runtime.coordinator.messages_received, installation_id, observations
-        )
+        apply = partial(runtime.links[installation_id].received, observations)
         # Writing is measured by itself.
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
@@ -245,9 +243,7 @@ def _costs(
         ("decode", decode, len(messages)),
         (
             "apply, announce and write",
-            partial(
-                runtime.coordinator.messages_received, installation_id, observations
-            ),
+            partial(runtime.links[installation_id].received, observations),
             len(observations),
         ),
     ):
@@ -266,12 +262,12 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
     hass, runtime = home.hass, home.runtime
     installation_id = cloud.installations[0]
     link = runtime.links[installation_id]
-    chargers = len(runtime.coordinator.chargers_of(installation_id))
+    chargers = len(link.charger_ids)
     samples: dict[str, list[float]] = {}
     # Without a car the sensors of power and current show 0, whatever messages say.
     runtime.states.apply(
-        Observation(charger.id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
-        for charger in runtime.coordinator.chargers_of(installation_id)
+        Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
+        for charger_id in link.charger_ids
     )
 
     def note(name: str, *values: float) -> None:
@@ -295,7 +291,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             )
             ours_took, ours_work = await _burst(
                 lambda: publish(BURST, to_stick=False),
-                lambda: link.messages,
+                lambda: link.counters.messages,
                 lambda: runtime.listeners.is_idle,
             )
             if turn:  # The first is for warming up.
@@ -316,7 +312,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             ticking = asyncio.create_task(ticker.run())
             await _burst(
                 lambda: publish(BURST, to_stick=False),
-                lambda: link.messages,
+                lambda: link.counters.messages,
                 lambda: runtime.listeners.is_idle,
             )
             ticker.end()

@@ -38,7 +38,7 @@ async def sim(
         for kind in ("of another name", "expired"):
             context.load_verify_locations(cadata=CERTIFICATES[kind].pem)
         monkeypatch.setattr(
-            "custom_components.zaptec.get_default_context", lambda: context
+            "custom_components.zaptec.runtime.get_default_context", lambda: context
         )
         yield simulator
 

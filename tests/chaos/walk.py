@@ -262,7 +262,13 @@ def _liveliness(entry: MockConfigEntry) -> object:
     if entry.state is not ConfigEntryState.LOADED:
         return entry.state
     return [
-        (link.status, link.fault, link.losses, link.loses_messages, link.is_silent)
+        (
+            link.status,
+            link.fault,
+            link.counters.losses,
+            link.is_incomplete,
+            link.is_silent,
+        )
         for link in entry.runtime_data.links.values()
     ]
 
@@ -312,7 +318,7 @@ async def run(
     logging.getLogger().addHandler(log)
     trail: list[str] = []
     try:
-        with patch("custom_components.zaptec.sources.push.random", rng):
+        with patch("custom_components.zaptec.sources.link.random", rng):
             async with _world(hass, frozen, rng, set_url) as (walk, entry, oracle):
                 for _ in range(rng.randint(2, 4)):
                     for _ in range(rng.randint(0, 4)):

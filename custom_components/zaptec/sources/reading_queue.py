@@ -40,7 +40,7 @@ class ReadingQueue:
         self,
         client: ZaptecClient,
         *,
-        interest: Callable[[str], int],
+        reading_order: Callable[[str], int],
         on_state: Callable[[str, list[Observation]], None],
         on_failure: Callable[[str, ZaptecError], None],
     ) -> None:
@@ -48,13 +48,13 @@ class ReadingQueue:
 
         Args:
             client: Where to read.
-            interest: How soon people want to see a charger, the soonest first.
+            reading_order: Which charger is read first: the one with the lowest number.
             on_state: Called with the charger's id and its observations.
             on_failure: Called with the charger's id and what went wrong.
 
         """
         self._client = client
-        self._interest = interest
+        self._reading_order = reading_order
         self._on_state = on_state
         self._on_failure = on_failure
         self._readings: dict[str, _Reading] = {}
@@ -124,8 +124,8 @@ class ReadingQueue:
         Polls take turns, so that none is kept waiting by the others for ever.
         """
         charger_id, reading = item
-        interest = 0 if reading.poll else self._interest(charger_id)
-        return (reading.priority, interest, reading.due)
+        order = 0 if reading.poll else self._reading_order(charger_id)
+        return (reading.priority, order, reading.due)
 
     async def run(self) -> None:
         """Read what falls due, for ever."""

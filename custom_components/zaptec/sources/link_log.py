@@ -1,0 +1,59 @@
+"""What the log says about one link: when it is lost and when it is back, once each."""
+
+from ..const import LOGGER, PushStatus
+from ..outages import Outages
+
+
+class LinkLog:
+    """The outages of a link, and of the requests for its connection details."""
+
+    def __init__(self, installation_id: str, outages: Outages) -> None:
+        """Initialize the log of a link."""
+        self._installation_id = installation_id
+        # How an outage names the requests for the connection details.
+        self._details = f"details {installation_id}"
+        self._outages = outages
+        self._is_refusal_logged = False
+
+    def status_changed(
+        self, before: PushStatus, status: PushStatus, fault: str | None
+    ) -> None:
+        """Log a new status, and why the link is not up."""
+        installation_id = self._installation_id
+        back = f"Push is back for installation {installation_id}"
+        if status is PushStatus.CONNECTED:
+            was_refused, self._is_refusal_logged = self._is_refusal_logged, False
+            if not self._outages.end(installation_id) and was_refused:
+                LOGGER.info(back)
+        elif status is PushStatus.NOT_PERMITTED:
+            self._outages.end(installation_id, is_back=False)
+            if not self._is_refusal_logged:
+                self._is_refusal_logged = True
+                LOGGER.info(
+                    "Push is not permitted for installation %s: polling its chargers",
+                    installation_id,
+                )
+        elif before is not PushStatus.NOT_PERMITTED:
+            self._outages.begin(
+                installation_id,
+                f"Push is lost for installation {installation_id}: {fault}",
+                back,
+            )
+
+    def cloud_reached(self) -> None:
+        """Log that the cloud answers again."""
+        self._outages.end(self._details)
+
+    def cloud_unreachable(self) -> None:
+        """Log that the cloud does not answer."""
+        self._outages.begin(
+            self._details,
+            "The Zaptec cloud cannot be reached",
+            "The Zaptec cloud can be reached again",
+            is_unreachable=True,
+        )
+
+    def close(self) -> None:
+        """End the outages of a link that is gone."""
+        for part in (self._installation_id, self._details):
+            self._outages.end(part, is_back=False)

@@ -1,0 +1,155 @@
+"""Which links there are: one for each installation whose messages the account reads."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import override
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.event import async_track_time_interval
+
+from ..api import Account, Observation
+from ..const import DOMAIN, PushStatus
+from .link import Link, SharedByLinks
+from .stream_watch import CHECK_INTERVAL
+
+
+class Links(Mapping[str, Link]):
+    """The links of an account, by the ids of their installations."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        shared: SharedByLinks,
+        is_fresh: Callable[[str], bool],
+    ) -> None:
+        """Initialize the links of an account that shows no installation yet.
+
+        Args:
+            hass: Home Assistant.
+            entry: The config entry, with which the links end.
+            shared: What the links have in common.
+            is_fresh: Whether the state of a charger is what the cloud holds.
+
+        """
+        self._hass = hass
+        self._entry = entry
+        self._shared = shared
+        self._is_fresh = is_fresh
+        self._links: dict[str, Link] = {}
+        # The installation of each charger, by the charger's id.
+        self._homes: dict[str, str | None] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_started = False
+
+    @override
+    def __getitem__(self, installation_id: str) -> Link:
+        """Return the link of an installation."""
+        return self._links[installation_id]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids of the installations."""
+        return iter(self._links)
+
+    @override
+    def __len__(self) -> int:
+        """Return the number of links."""
+        return len(self._links)
+
+    def of(self, charger_id: str) -> Link | None:
+        """Return the link that reports a charger, None if there is none."""
+        return self._links.get(self._homes.get(charger_id) or "")
+
+    def is_live(self, charger_id: str) -> bool:
+        """Return whether messages have reported all that happened at a charger."""
+        link = self.of(charger_id)
+        return link is not None and link.is_reliable and link.is_complete(charger_id)
+
+    def is_reliable(self, charger_id: str) -> bool:
+        """Return whether messages report all that happens at a charger from now on."""
+        link = self.of(charger_id)
+        return link is not None and link.is_reliable
+
+    def is_connecting(self, charger_id: str) -> bool:
+        """Return whether the first connection of a charger's link is pending."""
+        link = self.of(charger_id)
+        return link is not None and link.status is PushStatus.CONNECTING
+
+    @callback
+    def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
+        """Note a reading of a charger before it is applied."""
+        if link := self.of(charger_id):
+            link.compare(charger_id, observations)
+
+    @callback
+    def start(self) -> None:
+        """Open the links and keep them open, as long as the entry is loaded."""
+        self._is_started = True
+        self._start_tasks()
+        self._entry.async_on_unload(
+            async_track_time_interval(
+                self._hass,
+                self._check,
+                timedelta(seconds=CHECK_INTERVAL),
+                name=f"{DOMAIN} streams",
+            )
+        )
+
+    @callback
+    def follow(self, account: Account, installation_ids: Collection[str]) -> None:
+        """Keep a link for each of these installations, and for no other.
+
+        Args:
+            account: What the account shows.
+            installation_ids: The installations whose messages the account reads.
+
+        """
+        homes = {
+            charger.id: charger.installation_id for charger in account.chargers.values()
+        }
+        moved = {
+            charger_id: self._is_fresh(charger_id)
+            for charger_id, home in self._homes.items()
+            if charger_id in homes and homes[charger_id] != home
+        }
+        for charger_id in moved.keys() | (self._homes.keys() - homes.keys()):
+            if link := self.of(charger_id):
+                link.remove(charger_id)
+        self._homes = homes
+        for installation_id in self._links.keys() - installation_ids:
+            self._links.pop(installation_id).log.close()
+            if task := self._tasks.pop(installation_id, None):
+                task.cancel()
+        for installation_id in installation_ids:
+            if installation_id not in self._links:
+                self._links[installation_id] = Link(installation_id, self._shared)
+        for installation_id, link in self._links.items():
+            link.charger_ids = tuple(
+                charger_id
+                for charger_id, home in homes.items()
+                if home == installation_id
+            )
+        for charger_id, is_fresh in moved.items():
+            if link := self.of(charger_id):
+                link.add(charger_id, is_fresh=is_fresh)
+        if self._is_started:
+            self._start_tasks()
+
+    @callback
+    def _start_tasks(self) -> None:
+        """Open the links that are new."""
+        for installation_id in self._links.keys() - self._tasks.keys():
+            self._tasks[installation_id] = self._entry.async_create_background_task(
+                self._hass,
+                self._links[installation_id].run(),
+                name=f"{DOMAIN} push {installation_id}",
+            )
+
+    @callback
+    def _check(self, _now: datetime) -> None:
+        """Check whether the messages of each link report all that happens."""
+        for link in list(self._links.values()):
+            link.check()
