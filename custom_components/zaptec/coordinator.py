@@ -1,6 +1,6 @@
 """What the account holds: read from its lists each hour, its firmware each day."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 import math
@@ -8,7 +8,7 @@ from time import monotonic
 from typing import override
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
@@ -30,7 +30,7 @@ from .api import (
 )
 from .backoff import READ_RETRY, outage_pause
 from .const import DISCOVERY_INTERVAL, DOMAIN, FIRMWARE_INTERVAL, LOGGER
-from .listeners import Listeners, Topic, installation_topic
+from .listeners import Listeners, installation_topic
 from .outages import REFRESH_LOGGER, Outages, is_unreachable
 from .state import LIST_LAG
 
@@ -195,16 +195,6 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
     def unknown_chargers(self) -> int:
         """Return the number of chargers that messages name, but no list."""
         return len(self._unknown_chargers)
-
-    @callback
-    @override
-    def async_add_listener(
-        self, update_callback: CALLBACK_TYPE, context: Iterable[Topic] | None = None
-    ) -> Callable[[], None]:
-        """Listen for discoveries or, with topics as context, for these alone."""
-        if context is None:
-            return super().async_add_listener(update_callback)
-        return self._topic_listeners.add(update_callback, context)
 
     @callback
     @override

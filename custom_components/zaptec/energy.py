@@ -121,7 +121,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         )
         self.async_on_remove(
             self.runtime.listeners.add(
-                self._handle_coordinator_update,
+                self._handle_update,
                 charger_topics(
                     self.charger_id,
                     set(self.followed) - set(self.entity_description.state_ids),
@@ -131,15 +131,11 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         self._follow()
 
     @callback
-    def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: nothing of ours hangs on the entity id."""
-
-    @callback
     @override
-    def _handle_coordinator_update(self) -> None:
+    def _handle_update(self) -> None:
         """Show what has been reported."""
         self._follow()
-        super()._handle_coordinator_update()
+        super()._handle_update()
 
     @callback
     def _observed(self, observation: Observation, value: Value | None) -> None:

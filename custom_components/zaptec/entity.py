@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import override
 
+from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
-from homeassistant.helpers.entity import EntityDescription
-from homeassistant.helpers.update_coordinator import CoordinatorEntity
+from homeassistant.helpers.entity import Entity, EntityDescription
 
 from .api import Charger, Family, Installation, StateId
 from .const import DOMAIN, PushStatus
-from .coordinator import ZaptecCoordinator
 from .listeners import (
     Topic,
     charger_topics,
@@ -65,10 +64,12 @@ MANY_CHARGERS = 250
 BARE_KEY = "active"
 
 
-class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
-    """Something of the account, told of by its topics alone."""
+class ZaptecEntity(Entity):
+    """An entity that writes its state when one of its topics has changed."""
 
     _attr_has_entity_name = True
+    # Values are pushed; there is nothing to fetch.
+    _attr_should_poll = False
 
     def __init__(
         self,
@@ -78,8 +79,8 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
         topics: tuple[Topic, ...],
     ) -> None:
         """Initialize the entity of an installation or charger."""
-        super().__init__(runtime.coordinator, context=topics)
         self.runtime = runtime
+        self._topics = topics
         self.entity_description = description
         self._attr_unique_id = (
             device_id
@@ -99,8 +100,25 @@ class ZaptecEntity(CoordinatorEntity[ZaptecCoordinator]):
         return object_id(self.platform_data.domain, key) if key else None
 
     @override
-    async def async_update(self) -> None:
-        """Do nothing when asked to update: what there is has been pushed."""
+    async def async_added_to_hass(self) -> None:
+        """Follow the topics."""
+        await super().async_added_to_hass()
+        self.async_on_remove(
+            self.runtime.listeners.add(self._handle_update, self._topics)
+        )
+
+    @callback
+    def async_entity_id_changed(self, old_entity_id: str) -> None:
+        """Do nothing, because nothing depends on the entity id.
+
+        Home Assistant 2026.11: without this hook, an entity with its own
+        async_added_to_hass is removed and added again when it is renamed.
+        """
+
+    @callback
+    def _handle_update(self) -> None:
+        """Write the state, because a topic has changed."""
+        self.async_write_ha_state()
 
 
 class ZaptecChargerEntity(ZaptecEntity):
@@ -137,7 +155,7 @@ class ZaptecChargerEntity(ZaptecEntity):
     @override
     def entity_registry_enabled_default(self) -> bool:
         """Return whether it is enabled when it is new."""
-        if len(self.coordinator.data.chargers) > MANY_CHARGERS:
+        if len(self.runtime.coordinator.data.chargers) > MANY_CHARGERS:
             return self.entity_description.essential
         return super().entity_registry_enabled_default
 
@@ -150,7 +168,9 @@ class ZaptecChargerEntity(ZaptecEntity):
     @property
     def charger(self) -> Charger:
         """Return the charger as the hourly list told it last."""
-        return self.coordinator.data.chargers.get(self.charger_id, self._first_seen)
+        return self.runtime.coordinator.data.chargers.get(
+            self.charger_id, self._first_seen
+        )
 
     @property
     @override
@@ -158,7 +178,8 @@ class ZaptecChargerEntity(ZaptecEntity):
         """Return whether what is shown is what the cloud shows."""
         if not self.entity_description.state_ids:
             return (
-                super().available and self.charger_id in self.coordinator.data.chargers
+                self.runtime.coordinator.last_update_success
+                and self.charger_id in self.runtime.coordinator.data.chargers
             )
         return self.runtime.is_fresh(self.charger_id) and not (
             self.entity_description.live
@@ -188,7 +209,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
     @property
     def installation(self) -> Installation:
         """Return the installation as the cloud last told it."""
-        return self.coordinator.data.installations.get(
+        return self.runtime.coordinator.data.installations.get(
             self.installation_id, self._first_seen
         )
 
@@ -199,6 +220,9 @@ class ZaptecInstallationEntity(ZaptecEntity):
         link = self.runtime.links.get(self.installation_id)
         return (
             link is not None
-            and self.installation_id in self.coordinator.data.installations
-            and (super().available or link.status is PushStatus.CONNECTED)
+            and self.installation_id in self.runtime.coordinator.data.installations
+            and (
+                self.runtime.coordinator.last_update_success
+                or link.status is PushStatus.CONNECTED
+            )
         )

@@ -670,7 +670,7 @@ class ZaptecSignalQualitySensor(ZaptecSensor):
         has enabled that sensor for a charger in a mobile network, this one replaces it.
         """
         mode = self.state_of_charger.value(StateId.COMMUNICATION_MODE)
-        registry = er.async_get(self.coordinator.hass)
+        registry = er.async_get(self.runtime.hass)
         entity_id = registry.async_get_entity_id(
             SENSOR_DOMAIN, DOMAIN, f"{self.charger_id}_signal_strength"
         )
@@ -692,7 +692,9 @@ class ZaptecListedSensor(ZaptecChargerEntity, SensorEntity):
         charger = self.charger
         return self.entity_description.value_fn(
             charger,
-            self.coordinator.data.installations.get(charger.installation_id or ""),
+            self.runtime.coordinator.data.installations.get(
+                charger.installation_id or ""
+            ),
         )
 
 

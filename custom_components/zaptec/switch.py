@@ -102,14 +102,6 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
         self._hold.stop()
         await super().async_will_remove_from_hass()
 
-    @callback
-    def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: no part of this entity depends on the entity id.
-
-        Without this hook, Home Assistant 2026.11 removes an entity that has its own
-        `async_added_to_hass`, and adds it again, when the entity id changes.
-        """
-
     @property
     @override
     def extra_restore_state_data(self) -> HoldNextCar | None:
@@ -140,7 +132,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     @callback
     @override
-    def _handle_coordinator_update(self) -> None:
+    def _handle_update(self) -> None:
         """Hold the car that has just been connected."""
         self._hold.update()
-        super()._handle_coordinator_update()
+        super()._handle_update()

@@ -102,16 +102,12 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         )
         self.async_on_remove(self._end_install)
 
-    @callback
-    def async_entity_id_changed(self, old_entity_id: str) -> None:
-        """Do nothing: nothing of ours hangs on the entity id."""
-
     @property
     @override
     def available(self) -> bool:
         """Return whether the lists tell of the charger, which may be restarting."""
         return (
-            self.coordinator.last_update_success
+            self.runtime.coordinator.last_update_success
             and self.charger_id in self.runtime.states
             and self._firmware is not None
         )
@@ -199,8 +195,8 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
 
     @callback
     @override
-    def _handle_coordinator_update(self) -> None:
+    def _handle_update(self) -> None:
         """End the installation when the charger tells another version."""
         if self.installed_version != self._replaced_version:
             self._end_install()
-        super()._handle_coordinator_update()
+        super()._handle_update()
