@@ -4,10 +4,12 @@ What versions of custom-components/zaptec have in the registries is in `incumben
 what they show of a charger is put into the state machine here.
 """
 
+from datetime import timedelta
 from random import Random
 import re
 from typing import Any
 
+from freezegun.api import TickingDateTimeFactory
 from homeassistant.components.recorder import Recorder
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -40,8 +42,6 @@ ENERGIES = (SESSION, COMPLETED, METER)
 
 # kWh; energies are reported with three decimals.
 PRECISION = 0.02
-# What a charger delivers in a minute.
-A_MINUTE = 0.2
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +265,36 @@ async def test_a_session_begins_in_the_five_minutes_of_the_restart(
     assert sums[SESSION] == pytest.approx(sum(house.sessions), abs=PRECISION)
 
 
+async def test_a_set_up_that_takes_longer_than_a_jump(
+    house: House, clocks: TickingDateTimeFactory
+) -> None:
+    """The final energy is recorded after what the set-up has shown, not before it.
+
+    The recorder sorts states by their time. On a busy machine a set-up takes longer than
+    the next jump of the clocks, and a clock that went back would hide the final energy.
+    """
+    house.start_incumbent()
+    house.charger.plug_in(Car())
+    await house.travel(600)
+    shown = house.hass.states.get(SESSION)
+    assert shown
+    # No energy is reported for at least half a minute from now on.
+    while house.hass.states.get(SESSION) == shown:
+        await house.travel(1)
+    await house.travel(20)
+    await house.stop()
+    # The real time that the set-up takes.
+    clocks.start -= timedelta(seconds=8)
+    await house.start()
+    house.charger.unplug()
+    await house.travel(10)
+    house.charger.plug_in(Car())
+    await house.travel(60)
+    house.charger.unplug()
+    sums = await house.sums()
+    assert sums[SESSION] == pytest.approx(sum(house.sessions), abs=PRECISION)
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_sums_forward_back_and_forward(house: House, seed: int) -> None:
     """The switch-over happens at a random moment of a session, three times."""
@@ -290,9 +320,7 @@ async def test_sums_forward_back_and_forward(house: House, seed: int) -> None:
     if house.charger.car:
         house.charger.unplug()
     sums = await house.sums()
-    # Once in some fifty runs less than a minute's energy is missing; not found out why.
-    missing = sum(house.sessions) - sums[SESSION]
-    assert -PRECISION <= missing < A_MINUTE
+    assert sums[SESSION] == pytest.approx(sum(house.sessions), abs=PRECISION)
     assert sums[METER] == pytest.approx(
         house.charger.lifetime_energy - meter, abs=PRECISION
     )
