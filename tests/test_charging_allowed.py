@@ -19,6 +19,7 @@ from custom_components.zaptec.sources import reader
 from simulator.car import Car
 from simulator.faults import Busy, Fault, Rejection
 from simulator.observations import Mode, StateId
+from simulator.telemetry import Telemetry
 
 from .conftest import wait_until
 from .home import Home
@@ -453,24 +454,24 @@ async def test_the_end_of_a_pause_comes_after_the_next_car(
 ) -> None:
     """The pause of the car that has left is not taken for one of the next car."""
     held_back = []
-    observe = home.charger.observe
+    observe = Telemetry.observe
 
-    def hold_back(state_id: int, *arguments: Any) -> None:
+    def hold_back(telemetry: Telemetry, state_id: int, value: Any) -> None:
         if state_id == StateId.FINAL_STOP_ACTIVE:
-            held_back.append(arguments)
+            held_back.append(value)
         else:
-            observe(state_id, *arguments)
+            observe(telemetry, state_id, value)
 
     await home.travel(20)
     with monkeypatch.context() as patch:
-        patch.setattr(home.charger, "observe", hold_back)
+        patch.setattr(Telemetry, "observe", hold_back)
         home.charger.unplug()
         await home.travel(5)
         home.charger.plug_in(Car())
         await home.travel(2)
     assert held_back
     if not is_lost:
-        observe(StateId.FINAL_STOP_ACTIVE, *held_back[0])
+        home.charger.observe(StateId.FINAL_STOP_ACTIVE, held_back[0])
     await home.travel(HELD_WITHIN, step=1)
     assert (home.switch, home.mode) == (STATE_OFF, "connected_finished")
 
