@@ -28,21 +28,22 @@ CHARGERS = frozenset({Family.PRO, Family.GO})
 class ZaptecChargerDescription(EntityDescription):
     """Describe an entity of a charger."""
 
-    # The StateIds it shows; their change is what makes it write its state. With
-    # none of them it shows what the hourly list tells.
+    # The StateIds that it shows; it writes its state when one of them changes. Without a
+    # StateId it shows a value of the hourly list.
     state_ids: tuple[StateId, ...] = ()
-    # Further StateIds that its value depends on. They make it write its state, too, but
-    # an entity does not appear because of them alone.
+    # Further StateIds that its value depends on. It writes its state when one of them
+    # changes, too, but is not added because of them alone.
     depends_on: tuple[StateId, ...] = ()
-    # The families that have it from the start; the others with its first value.
+    # The families for which it is added at once; for the others it is added with its first
+    # value.
     always: frozenset[Family] = frozenset()
-    # The families that can have it, as one StateId differs between them.
+    # The families for which it can be added, because some StateIds differ between them.
     families: frozenset[Family] = frozenset(Family)
-    # Whether it tells nothing true of a charger that is offline.
+    # Whether its value is only valid while the charger is online.
     live: bool = False
-    # Whether it needs the right to change the charger.
+    # Whether it needs a role that allows to change the charger.
     control: bool = False
-    # Whether it is enabled by default in an account of many chargers, too.
+    # Whether it is enabled by default even in an account of many chargers.
     essential: bool = False
 
 
@@ -51,7 +52,7 @@ class ZaptecInstallationDescription(EntityDescription):
     """Describe an entity of an installation."""
 
     has_fn: Callable[[Installation], bool] = lambda _: True
-    # Whether each message of the installation changes it.
+    # Whether it writes its state with each message of the installation.
     each_message: bool = False
 
 
@@ -60,7 +61,7 @@ class ZaptecInstallationDescription(EntityDescription):
 # the rest.
 MANY_CHARGERS = 250
 
-# The one key that custom-components/zaptec leaves out of the unique id.
+# The key that custom-components/zaptec omits from the unique id.
 BARE_KEY = "active"
 
 
@@ -92,9 +93,9 @@ class ZaptecEntity(Entity):
     @property
     @override
     def suggested_object_id(self) -> str | None:
-        """Return what follows the device's name in the entity id of a new user.
+        """Return the part of the entity id of a new entity that follows the device's name.
 
-        Home Assistant would take the name, in the language of the system.
+        Home Assistant would use the name of the entity, in the language of the system.
         """
         key = self.entity_description.translation_key
         return object_id(self.platform_data.domain, key) if key else None
@@ -122,7 +123,7 @@ class ZaptecEntity(Entity):
 
 
 class ZaptecChargerEntity(ZaptecEntity):
-    """Something of a charger."""
+    """An entity of a charger."""
 
     entity_description: ZaptecChargerDescription
 
@@ -154,20 +155,20 @@ class ZaptecChargerEntity(ZaptecEntity):
     @property
     @override
     def entity_registry_enabled_default(self) -> bool:
-        """Return whether it is enabled when it is new."""
+        """Return whether the entity is enabled when it is added for the first time."""
         if len(self.runtime.coordinator.data.chargers) > MANY_CHARGERS:
             return self.entity_description.essential
         return super().entity_registry_enabled_default
 
     @property
     def state_of_charger(self) -> ChargerState:
-        """Return what the charger has reported, nothing if it is gone."""
+        """Return the state of the charger, an empty one if the charger is gone."""
         state = self.runtime.states.get(self.charger_id)
         return ChargerState(self._first_seen) if state is None else state
 
     @property
     def charger(self) -> Charger:
-        """Return the charger as the hourly list told it last."""
+        """Return the charger as the latest hourly list describes it."""
         return self.runtime.coordinator.data.chargers.get(
             self.charger_id, self._first_seen
         )
@@ -175,7 +176,7 @@ class ZaptecChargerEntity(ZaptecEntity):
     @property
     @override
     def available(self) -> bool:
-        """Return whether what is shown is what the cloud shows."""
+        """Return whether the value is up to date with the cloud."""
         if not self.entity_description.state_ids:
             return (
                 self.runtime.coordinator.last_update_success
@@ -188,7 +189,7 @@ class ZaptecChargerEntity(ZaptecEntity):
 
 
 class ZaptecInstallationEntity(ZaptecEntity):
-    """Something of an installation."""
+    """An entity of an installation."""
 
     entity_description: ZaptecInstallationDescription
 
@@ -208,7 +209,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
 
     @property
     def installation(self) -> Installation:
-        """Return the installation as the cloud last told it."""
+        """Return the installation as the cloud last described it."""
         return self.runtime.coordinator.data.installations.get(
             self.installation_id, self._first_seen
         )
@@ -216,7 +217,7 @@ class ZaptecInstallationEntity(ZaptecEntity):
     @property
     @override
     def available(self) -> bool:
-        """Return whether the account still holds the installation."""
+        """Return whether the account shows the installation, and its data are current."""
         link = self.runtime.links.get(self.installation_id)
         return (
             link is not None

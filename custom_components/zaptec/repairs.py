@@ -1,4 +1,4 @@
-"""Repair issues: what a person should know of, and can do something about."""
+"""Repair issues: what the user should know of and can change, and their flows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,15 +27,17 @@ from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WIT
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 
+# Interval between two checks of the issues that depend on time alone.
 CHECK_INTERVAL = timedelta(minutes=1)
 
-# A link that is down for less is opened again without anybody's doing.
+# Minimum time that a link has to be down before the user learns of it. A shorter outage
+# ends by reconnecting.
 DOWN_TIME = timedelta(minutes=30)
 
-# A link that is up for less has not ended an outage.
+# Minimum time that a link has to be up before its outage counts as over.
 UP_TIME = timedelta(minutes=1)
 
-# A charger whose clock was not set tells times of long ago.
+# Earliest time that is shown. A charger whose clock is not set reports times of long ago.
 EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 
 _REFUSALS = {
@@ -55,26 +57,26 @@ _AUTHENTICATION_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class _Issue:
-    """Something about an installation or a charger."""
+    """A problem of an installation or a charger."""
 
     key: str
     device_id: str
     name: str
     since: datetime | None = None
-    """Since when it is so; None where nobody tells."""
+    """When the problem began; None if the cloud does not report it."""
 
     @property
     def id(self) -> str:
-        """Return the id, always the same, so that what is ignored stays ignored."""
+        """Return the id, which never changes, so that an ignored issue stays ignored."""
         return f"{self.key}_{self.device_id}"
 
 
 class Issues:
-    """The issues of an account, each as long as it is true.
+    """The issues of an account, each for as long as its problem lasts.
 
-    One goes when it is known not to be true any more. After a start, and while the
-    cloud fails, that is not known of all: to delete one then, and to create it again
-    soon after, would bring back what a person ignores.
+    An issue is deleted once its problem is known to have ended. After a start, and while
+    the cloud fails, that is unknown for some issues. Deleting one then, and creating it
+    again soon after, would show an issue again that the user has ignored.
     """
 
     def __init__(self, hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
@@ -83,14 +85,14 @@ class Issues:
         self._entry = entry
         self._runtime = entry.runtime_data
         self._down_since: dict[str, datetime] = {}
-        # When an issue was first seen, by its id.
+        # When the problem of an issue was first seen, by the id of the issue.
         self._seen: dict[str, datetime] = {}
-        # The installations that were seen to be shared with another program.
+        # The installations whose messages another program was seen to read.
         self._shared: set[str] = set()
 
     @callback
     def start(self) -> None:
-        """Keep the issues in line with the account, as long as the entry is loaded."""
+        """Keep the issues in line with the account until the entry is unloaded."""
         self._update()
         self._entry.async_on_unload(
             self._runtime.coordinator.async_add_listener(self._update)
@@ -103,7 +105,7 @@ class Issues:
 
     @callback
     def _update(self, _now: datetime | None = None) -> None:
-        """Create the issues that are true, and delete those that are not."""
+        """Create the issues of present problems, and delete those of past ones."""
         entry_id = self._entry.entry_id
         for installation_id in self._down_since.keys() - self._runtime.links.keys():
             del self._down_since[installation_id]
@@ -132,7 +134,7 @@ class Issues:
             )
 
     def _issues(self) -> Iterator[_Issue]:
-        """Find what is to be told."""
+        """Find the problems of the account."""
         account = self._runtime.coordinator.data
         for installation_id, link in self._runtime.links.items():
             installation = account.installations.get(installation_id)
@@ -153,7 +155,7 @@ class Issues:
     def _link_issues(
         self, installation_id: str, name: str, link: Link
     ) -> Iterator[_Issue]:
-        """Find what is to be told of the messages of an installation."""
+        """Find the problems of the message subscription of an installation."""
         if link.shared_since:
             self._shared.add(installation_id)
             yield _Issue("push_shared", installation_id, name, link.shared_since)
@@ -172,9 +174,9 @@ class Issues:
             yield _Issue("push_down", installation_id, name, down_since)
 
     def _undecided(self, issue_ids: set[str]) -> set[str]:
-        """Return which of some issues may be true: that is not known just now.
+        """Return the issues whose problems may be present, which is unknown at the moment.
 
-        They stay if they are there, and do not come if they are not.
+        Such an issue stays if it exists, and is not created if it does not.
         """
         account = self._runtime.coordinator.data
         ids: set[str] = set()
@@ -199,14 +201,14 @@ class Issues:
         return ids & issue_ids
 
     def _misses_devices(self) -> bool:
-        """Return whether the lists lack something that has not been given up yet."""
+        """Return whether devices are missing from the lists but still registered."""
         return any(
             async_get_device(self._hass, self._entry.entry_id, device_id)
             for device_id in self._runtime.missing.ids
         )
 
     def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
-        """Return what is not known of a link, as keys of issues."""
+        """Return the keys of the issues that a link does not decide at the moment."""
         keys: set[str] = set()
         if not link.refusal and not link.is_permitted:
             keys.update(_REFUSALS.values())
@@ -216,7 +218,7 @@ class Issues:
             return keys
         if not is_up or up_time < UP_TIME:
             keys.add("push_down")
-        # After a start it takes as long to be sure as when it was found.
+        # After a restart, clearing this issue takes the same evidence as while running.
         if installation_id not in self._shared and not (
             is_up
             and not link.is_incomplete
@@ -233,7 +235,7 @@ class Issues:
 
 
 def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
-    """Find what makes controls of an installation futile."""
+    """Find what makes the controls of an installation ineffective."""
     mode = installation.available_current_mode
     if mode in _CURRENT_MODES:
         yield _Issue(_CURRENT_MODES[mode], installation.id, name)
@@ -243,12 +245,12 @@ def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
 
 
 def _credible(moment: datetime | None) -> datetime | None:
-    """Return a time that something happened at, if it can be."""
+    """Return the time of an event, None if the time is implausible."""
     return moment if moment and moment >= EARLIEST else None
 
 
 def _plain(name: str) -> str:
-    """Return a name that people gave, fit for a text that is shown as Markdown."""
+    """Return the name of a device with the special characters of Markdown escaped."""
     return "".join(
         f"\\{char}" if char in "\\`*_{}[]()<>#!|~" else char for char in name
     )
@@ -257,9 +259,9 @@ def _plain(name: str) -> str:
 def _issue_ids(
     hass: HomeAssistant, entry_id: str, *, is_fixable: bool | None = None
 ) -> set[str]:
-    """Return the ids of the issues of an account that are shown.
+    """Return the ids of the issues of an account that exist.
 
-    One that is fixable is not one of `Issues`: it goes when the user confirms it.
+    A fixable issue does not belong to `Issues`: it is deleted when the user confirms it.
     """
     return {
         issue.issue_id
@@ -273,20 +275,20 @@ def _issue_ids(
 
 @callback
 def async_delete_issues(hass: HomeAssistant, entry: ConfigEntry) -> None:
-    """Delete all issues of an account that is gone."""
+    """Delete all issues of an account that is removed or disabled."""
     for issue_id in _issue_ids(hass, entry.entry_id):
         ir.async_delete_issue(hass, DOMAIN, issue_id)
 
 
 class RemoveEntitiesFlow(ConfirmRepairFlow):
-    """Removes the entities that an issue names, once that is confirmed."""
+    """Removes the entities that an issue names, once the user confirms it."""
 
     @override
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Remove the entities, or ask first."""
-        # The issue may have changed, or gone, since the dialog was opened.
+        """Remove the entities, or ask for a confirmation first."""
+        # The issue may have been changed or deleted since the dialog was opened.
         issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
         if user_input is not None and issue and issue.data:
             async_remove_named(self.hass, issue.data)
