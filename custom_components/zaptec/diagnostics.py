@@ -24,6 +24,7 @@ from homeassistant.util import dt as dt_util
 
 from .api import (
     Charger,
+    Family,
     Installation,
     Kind,
     Statistics,
@@ -33,6 +34,7 @@ from .api import (
 from .api.observations import StateId
 from .const import CONF_CHARGERS, DOMAIN
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
+from .state import ChargerState
 
 # Values of these kinds are numbers or words of a fixed list.
 _HARMLESS_KINDS = {
@@ -272,10 +274,20 @@ def _charger(
     if (state := runtime.states.get(charger.id)) is None:
         return shown
     link = runtime.links.of(charger.id)
+    shown |= {
+        "readable": reader.is_live(charger.id),
+        "complete": link is None or link.is_complete(charger.id),
+        "observations": _observations(state, charger.family),
+    }
+    return shown
+
+
+def _observations(state: ChargerState, family: Family) -> dict[str, Any]:
+    """Return what a charger has reported, by StateId; ages are in seconds."""
     observations: dict[str, Any] = {}
     for observation, parsed, received in state.observations():
         state_id = observation.state_id
-        kind = observation_type(state_id, charger.family)
+        kind = observation_type(state_id, family)
         value: Any = None
         if observation.value:
             value = REDACTED
@@ -284,10 +296,10 @@ def _charger(
             elif state_id in _VERSIONS:
                 value = _version(observation.value)
             if state_id == StateId.WARNINGS and isinstance(parsed, int):
-                value = list(warning_names(parsed, charger.family))
-        # What the hourly list told first has no time of its own.
-        told = observation.timestamp
-        moment = None if told == datetime.min.replace(tzinfo=UTC) else told
+                value = list(warning_names(parsed, family))
+        # What the hourly list shows first has no time of its own.
+        timestamp = observation.timestamp
+        moment = None if timestamp == datetime.min.replace(tzinfo=UTC) else timestamp
         observations[str(state_id)] = {
             "name": kind.name if kind else None,
             "value": value,
@@ -296,12 +308,7 @@ def _charger(
             "age": _age(moment),
             "received_age": round(monotonic() - received),
         }
-    shown |= {
-        "readable": reader.is_live(charger.id),
-        "complete": link is None or link.is_complete(charger.id),
-        "observations": observations,
-    }
-    return shown
+    return observations
 
 
 def _version(text: str | None) -> str | None:
