@@ -1,0 +1,153 @@
+"""The house: who imports what, and how large classes and functions are."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INTEGRATION = "custom_components.zaptec"
+
+# The modules and folders of the integration, from the lowest row up. Each imports only
+# what is in a lower row or in its own folder. What is not listed is above all of them:
+# the platforms, the flows and what else Home Assistant calls.
+ROWS = (
+    ("api",),
+    ("const",),
+    ("backoff", "listeners", "object_ids", "outages"),
+    ("state",),
+    ("sources", "control", "coordinator", "devices", "energy_store"),
+    ("runtime",),
+    ("entity",),
+)
+
+CLASS_MAX = 350
+FUNCTION_MAX = 60
+# The client has a method for each endpoint. The energy of a session is one state machine
+# that has yet to be taken apart.
+LONG_CLASSES = {"SessionEnergy", "ZaptecClient"}
+
+
+def _name(file: Path) -> str:
+    """Return the name of the module in a file."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def _files() -> dict[str, Path]:
+    """Return the files of the integration and of the simulator, by module."""
+    return {
+        _name(file): file
+        for folder in ("custom_components", "simulator")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+    }
+
+
+@cache
+def _tree(name: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(_files()[name].read_text(encoding="utf-8"))
+
+
+def _imports(name: str) -> Iterator[str]:
+    """Yield the modules of the repository that a module imports, types alone too."""
+    is_package = _files()[name].name == "__init__.py"
+    package = name.split(".") if is_package else name.split(".")[:-1]
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names if item.name in _files())
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for item in node.names:
+                module = f"{base}.{item.name}"
+                module = module if module in _files() else base
+                if module in _files() and module != name:
+                    yield module
+
+
+def _reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
+    """Return all modules that a module imports, directly or through others."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for module in graph[waiting.pop()] - found:
+            found.add(module)
+            waiting.append(module)
+    return found
+
+
+def test_no_circle_of_imports() -> None:
+    """A module can be read and tested without those that use it."""
+    graph = {name: set(_imports(name)) for name in _files()}
+    reachable = {name: _reachable(name, graph) for name in graph}
+    circles = {
+        frozenset(other for other in reachable[name] if name in reachable[other])
+        for name in graph
+        if name in reachable[name]
+    }
+
+    assert circles == set()
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Return the row of a module of the integration, and its file or folder there."""
+    place = name.removeprefix(INTEGRATION).lstrip(".").split(".")[0]
+    for row, places in enumerate(ROWS):
+        if place in places:
+            return row, place
+    return len(ROWS), "top"
+
+
+def test_imports_follow_the_rows() -> None:
+    """Facts and requests have one direction each, so no part knows who uses it."""
+    wrong = [
+        f"{name} imports {module}"
+        for name in _files()
+        if name.startswith(INTEGRATION)
+        for module in _imports(name)
+        if _place(module) != _place(name) and _place(module)[0] >= _place(name)[0]
+    ]
+
+    assert wrong == []
+
+
+def test_the_rows_exist() -> None:
+    """A module that is renamed is renamed in the rows, too."""
+    missing = [
+        place
+        for places in ROWS
+        for place in places
+        if f"{INTEGRATION}.{place}" not in _files()
+    ]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "limit", "accepted"),
+    [
+        ((ast.ClassDef,), CLASS_MAX, LONG_CLASSES),
+        ((ast.FunctionDef, ast.AsyncFunctionDef), FUNCTION_MAX, set[str]()),
+    ],
+    ids=["classes", "functions"],
+)
+def test_nothing_is_too_long(
+    kinds: tuple[type[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef], ...],
+    limit: int,
+    accepted: set[str],
+) -> None:
+    """A class or function that grows beyond this has a second subject."""
+    too_long = [
+        f"{name}.{node.name}: {size} lines"
+        for name in _files()
+        for node in ast.walk(_tree(name))
+        if isinstance(node, kinds)
+        and (size := (node.end_lineno or 0) - node.lineno + 1) > limit
+        and node.name not in accepted
+    ]
+
+    assert too_long == []
