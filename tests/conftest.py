@@ -43,6 +43,27 @@ asyncio.constants.DEBUG_STACK_DEPTH = 3
 # asyncio's futures are written in C and call this function without a limit.
 traceback.extract_stack.__defaults__ = (None, 3)
 
+
+class Record(logging.LogRecord):
+    """A log record that makes its text once, for all the handlers that want it."""
+
+    _message: str | None = None
+
+    @override
+    def getMessage(self) -> str:
+        """Return the text with its arguments."""
+        if self._message is None:
+            self._message = super().getMessage()
+        return self._message
+
+
+# With `caplog` the test kit logs at debug level, and pytest has two handlers for that.
+logging.setLogRecordFactory(Record)
+# The test kit's own handler writes to stderr what pytest shows as the captured log.
+for handler in list(logging.getLogger().handlers):
+    if type(handler) is logging.StreamHandler:
+        logging.getLogger().removeHandler(handler)
+
 # The test kit logs each statement of the recorder, which takes longer than to run it.
 logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
 
