@@ -15,25 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any, Self, override
 
 from .api import CompletedSession
-
-# Maximum power of a charger (kW). The vendor's largest delivers 22 kW, three phases of
-# 32 A at 230 V; the rest is for grids of a higher voltage.
-POWER_MAX = 25.0
-
-# Energy that is accepted beyond what the time stamps allow (kWh), where they have to
-# decide between two explanations: reports are rounded, and stamped a little early or late.
-REPORT_SLACK = 0.1
-
-# The same, before a rise is taken for a mistake. One that is smaller is corrected by the
-# final energy of the session.
-RISE_SLACK = 10.0
-
-# The same, where a charger without a reliable clock may have stamped two reports too
-# close together. No car takes more.
-CLOCK_SLACK = 100.0
-
-# Chargers report their energy no more often than this, unless something has changed.
-REPORT_INTERVAL = timedelta(seconds=10)
+from .moments import as_text, from_text, is_before, is_since, latest
+from .plausibility import (
+    CLOCK_SLACK,
+    REPORT_INTERVAL,
+    REPORT_SLACK,
+    RISE_SLACK,
+    could_be_drawn,
+)
 
 # Maximum energy of a session whose start is unknown (kWh).
 SESSION_MAX = 1000.0
@@ -44,10 +33,6 @@ ROUNDING = 0.002
 # An energy this close to the final one of the session before is that one, reported
 # again after a zero by mistake (kWh).
 FINAL_ROUNDING = 0.01
-
-# What happens in one moment is reported with time stamps up to this far apart: those of
-# the messages differ by milliseconds, and readings round them.
-SAME_MOMENT = timedelta(seconds=0.5)
 
 # Number of ended sessions of each charger that are remembered, so that none is counted
 # again. All of them are stored whenever a session begins.
@@ -81,46 +66,13 @@ class Total:
 
     def as_list(self) -> list[Any]:
         """Return it fit for JSON."""
-        return [self.energy, _stored(self.reset)]
+        return [self.energy, as_text(self.reset)]
 
     @classmethod
     def from_list(cls, stored: list[Any]) -> Self:
         """Return what was stored."""
         energy, reset = stored
-        return cls(energy, _moment(reset))
-
-
-def could_be_drawn(
-    energy: float, start: datetime, end: datetime, slack: float = CLOCK_SLACK
-) -> bool:
-    """Return whether a charger can deliver an energy (kWh) between two moments."""
-    hours = max((end - start).total_seconds(), 0.0) / 3600
-    return energy <= hours * POWER_MAX + slack
-
-
-def _is_since(moment: datetime | None, other: datetime | None) -> bool:
-    """Return whether a moment is known and not before another one."""
-    return moment is not None and (other is None or other - moment <= SAME_MOMENT)
-
-
-def _is_before(moment: datetime | None, other: datetime) -> bool:
-    """Return whether a moment is known and before another one."""
-    return moment is not None and other - moment > SAME_MOMENT
-
-
-def _later(moment: datetime | None, other: datetime) -> datetime:
-    """Return the later of two moments, the first of which may be unknown."""
-    return other if moment is None else max(moment, other)
-
-
-def _moment(stored: object) -> datetime | None:
-    """Return a moment that was stored."""
-    return datetime.fromisoformat(stored) if isinstance(stored, str) else None
-
-
-def _stored(moment: datetime | None) -> str | None:
-    """Return a moment as it is stored."""
-    return moment.isoformat() if moment else None
+        return cls(energy, from_text(reset))
 
 
 class Cycles:
@@ -159,14 +111,14 @@ class Cycles:
         """Return what has to outlive a restart, fit for JSON."""
         return {
             "energy": self.energy,
-            "reset": _stored(self.reset),
+            "reset": as_text(self.reset),
             "unshown": [total.as_list() for total in self._unshown],
         }
 
     def restore(self, document: Mapping[str, Any]) -> Self:
         """Go on where it was before a restart."""
         self.energy = document["energy"]
-        self.reset = _moment(document["reset"])
+        self.reset = from_text(document["reset"])
         self._unshown = [Total.from_list(stored) for stored in document["unshown"]]
         return self
 
@@ -277,9 +229,9 @@ class SessionEnergy(Cycles):
 
     def report_energy(self, energy: float | None, at: datetime) -> None:
         """Take in StateId 553, None where it is empty."""
-        if self._reported_at is not None and _is_before(at, self._reported_at):
+        if self._reported_at is not None and is_before(at, self._reported_at):
             return
-        self._reported_at = _later(self._reported_at, at)
+        self._reported_at = latest(self._reported_at, at)
         self.is_reported = energy is not None
         if energy is None:
             self._drop = None
@@ -302,7 +254,7 @@ class SessionEnergy(Cycles):
         shown = self.energy
         if (
             shown is not None
-            and _is_before(at, started_at)
+            and is_before(at, started_at)
             and (self._completed_at is None or energy <= shown + ROUNDING)
         ):
             # The last report of the session before, in whatever order they came. What
@@ -329,7 +281,7 @@ class SessionEnergy(Cycles):
             energy > (self.energy or 0.0) + ROUNDING
             and (
                 self._completed_at is not None
-                or _is_since(self._unplugged_at, self._energy_at)
+                or is_since(self._unplugged_at, self._energy_at)
             )
         )
 
@@ -343,7 +295,7 @@ class SessionEnergy(Cycles):
         """
         return (
             self._is_unread
-            and (self._car_at is None or _is_since(self._car_at, self._energy_at))
+            and (self._car_at is None or is_since(self._car_at, self._energy_at))
             and energy > (self.energy or 0.0) + ROUNDING
             and could_be_drawn(energy, started_at, at, REPORT_SLACK)
         )
@@ -416,13 +368,13 @@ class SessionEnergy(Cycles):
         return (
             self._final is not None
             and abs(energy - self._final) <= FINAL_ROUNDING
-            and (self._session is None or _is_before(at, self.reset or at))
+            and (self._session is None or is_before(at, self.reset or at))
         )
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Take in an energy below the one that is shown."""
         drop = self._drop
-        if not self._is_resumed and _is_before(at, self._confirmed_at or at):
+        if not self._is_resumed and is_before(at, self._confirmed_at or at):
             # The final energy has arrived already, and is newer.
             return
         if not could_be_drawn(energy, self._confirmed_at or at, at, REPORT_SLACK):
@@ -444,7 +396,7 @@ class SessionEnergy(Cycles):
         if not self._accepts(energy, drawn, self._confirmed_at or at, at):
             return
         self._drop = None
-        self._confirmed_at = _later(self._confirmed_at, at)
+        self._confirmed_at = latest(self._confirmed_at, at)
         if not drawn:
             return
         if self._has_ended_before(at):
@@ -452,25 +404,25 @@ class SessionEnergy(Cycles):
             self._session = None
         self._was_emptied = False
         self.energy = energy
-        self._energy_at = _later(self._energy_at, at)
+        self._energy_at = latest(self._energy_at, at)
         self._show()
 
     def _has_ended_before(self, at: datetime) -> bool:
         """Return whether the session has ended since the last energy, as it seems."""
         return (
             self._was_emptied
-            or (self._identifier is None and _is_before(self._identifier_at, at))
+            or (self._identifier is None and is_before(self._identifier_at, at))
             or (
-                _is_since(self._unplugged_at, self._energy_at)
-                and _is_before(self._unplugged_at, at)
+                is_since(self._unplugged_at, self._energy_at)
+                and is_before(self._unplugged_at, at)
             )
         )
 
     def report_session(self, identifier: str | None, at: datetime) -> None:
         """Take in StateId 721, None where it is empty."""
-        if self._identifier_at is not None and _is_before(at, self._identifier_at):
+        if self._identifier_at is not None and is_before(at, self._identifier_at):
             return
-        self._identifier_at = _later(self._identifier_at, at)
+        self._identifier_at = latest(self._identifier_at, at)
         self._identifier = identifier
         if identifier is None:
             self._settle_drop()
@@ -481,30 +433,30 @@ class SessionEnergy(Cycles):
         elif self._belongs(at):
             self._adopt(identifier)
             if not self.energy and not self._is_resumed:
-                self._energy_at = _later(self._energy_at, at)
+                self._energy_at = latest(self._energy_at, at)
                 self._begin(at, self.energy)
         else:
             self._next, self._next_at = identifier, at
             drop, self._drop = self._drop, None
-            if drop and (not drop.energy or _is_since(drop.energy_at, at)):
+            if drop and (not drop.energy or is_since(drop.energy_at, at)):
                 self._open(identifier, at, drop.energy, drop.energy_at)
 
     def _belongs(self, at: datetime) -> bool:
         """Return whether a session that began is the one whose energy is shown."""
-        if self._energy_at is not None and _is_before(at, self._energy_at):
+        if self._energy_at is not None and is_before(at, self._energy_at):
             # It began before that energy, so any identifier held until now is outdated.
             return True
         if self._is_resumed:
-            return _is_since(self._energy_at, at)
+            return is_since(self._energy_at, at)
         return self._session is None and (
-            not self.energy or not _is_since(self._unplugged_at, self._energy_at)
+            not self.energy or not is_since(self._unplugged_at, self._energy_at)
         )
 
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
         """Take in whether a car is connected (StateId 710)."""
-        if self._car_at is not None and _is_before(at, self._car_at):
+        if self._car_at is not None and is_before(at, self._car_at):
             return
-        self._car_at = _later(self._car_at, at)
+        self._car_at = latest(self._car_at, at)
         self._is_unplugged = not is_connected
         if not is_connected:
             self._unplugged_at = at
@@ -523,7 +475,7 @@ class SessionEnergy(Cycles):
             and not drop.energy
             and not self._identifier
             and self._is_unplugged
-            and (self._is_resumed or _is_since(self._unplugged_at, self._energy_at))
+            and (self._is_resumed or is_since(self._unplugged_at, self._energy_at))
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
         elif drop and (started_at := self._start_after_the_recorded()):
@@ -539,12 +491,12 @@ class SessionEnergy(Cycles):
         if (drop := self._drop) is None:
             return
         if self._completed_at is not None:
-            if _is_before(drop.at, self._completed_at):
+            if is_before(drop.at, self._completed_at):
                 # A mistake in mid-session.
                 self._drop = None
                 return
             rises = 1 if drop.energy else 0
-        elif _is_since(self._unplugged_at, self._energy_at):
+        elif is_since(self._unplugged_at, self._energy_at):
             rises = 1
         elif not self._identifier or self._identifier != self._session:
             rises = 2
@@ -585,10 +537,10 @@ class SessionEnergy(Cycles):
             energy is not None
             and session.start is not None
             and self._energy_at is not None
-            and _is_since(session.start, self._energy_at)
+            and is_since(session.start, self._energy_at)
             and (
                 self._next in (None, identifier)
-                or _is_since(self._next_at, session.end or at)
+                or is_since(self._next_at, session.end or at)
             )
         ):
             # It began and ended since the last report: no energy of it has been shown.
@@ -603,7 +555,7 @@ class SessionEnergy(Cycles):
         """Take in the end of the session of the cycle."""
         shown = self.energy or 0.0
         if energy is not None and energy < shown - ROUNDING:
-            if _is_before(at, self._energy_at or at):
+            if is_before(at, self._energy_at or at):
                 # The cycle has gone on with another session, whose beginning was lost.
                 self._session = None
                 self._end(identifier)
@@ -625,8 +577,8 @@ class SessionEnergy(Cycles):
         return (
             session.start is not None
             and session.end is not None
-            and _is_since(self._energy_at, session.start)
-            and _is_since(session.end, self._energy_at)
+            and is_since(self._energy_at, session.start)
+            and is_since(session.end, self._energy_at)
         )
 
     def _open(
@@ -660,7 +612,7 @@ class SessionEnergy(Cycles):
             "drop": self._drop and self._drop.as_list(),
             "suspect": self._suspect
             and [self._suspect[0], self._suspect[1].isoformat()],
-            **{name: _stored(getattr(self, f"_{name}")) for name in _MOMENTS},
+            **{name: as_text(getattr(self, f"_{name}")) for name in _MOMENTS},
         }
 
     @override
@@ -681,7 +633,7 @@ class SessionEnergy(Cycles):
             energy, at = document["suspect"]
             self._suspect = energy, datetime.fromisoformat(at)
         for name in _MOMENTS:
-            setattr(self, f"_{name}", _moment(document[name]))
+            setattr(self, f"_{name}", from_text(document[name]))
         return self
 
 
@@ -751,7 +703,7 @@ class CompletedEnergy(Cycles):
             self._count_late(energy, start or at)
             return
         until, self._until = self._until, None
-        if _is_since(until, at) or (until and start and start == self.reset):
+        if is_since(until, at) or (until and start and start == self.reset):
             self.energy = energy
             self._show()
         else:
@@ -775,8 +727,8 @@ class CompletedEnergy(Cycles):
         """Return what has to outlive a restart, fit for JSON."""
         return {
             **super().as_dict(),
-            "counted": {key: _stored(at) for key, at in self._counted.items()},
-            "until": _stored(self._until),
+            "counted": {key: as_text(at) for key, at in self._counted.items()},
+            "until": as_text(self._until),
         }
 
     @override
@@ -786,7 +738,7 @@ class CompletedEnergy(Cycles):
         self._counted = {
             key: datetime.fromisoformat(at) for key, at in document["counted"].items()
         }
-        self._until = _moment(document["until"])
+        self._until = from_text(document["until"])
         return self
 
 
@@ -884,16 +836,16 @@ class Meter:
         held = self._contradiction
         return {
             "value": self.value,
-            "at": _stored(self._at),
+            "at": as_text(self._at),
             "agreed": self._agreed,
             "contradiction": held
-            and [_stored(held.first_at), _stored(held.at), held.value, held.count],
+            and [as_text(held.first_at), as_text(held.at), held.value, held.count],
         }
 
     def restore(self, document: Mapping[str, Any]) -> Self:
         """Go on where it was before a restart."""
         self.value = document["value"]
-        self._at = _moment(document["at"])
+        self._at = from_text(document["at"])
         self._agreed = document["agreed"]
         if held := document["contradiction"]:
             first_at, at, value, count = held
