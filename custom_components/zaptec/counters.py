@@ -16,13 +16,7 @@ from typing import Any, Self, override
 
 from .api import CompletedSession
 from .moments import as_text, from_text, is_before, is_since, latest
-from .plausibility import (
-    CLOCK_SLACK,
-    REPORT_INTERVAL,
-    REPORT_SLACK,
-    RISE_SLACK,
-    could_be_drawn,
-)
+from .plausibility import CLOCK_SLACK, REPORT_SLACK, Plausibility, could_be_drawn
 
 # Maximum energy of a session whose start is unknown (kWh).
 SESSION_MAX = 1000.0
@@ -179,8 +173,7 @@ class SessionEnergy(Cycles):
         self._completed_at: datetime | None = None
         # When it was last reported, changed or not.
         self._confirmed_at: datetime | None = None
-        # An energy that cannot have been drawn, until another one confirms it.
-        self._suspect: tuple[float, datetime] | None = None
+        self._plausibility = Plausibility()
         # The final energy of the session before it.
         self._final: float | None = None
         # Whether there has been no energy since.
@@ -313,39 +306,13 @@ class SessionEnergy(Cycles):
         if self._completed_at is not None or self._has_ended_before(at):
             self._session = self._completed_at = None
         if (
-            self._accepts(energy, energy, self.reset, at)
+            self._plausibility.accepts(energy, energy, self.reset, at)
             if self.reset
             else energy <= SESSION_MAX
         ):
             self.energy = energy
             self._energy_at = self._confirmed_at = at
             self._show()
-
-    def _accepts(
-        self, energy: float, drawn: float, since: datetime, at: datetime
-    ) -> bool:
-        """Return whether an energy is possible, or confirms one that seemed not to be.
-
-        Args:
-            energy: What is reported.
-            drawn: How much of it was drawn since the moment before.
-            since: That moment.
-            at: The stamp of the report.
-
-        """
-        is_burst = at - since < REPORT_INTERVAL
-        if could_be_drawn(drawn, since, at, CLOCK_SLACK if is_burst else RISE_SLACK):
-            self._suspect = None
-            return True
-        suspect, self._suspect = self._suspect, (energy, at)
-        if suspect is None or not could_be_drawn(drawn, since, at):
-            return False
-        earlier, earlier_at = suspect
-        return (
-            at > earlier_at
-            and energy >= earlier
-            and could_be_drawn(energy - earlier, earlier_at, at, RISE_SLACK)
-        )
 
     def _report_rise(self, energy: float, at: datetime) -> None:
         """Take in an energy that is not below the one that is shown."""
@@ -393,7 +360,7 @@ class SessionEnergy(Cycles):
     def _raise(self, energy: float, at: datetime) -> None:
         """Go on with the cycle, unless the energy is absurd."""
         drawn = energy - (self.energy or 0.0)
-        if not self._accepts(energy, drawn, self._confirmed_at or at, at):
+        if not self._plausibility.accepts(energy, drawn, self._confirmed_at or at, at):
             return
         self._drop = None
         self._confirmed_at = latest(self._confirmed_at, at)
@@ -585,7 +552,7 @@ class SessionEnergy(Cycles):
         self, session: str | None, reset: datetime, energy: float, at: datetime
     ) -> None:
         """Begin the cycle of another session, unless its energy is absurd."""
-        if not self._accepts(energy, energy, min(reset, at), at):
+        if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
         if self._session is not None:
             self._end(self._session)
@@ -610,8 +577,7 @@ class SessionEnergy(Cycles):
             "was_emptied": self._was_emptied,
             "final": self._final,
             "drop": self._drop and self._drop.as_list(),
-            "suspect": self._suspect
-            and [self._suspect[0], self._suspect[1].isoformat()],
+            "suspect": self._plausibility.as_list(),
             **{name: as_text(getattr(self, f"_{name}")) for name in _MOMENTS},
         }
 
@@ -630,8 +596,7 @@ class SessionEnergy(Cycles):
         self._final = document["final"]
         self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None
         if document["suspect"]:
-            energy, at = document["suspect"]
-            self._suspect = energy, datetime.fromisoformat(at)
+            self._plausibility = Plausibility.from_list(document["suspect"])
         for name in _MOMENTS:
             setattr(self, f"_{name}", from_text(document[name]))
         return self

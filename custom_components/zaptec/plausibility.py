@@ -1,6 +1,7 @@
 """Which energies a charger can have delivered between two moments."""
 
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 # Maximum power of a charger (kW). The vendor's largest delivers 22 kW, three phases of
 # 32 A at 230 V; the rest is for grids of a higher voltage.
@@ -28,3 +29,50 @@ def could_be_drawn(
     """Return whether a charger can deliver an energy (kWh) between two moments."""
     hours = max((end - start).total_seconds(), 0.0) / 3600
     return energy <= hours * POWER_MAX + slack
+
+
+class Plausibility:
+    """Decides whether an energy is possible; keeps the one that seemed not to be."""
+
+    def __init__(self) -> None:
+        """Initialize without an energy."""
+        # An energy that cannot have been drawn, until another one confirms it.
+        self._suspect: tuple[float, datetime] | None = None
+
+    def accepts(
+        self, energy: float, drawn: float, since: datetime, at: datetime
+    ) -> bool:
+        """Return whether an energy is possible, or confirms one that seemed not to be.
+
+        Args:
+            energy: What is reported.
+            drawn: How much of it was drawn since the moment before.
+            since: That moment.
+            at: The stamp of the report.
+
+        """
+        is_burst = at - since < REPORT_INTERVAL
+        if could_be_drawn(drawn, since, at, CLOCK_SLACK if is_burst else RISE_SLACK):
+            self._suspect = None
+            return True
+        suspect, self._suspect = self._suspect, (energy, at)
+        if suspect is None or not could_be_drawn(drawn, since, at):
+            return False
+        earlier, earlier_at = suspect
+        return (
+            at > earlier_at
+            and energy >= earlier
+            and could_be_drawn(energy - earlier, earlier_at, at, RISE_SLACK)
+        )
+
+    def as_list(self) -> list[Any] | None:
+        """Return the energy that was not possible, and when, fit for JSON."""
+        return self._suspect and [self._suspect[0], self._suspect[1].isoformat()]
+
+    @classmethod
+    def from_list(cls, stored: list[Any]) -> Self:
+        """Return what was stored."""
+        energy, at = stored
+        plausibility = cls()
+        plausibility._suspect = energy, datetime.fromisoformat(at)
+        return plausibility
