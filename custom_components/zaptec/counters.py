@@ -17,20 +17,10 @@ from typing import Any, Self, override
 from .api import CompletedSession
 from .moments import as_text, from_text, is_before, is_since, latest
 from .plausibility import CLOCK_SLACK, REPORT_SLACK, Plausibility, could_be_drawn
+from .session_facts import ROUNDING, SESSIONS_KEPT, Drop, SessionFacts
 
 # Maximum energy of a session whose start is unknown (kWh).
 SESSION_MAX = 1000.0
-
-# StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
-ROUNDING = 0.002
-
-# An energy this close to the final one of the session before is that one, reported
-# again after a zero by mistake (kWh).
-FINAL_ROUNDING = 0.01
-
-# Number of ended sessions of each charger that are remembered, so that none is counted
-# again. All of them are stored whenever a session begins.
-SESSIONS_KEPT = 20
 
 # Energy that is accepted of a meter beyond what the time stamps allow (kWh), as long as
 # not even two readings agree: what was stored or listed before may be of another year.
@@ -117,34 +107,6 @@ class Cycles:
         return self
 
 
-@dataclass(slots=True)
-class _Drop:
-    """Energies below the one that is shown, which may be those of another session."""
-
-    at: datetime
-    """When it began."""
-    energy: float
-    energy_at: datetime
-    rises: int = 0
-
-    def as_list(self) -> list[Any]:
-        """Return it fit for JSON."""
-        return [
-            self.at.isoformat(),
-            self.energy,
-            self.energy_at.isoformat(),
-            self.rises,
-        ]
-
-    @classmethod
-    def from_list(cls, stored: list[Any]) -> Self:
-        """Return what was stored."""
-        at, energy, energy_at, rises = stored
-        return cls(
-            datetime.fromisoformat(at), energy, datetime.fromisoformat(energy_at), rises
-        )
-
-
 class SessionEnergy(Cycles):
     """The energy of the present charge session, one cycle for each.
 
@@ -166,34 +128,12 @@ class SessionEnergy(Cycles):
         super().__init__()
         # Whether the cloud has a value now; a Pro takes it away at the session's end.
         self.is_reported = False
-        # Of the cycle: its session, when its energy changed last, and when its session
-        # was completed.
-        self._session: str | None = None
-        self._energy_at: datetime | None = None
-        self._completed_at: datetime | None = None
-        # When it was last reported, changed or not.
-        self._confirmed_at: datetime | None = None
+        self._facts = SessionFacts()
         self._plausibility = Plausibility()
-        # The final energy of the session before it.
-        self._final: float | None = None
-        # Whether there has been no energy since.
-        self._was_emptied = False
-        # Whether another program, or another version, has begun the cycle.
-        self._is_resumed = False
-        # Whether the whole state has not been read since then.
-        self._is_unread = False
-        # The session that comes next, and its start.
-        self._next: str | None = None
-        self._next_at: datetime | None = None
-        self._drop: _Drop | None = None
-        # The newest report of each kind.
+        # Energies that may be those of another session, until that is certain.
+        self._drop: Drop | None = None
+        # When an energy was reported last.
         self._reported_at: datetime | None = None
-        self._identifier: str | None = None
-        self._identifier_at: datetime | None = None
-        self._car_at: datetime | None = None
-        self._unplugged_at: datetime | None = None
-        self._is_unplugged = False
-        self._ended: list[str] = []
 
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
@@ -208,8 +148,8 @@ class SessionEnergy(Cycles):
 
         """
         self.energy, self.reset = energy, reset
-        self._energy_at = self._confirmed_at = until
-        self._is_resumed = self._is_unread = True
+        self._facts.energy_at = self._facts.confirmed_at = until
+        self._facts.is_resumed = self._facts.is_unread = True
 
     def catch_up(self, energy: float) -> None:
         """Take in what was recorded of the cycle after it was stored.
@@ -228,11 +168,11 @@ class SessionEnergy(Cycles):
         self.is_reported = energy is not None
         if energy is None:
             self._drop = None
-            self._was_emptied = True
+            self._facts.was_emptied = True
         elif energy < 0:
             return
-        elif self._next is not None and self._next_at is not None:
-            self._report_after_change(energy, at, self._next, self._next_at)
+        elif self._facts.next is not None and self._facts.next_at is not None:
+            self._report_after_change(energy, at, self._facts.next, self._facts.next_at)
         elif self.energy is None:
             self._report_first(energy, at)
         elif energy >= self.energy:
@@ -248,7 +188,7 @@ class SessionEnergy(Cycles):
         if (
             shown is not None
             and is_before(at, started_at)
-            and (self._completed_at is None or energy <= shown + ROUNDING)
+            and (self._facts.completed_at is None or energy <= shown + ROUNDING)
         ):
             # The last report of the session before, in whatever order they came. What
             # is more than its final energy shows that the identifier's stamp is late.
@@ -257,101 +197,56 @@ class SessionEnergy(Cycles):
         elif (
             shown is None
             or energy < shown - ROUNDING
-            or self._ends_the_cycle(energy)
-            or self._has_gone_on_unseen(energy, started_at, at)
+            or self._facts.ends_the_cycle(energy, shown)
+            or self._facts.has_gone_on_unseen(energy, shown, started_at, at)
         ):
             self._open(session, started_at, energy, at)
         elif energy > shown + ROUNDING:
             # Nothing but the identifier has changed: that of the running session was
             # lost, and has been reported again with a new stamp.
-            self._adopt(session)
+            self._facts.adopt(session)
             self._raise(energy, at)
         # Else it is that of the session before, reported again with a new stamp.
 
-    def _ends_the_cycle(self, energy: float) -> bool:
-        """Return whether an energy that has not fallen is one of another session."""
-        return not energy or (
-            energy > (self.energy or 0.0) + ROUNDING
-            and (
-                self._completed_at is not None
-                or is_since(self._unplugged_at, self._energy_at)
-            )
-        )
-
-    def _has_gone_on_unseen(
-        self, energy: float, started_at: datetime, at: datetime
-    ) -> bool:
-        """Return whether an energy can be that of a session whose beginning was not seen.
-
-        Once the state was read, no session begins without an energy that falls. Nor does
-        one without a car that is connected, or begins to charge.
-        """
-        return (
-            self._is_unread
-            and (self._car_at is None or is_since(self._car_at, self._energy_at))
-            and energy > (self.energy or 0.0) + ROUNDING
-            and could_be_drawn(energy, started_at, at, REPORT_SLACK)
-        )
-
-    def _adopt(self, session: str) -> None:
-        """Go on with the cycle as that of a session."""
-        if self._session is not None:
-            self._end(self._session)
-        self._session = session
-        self._next = self._next_at = None
-        self._was_emptied = False
-
     def _report_first(self, energy: float, at: datetime) -> None:
         """Take in the first energy there is."""
-        if self._completed_at is not None or self._has_ended_before(at):
-            self._session = self._completed_at = None
+        if self._facts.completed_at is not None or self._facts.has_ended_before(at):
+            self._facts.session = self._facts.completed_at = None
         if (
             self._plausibility.accepts(energy, energy, self.reset, at)
             if self.reset
             else energy <= SESSION_MAX
         ):
             self.energy = energy
-            self._energy_at = self._confirmed_at = at
+            self._facts.energy_at = self._facts.confirmed_at = at
             self._show()
 
     def _report_rise(self, energy: float, at: datetime) -> None:
         """Take in an energy that is not below the one that is shown."""
-        if self._completed_at is None:
-            if self.energy or not self._is_final(energy, at):
+        if self._facts.completed_at is None:
+            if self.energy or not self._facts.is_final(energy, self.reset, at):
                 self._raise(energy, at)
             return
         self._drop = None
         if energy - (self.energy or 0.0) > ROUNDING and could_be_drawn(
-            energy, self._completed_at, at, REPORT_SLACK
+            energy, self._facts.completed_at, at, REPORT_SLACK
         ):
             self._open(None, at, energy, at)
-
-    def _is_final(self, energy: float, at: datetime) -> bool:
-        """Return whether an energy is that of the session before, reported again.
-
-        The zero that began the cycle may have been a mistake. But what is stamped after
-        the beginning of another session belongs to that one, whatever its value.
-        """
-        return (
-            self._final is not None
-            and abs(energy - self._final) <= FINAL_ROUNDING
-            and (self._session is None or is_before(at, self.reset or at))
-        )
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Take in an energy below the one that is shown."""
         drop = self._drop
-        if not self._is_resumed and is_before(at, self._confirmed_at or at):
+        if not self._facts.is_resumed and is_before(at, self._facts.confirmed_at or at):
             # The final energy has arrived already, and is newer.
             return
-        if not could_be_drawn(energy, self._confirmed_at or at, at, REPORT_SLACK):
+        if not could_be_drawn(energy, self._facts.confirmed_at or at, at, REPORT_SLACK):
             # No session since the last report can have drawn it: a correction.
             self._drop = None
             self.energy = energy
-            self._energy_at = self._confirmed_at = at
+            self._facts.energy_at = self._facts.confirmed_at = at
             self._show()
         elif drop is None or energy < drop.energy:
-            self._drop = _Drop(at, energy, at)
+            self._drop = Drop(at, energy, at)
         elif energy > drop.energy:
             drop.energy, drop.energy_at = energy, at
             drop.rises += 1
@@ -360,73 +255,55 @@ class SessionEnergy(Cycles):
     def _raise(self, energy: float, at: datetime) -> None:
         """Go on with the cycle, unless the energy is absurd."""
         drawn = energy - (self.energy or 0.0)
-        if not self._plausibility.accepts(energy, drawn, self._confirmed_at or at, at):
+        if not self._plausibility.accepts(
+            energy, drawn, self._facts.confirmed_at or at, at
+        ):
             return
         self._drop = None
-        self._confirmed_at = latest(self._confirmed_at, at)
+        self._facts.confirmed_at = latest(self._facts.confirmed_at, at)
         if not drawn:
             return
-        if self._has_ended_before(at):
+        if self._facts.has_ended_before(at):
             # It may be that of another session, whose identifier has not arrived.
-            self._session = None
-        self._was_emptied = False
+            self._facts.session = None
+        self._facts.was_emptied = False
         self.energy = energy
-        self._energy_at = latest(self._energy_at, at)
+        self._facts.energy_at = latest(self._facts.energy_at, at)
         self._show()
-
-    def _has_ended_before(self, at: datetime) -> bool:
-        """Return whether the session has ended since the last energy, as it seems."""
-        return (
-            self._was_emptied
-            or (self._identifier is None and is_before(self._identifier_at, at))
-            or (
-                is_since(self._unplugged_at, self._energy_at)
-                and is_before(self._unplugged_at, at)
-            )
-        )
 
     def report_session(self, identifier: str | None, at: datetime) -> None:
         """Take in StateId 721, None where it is empty."""
-        if self._identifier_at is not None and is_before(at, self._identifier_at):
+        if self._facts.identifier_at is not None and is_before(
+            at, self._facts.identifier_at
+        ):
             return
-        self._identifier_at = latest(self._identifier_at, at)
-        self._identifier = identifier
+        self._facts.identifier_at = latest(self._facts.identifier_at, at)
+        self._facts.identifier = identifier
         if identifier is None:
             self._settle_drop()
-        elif identifier == self._session:
-            self._next = self._next_at = None
-        elif identifier == self._next or identifier in self._ended:
+        elif identifier == self._facts.session:
+            self._facts.next = self._facts.next_at = None
+        elif identifier == self._facts.next or identifier in self._facts.ended:
             return
-        elif self._belongs(at):
-            self._adopt(identifier)
-            if not self.energy and not self._is_resumed:
-                self._energy_at = latest(self._energy_at, at)
+        elif self._facts.belongs(self.energy, at):
+            self._facts.adopt(identifier)
+            if not self.energy and not self._facts.is_resumed:
+                self._facts.energy_at = latest(self._facts.energy_at, at)
                 self._begin(at, self.energy)
         else:
-            self._next, self._next_at = identifier, at
+            self._facts.next, self._facts.next_at = identifier, at
             drop, self._drop = self._drop, None
             if drop and (not drop.energy or is_since(drop.energy_at, at)):
                 self._open(identifier, at, drop.energy, drop.energy_at)
 
-    def _belongs(self, at: datetime) -> bool:
-        """Return whether a session that began is the one whose energy is shown."""
-        if self._energy_at is not None and is_before(at, self._energy_at):
-            # It began before that energy, so any identifier held until now is outdated.
-            return True
-        if self._is_resumed:
-            return is_since(self._energy_at, at)
-        return self._session is None and (
-            not self.energy or not is_since(self._unplugged_at, self._energy_at)
-        )
-
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
         """Take in whether a car is connected (StateId 710)."""
-        if self._car_at is not None and is_before(at, self._car_at):
+        if self._facts.car_at is not None and is_before(at, self._facts.car_at):
             return
-        self._car_at = latest(self._car_at, at)
-        self._is_unplugged = not is_connected
+        self._facts.car_at = latest(self._facts.car_at, at)
+        self._facts.is_unplugged = not is_connected
         if not is_connected:
-            self._unplugged_at = at
+            self._facts.unplugged_at = at
             self._settle_drop()
 
     def end_reading(self) -> None:
@@ -435,18 +312,21 @@ class SessionEnergy(Cycles):
         A Go 2 zeroes the energy at the end, and CompletedSession may be missing. Where a
         reading of the whole state has neither a car nor an identifier, no session runs.
         """
-        self._is_unread = False
+        self._facts.is_unread = False
         drop = self._drop
         if (
             drop
             and not drop.energy
-            and not self._identifier
-            and self._is_unplugged
-            and (self._is_resumed or is_since(self._unplugged_at, self._energy_at))
+            and not self._facts.identifier
+            and self._facts.is_unplugged
+            and (
+                self._facts.is_resumed
+                or is_since(self._facts.unplugged_at, self._facts.energy_at)
+            )
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
-        elif drop and (started_at := self._start_after_the_recorded()):
-            session, self._session = self._session, None
+        elif drop and (started_at := self._facts.start_after_the_recorded(self.energy)):
+            session, self._facts.session = self._facts.session, None
             self._open(session, started_at, drop.energy, drop.energy_at)
 
     def _settle_drop(self) -> None:
@@ -457,15 +337,17 @@ class SessionEnergy(Cycles):
         """
         if (drop := self._drop) is None:
             return
-        if self._completed_at is not None:
-            if is_before(drop.at, self._completed_at):
+        if self._facts.completed_at is not None:
+            if is_before(drop.at, self._facts.completed_at):
                 # A mistake in mid-session.
                 self._drop = None
                 return
             rises = 1 if drop.energy else 0
-        elif is_since(self._unplugged_at, self._energy_at):
+        elif is_since(self._facts.unplugged_at, self._facts.energy_at):
             rises = 1
-        elif not self._identifier or self._identifier != self._session:
+        elif (
+            not self._facts.identifier or self._facts.identifier != self._facts.session
+        ):
             rises = 2
         else:
             # The session goes on: a small step back, or a mistake.
@@ -473,80 +355,49 @@ class SessionEnergy(Cycles):
         if drop.rises >= rises:
             self._open(None, drop.at, drop.energy, drop.energy_at)
 
-    def _start_after_the_recorded(self) -> datetime | None:
-        """Return the start of the session if what was recorded is of one before it.
-
-        It was recorded after the session had begun, but so much cannot have been drawn
-        by then. None if it may be of this session.
-        """
-        started_at, recorded_at = self._identifier_at, self._energy_at
-        if (
-            not self._is_resumed
-            or not self._identifier
-            or self._identifier != self._session
-            or started_at is None
-            or recorded_at is None
-            or could_be_drawn(self.energy or 0.0, started_at, recorded_at, REPORT_SLACK)
-        ):
-            return None
-        return started_at
-
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
         """Take in StateId 723: the final energy of a session."""
         identifier, energy = session.session_id, session.energy
-        if identifier is None or identifier in self._ended:
+        if identifier is None or identifier in self._facts.ended:
             return
-        if self._session is None and self._overlaps(session):
-            self._session = identifier
-        if identifier == self._session:
+        if self._facts.session is None and self._facts.overlaps(session):
+            self._facts.session = identifier
+        if identifier == self._facts.session:
             self._complete(identifier, energy, session.end or at)
         elif (
             energy is not None
             and session.start is not None
-            and self._energy_at is not None
-            and is_since(session.start, self._energy_at)
+            and self._facts.energy_at is not None
+            and is_since(session.start, self._facts.energy_at)
             and (
-                self._next in (None, identifier)
-                or is_since(self._next_at, session.end or at)
+                self._facts.next in (None, identifier)
+                or is_since(self._facts.next_at, session.end or at)
             )
         ):
             # It began and ended since the last report: no energy of it has been shown.
-            later = self._next, self._next_at
+            later = self._facts.next, self._facts.next_at
             self._open(identifier, session.start, energy, session.end or at)
-            self._completed_at = session.end or at
+            self._facts.completed_at = session.end or at
             if later[0] != identifier:
-                self._next, self._next_at = later
+                self._facts.next, self._facts.next_at = later
         # Else a later session is shown already, or it ended before the first start.
 
     def _complete(self, identifier: str, energy: float | None, at: datetime) -> None:
         """Take in the end of the session of the cycle."""
         shown = self.energy or 0.0
         if energy is not None and energy < shown - ROUNDING:
-            if is_before(at, self._energy_at or at):
+            if is_before(at, self._facts.energy_at or at):
                 # The cycle has gone on with another session, whose beginning was lost.
-                self._session = None
-                self._end(identifier)
+                self._facts.session = None
+                self._facts.end(identifier)
                 return
             # What was shown was a mistake, too small to be noticed before.
-            self.energy, self._energy_at, self._drop = energy, at, None
+            self.energy, self._facts.energy_at, self._drop = energy, at, None
             self._show()
         if energy is not None and energy > shown:
             self._raise(energy, at)
-        self._completed_at = at
+        self._facts.completed_at = at
         self._settle_drop()
-
-    def _end(self, identifier: str) -> None:
-        """Note a session that is over."""
-        self._ended = [*self._ended[1 - SESSIONS_KEPT :], identifier]
-
-    def _overlaps(self, session: CompletedSession) -> bool:
-        """Return whether a session ran when the energy that is shown was reported."""
-        return (
-            session.start is not None
-            and session.end is not None
-            and is_since(self._energy_at, session.start)
-            and is_since(session.end, self._energy_at)
-        )
 
     def _open(
         self, session: str | None, reset: datetime, energy: float, at: datetime
@@ -554,13 +405,15 @@ class SessionEnergy(Cycles):
         """Begin the cycle of another session, unless its energy is absurd."""
         if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
-        if self._session is not None:
-            self._end(self._session)
-        self._session = session
-        self._final = self.energy
-        self._energy_at = self._confirmed_at = at
-        self._is_resumed = self._was_emptied = False
-        self._next = self._next_at = self._drop = self._completed_at = None
+        if self._facts.session is not None:
+            self._facts.end(self._facts.session)
+        self._facts.session = session
+        self._facts.final = self.energy
+        self._facts.energy_at = self._facts.confirmed_at = at
+        self._facts.is_resumed = self._facts.was_emptied = False
+        self._facts.next = self._facts.next_at = self._drop = (
+            self._facts.completed_at
+        ) = None
         self._begin(reset, energy)
 
     @override
@@ -568,50 +421,22 @@ class SessionEnergy(Cycles):
         """Return what has to outlive a restart, fit for JSON."""
         return {
             **super().as_dict(),
-            "session": self._session,
-            "next": self._next,
-            "identifier": self._identifier,
-            "ended": self._ended,
-            "is_resumed": self._is_resumed,
-            "is_unread": self._is_unread,
-            "was_emptied": self._was_emptied,
-            "final": self._final,
+            **self._facts.as_dict(),
             "drop": self._drop and self._drop.as_list(),
             "suspect": self._plausibility.as_list(),
-            **{name: as_text(getattr(self, f"_{name}")) for name in _MOMENTS},
+            "reported_at": as_text(self._reported_at),
         }
 
     @override
     def restore(self, document: Mapping[str, Any]) -> Self:
         """Go on where it was before a restart."""
         super().restore(document)
-        self._session = document["session"]
-        self._next = document["next"]
-        self._identifier = document["identifier"]
-        self._ended = list(document["ended"])
-        self._is_resumed = document["is_resumed"]
-        # An earlier version did not store it.
-        self._is_unread = document.get("is_unread", False)
-        self._was_emptied = document["was_emptied"]
-        self._final = document["final"]
-        self._drop = _Drop.from_list(document["drop"]) if document["drop"] else None
+        self._facts.restore(document)
+        self._drop = Drop.from_list(document["drop"]) if document["drop"] else None
         if document["suspect"]:
             self._plausibility = Plausibility.from_list(document["suspect"])
-        for name in _MOMENTS:
-            setattr(self, f"_{name}", from_text(document[name]))
+        self._reported_at = from_text(document["reported_at"])
         return self
-
-
-# Whether a car is connected is not among them: the first reading says it again.
-_MOMENTS = (
-    "completed_at",
-    "confirmed_at",
-    "energy_at",
-    "next_at",
-    "reported_at",
-    "identifier_at",
-    "unplugged_at",
-)
 
 
 class CompletedEnergy(Cycles):

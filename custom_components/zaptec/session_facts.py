@@ -1,0 +1,217 @@
+"""What is known of the session whose energy is shown, and of what was reported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from .api import CompletedSession
+from .moments import as_text, from_text, is_before, is_since
+from .plausibility import REPORT_SLACK, could_be_drawn
+
+# StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
+ROUNDING = 0.002
+
+# An energy this close to the final one of the session before is that one, reported
+# again after a zero by mistake (kWh).
+FINAL_ROUNDING = 0.01
+
+# Number of ended sessions of each charger that are remembered, so that none is counted
+# again. All of them are stored whenever a session begins.
+SESSIONS_KEPT = 20
+
+# Whether a car is connected is not among them: the first reading says it again.
+_MOMENTS = (
+    "completed_at",
+    "confirmed_at",
+    "energy_at",
+    "next_at",
+    "identifier_at",
+    "unplugged_at",
+)
+
+
+class SessionFacts:
+    """What is known of the session of a cycle, and what follows from it."""
+
+    def __init__(self) -> None:
+        """Initialize without a session."""
+        # Of the cycle: its session, when its energy changed last, and when its session
+        # was completed.
+        self.session: str | None = None
+        self.energy_at: datetime | None = None
+        self.completed_at: datetime | None = None
+        # When it was last reported, changed or not.
+        self.confirmed_at: datetime | None = None
+        # The final energy of the session before it.
+        self.final: float | None = None
+        # Whether there has been no energy since.
+        self.was_emptied = False
+        # Whether another program, or another version, has begun the cycle.
+        self.is_resumed = False
+        # Whether the whole state has not been read since then.
+        self.is_unread = False
+        # The session that comes next, and its start.
+        self.next: str | None = None
+        self.next_at: datetime | None = None
+        # The newest report of the identifier and of the car.
+        self.identifier: str | None = None
+        self.identifier_at: datetime | None = None
+        self.car_at: datetime | None = None
+        self.unplugged_at: datetime | None = None
+        self.is_unplugged = False
+        self.ended: list[str] = []
+
+    def adopt(self, session: str) -> None:
+        """Go on with the cycle as that of a session."""
+        if self.session is not None:
+            self.end(self.session)
+        self.session = session
+        self.next = self.next_at = None
+        self.was_emptied = False
+
+    def end(self, identifier: str) -> None:
+        """Note a session that is over."""
+        self.ended = [*self.ended[1 - SESSIONS_KEPT :], identifier]
+
+    def ends_the_cycle(self, energy: float, shown: float) -> bool:
+        """Return whether an energy that has not fallen is one of another session."""
+        return not energy or (
+            energy > shown + ROUNDING
+            and (
+                self.completed_at is not None
+                or is_since(self.unplugged_at, self.energy_at)
+            )
+        )
+
+    def has_gone_on_unseen(
+        self, energy: float, shown: float, started_at: datetime, at: datetime
+    ) -> bool:
+        """Return whether an energy can be that of a session whose beginning was not seen.
+
+        Once the state was read, no session begins without an energy that falls. Nor does
+        one without a car that is connected, or begins to charge.
+        """
+        return (
+            self.is_unread
+            and (self.car_at is None or is_since(self.car_at, self.energy_at))
+            and energy > shown + ROUNDING
+            and could_be_drawn(energy, started_at, at, REPORT_SLACK)
+        )
+
+    def is_final(self, energy: float, reset: datetime | None, at: datetime) -> bool:
+        """Return whether an energy is that of the session before, reported again.
+
+        The zero that began the cycle may have been a mistake. But what is stamped after
+        the beginning of another session belongs to that one, whatever its value.
+        """
+        return (
+            self.final is not None
+            and abs(energy - self.final) <= FINAL_ROUNDING
+            and (self.session is None or is_before(at, reset or at))
+        )
+
+    def has_ended_before(self, at: datetime) -> bool:
+        """Return whether the session has ended since the last energy, as it seems."""
+        return (
+            self.was_emptied
+            or (self.identifier is None and is_before(self.identifier_at, at))
+            or (
+                is_since(self.unplugged_at, self.energy_at)
+                and is_before(self.unplugged_at, at)
+            )
+        )
+
+    def belongs(self, shown: float | None, at: datetime) -> bool:
+        """Return whether a session that began is the one whose energy is shown."""
+        if self.energy_at is not None and is_before(at, self.energy_at):
+            # It began before that energy, so any identifier held until now is outdated.
+            return True
+        if self.is_resumed:
+            return is_since(self.energy_at, at)
+        return self.session is None and (
+            not shown or not is_since(self.unplugged_at, self.energy_at)
+        )
+
+    def start_after_the_recorded(self, shown: float | None) -> datetime | None:
+        """Return the start of the session if what was recorded is of one before it.
+
+        It was recorded after the session had begun, but so much cannot have been drawn
+        by then. None if it may be of this session.
+        """
+        started_at, recorded_at = self.identifier_at, self.energy_at
+        if (
+            not self.is_resumed
+            or not self.identifier
+            or self.identifier != self.session
+            or started_at is None
+            or recorded_at is None
+            or could_be_drawn(shown or 0.0, started_at, recorded_at, REPORT_SLACK)
+        ):
+            return None
+        return started_at
+
+    def overlaps(self, session: CompletedSession) -> bool:
+        """Return whether a session ran when the energy that is shown was reported."""
+        return (
+            session.start is not None
+            and session.end is not None
+            and is_since(self.energy_at, session.start)
+            and is_since(session.end, self.energy_at)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to outlive a restart, fit for JSON."""
+        return {
+            "session": self.session,
+            "next": self.next,
+            "identifier": self.identifier,
+            "ended": self.ended,
+            "is_resumed": self.is_resumed,
+            "is_unread": self.is_unread,
+            "was_emptied": self.was_emptied,
+            "final": self.final,
+            **{name: as_text(getattr(self, name)) for name in _MOMENTS},
+        }
+
+    def restore(self, document: Mapping[str, Any]) -> None:
+        """Go on where it was before a restart."""
+        self.session = document["session"]
+        self.next = document["next"]
+        self.identifier = document["identifier"]
+        self.ended = list(document["ended"])
+        self.is_resumed = document["is_resumed"]
+        # An earlier version did not store it.
+        self.is_unread = document.get("is_unread", False)
+        self.was_emptied = document["was_emptied"]
+        self.final = document["final"]
+        for name in _MOMENTS:
+            setattr(self, name, from_text(document[name]))
+
+
+@dataclass(slots=True)
+class Drop:
+    """Energies below the one that is shown, which may be those of another session."""
+
+    at: datetime
+    """When it began."""
+    energy: float
+    energy_at: datetime
+    rises: int = 0
+
+    def as_list(self) -> list[Any]:
+        """Return it fit for JSON."""
+        return [
+            self.at.isoformat(),
+            self.energy,
+            self.energy_at.isoformat(),
+            self.rises,
+        ]
+
+    @classmethod
+    def from_list(cls, stored: list[Any]) -> Self:
+        """Return what was stored."""
+        at, energy, energy_at, rises = stored
+        return cls(
+            datetime.fromisoformat(at), energy, datetime.fromisoformat(energy_at), rises
+        )
