@@ -148,8 +148,7 @@ class SessionEnergy(Cycles):
 
         """
         self.energy, self.reset = energy, reset
-        self._facts.energy_at = self._facts.confirmed_at = until
-        self._facts.is_resumed = self._facts.is_unread = True
+        self._facts.resume(until)
 
     def catch_up(self, energy: float) -> None:
         """Take in what was recorded of the cycle after it was stored.
@@ -273,12 +272,8 @@ class SessionEnergy(Cycles):
 
     def report_session(self, identifier: str | None, at: datetime) -> None:
         """Take in StateId 721, None where it is empty."""
-        if self._facts.identifier_at is not None and is_before(
-            at, self._facts.identifier_at
-        ):
+        if not self._facts.follow_identifier(identifier, at):
             return
-        self._facts.identifier_at = latest(self._facts.identifier_at, at)
-        self._facts.identifier = identifier
         if identifier is None:
             self._settle_drop()
         elif identifier == self._facts.session:
@@ -298,12 +293,7 @@ class SessionEnergy(Cycles):
 
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
         """Take in whether a car is connected (StateId 710)."""
-        if self._facts.car_at is not None and is_before(at, self._facts.car_at):
-            return
-        self._facts.car_at = latest(self._facts.car_at, at)
-        self._facts.is_unplugged = not is_connected
-        if not is_connected:
-            self._facts.unplugged_at = at
+        if self._facts.follow_car(at, is_connected=is_connected) and not is_connected:
             self._settle_drop()
 
     def end_reading(self) -> None:
@@ -319,10 +309,7 @@ class SessionEnergy(Cycles):
             and not drop.energy
             and not self._facts.identifier
             and self._facts.is_unplugged
-            and (
-                self._facts.is_resumed
-                or is_since(self._facts.unplugged_at, self._facts.energy_at)
-            )
+            and (self._facts.is_resumed or self._facts.car_has_left)
         ):
             self._open(None, drop.at, drop.energy, drop.energy_at)
         elif drop and (started_at := self._facts.start_after_the_recorded(self.energy)):
@@ -343,11 +330,9 @@ class SessionEnergy(Cycles):
                 self._drop = None
                 return
             rises = 1 if drop.energy else 0
-        elif is_since(self._facts.unplugged_at, self._facts.energy_at):
+        elif self._facts.car_has_left:
             rises = 1
-        elif (
-            not self._facts.identifier or self._facts.identifier != self._facts.session
-        ):
+        elif not self._facts.is_identified:
             rises = 2
         else:
             # The session goes on: a small step back, or a mistake.
@@ -405,15 +390,8 @@ class SessionEnergy(Cycles):
         """Begin the cycle of another session, unless its energy is absurd."""
         if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
-        if self._facts.session is not None:
-            self._facts.end(self._facts.session)
-        self._facts.session = session
-        self._facts.final = self.energy
-        self._facts.energy_at = self._facts.confirmed_at = at
-        self._facts.is_resumed = self._facts.was_emptied = False
-        self._facts.next = self._facts.next_at = self._drop = (
-            self._facts.completed_at
-        ) = None
+        self._facts.begin(session, at, final=self.energy)
+        self._drop = None
         self._begin(reset, energy)
 
     @override

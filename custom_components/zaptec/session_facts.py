@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from .api import CompletedSession
-from .moments import as_text, from_text, is_before, is_since
+from .moments import as_text, from_text, is_before, is_since, latest
 from .plausibility import REPORT_SLACK, could_be_drawn
 
 # StateIds 553 and 723 report the same energy with different numbers of decimals (kWh).
@@ -62,6 +62,55 @@ class SessionFacts:
         self.is_unplugged = False
         self.ended: list[str] = []
 
+    @property
+    def car_has_left(self) -> bool:
+        """Return whether the car has left since the energy changed last."""
+        return is_since(self.unplugged_at, self.energy_at)
+
+    @property
+    def is_identified(self) -> bool:
+        """Return whether the newest identifier is that of the session of the cycle."""
+        return bool(self.identifier) and self.identifier == self.session
+
+    def resume(self, until: datetime) -> None:
+        """Go on with a cycle that was recorded until a moment."""
+        self.energy_at = self.confirmed_at = until
+        self.is_resumed = self.is_unread = True
+
+    def begin(self, session: str | None, at: datetime, *, final: float | None) -> None:
+        """Go on with another cycle.
+
+        Args:
+            session: Its session, if that is known.
+            at: The stamp of its first energy.
+            final: The last energy of the cycle before it.
+
+        """
+        if self.session is not None:
+            self.end(self.session)
+        self.session, self.final = session, final
+        self.energy_at = self.confirmed_at = at
+        self.is_resumed = self.was_emptied = False
+        self.next = self.next_at = self.completed_at = None
+
+    def follow_identifier(self, identifier: str | None, at: datetime) -> bool:
+        """Take in the newest identifier; return whether it is not outdated."""
+        if self.identifier_at is not None and is_before(at, self.identifier_at):
+            return False
+        self.identifier_at = latest(self.identifier_at, at)
+        self.identifier = identifier
+        return True
+
+    def follow_car(self, at: datetime, *, is_connected: bool) -> bool:
+        """Take in whether a car is connected; return whether it is not outdated."""
+        if self.car_at is not None and is_before(at, self.car_at):
+            return False
+        self.car_at = latest(self.car_at, at)
+        self.is_unplugged = not is_connected
+        if not is_connected:
+            self.unplugged_at = at
+        return True
+
     def adopt(self, session: str) -> None:
         """Go on with the cycle as that of a session."""
         if self.session is not None:
@@ -78,10 +127,7 @@ class SessionFacts:
         """Return whether an energy that has not fallen is one of another session."""
         return not energy or (
             energy > shown + ROUNDING
-            and (
-                self.completed_at is not None
-                or is_since(self.unplugged_at, self.energy_at)
-            )
+            and (self.completed_at is not None or self.car_has_left)
         )
 
     def has_gone_on_unseen(
@@ -116,10 +162,7 @@ class SessionFacts:
         return (
             self.was_emptied
             or (self.identifier is None and is_before(self.identifier_at, at))
-            or (
-                is_since(self.unplugged_at, self.energy_at)
-                and is_before(self.unplugged_at, at)
-            )
+            or (self.car_has_left and is_before(self.unplugged_at, at))
         )
 
     def belongs(self, shown: float | None, at: datetime) -> bool:
@@ -129,9 +172,7 @@ class SessionFacts:
             return True
         if self.is_resumed:
             return is_since(self.energy_at, at)
-        return self.session is None and (
-            not shown or not is_since(self.unplugged_at, self.energy_at)
-        )
+        return self.session is None and (not shown or not self.car_has_left)
 
     def start_after_the_recorded(self, shown: float | None) -> datetime | None:
         """Return the start of the session if what was recorded is of one before it.
@@ -142,8 +183,7 @@ class SessionFacts:
         started_at, recorded_at = self.identifier_at, self.energy_at
         if (
             not self.is_resumed
-            or not self.identifier
-            or self.identifier != self.session
+            or not self.is_identified
             or started_at is None
             or recorded_at is None
             or could_be_drawn(shown or 0.0, started_at, recorded_at, REPORT_SLACK)
