@@ -13,12 +13,12 @@ from custom_components.zaptec.counters import (
     EXCHANGE_READINGS,
     EXCHANGE_TIME,
     METER_MAX,
-    SESSIONS_KEPT,
     CompletedEnergy,
     Meter,
     SessionEnergy,
     Total,
 )
+from custom_components.zaptec.session_facts import SESSIONS_KEPT
 
 from .energy_walk import (
     Faults,
