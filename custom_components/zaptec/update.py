@@ -23,12 +23,12 @@ from .entity_loader import async_add_staggered
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .texts import text
 
-# What is sent to one charger goes out in its turn; one that does not answer must
-# not keep the others waiting.
+# Requests to one charger are sent one after another by its control. Requests to several
+# chargers are not, so that a charger that does not answer delays no other.
 PARALLEL_UPDATES = 0
 
-# A charger loads and restarts within some minutes. What takes longer than this
-# did not begin, or failed.
+# Maximum time of an installation. A charger downloads its firmware and restarts within some
+# minutes; an installation that takes longer has not begun, or has failed.
 INSTALL_TIME = timedelta(minutes=30)
 
 
@@ -52,7 +52,7 @@ async def async_setup_entry(
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Set up the firmware of the chargers that the cloud has some for."""
+    """Set up the firmware of the chargers in the firmware list."""
     runtime = entry.runtime_data
     added: set[str] = set()
 
@@ -76,8 +76,8 @@ async def async_setup_entry(
 class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     """The firmware of a charger.
 
-    Which one there could be is told by the firmware list, once a day; which one
-    there is by the charger itself (StateId 911), also after its restart.
+    The firmware list, which is read once a day, contains the latest version. The charger
+    itself reports the installed version (StateId 911), for example after its restart.
     """
 
     entity_description: ZaptecUpdateDescription
@@ -105,7 +105,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @property
     @override
     def available(self) -> bool:
-        """Return whether the lists tell of the charger, which may be restarting."""
+        """Return whether the lists hold the charger, which may be restarting."""
         return (
             self.runtime.coordinator.last_update_success
             and self.charger_id in self.runtime.states
@@ -115,20 +115,20 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @property
     @override
     def supported_features(self) -> UpdateEntityFeature:
-        """Return what this account may do."""
+        """Return what the role of the account allows."""
         if may_control(self.charger):
             return UpdateEntityFeature.INSTALL | UpdateEntityFeature.PROGRESS
         return UpdateEntityFeature(0)
 
     @property
     def _firmware(self) -> ChargerFirmware | None:
-        """Return what the firmware list tells."""
+        """Return the entry of the charger in the firmware list."""
         return self.runtime.firmware.data.get(self.charger_id)
 
     @property
     @override
     def installed_version(self) -> str | None:
-        """Return the version that the charger has."""
+        """Return the version that is installed."""
         told = self.state_of_charger.value(StateId.SOFTWARE_VERSION)
         if isinstance(told, str):
             return told
@@ -137,13 +137,13 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @property
     @override
     def latest_version(self) -> str | None:
-        """Return the version that the charger could have."""
+        """Return the latest version that the cloud offers for the charger."""
         return self._firmware.available_version if self._firmware else None
 
     @property
     @override
     def release_summary(self) -> str | None:
-        """Return what to know before a newer version is installed."""
+        """Return what the user should know before installing a newer version."""
         if self.latest_version in (None, self.installed_version):
             return None
         return text(self.hass, "firmware_update_warning")
@@ -151,14 +151,14 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @property
     @override
     def in_progress(self) -> bool:
-        """Return whether a version is being installed; how far is not told."""
+        """Return whether a version is being installed; its progress is not reported."""
         return self._cancel_timeout is not None
 
     @override
     async def async_install(
         self, version: str | None, backup: bool, **kwargs: Any
     ) -> None:
-        """Install the version that the cloud has for this charger."""
+        """Install the version that the cloud offers for the charger."""
         self._end_install()
         self._replaced_version = self.installed_version
 
@@ -179,7 +179,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
                 self.charger_id, Command.UPGRADE_FIRMWARE
             )
         except BaseException:
-            # Whatever ended the call, also a cancellation: no answer says that the
+            # The call has failed or was cancelled, so no response confirms that the
             # installation has begun. If it has, the charger reports its new version.
             self._end_install()
             raise
@@ -188,7 +188,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
 
     @callback
     def _end_install(self) -> None:
-        """Wait no longer for the new version."""
+        """Stop waiting for the new version."""
         if self._cancel_timeout:
             self._cancel_timeout()
             self._cancel_timeout = None
@@ -196,7 +196,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @callback
     @override
     def _handle_update(self) -> None:
-        """End the installation when the charger tells another version."""
+        """End the installation when the charger reports another version."""
         if self.installed_version != self._replaced_version:
             self._end_install()
         super()._handle_update()

@@ -1,4 +1,4 @@
-"""Which of the devices that an account sees it shows."""
+"""The choice of the devices that an account shows among those that it sees."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Ownership:
         self._account: Callable[[], Account] = Account
         self._show: Callable[[Account], None] = lambda _: None
         self.discover: Callable[[], None] = lambda: None
-        # All that the lists hold, and when they were asked for (monotonic seconds).
+        # All that the lists hold, and when they were requested (monotonic seconds).
         self.visible = Account()
         self._read_at: float | None = None
         # The ids of the devices that other accounts show.
@@ -122,7 +122,7 @@ class Ownership:
 
         Args:
             visible: All that the lists hold.
-            read_at: When they were asked for (monotonic seconds).
+            read_at: When they were requested (monotonic seconds).
 
         """
         self.visible = visible
@@ -216,7 +216,7 @@ class Ownership:
 
 @callback
 def _running(hass: HomeAssistant) -> list[Ownership]:
-    """Return those of the accounts that run, or start."""
+    """Return the accounts that are loaded or being set up, in the order of entries."""
     running = hass.data.get(_RUNNING, {})
     return [
         running[entry.entry_id]
@@ -227,7 +227,7 @@ def _running(hass: HomeAssistant) -> list[Ownership]:
 
 @callback
 def _registry_claim(hass: HomeAssistant, entry: ConfigEntry) -> Claim:
-    """Return what the registries say of an account."""
+    """Return the claim of an account that is not running, from the registries."""
     chosen = entry.options.get(CONF_CHARGERS)
     return Claim(
         entry_id=entry.entry_id,
