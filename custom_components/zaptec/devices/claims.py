@@ -97,7 +97,7 @@ def _owner_of_charger(
         return host
     if (
         host
-        and is_outdated(host, charger_id, claims)
+        and _is_outdated(host, charger_id, claims)
         and host.includes(charger_id, homes)
     ):
         shown = [claim for claim in claims if charger_id in claim.shown]
@@ -111,7 +111,7 @@ def _owner_of_charger(
     return _best(claims, charger_id, homes)
 
 
-def is_outdated(claim: Claim, device_id: str, claims: Collection[Claim]) -> bool:
+def _is_outdated(claim: Claim, device_id: str, claims: Collection[Claim]) -> bool:
     """Return whether another account has newer lists that hold a device."""
     return claim.read_at is None or any(
         other.read_at is not None
@@ -137,7 +137,7 @@ def outdated_hosts(own: Claim, others: Collection[Claim]) -> set[str]:
         and other.read_at is not None
         and charger_id not in other.listed
         and other.includes(charger_id, own.homes)
-        and is_outdated(other, charger_id, claims)
+        and _is_outdated(other, charger_id, claims)
     }
 
 
