@@ -166,7 +166,7 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
         def give_up(_now: datetime) -> None:
             self._cancel_timeout = None
             LOGGER.warning(
-                "%s still has firmware %s, half an hour after it was told to update",
+                "%s still has firmware %s, half an hour after its update was requested",
                 self.entity_id,
                 self.installed_version,
             )
