@@ -52,9 +52,9 @@ class ChargerState:
         self._since: dict[int, datetime] = {}
         self._received: dict[int, float] = {}
         # The times of those that are from the future, which are held as of when they came.
-        self._ahead: dict[int, datetime] = {}
+        self._future_timestamps: dict[int, datetime] = {}
         # Those that the hourly list told.
-        self._listed: set[int] = set()
+        self._from_list: set[int] = set()
         self._followers: dict[int, list[Follower]] = {}
         # The latest time at which the car may have been connected first: as held, and by
         # the charger's clock. None while there is no car, and if none was seen to come.
@@ -118,7 +118,8 @@ class ChargerState:
         held_at, reported_at = self._car_since
         timestamp = self._observations[state_id].timestamp
         return (
-            timestamp < held_at and self._ahead.get(state_id, timestamp) < reported_at
+            timestamp < held_at
+            and self._future_timestamps.get(state_id, timestamp) < reported_at
         )
 
     def timestamp(self, state_id: StateId) -> datetime | None:
@@ -184,7 +185,7 @@ class ChargerState:
             and self._pass_on(observation, parse_value(observation, self.family))
         )
 
-    def told_since(self, state_id: StateId, timestamp: datetime | None) -> bool:
+    def is_newer(self, state_id: StateId, timestamp: datetime | None) -> bool:
         """Return whether there is a newer observation than one of that time.
 
         The same one has two times, which differ by a few milliseconds: that of
@@ -200,7 +201,7 @@ class ChargerState:
         state_id = observation.state_id
         if (held := self._observations.get(state_id)) is None:
             return False
-        told = self._ahead.get(state_id, held.timestamp)
+        told = self._future_timestamps.get(state_id, held.timestamp)
         return (
             observation.timestamp - told > SAME_OBSERVATION
             and parse_value(observation, self.family) != self._values[state_id]
@@ -216,14 +217,17 @@ class ChargerState:
         held = self._observations.get(state_id)
         now = dt_util.utcnow()
         if (ahead := observation.timestamp) > now + FUTURE_MAX:
-            if state_id in self._ahead and ahead < self._ahead[state_id]:
+            if (
+                state_id in self._future_timestamps
+                and ahead < self._future_timestamps[state_id]
+            ):
                 return False
             latest = max(now, held.timestamp) if held else now
             observation = replace(observation, timestamp=latest)
         elif held and observation.timestamp < held.timestamp:
             # What the list has replaced may be told again, with its time rounded.
             if (
-                state_id not in self._listed
+                state_id not in self._from_list
                 or held.timestamp - observation.timestamp > SAME_OBSERVATION
             ):
                 return self._pass_on_late(observation)
@@ -233,11 +237,11 @@ class ChargerState:
             self._follow_car(observation, ahead)
         was_before_the_car = held is not None and self._is_from_before_the_car(state_id)
         if ahead is not observation.timestamp:
-            self._ahead[state_id] = ahead
+            self._future_timestamps[state_id] = ahead
         else:
-            self._ahead.pop(state_id, None)
-        was_listed = state_id in self._listed
-        self._listed.discard(state_id)
+            self._future_timestamps.pop(state_id, None)
+        was_listed = state_id in self._from_list
+        self._from_list.discard(state_id)
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()
         is_repeated = held is not None and held.value == observation.value
@@ -270,10 +274,10 @@ class ChargerState:
             # before, of which no message came, so what is about it may be earlier.
             if (
                 mode is not OperationMode.CONNECTED_REQUESTING
-                and state_id not in self._listed
+                and state_id not in self._from_list
             ):
                 held = self._observations[state_id].timestamp
-                self._car_since = (held, self._ahead.get(state_id, held))
+                self._car_since = (held, self._future_timestamps.get(state_id, held))
 
     def contradicts(self, state_id: StateId, value: str) -> bool:
         """Return whether the hourly list says otherwise, and may be right.
@@ -298,7 +302,7 @@ class ChargerState:
         held = self._observations.get(state_id)
         timestamp = held.timestamp if held else datetime.min.replace(tzinfo=UTC)
         changed = self.apply(Observation(charger_id, state_id, timestamp, value))
-        self._listed.add(state_id)
+        self._from_list.add(state_id)
         return changed
 
 
@@ -367,7 +371,7 @@ class States(Mapping[str, ChargerState]):
     def is_contradicted_by(self, charger: Charger) -> bool:
         """Return whether the hourly list says otherwise of a charger than its state."""
         state = self._states[charger.id]
-        return any(state.contradicts(*item) for item in _listed(charger).items())
+        return any(state.contradicts(*item) for item in _listed_values(charger).items())
 
     @callback
     def apply_listed(self, charger: Charger) -> None:
@@ -376,13 +380,13 @@ class States(Mapping[str, ChargerState]):
         self._listeners.notify(
             [
                 (charger.id, int(state_id))
-                for state_id, value in _listed(charger).items()
+                for state_id, value in _listed_values(charger).items()
                 if state.apply_listed(state_id, charger.id, value)
             ]
         )
 
 
-def _listed(charger: Charger) -> dict[StateId, str]:
+def _listed_values(charger: Charger) -> dict[StateId, str]:
     """Return what the hourly list says of a charger, as observations have it."""
     listed: dict[StateId, str] = {}
     if charger.is_online is not None:

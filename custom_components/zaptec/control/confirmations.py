@@ -75,7 +75,7 @@ class Confirmations:
         return (
             key in self._pending
             and state is not None
-            and not state.told_since(state_id, self._pending[key])
+            and not state.is_newer(state_id, self._pending[key])
         )
 
     async def async_send(
@@ -121,7 +121,7 @@ class Confirmations:
             if self._pending.get(key) == observed_at:
                 self._pending.pop(key, None)
             state = self._states.get(charger_id)
-            if state and not state.told_since(state_id, observed_at):
+            if state and not state.is_newer(state_id, observed_at):
                 self._read(charger_id)
 
         self.check_later(check)

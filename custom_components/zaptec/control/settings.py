@@ -202,7 +202,7 @@ class ChargerValue:
     def _is_confirmed(self) -> bool:
         """Return whether the charger has reported the setting since it was sent."""
         state = self._states.get(self._charger_id)
-        return state is not None and state.told_since(
+        return state is not None and state.is_newer(
             self._state_id, self._observed_before
         )
 
