@@ -25,9 +25,8 @@ ROWS = (
 
 CLASS_MAX = 350
 FUNCTION_MAX = 60
-# The client has a method for each endpoint. The energy of a session is one state machine
-# that has yet to be taken apart.
-LONG_CLASSES = {"SessionEnergy", "ZaptecClient"}
+# The client has a method for each endpoint.
+LONG_CLASSES = {"ZaptecClient"}
 
 
 def _name(file: Path) -> str:
