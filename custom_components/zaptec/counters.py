@@ -1,12 +1,13 @@
-"""Counters of energy that end in long-term statistics: pure state machines.
+"""Counters of energy for long-term statistics: state machines without side effects.
 
 Home Assistant's recorder adds up what an entity shows. A state class `total` with a
 `last_reset` counts the whole value again whenever `last_reset` changes, and a
-`total_increasing` counts a lower value as a new beginning. A mistake there stays for
-ever, so these counters decide from what the charger reports alone, never from the time
-at which a message happens to arrive, and keep what they decided over a restart.
+`total_increasing` counts a lower value as the start of a new cycle. A wrong sum stays in
+the statistics permanently. These counters therefore decide only from what the charger
+reports, never from the time at which a message arrives, and they store their decisions
+over a restart.
 
-All energies are in kWh, all moments are the time stamps of observations in UTC.
+All energies are in kWh, all moments are the timestamps of observations in UTC.
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Total:
     """Start of the cycle; the recorder counts a whole cycle for each new one."""
 
     def as_list(self) -> list[Any]:
-        """Return it fit for JSON."""
+        """Return the total as a list that can be stored as JSON."""
         return [self.energy, as_text(self.reset)]
 
     @classmethod
@@ -92,7 +93,7 @@ class Cycles:
         self._show()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         return {
             "energy": self.energy,
             "reset": as_text(self.reset),
@@ -100,7 +101,7 @@ class Cycles:
         }
 
     def restore(self, document: Mapping[str, Any]) -> Self:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         self.energy = document["energy"]
         self.reset = from_text(document["reset"])
         self._unshown = [Total.from_list(stored) for stored in document["unshown"]]
@@ -126,7 +127,7 @@ class SessionEnergy(Cycles):
     def __init__(self) -> None:
         """Initialize without a session."""
         super().__init__()
-        # Whether the cloud has a value now; a Pro takes it away at the session's end.
+        # Whether the cloud has a value now. A Pro clears it at the end of the session.
         self.is_reported = False
         self._facts = SessionFacts()
         self._plausibility = Plausibility()
@@ -138,7 +139,7 @@ class SessionEnergy(Cycles):
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
     ) -> None:
-        """Go on with a cycle of which only the recorded states are known.
+        """Continue a cycle of which only the recorded states are known.
 
         Args:
             energy: The energy that was recorded last.
@@ -151,16 +152,16 @@ class SessionEnergy(Cycles):
         self._facts.resume(until)
 
     def catch_up(self, energy: float) -> None:
-        """Take in what was recorded of the cycle after it was stored.
+        """Process what was recorded of the cycle after the counter was stored.
 
-        The stamps stay: when it was recorded is a time of Home Assistant's clock, not of
-        the charger's.
+        The timestamps are kept: the time of a recorded state is one of Home Assistant's
+        clock, not of the charger's.
         """
         if energy > (self.energy or 0.0):
             self.energy = energy
 
     def report_energy(self, energy: float | None, at: datetime) -> None:
-        """Take in StateId 553, None where it is empty."""
+        """Process StateId 553, which is None when the cloud has no value."""
         if self._reported_at is not None and is_before(at, self._reported_at):
             return
         self._reported_at = latest(self._reported_at, at)
@@ -182,15 +183,16 @@ class SessionEnergy(Cycles):
     def _report_after_change(
         self, energy: float, at: datetime, session: str, started_at: datetime
     ) -> None:
-        """Take in an energy while another session is known to have begun."""
+        """Process an energy after the identifier of another session was reported."""
         shown = self.energy
         if (
             shown is not None
             and is_before(at, started_at)
             and (self._facts.completed_at is None or energy <= shown + ROUNDING)
         ):
-            # The last report of the session before, in whatever order they came. What
-            # is more than its final energy shows that the identifier's stamp is late.
+            # This is the last report of the previous session, which may arrive after the
+            # identifier. An energy above its final one shows that the timestamp of the
+            # identifier is late.
             if energy > shown:
                 self._raise(energy, at)
         elif (
@@ -201,14 +203,14 @@ class SessionEnergy(Cycles):
         ):
             self._open(session, started_at, energy, at)
         elif energy > shown + ROUNDING:
-            # Nothing but the identifier has changed: that of the running session was
-            # lost, and has been reported again with a new stamp.
+            # Only the identifier has changed: the charger has lost the identifier of the
+            # running session, and has reported it again with a new timestamp.
             self._facts.adopt(session)
             self._raise(energy, at)
-        # Else it is that of the session before, reported again with a new stamp.
+        # Else the energy of the previous session was reported again.
 
     def _report_first(self, energy: float, at: datetime) -> None:
-        """Take in the first energy there is."""
+        """Process the first energy, while none is shown."""
         if self._facts.completed_at is not None or self._facts.has_ended_before(at):
             self._facts.session = self._facts.completed_at = None
         if (
@@ -221,7 +223,7 @@ class SessionEnergy(Cycles):
             self._show()
 
     def _report_rise(self, energy: float, at: datetime) -> None:
-        """Take in an energy that is not below the one that is shown."""
+        """Process an energy that is not below the one that is shown."""
         if self._facts.completed_at is None:
             if self.energy or not self._facts.is_final(energy, self.reset, at):
                 self._raise(energy, at)
@@ -233,13 +235,13 @@ class SessionEnergy(Cycles):
             self._open(None, at, energy, at)
 
     def _report_fall(self, energy: float, at: datetime) -> None:
-        """Take in an energy below the one that is shown."""
+        """Process an energy below the one that is shown."""
         drop = self._drop
         if not self._facts.is_resumed and is_before(at, self._facts.confirmed_at or at):
-            # The final energy has arrived already, and is newer.
+            # A newer energy, such as the final one, has arrived already.
             return
         if not could_be_drawn(energy, self._facts.confirmed_at or at, at, REPORT_SLACK):
-            # No session since the last report can have drawn it: a correction.
+            # No session since the last report can have drawn it, so it is a correction.
             self._drop = None
             self.energy = energy
             self._facts.energy_at = self._facts.confirmed_at = at
@@ -252,7 +254,7 @@ class SessionEnergy(Cycles):
         self._settle_drop()
 
     def _raise(self, energy: float, at: datetime) -> None:
-        """Go on with the cycle, unless the energy is absurd."""
+        """Raise the energy of the cycle, unless the charger cannot have delivered it."""
         drawn = energy - (self.energy or 0.0)
         if not self._plausibility.accepts(
             energy, drawn, self._facts.confirmed_at or at, at
@@ -263,7 +265,7 @@ class SessionEnergy(Cycles):
         if not drawn:
             return
         if self._facts.has_ended_before(at):
-            # It may be that of another session, whose identifier has not arrived.
+            # The energy may be that of another session, whose identifier has not arrived.
             self._facts.session = None
         self._facts.was_emptied = False
         self.energy = energy
@@ -271,7 +273,7 @@ class SessionEnergy(Cycles):
         self._show()
 
     def report_session(self, identifier: str | None, at: datetime) -> None:
-        """Take in StateId 721, None where it is empty."""
+        """Process StateId 721, which is None when no session runs."""
         if not self._facts.follow_identifier(identifier, at):
             return
         if identifier is None:
@@ -292,12 +294,12 @@ class SessionEnergy(Cycles):
                 self._open(identifier, at, drop.energy, drop.energy_at)
 
     def report_car(self, *, is_connected: bool, at: datetime) -> None:
-        """Take in whether a car is connected (StateId 710)."""
+        """Process whether a car is connected (StateId 710)."""
         if self._facts.follow_car(at, is_connected=is_connected) and not is_connected:
             self._settle_drop()
 
     def end_reading(self) -> None:
-        """Take in that all was reported together, a zero as the end of a session.
+        """Process the end of a reading, in which a zero can mean the end of a session.
 
         A Go 2 zeroes the energy at the end, and CompletedSession may be missing. Where a
         reading of the whole state has neither a car nor an identifier, no session runs.
@@ -326,7 +328,7 @@ class SessionEnergy(Cycles):
             return
         if self._facts.completed_at is not None:
             if is_before(drop.at, self._facts.completed_at):
-                # A mistake in mid-session.
+                # The energy fell before the session ended, so the fall was a mistake.
                 self._drop = None
                 return
             rises = 1 if drop.energy else 0
@@ -335,13 +337,13 @@ class SessionEnergy(Cycles):
         elif not self._facts.is_identified:
             rises = 2
         else:
-            # The session goes on: a small step back, or a mistake.
+            # The session continues, so the fall is a small correction or a mistake.
             return
         if drop.rises >= rises:
             self._open(None, drop.at, drop.energy, drop.energy_at)
 
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
-        """Take in StateId 723: the final energy of a session."""
+        """Process StateId 723, the final energy of a session."""
         identifier, energy = session.session_id, session.energy
         if identifier is None or identifier in self._facts.ended:
             return
@@ -359,24 +361,26 @@ class SessionEnergy(Cycles):
                 or is_since(self._facts.next_at, session.end or at)
             )
         ):
-            # It began and ended since the last report: no energy of it has been shown.
+            # The session began and ended since the last report, so no energy of it has
+            # been shown.
             later = self._facts.next, self._facts.next_at
             self._open(identifier, session.start, energy, session.end or at)
             self._facts.completed_at = session.end or at
             if later[0] != identifier:
                 self._facts.next, self._facts.next_at = later
-        # Else a later session is shown already, or it ended before the first start.
+        # Else a later session is shown already, or the session ended before this
+        # integration was first set up.
 
     def _complete(self, identifier: str, energy: float | None, at: datetime) -> None:
-        """Take in the end of the session of the cycle."""
+        """Process the end of the session whose energy is shown."""
         shown = self.energy or 0.0
         if energy is not None and energy < shown - ROUNDING:
             if is_before(at, self._facts.energy_at or at):
-                # The cycle has gone on with another session, whose beginning was lost.
+                # The cycle contains another session, whose start was not reported.
                 self._facts.session = None
                 self._facts.end(identifier)
                 return
-            # What was shown was a mistake, too small to be noticed before.
+            # The energy that was shown was a mistake, too small to be noticed before.
             self.energy, self._facts.energy_at, self._drop = energy, at, None
             self._show()
         if energy is not None and energy > shown:
@@ -387,7 +391,7 @@ class SessionEnergy(Cycles):
     def _open(
         self, session: str | None, reset: datetime, energy: float, at: datetime
     ) -> None:
-        """Begin the cycle of another session, unless its energy is absurd."""
+        """Begin the cycle of another session, unless its energy is impossible."""
         if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
         self._facts.begin(session, at, final=self.energy)
@@ -396,7 +400,7 @@ class SessionEnergy(Cycles):
 
     @override
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         return {
             **super().as_dict(),
             **self._facts.as_dict(),
@@ -407,7 +411,7 @@ class SessionEnergy(Cycles):
 
     @override
     def restore(self, document: Mapping[str, Any]) -> Self:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         super().restore(document)
         self._facts.restore(document)
         self._drop = Drop.from_list(document["drop"]) if document["drop"] else None
@@ -430,7 +434,7 @@ class CompletedEnergy(Cycles):
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
     ) -> None:
-        """Go on with a cycle of which only the recorded states are known.
+        """Continue a cycle of which only the recorded states are known.
 
         Args:
             energy: The energy that was recorded last.
@@ -442,10 +446,10 @@ class CompletedEnergy(Cycles):
         self.energy, self.reset, self._until = energy, reset, until
 
     def catch_up(self, energy: float) -> None:
-        """Take in what was recorded of the cycle after it was stored: nothing new."""
+        """Ignore what was recorded after the counter was stored: it is the same energy."""
 
     def report(self, session: CompletedSession, at: datetime) -> None:
-        """Take in StateId 723, each session once, in whatever order they come."""
+        """Process StateId 723. Each session is counted once, in any order of arrival."""
         energy, start, end = session.energy, session.start, session.end or at
         if energy is None or energy < 0:
             return
@@ -492,7 +496,7 @@ class CompletedEnergy(Cycles):
 
     @override
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         return {
             **super().as_dict(),
             "counted": {key: as_text(at) for key, at in self._counted.items()},
@@ -501,7 +505,7 @@ class CompletedEnergy(Cycles):
 
     @override
     def restore(self, document: Mapping[str, Any]) -> Self:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         super().restore(document)
         self._counted = {
             key: datetime.fromisoformat(at) for key, at in document["counted"].items()
@@ -537,12 +541,12 @@ class Meter:
         self._contradiction: _Contradiction | None = None
 
     def resume(self, value: float) -> None:
-        """Go on with a value whose moment is unknown."""
+        """Continue from a value whose moment is unknown."""
         if value < METER_MAX:
             self.value = value
 
     def report(self, reading: float, at: datetime) -> bool:
-        """Take in a reading of StateId 554 or 723; return whether it is another meter.
+        """Process a reading of StateId 554 or 723; return whether the meter is new.
 
         Args:
             reading: kWh.
@@ -561,7 +565,7 @@ class Meter:
         return self._contradict(reading, at)
 
     def report_listed(self, reading: float, now: datetime) -> None:
-        """Take in a reading of the chargers' list, which may be older than others."""
+        """Process a reading of the chargers' list, which may be older than others."""
         if 0 < reading < METER_MAX and self._is_plausible(reading, now):
             self._accept(reading, self._at or now)
 
@@ -576,7 +580,7 @@ class Meter:
         )
 
     def _accept(self, reading: float, at: datetime) -> None:
-        """Go on with a reading."""
+        """Accept a reading as the value of the meter."""
         self.value = reading
         if self._at is None or at > self._at:
             self._agreed += 1
@@ -600,7 +604,7 @@ class Meter:
         return True
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         held = self._contradiction
         return {
             "value": self.value,
@@ -611,7 +615,7 @@ class Meter:
         }
 
     def restore(self, document: Mapping[str, Any]) -> Self:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         self.value = document["value"]
         self._at = from_text(document["at"])
         self._agreed = document["agreed"]

@@ -1,4 +1,4 @@
-"""Energy sensors, whose statistics depend on what their counters decide."""
+"""Energy sensors, whose long-term statistics depend on their counters."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
 
 
 class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
-    """An energy that goes on where it was before a restart.
+    """An energy that continues from its last value after a restart.
 
     It follows the observations themselves, not only what is held after each batch of
     them: of several completed sessions in one batch each counts.
@@ -110,7 +110,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Go on where it was, and follow the charger from now on."""
+        """Restore the counter, and follow the charger from now on."""
         await super().async_added_to_hass()
         store = self.runtime.energy_store
         await self._async_restore()
@@ -149,7 +149,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
 
     @callback
     def _follow(self) -> None:
-        """Have the counter take in what has arrived, in the order in which it happened.
+        """Pass what has arrived to the counter, in the order in which it happened.
 
         The end of a session comes first: it is reported last, but says which session
         the other observations of a reading belong to.
@@ -162,7 +162,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
             )
         )
         for observation, value in arrived:
-            # A text that is no such value is no report that there is none.
+            # A text that cannot be parsed does not mean that there is no value.
             if value is not None or not observation.value:
                 self._report(observation.state_id, value, observation.timestamp)
         self._end_batch({observation.state_id for observation, _ in arrived})
@@ -170,18 +170,18 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
 
     @abstractmethod
     async def _async_restore(self) -> None:
-        """Let the counter go on where it was before a restart."""
+        """Restore the counter after a restart."""
 
     @abstractmethod
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
-        """Take in an observation."""
+        """Process an observation."""
 
     def _end_batch(self, state_ids: set[int]) -> None:
-        """Take in that these StateIds were reported together."""
+        """Process the end of a batch in which these StateIds were reported together."""
 
     @abstractmethod
     def _show(self) -> None:
-        """Show what the counter has come to."""
+        """Show the present state of the counter."""
 
     @abstractmethod
     def _as_dict(self) -> dict[str, Any]:
@@ -198,14 +198,14 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         super().__init__(*args)
         self._recording = Recording()
         self._stored_reset: datetime | None = None
-        # Home Assistant drops what an entity writes before it is added.
+        # Home Assistant ignores what an entity writes before it is added.
         self._is_added = False
         self._unwritten: list[Recorded] = []
         self._cancel_due: CALLBACK_TYPE | None = None
 
     @override
     async def _async_restore(self) -> None:
-        """Let the counter go on where it was before a restart.
+        """Restore the counter after a restart.
 
         What the recorder has is looked up if it may be newer than what was stored:
         after a power cut, after another account has shown the charger, and for what
@@ -248,7 +248,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         )
 
     def _follow_recorded(self, recorded: State) -> None:
-        """Take in what was recorded after the counter was stored."""
+        """Process what was recorded after the counter was stored."""
         energy = _number(recorded)
         assert energy is not None
         if self._is_same_cycle(recorded, energy):
@@ -259,8 +259,9 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     def _is_same_cycle(self, recorded: State, energy: float) -> bool:
         """Return whether a recorded state may be of the cycle that was stored.
 
-        A `total_increasing` does not say so. What was recorded after all had been
-        stored is custom-components/zaptec's; after a power cut, it is ours.
+        A `total_increasing` has no `last_reset` that says so. A state that was recorded
+        after a complete shutdown is one of custom-components/zaptec; after a power cut,
+        it is one of this integration.
         """
         recording = self._recording
         if recording.is_increasing:
@@ -288,7 +289,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Go on where it was, and follow the charger from now on."""
+        """Restore the counter, and follow the charger from now on."""
         await super().async_added_to_hass()
         self._is_added = True
         if self._unwritten:
@@ -325,14 +326,14 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
     @callback
     def _show_due(self, _now: datetime) -> None:
-        """Show what had to wait."""
+        """Show what had to wait until its due time."""
         self._cancel_due = None
         self._show()
         self.async_write_ha_state()
 
     @override
     async def async_will_remove_from_hass(self) -> None:
-        """Stop waiting."""
+        """Cancel the timer of what waits."""
         if self._cancel_due:
             self._cancel_due()
         await super().async_will_remove_from_hass()
@@ -381,12 +382,12 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     @property
     @override
     def _energy(self) -> float | None:
-        """Return the energy, unless the cloud has none; a Pro ends a session so."""
+        """Return the energy, or None if the cloud has none, as a Pro after a session."""
         return super()._energy if self._counter.is_reported else None
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
-        """Take in an observation."""
+        """Process an observation."""
         match state_id, value:
             case StateId.TOTAL_CHARGE_POWER_SESSION, float() | None:
                 self._counter.report_energy(value, at)
@@ -404,7 +405,7 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
 
     @override
     def _end_batch(self, state_ids: set[int]) -> None:
-        """Take in that these StateIds were reported together, as by a reading."""
+        """Process the end of a batch, which is a reading if it has these StateIds."""
         if state_ids >= _OF_A_READING:
             self._counter.end_reading()
 
@@ -421,7 +422,7 @@ class ZaptecCompletedSessionSensor(ZaptecCycleSensor):
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
-        """Take in a completed session."""
+        """Process a completed session."""
         if isinstance(value, CompletedSession):
             self._counter.report(value, at)
 
@@ -443,7 +444,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
 
     @override
     async def _async_restore(self) -> None:
-        """Let the meter go on where it was before a restart."""
+        """Restore the meter after a restart."""
         assert self.unique_id
         if stored := self.runtime.energy_store.document(self.unique_id):
             self._meter.restore(stored[0])
@@ -454,7 +455,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
-        """Take in a reading."""
+        """Process a reading."""
         if isinstance(value, CompletedSession):
             at = value.end or at
             value = value.meter_value
@@ -474,8 +475,8 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
     def _show(self) -> None:
         """Show the meter once the charger was read.
 
-        What was stored may be older than what was recorded, if Home Assistant did not
-        stop in order; shown first, it would let the meter fall.
+        After a power cut, what was stored can be older than what was recorded. If it were
+        shown first, the meter would fall.
         """
         if (listed := self.charger.signed_meter_value_kwh) is not None:
             self._meter.report_listed(listed, dt_util.utcnow())

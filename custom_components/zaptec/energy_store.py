@@ -1,4 +1,4 @@
-"""What the energy counters of an account have to remember over a restart.
+"""Stores what the energy counters of an account have to remember over a restart.
 
 Home Assistant stores restored states every 15 minutes and when it stops. After a power
 cut they are older than what the recorder has, and a cycle that began in between would
@@ -46,7 +46,7 @@ class EnergyStore:
         self._documents = stored.get("counters", {})
         self.is_complete = stored.get("is_complete", False)
         if self.is_complete:
-            # From now on there is more to remember than what is stored.
+            # From now on, what is stored is no longer complete.
             await self._store.async_save(self._data(is_complete=False))
 
         async def save(_event: Event) -> None:
@@ -88,7 +88,7 @@ class EnergyStore:
         await self._store.async_remove()
 
     def _collect(self, counter_id: str) -> None:
-        """Take what a counter has to remember."""
+        """Update the document of a counter."""
         self._documents[counter_id] = {
             **self._counters[counter_id](),
             "saved_at": dt_util.utcnow().isoformat(),

@@ -7,8 +7,9 @@ from typing import Any, Self
 # 32 A at 230 V; the rest is for grids of a higher voltage.
 POWER_MAX = 25.0
 
-# Energy that is accepted beyond what the time stamps allow (kWh), where they have to
-# decide between two explanations: reports are rounded, and stamped a little early or late.
+# Energy that is accepted beyond what the timestamps allow (kWh), where they have to decide
+# between two explanations: reports are rounded, and their timestamps are a little early
+# or late.
 REPORT_SLACK = 0.1
 
 # The same, before a rise is taken for a mistake. One that is smaller is corrected by the
@@ -32,23 +33,23 @@ def could_be_drawn(
 
 
 class Plausibility:
-    """Decides whether an energy is possible; keeps the one that seemed not to be."""
+    """Decides whether an energy is possible, and remembers the one that was not."""
 
     def __init__(self) -> None:
         """Initialize without an energy."""
-        # An energy that cannot have been drawn, until another one confirms it.
+        # An energy that the car cannot have drawn, unless the next one confirms it.
         self._suspect: tuple[float, datetime] | None = None
 
     def accepts(
         self, energy: float, drawn: float, since: datetime, at: datetime
     ) -> bool:
-        """Return whether an energy is possible, or confirms one that seemed not to be.
+        """Return whether an energy is possible, or confirms one that was not.
 
         Args:
             energy: What is reported.
-            drawn: How much of it was drawn since the moment before.
-            since: That moment.
-            at: The stamp of the report.
+            drawn: How much of it was drawn since the report before.
+            since: The moment of the report before.
+            at: The timestamp of the report.
 
         """
         is_burst = at - since < REPORT_INTERVAL
@@ -66,7 +67,7 @@ class Plausibility:
         )
 
     def as_list(self) -> list[Any] | None:
-        """Return the energy that was not possible, and when, fit for JSON."""
+        """Return the energy that was not possible, and when, as JSON can store it."""
         return self._suspect and [self._suspect[0], self._suspect[1].isoformat()]
 
     @classmethod

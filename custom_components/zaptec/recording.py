@@ -3,8 +3,9 @@
 Home Assistant's recorder compiles the statistics of five minutes at a time, by the state
 class that the entity has by then, also for states that were written before. The
 energies of custom-components/zaptec are `total_increasing`, where each fall begins a
-cycle; ours are `total`, where each new `last_reset` does. If an entity became a `total`
-in five minutes in which the energy has fallen, that fall would be taken off the sum.
+cycle. Those of this integration are `total`, where each new `last_reset` does. If an
+entity became a `total` in five minutes in which the energy has fallen, that fall would
+be taken off the sum.
 
 So an energy that is taken over stays `total_increasing`, without a `last_reset`, until
 its first cycle that begins in five minutes without such a fall.
@@ -33,7 +34,7 @@ class Recorded:
 
 
 def _settled(moment: datetime) -> datetime:
-    """Return when the statistics of the five minutes of a moment are compiled for sure.
+    """Return when the statistics of a moment's five minutes are certainly compiled.
 
     The recorder compiles them some seconds after their end; on a busy machine, and
     after a start, it takes longer.
@@ -66,7 +67,7 @@ class Recording:
         return self._settled_at if self._waiting else None
 
     def resume(self, total: Total, now: datetime) -> None:
-        """Go on with an energy that was recorded as a `total_increasing`.
+        """Continue an energy that was recorded as a `total_increasing`.
 
         Args:
             total: The energy, and the cycle of the counter that it belongs to.
@@ -76,7 +77,7 @@ class Recording:
         self._shown, self._settled_at, self._waiting = total, _settled(now), []
 
     def catch_up(self, recorded: float) -> bool:
-        """Take in what was recorded after this was stored.
+        """Process what was recorded after the recording was stored.
 
         Return whether that may be of the same cycle.
         """
@@ -117,9 +118,9 @@ class Recording:
                     self._settled_at = None
                     break
                 if not is_begun:
-                    # A correction would be taken for a new cycle.
+                    # The recorder would take a correction for a new cycle.
                     return states
-                # Whatever the new cycle has come to, it has begun with a fall.
+                # The recorder has to see a fall, whatever the new energy is.
                 states.append(Recorded(0.0, None, is_increasing=True))
                 self._settled_at = _settled(now)
             states.append(Recorded(total.energy, None, is_increasing=True))
@@ -132,7 +133,7 @@ class Recording:
         return states
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         return {
             "is_increasing": self.is_increasing,
             "shown": self._shown and self._shown.as_list(),
@@ -140,7 +141,7 @@ class Recording:
         }
 
     def restore(self, document: Mapping[str, Any], now: datetime) -> Self:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         if document["shown"]:
             self._shown = Total.from_list(document["shown"])
         if document["is_increasing"]:

@@ -20,7 +20,8 @@ FINAL_ROUNDING = 0.01
 # again. All of them are stored whenever a session begins.
 SESSIONS_KEPT = 20
 
-# Whether a car is connected is not among them: the first reading says it again.
+# The moments that are stored. Whether a car is connected is not stored, because the
+# first reading reports it again.
 _MOMENTS = (
     "completed_at",
     "confirmed_at",
@@ -36,25 +37,25 @@ class SessionFacts:
 
     def __init__(self) -> None:
         """Initialize without a session."""
-        # Of the cycle: its session, when its energy changed last, and when its session
-        # was completed.
+        # The session of the cycle, when its energy changed last, and when the session was
+        # completed.
         self.session: str | None = None
         self.energy_at: datetime | None = None
         self.completed_at: datetime | None = None
-        # When it was last reported, changed or not.
+        # When the energy was last reported, whether it had changed or not.
         self.confirmed_at: datetime | None = None
-        # The final energy of the session before it.
+        # The final energy of the previous session.
         self.final: float | None = None
-        # Whether there has been no energy since.
+        # Whether the cloud has had no energy since the last one.
         self.was_emptied = False
         # Whether another program, or another version, has begun the cycle.
         self.is_resumed = False
-        # Whether the whole state has not been read since then.
+        # Whether the charger has not been read since the cycle was resumed.
         self.is_unread = False
         # The session that comes next, and its start.
         self.next: str | None = None
         self.next_at: datetime | None = None
-        # The newest report of the identifier and of the car.
+        # The newest reports of the identifier and of the car.
         self.identifier: str | None = None
         self.identifier_at: datetime | None = None
         self.car_at: datetime | None = None
@@ -73,16 +74,16 @@ class SessionFacts:
         return bool(self.identifier) and self.identifier == self.session
 
     def resume(self, until: datetime) -> None:
-        """Go on with a cycle that was recorded until a moment."""
+        """Continue a cycle that was recorded until a moment."""
         self.energy_at = self.confirmed_at = until
         self.is_resumed = self.is_unread = True
 
     def begin(self, session: str | None, at: datetime, *, final: float | None) -> None:
-        """Go on with another cycle.
+        """Begin another cycle.
 
         Args:
             session: Its session, if that is known.
-            at: The stamp of its first energy.
+            at: The timestamp of its first energy.
             final: The last energy of the cycle before it.
 
         """
@@ -94,7 +95,7 @@ class SessionFacts:
         self.next = self.next_at = self.completed_at = None
 
     def follow_identifier(self, identifier: str | None, at: datetime) -> bool:
-        """Take in the newest identifier; return whether it is not outdated."""
+        """Note the newest identifier; return False if a newer one is known."""
         if self.identifier_at is not None and is_before(at, self.identifier_at):
             return False
         self.identifier_at = latest(self.identifier_at, at)
@@ -102,7 +103,7 @@ class SessionFacts:
         return True
 
     def follow_car(self, at: datetime, *, is_connected: bool) -> bool:
-        """Take in whether a car is connected; return whether it is not outdated."""
+        """Note whether a car is connected; return False if a newer report is known."""
         if self.car_at is not None and is_before(at, self.car_at):
             return False
         self.car_at = latest(self.car_at, at)
@@ -112,7 +113,7 @@ class SessionFacts:
         return True
 
     def adopt(self, session: str) -> None:
-        """Go on with the cycle as that of a session."""
+        """Make the cycle that of a session."""
         if self.session is not None:
             self.end(self.session)
         self.session = session
@@ -120,7 +121,7 @@ class SessionFacts:
         self.was_emptied = False
 
     def end(self, identifier: str) -> None:
-        """Note a session that is over."""
+        """Remember a session that is over."""
         self.ended = [*self.ended[1 - SESSIONS_KEPT :], identifier]
 
     def ends_the_cycle(self, energy: float, shown: float) -> bool:
@@ -148,8 +149,8 @@ class SessionFacts:
     def is_final(self, energy: float, reset: datetime | None, at: datetime) -> bool:
         """Return whether an energy is that of the session before, reported again.
 
-        The zero that began the cycle may have been a mistake. But what is stamped after
-        the beginning of another session belongs to that one, whatever its value.
+        The zero that began the cycle may have been a mistake. But an energy with a
+        timestamp after the start of another session belongs to that one.
         """
         return (
             self.final is not None
@@ -168,7 +169,7 @@ class SessionFacts:
     def belongs(self, shown: float | None, at: datetime) -> bool:
         """Return whether a session that began is the one whose energy is shown."""
         if self.energy_at is not None and is_before(at, self.energy_at):
-            # It began before that energy, so any identifier held until now is outdated.
+            # It began before that energy, so the previous identifier is outdated.
             return True
         if self.is_resumed:
             return is_since(self.energy_at, at)
@@ -177,8 +178,8 @@ class SessionFacts:
     def start_after_the_recorded(self, shown: float | None) -> datetime | None:
         """Return the start of the session if what was recorded is of one before it.
 
-        It was recorded after the session had begun, but so much cannot have been drawn
-        by then. None if it may be of this session.
+        The energy was recorded after the session had begun, but the car cannot have drawn
+        so much by then. None if the energy may be of this session.
         """
         started_at, recorded_at = self.identifier_at, self.energy_at
         if (
@@ -201,7 +202,7 @@ class SessionFacts:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to outlive a restart, fit for JSON."""
+        """Return what has to survive a restart, as JSON can store it."""
         return {
             "session": self.session,
             "next": self.next,
@@ -215,7 +216,7 @@ class SessionFacts:
         }
 
     def restore(self, document: Mapping[str, Any]) -> None:
-        """Go on where it was before a restart."""
+        """Restore what `as_dict` has returned before a restart."""
         self.session = document["session"]
         self.next = document["next"]
         self.identifier = document["identifier"]
@@ -240,7 +241,7 @@ class Drop:
     rises: int = 0
 
     def as_list(self) -> list[Any]:
-        """Return it fit for JSON."""
+        """Return the drop as a list that can be stored as JSON."""
         return [
             self.at.isoformat(),
             self.energy,
