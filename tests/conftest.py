@@ -109,7 +109,7 @@ async def clocks(
 
 @pytest.fixture(autouse=True)
 def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have all that is announced written before anybody looks, on a busy machine too."""
+    """Write all due states in one time slice, also on a busy machine."""
     monkeypatch.setattr(listeners, "SLICE_TIME", 60.0)
 
 
@@ -133,7 +133,7 @@ def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up without a wait for readings, which some tests hold back for ever."""
+    """Set up without a wait for readings, which some tests hold back until their end."""
     monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", 0.0)
 
 
@@ -148,7 +148,7 @@ def _no_limiters() -> None:
 
 
 class SecretsInLogs(logging.Handler):
-    """Notes each line of any log that holds what must not be told."""
+    """Notes each line of any log that holds a secret."""
 
     def __init__(self) -> None:
         """Know nothing that is secret yet."""
@@ -157,7 +157,7 @@ class SecretsInLogs(logging.Handler):
         self.simulators: list[Simulator] = []
 
     def secrets(self) -> set[str]:
-        """Return what the simulated clouds hold that is nobody else's business."""
+        """Return the secrets that the simulated clouds hold."""
         found = {ADDRESS, CITY, PIN, POSITION, CARD, "&sig="}
         for sim in self.simulators:
             found.update(sim.rest.tokens.issued)
@@ -172,7 +172,7 @@ class SecretsInLogs(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         """Look at a line, and at the traceback below it."""
-        # Home Assistant tells of each action with its data, the tests' own too.
+        # Home Assistant logs each action with its data, also the actions of the tests.
         if record.name in ("homeassistant.core", "asyncio"):
             return
         text = self.format(record)
@@ -187,7 +187,7 @@ class SecretsInLogs(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def secrets_in_logs() -> Generator[SecretsInLogs]:
-    """See that no log of any level, of ours or a library's, holds a secret."""
+    """Check that no log line of any level, the libraries' included, holds a secret."""
     handler = SecretsInLogs()
     root = logging.getLogger()
     root.addHandler(handler)
@@ -327,7 +327,7 @@ async def live_entry(
 
 
 class EntityFinder:
-    """Finds entities by what identifies them for ever."""
+    """Finds entities by their unique ids, which never change."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Initialize the finder."""

@@ -289,7 +289,7 @@ async def test_a_list_that_is_older_than_a_change(home: Home, current: Current) 
 async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody has lowered it in the portal since; it may protect a fuse."""
+    """The current was lowered in the portal since, perhaps to protect a fuse."""
     await current.set(20)
     await current.set(25)
     home.installation.available_current = (8.0, 8.0, 8.0)
@@ -898,7 +898,7 @@ async def test_a_restart_long_after_an_account_was_removed(
 async def test_another_account_takes_an_installation_over(
     home: Home, current: Current
 ) -> None:
-    """The vendor's rule is about the installation, whoever changes it."""
+    """The vendor's rule applies to the installation, whichever account changes it."""
     await current.set(20)
     await home.hass.config_entries.async_remove(home.entry.entry_id)
     first = account(home)

@@ -195,7 +195,7 @@ def user(new_home: Home) -> User:
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """Return a home with one Go, whose firmware is old, and somebody who lives there."""
+    """Return a home with one Go, whose firmware is old, with an owner and a resident."""
     return Scenario(
         installations=(
             InstallationScenario(
@@ -297,7 +297,7 @@ async def test_a_control_sends_one_request(home: Home, user: User, name: str) ->
 async def test_a_number_follows_its_confirmation(
     home: Home, user: User, name: str, observed: tuple[StateId, str]
 ) -> None:
-    """It shows what the charger tells, not what was asked for."""
+    """The number shows what the charger reports, not what was requested."""
     control = CONTROLS[name]
     before = user.state(control)
     home.charger.observe, observe = (lambda *_: None), home.charger.observe  # type: ignore[method-assign]
@@ -462,7 +462,7 @@ async def test_no_upgrade_to_what_is_installed(
 async def test_a_refusal_because_it_is_so_already_is_a_success(
     home: Home, user: User, name: str, change: str
 ) -> None:
-    """Somebody else was faster, and the message did not reach us yet."""
+    """Another program was faster, and its message has not arrived yet."""
     control = CONTROLS[name]
     await prepare(home, name)
     # The cloud answers a reading from a cache of 15 s.

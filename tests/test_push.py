@@ -1,4 +1,4 @@
-"""The message stream: what it survives, and what it tells, over real sockets."""
+"""The message stream: what it survives, and what it reports, over real sockets."""
 
 from datetime import timedelta
 import json
@@ -35,9 +35,9 @@ from .home import Home
 def message(
     home: Home, state_id: int, value: str | None, minutes: int = 1, **fields: object
 ) -> bytes:
-    """Return the body of a message, minutes newer than what the charger told."""
-    told = home.charger.observations.get(state_id)
-    moment = (told.timestamp if told else home.charger.clock.now()) + timedelta(
+    """Return the body of a message, minutes newer than the charger's last report."""
+    last = home.charger.observations.get(state_id)
+    moment = (last.timestamp if last else home.charger.clock.now()) + timedelta(
         minutes=minutes
     )
     document = {
@@ -55,7 +55,7 @@ def message(
 async def test_a_cut_of_20_s_loses_nothing(
     home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within 5 s of its return states are right; push_status told the truth."""
+    """Within 5 s of its return states are right; push_status was right all the time."""
     # Whatever chance decides: the longest pauses.
     monkeypatch.setattr(
         "custom_components.zaptec.sources.link.random.uniform",
@@ -72,7 +72,7 @@ async def test_a_cut_of_20_s_loses_nothing(
     home.charger.unplug()
     await home.travel(10, step=1)
     assert home.state("sensor", "push_status") == "disconnected"
-    # What is shown is not what is, but nobody could know.
+    # The charger mode shown is out of date, and nothing has reported that yet.
     assert home.mode == "connected_charging"
 
     await home.sim.bus.restore()
@@ -205,7 +205,7 @@ async def test_a_message_without_a_value_clears(home: Home) -> None:
 
 
 async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
-    """A new charger appears without a reload; one that nobody shows does not."""
+    """A new charger appears without a reload; an unknown one without access does not."""
     home.clear()
     stranger = "11111111-2222-3333-4444-555555555555"
     for _ in range(3):
@@ -223,7 +223,7 @@ async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
 
 
 async def test_strangers_cannot_flood_the_cloud_with_look_ups(home: Home) -> None:
-    """After so many of them nobody is looked up any more."""
+    """After 100 unknown chargers no further one is looked up."""
     runtime = home.entry.runtime_data
     with patch.object(runtime.coordinator, "async_request_refresh") as look_up:
         runtime.states.apply(
@@ -297,7 +297,7 @@ async def test_a_mere_user_is_polled(
 async def test_an_unconfirmed_write_is_read_once(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no message tells of it within 20 s, one reading does."""
+    """When no message confirms it within 20 s, the charger is read once."""
     monkeypatch.setattr(home.sim.bus, "publish", lambda topic, body: None)
     home.clear()
     await home.set_value("charger_max_current", 12)
@@ -315,7 +315,7 @@ async def test_an_unconfirmed_write_is_read_once(
 async def test_a_missing_subscription_leaves_polled_chargers_available(
     new_home: Home,
 ) -> None:
-    """The details fail for ever where none is provisioned; /state does not."""
+    """Where none is provisioned, the details fail each time; /state does not."""
     new_home.sim.rest.fail("messagingConnectionDetails$", fault=500)
     await set_up(new_home.hass, new_home.entry)
     await wait_until(
@@ -338,7 +338,7 @@ async def test_a_missing_subscription_leaves_polled_chargers_available(
 async def test_a_subscription_that_is_not_to_be_had(
     new_home: Home, code: int, status: str
 ) -> None:
-    """The cloud's own code tells whether trying again has a point."""
+    """The cloud's own code shows whether it makes sense to try again."""
     with patch.object(
         ZaptecClient,
         "connection_details",

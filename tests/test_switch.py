@@ -103,7 +103,7 @@ async def test_off_without_a_car_holds_the_next_one(home: Home) -> None:
 
 
 async def test_on_lets_the_next_car_charge_again(home: Home) -> None:
-    """The wish to hold it is withdrawn."""
+    """Turning the switch on cancels the hold on the next car."""
     await home.turn_off()
     assert await home.turn_on() == []
     assert home.switch == STATE_ON
@@ -113,7 +113,7 @@ async def test_on_lets_the_next_car_charge_again(home: Home) -> None:
 
 
 async def test_the_next_car_is_held_after_a_reload(home: Home) -> None:
-    """Also when it came while nobody looked."""
+    """It is held also if it was plugged in while the account was unloaded."""
     await home.turn_off()
     await home.stop()
     home.charger.plug_in(Car())
@@ -162,7 +162,7 @@ async def test_a_car_that_could_not_be_held(
 async def test_the_last_wish_counts_before_the_first_is_confirmed(
     home: Home, first: str, second: str, sent: list[str]
 ) -> None:
-    """The message that tells of the first is still on its way."""
+    """The message that confirms the first command is still on its way."""
     home.charger.plug_in(Car())
     await home.travel(30)
     if first == SERVICE_TURN_ON:
@@ -187,7 +187,7 @@ async def test_the_last_wish_counts_before_the_first_is_confirmed(
 async def test_nothing_is_left_out_while_push_is_down(
     home: Home, change: str, service: str, command: str
 ) -> None:
-    """What is shown may be ten minutes old then; somebody has used the app."""
+    """The state shown may be ten minutes old then, and the app may have changed it since."""
     home.charger.plug_in(Car())
     await home.travel(30)
     if service == SERVICE_TURN_OFF:
@@ -211,7 +211,7 @@ async def test_a_car_is_held_when_the_cloud_is_back(home: Home) -> None:
 
 
 async def test_a_car_is_held_after_an_unload_that_cut_it_off(home: Home) -> None:
-    """The wish is kept until it is carried out."""
+    """The hold is stored until the car is paused."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault="hang")
     home.charger.plug_in(Car())
@@ -225,7 +225,7 @@ async def test_a_car_is_held_after_an_unload_that_cut_it_off(home: Home) -> None
 
 
 async def test_on_while_a_car_is_being_held(home: Home) -> None:
-    """A person has changed their mind, and that counts."""
+    """The user turns the switch on again, and the last command counts."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault="hang")
     home.charger.plug_in(Car())
@@ -240,7 +240,7 @@ async def test_on_while_a_car_is_being_held(home: Home) -> None:
 
 
 async def test_the_next_car_is_held_under_a_new_entity_id(home: Home) -> None:
-    """A rename is no new wish."""
+    """Renaming the entity does not cancel the hold."""
     await home.turn_off()
     er.async_get(home.hass).async_update_entity(
         home.entity_id("switch", KEY), new_entity_id="switch.another"

@@ -240,7 +240,7 @@ async def test_an_off_that_could_not_be_sent_is_made_up_for(home: Home) -> None:
 
 
 def busy(status: int) -> Any:
-    """Return what answers with the wish for a pause of ten minutes."""
+    """Return a function that answers with a Retry-After of ten minutes."""
 
     def answer(_status: int, *, token: bool = False) -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "600"})

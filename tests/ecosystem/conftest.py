@@ -42,7 +42,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 NO_STATE = {STATE_UNKNOWN, STATE_UNAVAILABLE}
 
-# What a car may get until the charger has obeyed, kWh.
+# What a car may get until the charger has carried out a command, kWh.
 A_FEW_SECONDS = 0.02
 
 

@@ -52,7 +52,7 @@ async def test_the_evse_load_balancer_finds_its_entities(
     entity_registry: er.EntityRegistry,
     find: Callable[[str], er.RegistryEntry],
 ) -> None:
-    """On the charger's device, whatever a person has done to them before."""
+    """On the charger's device, whatever the user has changed about them before."""
     assert {domain for domain, _ in device.identifiers} == {DOMAIN}
     assert table("EVSE Load Balancer") == EVSE_LOAD_BALANCER
     for translation_key, entity_id in EVSE_LOAD_BALANCER.items():
