@@ -48,7 +48,7 @@ _HARMLESS_KINDS = {
     Kind.PHASE_ID,
 }
 
-# The texts that tell of software alone, if they look like a version.
+# The texts that name a software version, and are shown if they look like one.
 _VERSIONS = {
     StateId.SMART_MAINBOARD_SOFTWARE_APPLICATION_VERSION,
     StateId.SMART_MAINBOARD_SOFTWARE_BOOTLOADER_VERSION,

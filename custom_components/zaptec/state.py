@@ -21,18 +21,20 @@ from .api import (
 )
 from .listeners import Listeners, Topic
 
-# How long a pushed value outranks the hourly list (seconds): the list may be
-# older than the push that arrived just before it.
+# Time for which a pushed value outranks the hourly list (seconds): the list may be
+# older than the message that arrived just before it.
 LIST_LAG = 60.0
 
-# The families have some 120 of them; a cloud that makes up others is not followed.
+# Maximum number of StateIds kept per charger. About 120 exist; the bound protects memory
+# from malformed data.
 STATE_IDS_MAX = 500
 
-# The times of one observation from two sources are this close.
+# Maximum difference between the times of one observation from two sources.
 SAME_OBSERVATION = timedelta(milliseconds=50)
 
-# A charger whose clock is ahead must not outrank what comes after (the cloud's clock and
-# ours may differ a little).
+# Maximum time by which an observation may be dated ahead of Home Assistant's clock, which
+# may differ a little from the cloud's. One that a charger with a wrong clock dates later
+# must not outrank those that follow it.
 FUTURE_MAX = timedelta(minutes=5)
 
 
@@ -43,7 +45,7 @@ class ChargerState:
     """The newest observation of each StateId of a charger."""
 
     def __init__(self, charger: Charger) -> None:
-        """Initialize the state of a charger that has not told anything yet."""
+        """Initialize the state of a charger without an observation."""
         self.family = charger.family
         self._observations: dict[int, Observation] = {}
         self._values: dict[int, Value | None] = {}
@@ -51,9 +53,10 @@ class ChargerState:
         # restarts reports all its values again, with new times.
         self._since: dict[int, datetime] = {}
         self._received: dict[int, float] = {}
-        # The times of those that are from the future, which are held as of when they came.
+        # Original timestamps of observations dated in the future; they are stored with
+        # their time of arrival.
         self._future_timestamps: dict[int, datetime] = {}
-        # Those that the hourly list told.
+        # The StateIds whose value is from the hourly list.
         self._from_list: set[int] = set()
         self._followers: dict[int, list[Follower]] = {}
         # The latest time at which the car may have been connected first: as held, and by
@@ -186,10 +189,10 @@ class ChargerState:
         )
 
     def is_newer(self, state_id: StateId, timestamp: datetime | None) -> bool:
-        """Return whether there is a newer observation than one of that time.
+        """Return whether the observation of a StateId is newer than one of that time.
 
-        The same one has two times, which differ by a few milliseconds: that of
-        the message, and that of the snapshot, which is rounded.
+        One observation has two times, which differ by a few milliseconds: that of the
+        message, and that of a reading, which is rounded.
         """
         told = self.timestamp(state_id)
         return told is not None and (
@@ -208,10 +211,10 @@ class ChargerState:
         )
 
     def apply(self, observation: Observation) -> bool:
-        """Take in an observation; return whether there is anything new to show.
+        """Apply an observation; return whether there is anything new to show.
 
-        One that is older than what is held is dropped, so that snapshots and
-        messages may arrive in any order. One without a value clears.
+        An observation that is older than the one held is dropped, so that readings and
+        messages may arrive in any order. One without a value clears the StateId.
         """
         state_id = observation.state_id
         held = self._observations.get(state_id)
@@ -225,7 +228,8 @@ class ChargerState:
             latest = max(now, held.timestamp) if held else now
             observation = replace(observation, timestamp=latest)
         elif held and observation.timestamp < held.timestamp:
-            # What the list has replaced may be told again, with its time rounded.
+            # The observation that the list has replaced may be repeated by a reading,
+            # with its time rounded.
             if (
                 state_id not in self._from_list
                 or held.timestamp - observation.timestamp > SAME_OBSERVATION
@@ -291,10 +295,10 @@ class ChargerState:
         )
 
     def apply_listed(self, state_id: StateId, charger_id: str, value: str) -> bool:
-        """Take in what the hourly list says; return whether it changed anything.
+        """Apply what the hourly list says; return whether it changed anything.
 
-        A list tells no time of its own, and our clock need not be the cloud's.
-        So its word counts for no more than what it replaces: any observation
+        The list contains no times, and the clock of Home Assistant may differ from the
+        cloud's. So its value gets the time of the one that it replaces: any observation
         that is made afterwards is newer.
         """
         if not self.contradicts(state_id, value):

@@ -1,4 +1,4 @@
-"""Reads the whole state of a charger over REST, where push cannot tell it."""
+"""A queue of readings of the whole state of chargers over REST."""
 
 import asyncio
 from collections import defaultdict
@@ -14,13 +14,14 @@ from ..const import LOGGER
 # read sooner may be older than what was read before it.
 CACHE_TIME = 15.0
 
-# Polling asks for one charger a second at most, whatever the number of chargers.
+# Minimum time between two polls, whatever the number of chargers (seconds).
 POLL_SPACING = 1.0
 
-# After a fault of our own the next try is not urgent (seconds).
+# Delay before a charger is read again after an unexpected error (seconds).
 FAULT_PAUSE = 600.0
 
-# Enough to keep the rate limiter busy at the latency of the real cloud.
+# Maximum number of readings at a time. It keeps the rate limiter busy at the latency of
+# the real cloud.
 PARALLEL_READINGS = 8
 
 
@@ -44,10 +45,10 @@ class ReadingQueue:
         on_state: Callable[[str, list[Observation]], None],
         on_failure: Callable[[str, ZaptecError], None],
     ) -> None:
-        """Initialize the reader.
+        """Initialize the queue.
 
         Args:
-            client: Where to read.
+            client: The client that reads.
             reading_order: Which charger is read first: the one with the lowest number.
             on_state: Called with the charger's id and its observations.
             on_failure: Called with the charger's id and what went wrong.
@@ -121,14 +122,14 @@ class ReadingQueue:
     def _order(self, item: tuple[str, _Reading]) -> tuple[Priority, int, float]:
         """Return which of several readings that are due comes first.
 
-        Polls take turns, so that none is kept waiting by the others for ever.
+        Polls are ordered by their due time alone, so that each has its turn.
         """
         charger_id, reading = item
         order = 0 if reading.poll else self._reading_order(charger_id)
         return (reading.priority, order, reading.due)
 
     async def run(self) -> None:
-        """Read what falls due, for ever."""
+        """Read each charger when it is due, until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
