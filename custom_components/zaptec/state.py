@@ -194,9 +194,9 @@ class ChargerState:
         One observation has two times, which differ by a few milliseconds: that of the
         message, and that of a reading, which is rounded.
         """
-        told = self.timestamp(state_id)
-        return told is not None and (
-            timestamp is None or told - timestamp > SAME_OBSERVATION
+        held_at = self.timestamp(state_id)
+        return held_at is not None and (
+            timestamp is None or held_at - timestamp > SAME_OBSERVATION
         )
 
     def would_change(self, observation: Observation) -> bool:
@@ -204,9 +204,9 @@ class ChargerState:
         state_id = observation.state_id
         if (held := self._observations.get(state_id)) is None:
             return False
-        told = self._future_timestamps.get(state_id, held.timestamp)
+        held_at = self._future_timestamps.get(state_id, held.timestamp)
         return (
-            observation.timestamp - told > SAME_OBSERVATION
+            observation.timestamp - held_at > SAME_OBSERVATION
             and parse_value(observation, self.family) != self._values[state_id]
         )
 
