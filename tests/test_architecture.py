@@ -1,0 +1,111 @@
+"""The page about the architecture, compared with what the code does."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+import re
+import sys
+from types import FrameType
+
+import pytest
+
+from simulator.car import Car
+from simulator.observations import StateId
+
+from .home import Home
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "custom_components/zaptec"
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+
+OBSERVATION = "An observation"
+WRITE = "A write"
+DISCOVERY = "A discovery"
+
+
+def walk(title: str) -> list[tuple[str, str]]:
+    """Return the file and the function of each step of a walk, as the page has them."""
+    section = PAGE.split(f"### {title}\n")[1].split("\n#")[0]
+    return [
+        (file, function)
+        for file, functions in re.findall(
+            r"^\| `(\S+)` \| (`.+?`) \|", section, re.MULTILINE
+        )
+        for function in re.findall(r"`(\S+?)`", functions)
+    ]
+
+
+@contextmanager
+def recorded() -> Generator[dict[tuple[str, str], None]]:
+    """Record the functions of the integration in the order of their first call."""
+    calls: dict[tuple[str, str], None] = {}
+    prefix = f"{FOLDER}/"
+
+    def record(frame: FrameType, event: str, _arg: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(prefix):
+            calls[(code.co_filename.removeprefix(prefix), code.co_qualname)] = None
+
+    before = sys.getprofile()
+    sys.setprofile(record)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
+
+
+def steps(calls: dict[tuple[str, str], None], title: str) -> list[tuple[str, str]]:
+    """Return those steps of a walk that were called, in the order of their calls."""
+    expected = set(walk(title))
+    return [call for call in calls if call in expected]
+
+
+def test_the_files_exist() -> None:
+    """A file or folder that is renamed is renamed on the page, too."""
+    named = re.findall(r"`([a-z_/]+(?:\.py|/))`", PAGE)
+    missing = {
+        path
+        for path in named
+        if not (FOLDER / path).exists() and not (ROOT / path).exists()
+    }
+
+    assert len(named) > 40
+    assert missing == set()
+
+
+@pytest.mark.parametrize("title", [OBSERVATION, WRITE, DISCOVERY])
+def test_the_walks_are_found(title: str) -> None:
+    """A table of another form would be compared with nothing."""
+    assert len(walk(title)) >= 10
+
+
+async def test_an_observation(home: Home) -> None:
+    """A power that the charger reports goes the way that the page describes."""
+    home.charger.plug_in(Car())
+    await home.travel(30)
+    with recorded() as calls:
+        home.charger.observe(StateId.TOTAL_CHARGE_POWER, 2500)
+        await home.wait_for("sensor", "total_charge_power", "2500.0")
+
+    assert steps(calls, OBSERVATION) == walk(OBSERVATION)
+    # Each message notifies its own topic before its observations are applied.
+    assert ("listeners.py", "Listeners.run_due") in calls
+    assert "coordinator.py" not in {file for file, _ in calls}
+
+
+async def test_a_write(home: Home) -> None:
+    """A number that the user sets goes the way that the page describes."""
+    with recorded() as calls:
+        await home.set_value("charger_max_current", 12)
+
+    assert steps(calls, WRITE) == walk(WRITE)
+    assert "coordinator.py" not in {file for file, _ in calls}
+
+
+async def test_a_discovery(home: Home) -> None:
+    """A new charger in the lists goes the way that the page describes."""
+    home.sim.add_charger(home.installation.id, serial="ZPR000009", name="Space 9")
+    with recorded() as calls:
+        await home.entry.runtime_data.coordinator.async_refresh()
+
+    assert steps(calls, DISCOVERY) == walk(DISCOVERY)
