@@ -214,9 +214,9 @@ def _installation(
             "available_current": item.available_current,
             "max_current": item.max_current,
         }
-        wish = runtime.available_currents.of(key)
-        shown["pending_wish"] = wish.waiting
-        shown["pending_wish_due"] = _moment(wish.due)
+        queued = runtime.available_currents.of(key)
+        shown["pending_wish"] = queued.waiting
+        shown["pending_wish_due"] = _moment(queued.due)
     if link := runtime.links.get(key):
         shown["link"] = {
             "status": link.status.value,

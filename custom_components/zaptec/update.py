@@ -129,9 +129,9 @@ class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):
     @override
     def installed_version(self) -> str | None:
         """Return the version that is installed."""
-        told = self.state_of_charger.value(StateId.SOFTWARE_VERSION)
-        if isinstance(told, str):
-            return told
+        reported = self.state_of_charger.value(StateId.SOFTWARE_VERSION)
+        if isinstance(reported, str):
+            return reported
         return self._firmware.current_version if self._firmware else None
 
     @property

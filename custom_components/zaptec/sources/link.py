@@ -204,7 +204,7 @@ class Link:
         try:
             await self._receive()
         except TimeoutError:
-            return _End("it told nothing of what the chargers did")
+            return _End("it reported nothing of what the chargers did")
         except ZaptecError as err:
             end = _end_of(err)
             if end.is_login:
@@ -332,7 +332,7 @@ class Link:
         self.counters.losses += 1
         self.is_silent = True
         self._set_status(
-            PushStatus.DISCONNECTED, fault="it does not tell what the chargers do"
+            PushStatus.DISCONNECTED, fault="it does not report what the chargers do"
         )
         if self._open and monotonic() - self.reopened_at >= REOPEN_INTERVAL:
             self.reopened_at = monotonic()
