@@ -1,1 +1,1 @@
-"""What is run by hand: the demo, the tests, the drawing of the brand images."""
+"""Programs that are run by hand: the demo, the tests, drawing the brand images."""

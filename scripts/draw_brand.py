@@ -1,7 +1,8 @@
 """Draw the brand images: a wall charger whose cable ends in a plug, with a live spark.
 
-Our own motif, not the vendor's logo. Run it with the project's Python: `.venv/bin/python
-scripts/draw_brand.py`. It draws four times as large as needed and scales down.
+The motif is the project's own, not the vendor's logo. Run it with the project's Python:
+`.venv/bin/python scripts/draw_brand.py`. Images are drawn at four times their size and then
+scaled down, which smooths the edges.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ _CLEAR = (0, 0, 0, 0)
 
 
 class _Canvas:
-    """A picture in a coordinate system of 256 units, whatever its size in pixels."""
+    """A picture with a coordinate system of 256 units, independent of its size in pixels."""
 
     def __init__(self, size: int) -> None:
         self._pixels = size * _OVERSAMPLING
@@ -68,7 +69,7 @@ class _Canvas:
         width: float,
         fill: tuple[int, ...],
     ) -> None:
-        """Draw a part of a ring; `radius` is that of its middle."""
+        """Draw a part of a ring; `radius` is measured to the middle of the line."""
         x, y = center
         outer = radius + width / 2
         self._draw.arc(
@@ -79,7 +80,7 @@ class _Canvas:
         )
 
     def finished(self) -> Image.Image:
-        """Return the picture in its size."""
+        """Return the picture, scaled down to its final size."""
         return self._image.resize((self._size, self._size), Image.Resampling.LANCZOS)
 
 
@@ -87,7 +88,7 @@ def draw_icon(size: int) -> Image.Image:
     """Return the icon, `size` pixels square."""
     canvas = _Canvas(size)
     canvas.box((8, 8, 248, 248), 56, _TEAL)
-    # The cable: out of the charger's foot, round, and up to the plug.
+    # The cable leaves the charger at the bottom, makes a bend, and goes up to the plug.
     canvas.cable([(104, 170), (104, 190)], 12, _WHITE)
     canvas.arc((144, 190), 40, (0, 180), 12, _WHITE)
     canvas.cable([(184, 190), (184, 130)], 12, _WHITE)
@@ -105,7 +106,7 @@ def draw_icon(size: int) -> Image.Image:
 
 
 def main() -> None:
-    """Write the images that Home Assistant and HACS look for."""
+    """Write the images that Home Assistant and HACS use."""
     _BRAND.mkdir(parents=True, exist_ok=True)
     for name, size in (("icon", 256), ("icon@2x", 512)):
         draw_icon(size).save(_BRAND / f"{name}.png", optimize=True)

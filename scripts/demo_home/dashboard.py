@@ -1,4 +1,4 @@
-"""The demo's dashboard and its Energy settings, made from what the integration has added."""
+"""The demo's dashboard and Energy settings, made from the integration's devices and entities."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 DOMAIN = "zaptec"
-# More chargers than this get a view for each installation.
+# Maximum number of chargers on a single view. With more, each installation has its own view.
 _CHARGERS_PER_VIEW = 12
 
 type Card = dict[str, Any]
@@ -15,7 +15,7 @@ type Card = dict[str, Any]
 
 @dataclass(slots=True)
 class Device:
-    """An installation or a charger, with its entities: (platform, key) to entity id."""
+    """An installation or a charger, with its entity ids by (platform, key)."""
 
     name: str
     guid: str
@@ -23,7 +23,7 @@ class Device:
     chargers: list[Device] = field(default_factory=list)
 
     def pick(self, platform: str, *keys: str) -> list[str]:
-        """Return the entity ids of those keys that there are."""
+        """Return the entity ids for those of the keys that have an entity."""
         return [
             self.entities[platform, key]
             for key in keys
@@ -34,11 +34,11 @@ class Device:
 def installations(
     devices: Iterable[dict[str, Any]], entities: Iterable[dict[str, Any]]
 ) -> list[Device]:
-    """Return the installations with their chargers, by name.
+    """Return the installations with their chargers, sorted by name.
 
     Args:
-        devices: The device registry, as `config/device_registry/list` tells it.
-        entities: The entity registry, as `config/entity_registry/list` tells it.
+        devices: The device registry, as returned by `config/device_registry/list`.
+        entities: The entity registry, as returned by `config/entity_registry/list`.
     """
     found: dict[str, Device] = {}
     parents: dict[str, str | None] = {}
@@ -67,7 +67,7 @@ def installations(
 
 
 def is_complete(found: list[Device]) -> bool:
-    """Return whether every charger has told what the dashboard shows first."""
+    """Return whether every charger has the entities that the dashboard shows first."""
     chargers = [charger for item in found for charger in item.chargers]
     return bool(chargers) and all(
         charger.pick("sensor", "charger_operation_mode")
@@ -82,7 +82,7 @@ def dashboard(found: list[Device], text: str) -> dict[str, Any]:
 
     Args:
         found: The installations with their chargers.
-        text: What the first view begins with, in Markdown.
+        text: The Markdown text at the top of the first view.
     """
     total = sum(len(item.chargers) for item in found)
     if total <= _CHARGERS_PER_VIEW:
@@ -98,11 +98,11 @@ def dashboard(found: list[Device], text: str) -> dict[str, Any]:
 
 
 def guide(address: str, free: str) -> str:
-    """Return what a newcomer has to know, in Markdown.
+    """Return an introduction for new users, in Markdown.
 
     Args:
-        address: The simulator's page.
-        free: The name of the charger to which no car comes by itself at first.
+        address: The address of the simulator's page.
+        free: The name of the charger at which the simulator plugs in no car at first.
     """
     return (
         f"[Plug in a car]({address}): {free} is free. At the other chargers "
@@ -112,7 +112,7 @@ def guide(address: str, free: str) -> str:
 
 
 def with_address(stored: dict[str, Any], address: str) -> dict[str, Any]:
-    """Return a dashboard that leads to the simulator's page at another address."""
+    """Return a dashboard that links to the simulator's page at another address."""
     corrected: dict[str, Any] = json.loads(
         re.sub(r"(?<=\[Plug in a car\]\()[^)]*", address, json.dumps(stored))
     )
@@ -120,7 +120,7 @@ def with_address(stored: dict[str, Any], address: str) -> dict[str, Any]:
 
 
 def energy_preferences(found: list[Device]) -> dict[str, Any]:
-    """Return the Energy settings: each charger's lifetime meter and its power."""
+    """Return the Energy settings, with each charger's lifetime meter and power."""
     return {
         "energy_sources": [],
         "device_consumption": [
@@ -246,7 +246,7 @@ def _charger_section(charger: Device) -> Card:
 def _tiles(
     device: Device, platform: str, names: dict[str, str], feature: Card | None = None
 ) -> list[Card]:
-    """Return a tile for each of the entities that there are; one with a feature is wide."""
+    """Return a tile for each entity that exists; a tile with a feature is wide."""
     wide: Card = (
         {
             "features": [feature],

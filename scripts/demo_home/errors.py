@@ -1,5 +1,5 @@
-"""What can go wrong in the demo."""
+"""The error that ends the demo."""
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text is one sentence for the person."""
+    """The demo cannot continue; the message is one sentence to show to the user."""

@@ -1,6 +1,6 @@
 """The folder of the demo: Home Assistant's configuration, logs and meters.
 
-Home Assistant starts signed in: its owner is there already, the introduction counts as done, and
+Home Assistant needs no onboarding: its owner exists already, the introduction counts as done, and
 requests from this machine need no password. It listens on loopback only.
 """
 
@@ -17,7 +17,7 @@ from .errors import DemoError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MARK = ".zaptec-demo"
-# Named one by one: default_config would also bring voice, media and discovery.
+# Integrations are listed one by one: default_config would add voice, media and discovery.
 _CONFIGURATION = """\
 # Written by scripts/demo at each start.
 homeassistant:
@@ -55,16 +55,16 @@ system_health:
 
 
 def machine_time_zone() -> str:
-    """Return the time zone of this machine, or that of Oslo."""
+    """Return the time zone of this machine, or that of Oslo if it is unknown."""
     _, found, name = os.path.realpath("/etc/localtime").partition("/zoneinfo/")
     return name if found and "/" in name else "Europe/Oslo"
 
 
 class DemoFolder:
-    """The folder, held against a second start as long as this object lives."""
+    """The folder, locked against a second demo until `release`."""
 
     def __init__(self, path: Path) -> None:
-        """Name the folder; `acquire` makes it."""
+        """Initialize the folder; `acquire` creates it."""
         self.path = path
         self._lock: IO[str] | None = None
 
@@ -75,19 +75,19 @@ class DemoFolder:
 
     @property
     def log(self) -> Path:
-        """What Home Assistant prints, also before its own log file is open."""
+        """The file for Home Assistant's output, including what it prints before it opens its log."""
         return self.path / "home-assistant.log"
 
     @property
     def simulator_log(self) -> Path:
-        """Where the simulator logs."""
+        """The file for the simulator's output."""
         return self.path / "simulator.log"
 
     def acquire(self, *, reset: bool = False) -> None:
-        """Make the folder, if need be from scratch, and keep it for this process.
+        """Create the folder if it does not exist, and lock it for this process.
 
         Raises:
-            DemoError: It is in use, cannot be written to, or is something else's.
+            DemoError: The folder is in use, is not writable, or was not made by the demo.
         """
         try:
             if (
@@ -114,7 +114,7 @@ class DemoFolder:
             ) from err
 
     def release(self) -> None:
-        """Let others use the folder."""
+        """Unlock the folder."""
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -129,7 +129,7 @@ class DemoFolder:
                 item.unlink()
 
     def prepare(self, *, name: str, port: int) -> None:
-        """Write what Home Assistant reads at its start; what it has stored stays."""
+        """Write the files that Home Assistant reads at start; keep what it has stored."""
         self.configuration.mkdir(exist_ok=True)
         (self.configuration / "configuration.yaml").write_text(
             _CONFIGURATION.format(name=name, time_zone=machine_time_zone()),
@@ -153,7 +153,7 @@ class DemoFolder:
     def _store(
         self, key: str, version: int, data: dict[str, Any], *, minor_version: int = 1
     ) -> None:
-        """Write a file of Home Assistant's storage, readable by this person only."""
+        """Write a file of Home Assistant's storage, readable by the current user only."""
         file = self._storage(key)
         file.parent.mkdir(mode=0o700, exist_ok=True)
         new = file.with_suffix(".new")
@@ -193,7 +193,7 @@ def _http(port: int) -> dict[str, Any]:
 
 
 def _auth() -> dict[str, Any]:
-    """Return the stored users: the owner, without any credential."""
+    """Return the stored users: the owner, without any credentials."""
     return {
         "users": [
             {

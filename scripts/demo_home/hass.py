@@ -1,8 +1,8 @@
-"""Home Assistant, also where nothing can be compiled.
+"""Run Home Assistant, even on a machine without a compiler.
 
-Home Assistant always sets up its voice pipeline. Two packages of it come as C++ sources only; on a
-machine without a compiler its frontend would not load. Voice is of no use here, so that stand-ins
-take their place where they are not installed.
+Home Assistant always sets up its voice pipeline. Two of the packages for that are published as C++
+sources only, and without them the frontend does not load. The demo does not use voice, so stubs
+replace these packages where they are not installed.
 """
 
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ _COMPILED = {"pymicro_vad": "MicroVad", "pyspeex_noise": "AudioProcessor"}
 
 
 def stand_in() -> list[str]:
-    """Put stand-ins where the compiled modules are missing; return the packages not to install."""
+    """Put stubs in place of missing compiled modules; return the packages not to install."""
     missing = {
         module: name
         for module, name in _COMPILED.items()
@@ -31,9 +31,9 @@ def stand_in() -> list[str]:
 
 
 def run() -> NoReturn:
-    """Run Home Assistant, and end as soon as it has stopped.
+    """Run Home Assistant, and exit the process as soon as it has stopped.
 
-    By then all is written and closed. Python would spend some more seconds on freeing
+    By then everything is written and closed. Python would spend some more seconds on freeing
     every object of Home Assistant, and Ctrl-C would seem to hang.
     """
     if skipped := stand_in():

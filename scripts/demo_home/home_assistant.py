@@ -1,4 +1,4 @@
-"""What the demo asks of its Home Assistant, over the REST and WebSocket APIs."""
+"""A client of the demo's Home Assistant, for its REST and WebSocket APIs."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ class HomeAssistant:
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        """Name the instance; entering the context signs in."""
+        """Initialize the connection; entering the context signs in."""
         self._session = session
         self._url = url
         self._client_id = f"{url}/"
@@ -27,7 +27,7 @@ class HomeAssistant:
         """Sign in as the owner, and open the WebSocket.
 
         Raises:
-            DemoError: Home Assistant does not let us in.
+            DemoError: Home Assistant refuses the sign-in.
         """
         flow = await self._post_json(
             "/auth/login_flow",
@@ -65,7 +65,7 @@ class HomeAssistant:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the WebSocket and sign out, so that no sign-in piles up."""
+        """Close the WebSocket and sign out, so that refresh tokens do not pile up."""
         if self._socket:
             await self._socket.close()
         try:
@@ -79,7 +79,7 @@ class HomeAssistant:
                 raise
 
     async def is_running(self) -> bool:
-        """Return whether the start is over."""
+        """Return whether Home Assistant has finished starting."""
         config: dict[str, Any] = await self.call("get_config")
         return bool(config["state"] == "RUNNING")
 
@@ -87,7 +87,7 @@ class HomeAssistant:
         """Return the result of a WebSocket command.
 
         Raises:
-            DemoError: Home Assistant refuses.
+            DemoError: Home Assistant answers with an error.
         """
         if self._socket is None:
             raise RuntimeError("Not signed in")
@@ -106,7 +106,7 @@ class HomeAssistant:
         return message["result"]
 
     async def add_integration(self, domain: str, user_input: dict[str, Any]) -> None:
-        """Add an integration as a person does: through its configuration flow.
+        """Add an integration as the user would: through its config flow.
 
         Raises:
             DemoError: The flow does not end with an entry.

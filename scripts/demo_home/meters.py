@@ -1,6 +1,6 @@
-"""What the simulated chargers have metered, kept from one demo to the next.
+"""The meter readings of the simulated chargers, kept from one demo to the next.
 
-A lifetime meter that fell at each start would spoil the Energy dashboard.
+If the lifetime meters started at zero each time, the Energy dashboard would show nonsense.
 """
 
 from dataclasses import replace
@@ -15,14 +15,14 @@ class Meters:
     """The lifetime energy of each simulated charger, kWh by serial number."""
 
     def __init__(self, file: Path) -> None:
-        """Read what an earlier demo has left in `file`."""
+        """Read the meters that an earlier demo stored in `file`."""
         self._file = file
         self._readings: dict[str, float] = {}
         if file.exists():
             self._readings = json.loads(file.read_text(encoding="utf-8"))
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Store the meters in an answer of the simulator's `/api/state`."""
+        """Store the meters found in a response of the simulator's `/api/state`."""
         for installation in state["installations"]:
             for charger in installation["chargers"]:
                 self._readings[charger["serial"]] = charger["lifetime_energy"]
@@ -31,7 +31,7 @@ class Meters:
         new.replace(self._file)
 
     def continue_in(self, scenario: Scenario) -> Scenario:
-        """Return the scenario with each meter where it was."""
+        """Return the scenario with each meter set to its last stored reading."""
         return replace(
             scenario,
             installations=tuple(

@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""Check that the demo's ports are free."""
 
 import socket
 
@@ -6,14 +6,15 @@ from .errors import DemoError
 
 
 def claim(ports: range) -> None:
-    """Make sure that nothing listens on any of these ports.
+    """Check that no program listens on any of these ports.
 
     Raises:
-        DemoError: One is in use.
+        DemoError: One of the ports is in use.
     """
     for port in ports:
-        # On macOS an address can be taken beside a program that listens on all
-        # of them, which would then answer in our place: so ask as well.
+        # On macOS, binding a port on one address succeeds even if another program
+        # listens on all addresses, and that program could then receive the
+        # connections. So try to connect as well.
         with socket.socket() as client:
             client.settimeout(1)
             taken = client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""Programs that the demo starts, and ends."""
+"""Start and stop the programs that the demo consists of."""
 
 import asyncio
 import os
@@ -10,17 +10,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class Program:
-    """A Python program in a session of its own: Ctrl-C in the terminal reaches the demo alone."""
+    """A Python program in its own session, so that Ctrl-C in the terminal reaches only the demo."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Take over a started process."""
+        """Initialize the program from a started process."""
         self._process = process
 
     @classmethod
     async def start(
         cls, *arguments: str, log: Path, environment: dict[str, str] | None = None
     ) -> Program:
-        """Start `python arguments`; what it prints goes to `log`."""
+        """Start `python arguments` and write its output to `log`."""
         surroundings = {
             name: value
             for name, value in os.environ.items()
@@ -41,22 +41,22 @@ class Program:
 
     @property
     def status(self) -> int | None:
-        """The exit status, None while it runs."""
+        """The exit status, or None while the program runs."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for its end."""
+        """Wait until the program has ended."""
         return await self._process.wait()
 
     def kill(self) -> None:
-        """End it and all it has started, at once."""
+        """Kill the program and everything it has started."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
 
     async def stop(self, patience: float) -> None:
-        """Ask it to end; end it by force after `patience` seconds."""
+        """Terminate the program; kill it if it still runs after `patience` seconds."""
         if self.status is None:
             self._process.terminate()
             try:

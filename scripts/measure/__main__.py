@@ -1,4 +1,4 @@
-"""`scripts/benchmark`: what is measured, and the table of it."""
+"""The command line of `scripts/benchmark`: run all parts and print the table."""
 
 import argparse
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _SITUATIONS = (
     "all charging, no push",
 )
 
-# What custom-components/zaptec requests, where it was measured: at start, in an hour.
+# Measured requests of custom-components/zaptec, at start and in an hour.
 _INCUMBENT = {
     (1, "start"): 13,
     (1, "idle"): 14,
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _part(*arguments: object) -> Any:
-    """Run a part in a process of its own; return its samples."""
+    """Run a part in its own process and return its samples."""
     print("...", *arguments, file=sys.stderr, flush=True)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "scripts.measure.part", *map(str, arguments)],
@@ -72,7 +72,7 @@ def _part(*arguments: object) -> Any:
 
 
 def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
-    """Measure messages with one charger and with the most."""
+    """Measure messages with one charger and with the largest number of chargers."""
     work: dict[int, Figure] = {}
     for count in (chargers[0], chargers[-1]):
         found = _part("messages", count, rounds)
@@ -127,7 +127,7 @@ def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
             target="ratio < 0.25",
         )
         work[count] = Figure("", found["burst work"], found["burst work, yardstick"])
-    # The yardstick itself takes longer where it writes to many sensors.
+    # The yardstick takes longer with more sensors, too, so each number has its own.
     one, many = (figure.ratio or 0.0 for figure in work.values())
     yield Figure(
         f"a message of {chargers[-1]} beside one of {chargers[0]}, by its yardstick",
@@ -139,7 +139,7 @@ def _messages(chargers: list[int], rounds: int) -> Iterator[Figure]:
 
 
 def _starts(chargers: list[int], rounds: int) -> Iterator[Figure]:
-    """Measure starts, and the rest after them."""
+    """Measure starts, and the idle time after them."""
     for count in chargers:
         runs = [_part("start", count, 0) for _ in range(max(1, rounds // 2))]
 
@@ -182,7 +182,7 @@ def _starts(chargers: list[int], rounds: int) -> Iterator[Figure]:
 
 
 def _requests(chargers: int, situation: str, found: dict[str, int]) -> Figure:
-    """Return how many requests there were, beside the incumbent's."""
+    """Return the number of requests, next to that of custom-components/zaptec."""
     incumbent = _INCUMBENT.get((chargers, situation))
     return Figure(
         f"requests, {situation}, {chargers} charger{'s' if chargers > 1 else ''}",
@@ -193,14 +193,14 @@ def _requests(chargers: int, situation: str, found: dict[str, int]) -> Figure:
 
 
 def _hours(chargers: list[int]) -> Iterator[Figure]:
-    """Count the requests of hours."""
+    """Count the requests of an hour in each situation."""
     for count in chargers[:2]:
         for situation in _SITUATIONS:
             yield _requests(count, situation, _part("requests", count, situation))
 
 
 def _imports(rounds: int) -> Iterator[Figure]:
-    """Measure the import."""
+    """Measure how long importing the integration takes."""
     found = _part("imports", rounds)
     for name, target in (
         ("import", "ratio < 1.3"),
@@ -210,7 +210,7 @@ def _imports(rounds: int) -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Measure all, and show it."""
+    """Run the benchmark and print the table."""
     arguments = _parser().parse_args()
     figures: list[Figure] = []
     for part in (

@@ -1,4 +1,4 @@
-"""A simulated cloud in a process of its own, so that its work is not counted as ours."""
+"""A simulated cloud in its own process, so that its work is not measured with the integration's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -17,29 +17,29 @@ from simulator.simulator import Simulator
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-# The topic of the messages that the client library alone reads.
+# The topic whose messages only the yardstick reads, with the bare client library.
 YARDSTICK = "yardstick"
 
 USER = DEMO_USER
 PASSWORD = DEMO_PASSWORD
 
-# What a charger that charges tells most of the time, and by what its values differ:
-# the currents of the phases, power, energy of the session, the current it may take.
+# The StateIds that a charging charger reports most often: the currents of the phases,
+# the power, the energy of the session, and the current that the charger may use.
 STATE_IDS = (507, 508, 509, 513, 553, 708)
 
 
 class Cloud:
-    """The other process: a cloud with so many chargers, up to 25 in an installation."""
+    """The other process: a cloud with a number of chargers, up to 25 in an installation."""
 
     def __init__(self, process: asyncio.subprocess.Process, chargers: int) -> None:
-        """Take over a started process."""
+        """Initialize the cloud from a started process."""
         self._process = process
         self.chargers = chargers
         self.api_url = ""
         self.installations: list[str] = []
 
     async def ask(self, command: str, **values: Any) -> Any:
-        """Have something done there; return the answer."""
+        """Run a command in the other process and return its result."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{json.dumps([command, values])}\n".encode())
         return json.loads(await self._process.stdout.readline())
@@ -47,7 +47,7 @@ class Cloud:
 
 @asynccontextmanager
 async def cloud(chargers: int) -> AsyncIterator[Cloud]:
-    """Run a cloud."""
+    """Run a cloud in another process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -71,16 +71,16 @@ async def cloud(chargers: int) -> AsyncIterator[Cloud]:
 
 
 class _Server:
-    """What the other process does."""
+    """Runs the commands in the other process."""
 
     def __init__(self, sim: Simulator) -> None:
-        """Start to count."""
+        """Initialize the server."""
         self._sim = sim
         self._turn = 0
         self._has_yardstick = False
 
     async def answer(self, command: str, values: dict[str, Any]) -> Any:
-        """Do what is asked."""
+        """Run a command and return its result."""
         return await getattr(self, f"_{command}")(**values)
 
     async def _where(self) -> Any:
@@ -90,7 +90,7 @@ class _Server:
         }
 
     async def _yardstick(self, installation: str) -> Any:
-        """Return how to connect to messages that only the yardstick reads."""
+        """Return the connection details of the topic that only the yardstick reads."""
         item = self._sim.installations[installation]
         if not self._has_yardstick:
             self._has_yardstick = True
@@ -103,7 +103,7 @@ class _Server:
     async def _publish(self, installation: str, count: int, yardstick: bool) -> Any:
         """Publish messages of an installation's chargers, all at once.
 
-        They come bundled by charger, as chargers tell what they measure.
+        Messages of one charger follow each other, because a charger reports all it measures together.
         """
         item = self._sim.installations[installation]
         chargers = [
@@ -126,14 +126,14 @@ class _Server:
             yield body(charger.id, state_id, f"{self._turn % 9973 + 0.25}")
 
     async def _requests(self) -> Any:
-        """Return what was requested so far: moments (monotonic), methods, paths."""
+        """Return all requests so far, with monotonic time, method and path."""
         return [
             (record.time_monotonic, record.method, record.path)
             for record in self._sim.rest.requests
         ]
 
     async def _latency(self, seconds: float) -> Any:
-        """Answer each request so much later."""
+        """Delay the response to each request."""
         self._sim.rest.latency = seconds
 
     async def _connections(self) -> Any:
@@ -141,7 +141,7 @@ class _Server:
 
 
 def body(charger_id: str, state_id: int, value: str) -> bytes:
-    """Return a message's body."""
+    """Return the body of a message."""
     now = Clock().now().isoformat().removesuffix("+00:00")
     return encode(
         json.dumps(

@@ -1,4 +1,4 @@
-"""A Home Assistant with the integration, without its user interface."""
+"""A Home Assistant with the integration, but without the frontend."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -32,15 +32,15 @@ class Home:
 
     @property
     def runtime(self) -> ZaptecRuntime:
-        """Return what holds the account."""
+        """Return the runtime of the account."""
         return self.entry.runtime_data
 
     async def set_up(self) -> None:
-        """Add the account."""
+        """Add the account and set it up."""
         await self.hass.config_entries.async_add(self.entry)
 
     async def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition is met."""
         while not is_so():
             await asyncio.sleep(0.02)
 
@@ -63,7 +63,7 @@ def _make_folder() -> str:
 
 @asynccontextmanager
 async def home(api_url: str) -> AsyncIterator[Home]:
-    """Run a Home Assistant in this loop; the account is yet to be set up."""
+    """Run a Home Assistant in this event loop, without the account; `set_up` adds it."""
     folder = await asyncio.to_thread(_make_folder)
     hass = HomeAssistant(folder)
     loader.async_setup(hass)
@@ -79,7 +79,7 @@ async def home(api_url: str) -> AsyncIterator[Home]:
 
 
 def _entry(api_url: str) -> ConfigEntry[ZaptecRuntime]:
-    """Return the entry of the account of a simulated cloud."""
+    """Return the config entry of the simulated cloud's account."""
     os.environ["ZAPTEC_API_URL"] = api_url
     return ConfigEntry(
         data={CONF_USERNAME: USER, CONF_PASSWORD: PASSWORD},

@@ -1,4 +1,4 @@
-"""What it costs to import the integration, and its libraries alone."""
+"""Measure the import of the integration, and that of its libraries alone."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ _PACKAGE = _ROOT / "custom_components" / "zaptec"
 
 
 def libraries() -> list[str]:
-    """Return all modules that the integration imports and that are not its own."""
+    """Return all modules of other packages that the integration imports."""
     found: set[str] = set()
     for path in _PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -32,7 +32,7 @@ def modules() -> list[str]:
 
 
 def _time(names: list[str], *, loaded: list[str]) -> float:
-    """Return how long a Python that has loaded some modules imports others (s)."""
+    """Return how long Python takes to import modules after it has loaded others (s)."""
     code = "from time import perf_counter as now\n"
     code += "".join(f"import {name}\n" for name in loaded)
     code += "began = now()\n"
@@ -52,8 +52,8 @@ def _time(names: list[str], *, loaded: list[str]) -> float:
 def measure(rounds: int) -> dict[str, list[float]]:
     """Return samples (s).
 
-    In a new Python; and beside a Home Assistant that runs, where all libraries but that
-    of the Service Bus are there already.
+    The import is measured in a new Python, and in one that has already loaded what a
+    running Home Assistant has: all libraries except that of the Service Bus.
     """
     names = libraries()
     library = [name for name in names if name.startswith("azure.")]

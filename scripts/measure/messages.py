@@ -1,4 +1,4 @@
-"""Messages: how long each takes, alone and in bursts, and what our own code costs."""
+"""Measure how long messages take, alone and in bursts, and what the integration's code costs."""
 
 import asyncio
 from collections import deque
@@ -34,16 +34,16 @@ from .turns import Ticker
 BURST = 10_000
 SINGLES = 200
 
-# How often each step is measured, with so many bundles of messages.
+# Number of measurements of each step, and of bundles of messages in each of them.
 BUNDLES = 25
 COSTS = 50
 
-# A frame that carries a message has more octets than this.
+# Maximum size of frames that carry no message (octets); those with a message are larger.
 SHORT = 100
 
 
 class BareSensor(SensorEntity):
-    """The least that a sensor of Home Assistant is: a value that is written."""
+    """The simplest possible sensor of Home Assistant: it only writes a value."""
 
     _attr_should_poll = False
     _attr_device_class = SensorDeviceClass.POWER
@@ -52,29 +52,29 @@ class BareSensor(SensorEntity):
     _attr_suggested_display_precision = 0
 
     def __init__(self, number: int) -> None:
-        """Be one of several."""
+        """Initialize one of several sensors."""
         self._attr_name = f"Bare {number}"
 
     @callback
     def write(self, value: float) -> None:
-        """Write a value."""
+        """Write a value to the state machine."""
         self._attr_native_value = value
         self.async_write_ha_state()
 
 
 class Yardstick:
-    """The client library and bare sensors, which is the least there is to do."""
+    """The client library and bare sensors: the minimum of work that any integration has to do."""
 
     def __init__(self, receiver: ServiceBusReceiver, sensors: list[BareSensor]) -> None:
-        """Have read nothing yet."""
+        """Initialize the yardstick."""
         self._receiver = receiver
         self.sensors = sensors
         self.messages = 0
         self.last: deque[Any] = deque(maxlen=1000)
-        """The latest messages, as the library hands them over."""
+        """The latest messages, as returned by the library."""
 
     async def read(self) -> None:
-        """Write a value for each message, for ever."""
+        """Write a value for each message, until cancelled."""
         async for message in self._receiver:
             self.messages += 1
             self.last.append(message)
@@ -84,7 +84,7 @@ class Yardstick:
 
     @callback
     def write_all(self) -> None:
-        """Write another value to each sensor."""
+        """Write a new value to each sensor."""
         for sensor in self.sensors:
             self.messages += 1
             sensor.write(self.messages % 9973 + 0.25)
@@ -94,7 +94,7 @@ class Yardstick:
 async def yardstick(
     hass: HomeAssistant, cloud: Cloud, sensors: int
 ) -> AsyncIterator[Yardstick]:
-    """Run the yardstick, with its connection set up as ours is."""
+    """Run the yardstick, with its connection set up like the integration's."""
     details = await cloud.ask("yardstick", installation=cloud.installations[0])
     bare = [BareSensor(number) for number in range(sensors)]
     component = EntityComponent[BareSensor](logging.getLogger(__name__), "sensor", hass)
@@ -129,7 +129,7 @@ async def _burst(
 ) -> tuple[float, float]:
     """Return how long a burst took from its first message to its last state (s).
 
-    And how much of that was work of this process.
+    Also return how much of that was processor time of this process.
     """
     before = count()
     gc.collect()
@@ -147,7 +147,7 @@ async def _burst(
 async def _singles(
     hass: HomeAssistant, publish: Callable[[], Awaitable[Any]]
 ) -> list[float]:
-    """Return how long each of some messages took from its bytes to its state (s)."""
+    """Return how long each message took from receiving its bytes to writing its state (s)."""
     fed = 0.0
     took: list[float] = []
     written = asyncio.Event()
@@ -155,7 +155,7 @@ async def _singles(
 
     def note(reader: asyncio.StreamReader, octets: bytes) -> None:
         nonlocal fed
-        if len(octets) > SHORT:  # What the cloud's process answers is shorter.
+        if len(octets) > SHORT:  # Responses of the cloud's process are shorter.
             fed = perf_counter()
         feed(reader, octets)
 
@@ -183,10 +183,10 @@ async def _singles(
 def _costs(
     runtime: ZaptecRuntime, installation_id: str, stick: Yardstick
 ) -> dict[str, list[float]]:
-    """Return what each step of a message costs in our own code (s, and octets).
+    """Return what each step of handling a message costs in the integration (s, and octets).
 
-    Of messages as the library hands them over: decode them, apply what they tell,
-    announce it, and have the entities write it.
+    The steps begin with messages as returned by the library: decode them, apply their
+    observations, notify the listeners, and let the entities write their states.
     """
     listeners = runtime.listeners
     chargers = runtime.links[installation_id].charger_ids
@@ -206,7 +206,7 @@ def _costs(
         stream.decode_all(messages)
 
     def bundles(turn: int) -> list[Observation]:
-        """Return observations that all are news."""
+        """Return observations that are all newer than what the states hold."""
         return [
             Observation(
                 chargers[number % len(chargers)],
@@ -227,7 +227,7 @@ def _costs(
         observations = bundles(turn)
         topics = {(item.charger_id, item.state_id) for item in observations}
         apply = partial(runtime.links[installation_id].received, observations)
-        # Writing is measured by itself.
+        # Writing is measured separately.
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
         del listeners.run_due
@@ -258,13 +258,13 @@ def _costs(
 
 
 async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float]]:
-    """Return samples: latencies (s), bursts (s), and costs of our code (s each)."""
+    """Return samples: latencies (s), bursts (s), and costs of the integration's code (s each)."""
     hass, runtime = home.hass, home.runtime
     installation_id = cloud.installations[0]
     link = runtime.links[installation_id]
     chargers = len(link.charger_ids)
     samples: dict[str, list[float]] = {}
-    # Without a car the sensors of power and current show 0, whatever messages say.
+    # Without a car, the sensors of power and current show 0 and ignore the messages.
     runtime.states.apply(
         Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
         for charger_id in link.charger_ids
@@ -294,7 +294,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
                 lambda: link.counters.messages,
                 lambda: runtime.listeners.is_idle,
             )
-            if turn:  # The first is for warming up.
+            if turn:  # The first round only warms up.
                 note("burst, yardstick", took)
                 note("burst", ours_took)
                 note("burst work, yardstick", work / BURST)

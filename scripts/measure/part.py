@@ -1,4 +1,4 @@
-"""One part of the benchmark, in a process of its own; prints its samples as JSON."""
+"""Run one part of the benchmark in its own process, and print its samples as JSON."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The cloud's side: what is requested in an hour, in every situation."""
+"""Count the requests that the cloud receives in an hour, in every situation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,12 +23,12 @@ from .start import kinds
 HOUR = 3600.0
 STEP = 10.0
 
-# More than any car takes in an hour.
+# More than any car charges in an hour.
 HUNGER = 200.0
 
 
 async def _nothing(sim: Simulator) -> None:
-    """Let nothing happen."""
+    """Leave everything as it is."""
 
 
 async def _charge(sim: Simulator) -> None:
@@ -39,24 +39,24 @@ async def _charge(sim: Simulator) -> None:
 
 
 async def _send_elsewhere(sim: Simulator) -> None:
-    """Let no message reach us, although the link is up."""
+    """Send no messages to the integration, although its link is up."""
     for installation in sim.installations.values():
         sim.bus.interfere(installation.topic, "elsewhere")
 
 
 async def _charge_silently(sim: Simulator) -> None:
-    """Plug in a car at each charger, and let no message reach us after that."""
+    """Plug in a car at each charger, and send no messages to the integration after that."""
     await _charge(sim)
     await _send_elsewhere(sim)
 
 
 async def _cut(sim: Simulator) -> None:
-    """Have no push."""
+    """Cut the push."""
     await sim.bus.cut()
 
 
 async def _charge_cut(sim: Simulator) -> None:
-    """Have no push while all chargers charge."""
+    """Cut the push while all chargers charge."""
     await _charge(sim)
     await sim.bus.cut()
 
@@ -72,18 +72,19 @@ SITUATIONS: dict[str, Callable[[Simulator], Awaitable[None]]] = {
 
 
 def _now() -> datetime:
-    """Return the time of clocks that leap."""
+    """Return the time from `datetime`, which freezegun patches in this module."""
     return datetime.now(UTC)
 
 
 async def measure(chargers: int, situation: str) -> dict[str, int]:
     """Return the requests of an hour, by endpoint."""
-    # To the loop a leap of time looks like a callback that took long.
+    # The event loop would take each jump of the clock for a slow callback.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     logging.getLogger("azure").setLevel(logging.CRITICAL)
-    # What takes milliseconds may begin before a leap and end after it.
+    # A step of the protocol that takes milliseconds can begin before a jump of the
+    # clock and end after it. Without longer time limits it would be aborted.
     azure_link.OPEN_TIMEOUT = azure_link.PROBE_TIMEOUT = HOUR
-    # Which Home Assistant has kept from before the clocks could leap.
+    # Home Assistant keeps references to the real clock from before freezegun patched it.
     event.time_tracker_utcnow = partial(_now)
     event.time_tracker_timestamp = lambda: time.time()  # noqa: PLW0108
     with freeze_time(datetime.now(UTC), tick=True) as frozen:

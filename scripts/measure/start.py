@@ -1,4 +1,4 @@
-"""Start and rest: how long until all is there, and what it costs to have it."""
+"""Measure how long a start takes, and what the integration costs while nothing happens."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from .cloud import Cloud
 from .home import Home
 from .turns import Ticker
 
-# How long the machine is watched doing nothing (s).
+# Duration of the measurement while nothing happens (s).
 REST = 20.0
 SETTLING = 30.0
 
@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def _memory() -> float:
-    """Return the memory of this process that no other one shares (octets)."""
+    """Return the memory of this process that it shares with no other process (octets)."""
     text = Path("/proc/self/smaps_rollup").read_text(encoding="ascii")
     return 1024.0 * sum(
         int(line.split()[1]) for line in text.splitlines() if line.startswith("Private")
@@ -28,7 +28,7 @@ def _memory() -> float:
 
 
 def _sockets() -> int:
-    """Return how many sockets this process has."""
+    """Return how many sockets this process has open."""
     return sum(
         str(entry.readlink()).startswith("socket:")
         for entry in Path("/proc/self/fd").iterdir()
@@ -37,7 +37,7 @@ def _sockets() -> int:
 
 
 async def _rest() -> float:
-    """Return the work of doing nothing, in seconds a day."""
+    """Return the processor time used while nothing happens, in seconds a day."""
     await asyncio.sleep(2)
     worked = process_time()
     await asyncio.sleep(REST)
@@ -45,14 +45,14 @@ async def _rest() -> float:
 
 
 def _peak(moments: list[float]) -> int:
-    """Return the most requests in any second."""
+    """Return the largest number of requests in any second."""
     return max(
         sum(start <= moment < start + 1.0 for moment in moments) for start in moments
     )
 
 
 def kinds(requests: Iterable[tuple[float, str, str]]) -> Counter[str]:
-    """Return requests (moment, method, path) by their endpoints."""
+    """Return requests (monotonic time, method, path) by their endpoints."""
     return Counter(f"{method} {_ID.sub('{id}', path)}" for _, method, path in requests)
 
 
@@ -87,16 +87,16 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, Any]:
         "set-up": set_up,
         "all entities": there,
         "all states": live,
-        # What the limit allows until the last of the first states.
+        # The requests until the last charger was read first, which the limiter delays.
         "all states, yardstick": sum(moment <= max(states) for moment, *_ in requests)
         / 10,
         "work of the start": start_work,
         "longest turn of the start": ticker.longest,
         "peak per second": _peak([moment for moment, *_ in requests]),
     }
-    # The firmware lists are the last to come.
+    # The firmware lists arrive last.
     await home.wait_until(lambda: len(home.runtime.firmware.data) == cloud.chargers)
-    # And Home Assistant stores what it has learned some seconds later.
+    # Some seconds later Home Assistant writes its registries to disk.
     await asyncio.sleep(SETTLING)
     result |= {
         "rest": await _rest(),

@@ -1,4 +1,4 @@
-"""Figures, and how they are shown."""
+"""The figures of the benchmark, and the table that shows them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured, beside its yardstick measured in the same run.
+    """A measurement, with its yardstick from the same run.
 
-    Whatever else a machine does can only add to what something takes, so the least of
-    several samples tells most of it, and of the yardstick.
+    Other work on the machine can only make a sample larger. So the smallest of several
+    samples is the best estimate, for the measurement as for the yardstick.
     """
 
     name: str
@@ -23,21 +23,21 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """Return what the samples come to."""
+        """Return the value that stands for the samples."""
         return self.of(self.samples)
 
     @property
     def length(self) -> float | None:
-        """Return what the samples of the yardstick come to."""
+        """Return the value that stands for the yardstick's samples."""
         return self.of(self.yardstick) if self.yardstick else None
 
     @property
     def ratio(self) -> float | None:
-        """Return how many times the yardstick it is."""
+        """Return the value as a multiple of the yardstick."""
         return self.value / self.length if self.length else None
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the figure as JSON."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -52,7 +52,7 @@ class Figure:
         }
 
     def row(self) -> tuple[str, ...]:
-        """Return the cells of its row."""
+        """Return the cells of the figure's row."""
         return (
             self.name,
             _shown(self.value, self.unit),
@@ -63,7 +63,7 @@ class Figure:
         )
 
     def _spread(self) -> str:
-        """Return the middle and the most of several samples."""
+        """Return the median and the maximum of several samples."""
         if len(self.samples) == 1:
             return ""
         return (
@@ -76,7 +76,7 @@ HEAD = ("figure", "value", "median (most)", "yardstick", "ratio", "target")
 
 
 def _shown(value: float, unit: str) -> str:
-    """Return a value with a unit that is easy to read."""
+    """Return a value as text, in a unit that is easy to read."""
     if unit != "s":
         return f"{value:,.6g} {unit}".rstrip()
     if value >= 1:

@@ -1,28 +1,28 @@
-"""The turns of the event loop."""
+"""Measure how long the event loop is blocked."""
 
 import asyncio
 from time import perf_counter
 
 
 class Ticker:
-    """Measures the turns of the event loop: how long others had to wait."""
+    """Measures the iterations of the event loop, which is how long other tasks had to wait."""
 
     def __init__(self) -> None:
-        """Have measured nothing yet."""
+        """Initialize the ticker."""
         self.longest = 0.0
-        """The longest turn (s)."""
+        """The longest iteration (s)."""
         self._ends = False
 
     async def run(self) -> None:
-        """Note the longest turn until told to end."""
+        """Record the longest iteration until `end` is called."""
         last = perf_counter()
         while not self._ends:
-            # Work enough to be seen, and little enough not to be in the way.
+            # Often enough to notice a blocked loop, and seldom enough not to load it.
             await asyncio.sleep(0.001)
             now = perf_counter()
             self.longest = max(self.longest, now - last)
             last = now
 
     def end(self) -> None:
-        """End."""
+        """Stop measuring."""
         self._ends = True
