@@ -300,7 +300,7 @@ class Demo:
     ) -> bool:
         if program.status is not None:
             raise DemoError(
-                f"A part of the demo did not start: the logs in {self._folder.path} tell why."
+                f"A part of the demo did not start: the logs in {self._folder.path} say why."
             )
         try:
             async with session.get(url) as response:

@@ -218,7 +218,7 @@ def _costs(
             for state_id in STATE_IDS
         ]
 
-    def tell() -> None:
+    def drain() -> None:
         while not listeners.is_idle:
             listeners.run_due()
 
@@ -231,12 +231,12 @@ def _costs(
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
         del listeners.run_due
-        note("write", tell, len(topics))
+        note("write", drain, len(topics))
         note("write, yardstick", stick.write_all, len(stick.sensors))
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("announce", partial(listeners.notify, topics), len(topics))
         del listeners.run_due
-        tell()
+        drain()
     observations = bundles(COSTS)
     tracemalloc.start()
     for step, run, count in (
@@ -253,7 +253,7 @@ def _costs(
         _, peak = tracemalloc.get_traced_memory()
         costs[f"octets of {step}"] = [(peak - before) / count]
     tracemalloc.stop()
-    tell()
+    drain()
     return costs
 
 
