@@ -339,6 +339,55 @@ async def test_the_installations_of_an_area(
     assert chargers["Shed"].installation.available_current == (20, 20, 20)
 
 
+async def test_a_charger_of_an_area_whose_installation_is_not_visible(
+    live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
+) -> None:
+    """A role for that charger alone is no reason to leave the others as they are."""
+    garage, shed = chargers["Garage"], chargers["Shed"]
+    for charger in (garage, shed):
+        home.put(charger.id, area_id=home.yard)
+    account = live_entry.runtime_data.coordinator.data
+    del account.installations[shed.installation.id]
+    target = {ATTR_AREA_ID: home.yard}
+    assert await home.limit(target, available_current=16) == {
+        "installations": [outcome(garage, (16, 16, 16))]
+    }
+    assert shed.installation.available_current == (20, 20, 20)
+    # Named itself, it is a mistake that the user has to know of.
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.limit(
+            {**target, ATTR_DEVICE_ID: home.device_id(shed.id)}, available_current=10
+        )
+    assert raised.value.translation_key == "no_installation"
+    assert garage.installation.available_current == (16, 16, 16)
+
+
+async def test_an_area_without_an_installation_that_is_visible(
+    live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
+) -> None:
+    """The user would otherwise believe that something has been done."""
+    shed = chargers["Shed"]
+    home.put(shed.id, area_id=home.yard)
+    del live_entry.runtime_data.coordinator.data.installations[shed.installation.id]
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.limit({ATTR_AREA_ID: home.yard}, available_current=10)
+    assert raised.value.translation_key == "none_in_target"
+
+
+async def test_a_command_does_not_need_the_installation(
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    chargers: dict[str, Charger],
+    home: Home,
+) -> None:
+    """A role for the charger alone is enough for it."""
+    shed = chargers["Shed"]
+    home.put(shed.id, area_id=home.yard)
+    del live_entry.runtime_data.coordinator.data.installations[shed.installation.id]
+    await home.act("restart_charger", {ATTR_AREA_ID: home.yard})
+    assert restarted(sim) == ["Shed"]
+
+
 def outcome(
     charger: Charger,
     currents: tuple[float, float, float],

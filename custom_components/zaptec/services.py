@@ -369,10 +369,16 @@ def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) ->
     """Return whether an action applies to a device that was found in an area.
 
     The chargers of an account include power meters, and an installation may be in the
-    same area as its chargers. Neither takes commands.
+    same area as its chargers. Neither takes commands. An action of installations does
+    not apply to a charger whose installation the account cannot see.
     """
-    charger = runtime.coordinator.data.chargers.get(device_id)
-    return of_installations if charger is None else charger.family in CHARGERS
+    account = runtime.coordinator.data
+    charger = account.chargers.get(device_id)
+    if charger is None:
+        return of_installations
+    return charger.family in CHARGERS and (
+        not of_installations or charger.installation_id in account.installations
+    )
 
 
 def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
