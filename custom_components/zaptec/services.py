@@ -36,6 +36,7 @@ from .api import Command, limits_time
 from .const import CURRENT_MAX, DOMAIN
 from .control.checks import check_current, round_current
 from .control.currents import Currents, has_available_current, held_currents
+from .devices.adoption import async_get_device
 from .entity import CHARGERS
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
@@ -288,9 +289,7 @@ async def _async_all(
 
 def _name(hass: HomeAssistant, runtime: ZaptecRuntime, device_id: str) -> str:
     """Return the name of a device in Home Assistant."""
-    device = dr.async_get(hass).async_get_device_by_identifier(
-        (DOMAIN, device_id), runtime.entry.entry_id
-    )
+    device = async_get_device(hass, runtime.entry.entry_id, device_id)
     return (device and (device.name_by_user or device.name)) or device_id
 
 
