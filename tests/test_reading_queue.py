@@ -22,6 +22,9 @@ class Cloud:
         self.on_state = Mock()
         self.on_failure = Mock()
         self.error: Exception | None = None
+        # Readings wait for this before they end.
+        self.answers = asyncio.Event()
+        self.answers.set()
         # How soon people want to see each charger; the others come first.
         self.interest: dict[str, int] = {}
         self.reader = ReadingQueue(
@@ -33,8 +36,10 @@ class Cloud:
 
     async def _read(self, charger_id: str, *, priority: Priority) -> list[object]:
         self.readings.append((charger_id, asyncio.get_running_loop().time(), priority))
-        if self.error:
-            raise self.error
+        error = self.error
+        await self.answers.wait()
+        if error:
+            raise error
         return []
 
     async def count(self, number: int) -> None:
@@ -116,6 +121,61 @@ async def test_a_forgotten_charger_is_not_read(cloud: Cloud) -> None:
     await cloud.count(1)
     await asyncio.sleep(0.1)
     assert [charger_id for charger_id, *_ in cloud.readings] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "error", [None, ZaptecConnectionError("gone"), RuntimeError("a mistake")]
+)
+async def test_a_charger_forgotten_while_it_is_read(
+    cloud: Cloud, error: Exception | None
+) -> None:
+    """The result of that reading is of a charger that is gone."""
+    cloud.error = error
+    cloud.answers.clear()
+    cloud.reader.read("a", first=True)
+    await cloud.count(1)
+    tried = asyncio.create_task(cloud.reader.wait_until_tried("a"))
+    await asyncio.sleep(0)
+    cloud.reader.forget("a")
+    # Nothing is left to wait for.
+    await asyncio.wait_for(tried, 1)
+    cloud.answers.set()
+    cloud.error = None
+    cloud.reader.read("b")
+    await cloud.count(2)
+    assert not cloud.reader.has_read("a")
+    assert cloud.reader.due("a") is None
+    assert [call.args[0] for call in cloud.on_state.call_args_list] in ([], ["b"])
+    assert not cloud.on_failure.called
+
+
+async def test_a_charger_that_comes_back_while_it_is_read(cloud: Cloud) -> None:
+    """It is read as a new one, after the reading that is outdated, not beside it."""
+    cloud.answers.clear()
+    cloud.reader.read("a")
+    await cloud.count(1)
+    cloud.reader.forget("a")
+    cloud.reader.read("a", first=True)
+    tried = asyncio.create_task(cloud.reader.wait_until_tried("a"))
+    await asyncio.sleep(0.02)
+    assert len(cloud.readings) == 1
+
+    cloud.answers.set()
+    await asyncio.sleep(0)
+    cloud.answers.clear()
+    await cloud.count(2)
+    assert [priority for *_, priority in cloud.readings] == [
+        Priority.BACKGROUND,
+        Priority.FIRST_STATE,
+    ]
+    assert not cloud.reader.has_read("a")
+    assert not tried.done()
+    assert not cloud.on_state.called
+
+    cloud.answers.set()
+    await asyncio.wait_for(tried, 1)
+    assert cloud.reader.has_read("a")
+    cloud.on_state.assert_called_once_with("a", [])
 
 
 async def test_failures_are_told_and_faults_end_nothing(

@@ -60,6 +60,8 @@ class ReadingQueue:
         self._on_failure = on_failure
         self._readings: dict[str, _Reading] = {}
         self._running: set[str] = set()
+        # Those that were forgotten while a reading of them was running.
+        self._forgotten: set[str] = set()
         self._last_read: dict[str, float] = {}
         # Those that were tried, whether they could be read or not.
         self._tried: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -102,7 +104,13 @@ class ReadingQueue:
         )
 
     def forget(self, charger_id: str) -> None:
-        """Drop what is planned for a charger."""
+        """Drop what is planned for a charger, and the result of a running reading.
+
+        The charger may come back before that reading ends. It is then a new charger,
+        whose first values are those of a reading that begins after its return.
+        """
+        if charger_id in self._running:
+            self._forgotten.add(charger_id)
         self._readings.pop(charger_id, None)
         self._last_read.pop(charger_id, None)
         if tried := self._tried.pop(charger_id, None):
@@ -169,16 +177,23 @@ class ReadingQueue:
             observations = await self._client.charger_state(
                 charger_id, priority=priority
             )
+            if charger_id in self._forgotten:
+                return
             self._last_read[charger_id] = monotonic()
             self._on_state(charger_id, observations)
         except ZaptecError as err:
             LOGGER.debug("Charger %s could not be read: %s", charger_id, err)
-            self._on_failure(charger_id, err)
+            if charger_id not in self._forgotten:
+                self._on_failure(charger_id, err)
         except Exception:
             # One charger's fault must not end the readings of all.
             LOGGER.exception("Unexpected error while reading a charger")
-            self.poll(charger_id, FAULT_PAUSE)
+            if charger_id not in self._forgotten:
+                self.poll(charger_id, FAULT_PAUSE)
         finally:
             self._running.discard(charger_id)
-            self._tried[charger_id].set()
+            if charger_id in self._forgotten:
+                self._forgotten.discard(charger_id)
+            else:
+                self._tried[charger_id].set()
             self._wake.set()
