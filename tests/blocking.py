@@ -1,7 +1,8 @@
-"""A Home Assistant that tells of each call that blocks its event loop.
+"""Run a Home Assistant that reports each call that blocks its event loop.
 
-A program of its own, as what watches the calls stays for as long as Python runs. It
-prints what was told: `python -m tests.blocking [block]`, the latter for one such call.
+This is a separate program because Home Assistant's patches that detect such calls cannot
+be removed from a running Python. `python -m tests.blocking` prints the reports; with the
+argument `block` it also makes one blocking call, which must be reported.
 """
 
 import asyncio
@@ -20,28 +21,29 @@ from simulator.clock import Clock
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
-# What a callback may take of the processor at once (s), whatever else the machine does.
+# Maximum processor time of one callback (s). Processor time does not depend on what else
+# the machine does.
 BUSY_MAX = 0.3
 
 
 class _Told(logging.Handler):
-    """Keeps what is told of calls that block, and of callbacks that take long."""
+    """Collects the reports of blocking calls and of slow callbacks."""
 
     def __init__(self) -> None:
-        """Know of none yet."""
+        """Initialize the handler."""
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Keep the first line of a report."""
         text = record.getMessage()
         if "blocking call" in text or record.name == __name__:
             self.lines.append(text.splitlines()[0])
 
 
 def _watch_callbacks() -> None:
-    """Tell of each callback that takes the processor for long."""
+    """Log each callback that takes much processor time."""
     run = asyncio.Handle._run
 
     def watch(handle: asyncio.Handle) -> None:
@@ -54,7 +56,7 @@ def _watch_callbacks() -> None:
 
 
 def _block() -> None:
-    """Do what nobody may do in the event loop."""
+    """Make a blocking call in the event loop."""
     try:
         time.sleep(0.01)
     except RuntimeError as err:
@@ -62,7 +64,7 @@ def _block() -> None:
 
 
 async def main(*, block: bool) -> list[str]:
-    """Live through a charge, a lost link, a reload and the end; return what was told."""
+    """Run through a charge, a lost link, a reload and the stop; return the reports."""
     told = _Told()
     logging.getLogger().addHandler(told)
     scenario = Scenario.of(2)
@@ -71,7 +73,8 @@ async def main(*, block: bool) -> list[str]:
         home(sim.api_url) as here,
     ):
         block_async_io.enable()
-        # What Home Assistant has made is not ours to collect.
+        # Collecting the many objects that Home Assistant made at its start would take long,
+        # and would be taken for a slow callback.
         gc.freeze()
         _watch_callbacks()
         await here.set_up()

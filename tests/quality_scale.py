@@ -1,7 +1,8 @@
 """The rules of the integration quality scale that a program can check.
 
-CHECKS hold for any integration and are calibrated on those of Home Assistant's core;
-REPOSITORY_CHECKS look at what core keeps elsewhere (images, documentation, CI).
+CHECKS apply to any integration, and are tested with those of Home Assistant's core.
+REPOSITORY_CHECKS look at what core keeps outside of the integration (images,
+documentation, CI).
 """
 
 import ast
@@ -34,7 +35,7 @@ type Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 CORE = Path(homeassistant.__file__).parent / "components"
 
-# Where an entry is handed in, as the second argument.
+# Functions that receive the config entry as their second argument.
 _TAKES_ENTRY = {
     "async_get_config_entry_diagnostics",
     "async_get_device_diagnostics",
@@ -61,7 +62,7 @@ _ACTION_METHODS = re.compile(
 )
 _BLOCKING = {"http.client", "requests", "urllib.request", "urllib3"}
 _LICENCES = re.compile(r"\b(Apache|BSD|ISC|MIT|MPL|LGPL|GPL|PSF|Python Software)")
-# Icons that Home Assistant itself has no use for; test_the_list_of_icons looks for them.
+# Icons that Home Assistant itself does not use; test_the_list_of_icons checks that they exist.
 OTHER_ICONS = frozenset(
     {
         "mdi:card-account-details-outline",
@@ -121,7 +122,7 @@ def _bases(node: ast.ClassDef) -> set[str]:
 def _descendants(
     integration: Integration, root: re.Pattern[str]
 ) -> list[tuple[str, ast.ClassDef]]:
-    """Return the classes that derive from one of others, which match a pattern."""
+    """Return the classes that derive from a class whose name matches a pattern."""
     classes = list(integration.nodes(ast.ClassDef))
     own = {node.name for _, node in classes}
     found: set[str] = set()
@@ -167,7 +168,7 @@ def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
 
 
 def _assignments(integration: Integration, name: str) -> Iterator[tuple[str, ast.expr]]:
-    """Yield what is assigned to a name or an attribute of that name, with the module."""
+    """Yield what is assigned to a name or an attribute of that name, with its module."""
     for module, node in chain(
         integration.nodes(ast.Assign), integration.nodes(ast.AnnAssign)
     ):
@@ -187,12 +188,12 @@ def _descriptions(integration: Integration) -> Iterator[tuple[str, ast.Call]]:
 
 
 def _where(module: str, node: ast.stmt | ast.expr | ast.excepthandler) -> str:
-    """Return where something is, for a person."""
+    """Return the file and line of a node, for a message."""
     return f"{module}:{node.lineno}"
 
 
 def _reachable(integration: Integration, start: Function) -> list[Function]:
-    """Return a function and the ones of the integration that it leads to."""
+    """Return a function and all functions of the integration that it calls, also indirectly."""
     known = {
         node.name: node
         for module in integration.modules.values()
@@ -213,7 +214,7 @@ def _reachable(integration: Integration, start: Function) -> list[Function]:
 
 
 def actions_outlive_entries(integration: Integration) -> list[str]:
-    """Actions are registered when the integration is set up, not with an account."""
+    """Actions are registered when the integration is set up, not when an entry is."""
     problems = []
     entry = _function(integration, "__init__.py", "async_setup_entry")
     for function in _reachable(integration, entry) if entry else ():
@@ -242,7 +243,7 @@ def actions_outlive_entries(integration: Integration) -> list[str]:
 
 
 def polls_at_its_own_pace(integration: Integration) -> list[str]:
-    """The coordinators say how often they poll, and no form asks for that."""
+    """Each coordinator sets its polling interval, and no form asks the user for it."""
     given = any(
         item.arg == "update_interval" for _, item in integration.nodes(ast.keyword)
     ) or any(_assignments(integration, "update_interval"))
@@ -258,7 +259,7 @@ def polls_at_its_own_pace(integration: Integration) -> list[str]:
 
 
 def common_classes_have_their_module(integration: Integration) -> list[str]:
-    """Coordinators are in coordinator.py, what entities have in common in entity.py."""
+    """Coordinators are in coordinator.py, and base entities in entity.py."""
     problems = [
         f"{module}: {node.name}"
         for module, node in _coordinators(integration)
@@ -279,7 +280,7 @@ def common_classes_have_their_module(integration: Integration) -> list[str]:
 
 
 def entities_subscribe_late(integration: Integration) -> list[str]:
-    """No entity subscribes to anything before it has been added."""
+    """No entity subscribes to events before it has been added to Home Assistant."""
     return [
         _where(module, call)
         for module, node in _entities(integration)
@@ -291,7 +292,7 @@ def entities_subscribe_late(integration: Integration) -> list[str]:
 
 
 def entities_have_a_unique_id(integration: Integration) -> list[str]:
-    """There is a unique id, which names neither the domain nor an address."""
+    """Each entity has a unique id, which contains neither the domain nor an address."""
     given = [value for _, value in _assignments(integration, "_attr_unique_id")]
     problems = [
         f"unique id: {ast.unparse(value)}"
@@ -310,7 +311,7 @@ def entities_have_a_unique_id(integration: Integration) -> list[str]:
 
 
 def entities_have_a_name_of_their_own(integration: Integration) -> list[str]:
-    """Names are those of the entity, to go with the device's."""
+    """Each entity sets has_entity_name, so that its name is combined with the device's."""
     values = [
         value
         for _, value in _assignments(integration, "_attr_has_entity_name")
@@ -321,7 +322,7 @@ def entities_have_a_name_of_their_own(integration: Integration) -> list[str]:
 
 
 def runtime_data_is_used(integration: Integration) -> list[str]:
-    """What an entry holds is at the entry, which has a type."""
+    """Data of an entry is in its runtime_data, which is typed."""
     problems = [
         f"{_where(module, node)}: hass.data"
         for module, node in integration.nodes(ast.Subscript)
@@ -347,7 +348,7 @@ def runtime_data_is_used(integration: Integration) -> list[str]:
 
 
 def flow_tries_before_it_stores(integration: Integration) -> list[str]:
-    """The flow looks whether what was entered works."""
+    """The config flow tests the connection before it creates an entry."""
     if any(
         "OAuth2" in base
         for _, node in integration.nodes(ast.ClassDef)
@@ -365,7 +366,7 @@ def flow_tries_before_it_stores(integration: Integration) -> list[str]:
 
 
 def _raised(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return the names of what is raised."""
+    """Return the names of the exceptions that are raised."""
     names = set()
     for node in nodes:
         if isinstance(node, ast.Raise):
@@ -376,7 +377,7 @@ def _raised(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def setup_fails_early(integration: Integration) -> list[str]:
-    """The set-up of an entry tells when it can't work."""
+    """The set-up of an entry raises an exception if it cannot succeed."""
     later = {
         node
         for _, function in integration.nodes(ast.AsyncFunctionDef)
@@ -392,7 +393,7 @@ def setup_fails_early(integration: Integration) -> list[str]:
 
 
 def entries_are_unique(integration: Integration) -> list[str]:
-    """Nothing is set up twice."""
+    """The same account cannot be set up twice."""
     if integration.manifest.get("single_config_entry") or any(
         module == "config_flow.py"
         for module, _ in integration.calls(
@@ -404,7 +405,7 @@ def entries_are_unique(integration: Integration) -> list[str]:
 
 
 def failed_actions_are_told(integration: Integration) -> list[str]:
-    """Nothing that a person asks for fails in silence."""
+    """An action that fails raises an exception instead of failing silently."""
     asked = [
         (module, function)
         for module, node in _entities(integration)
@@ -429,7 +430,7 @@ def failed_actions_are_told(integration: Integration) -> list[str]:
 
 
 def _tells_nobody(node: ast.stmt) -> bool:
-    """Return whether a statement does nothing, or writes it to the log at most."""
+    """Return whether a statement does nothing, or only writes to the log."""
     match node:
         case ast.Pass() | ast.Continue():
             return True
@@ -439,12 +440,12 @@ def _tells_nobody(node: ast.stmt) -> bool:
 
 
 def entries_can_be_unloaded(integration: Integration) -> list[str]:
-    """What was set up can be taken down."""
+    """Each entry can be unloaded."""
     unload = _function(integration, "__init__.py", "async_unload_entry")
     if unload is None:
         return ["no async_unload_entry"]
     forwards = any(integration.calls("async_forward_entry_setups"))
-    # Since Home Assistant 2026.11 core integrations call the second one.
+    # Since Home Assistant 2026.11, core integrations call the second of these methods.
     unloads = ("async_unload_platforms", "async_unload_platforms_or_raise")
     if forwards and not any(integration.calls(*unloads)):
         return ["the platforms are not unloaded"]
@@ -452,7 +453,7 @@ def entries_can_be_unloaded(integration: Integration) -> list[str]:
 
 
 def entities_become_unavailable(integration: Integration) -> list[str]:
-    """Entities follow a coordinator, or say when they are available."""
+    """Entities follow a coordinator, or define `available`."""
     if any(
         "CoordinatorEntity" in base
         for _, node in integration.nodes(ast.ClassDef)
@@ -469,12 +470,12 @@ def entities_become_unavailable(integration: Integration) -> list[str]:
 
 
 def has_owner(integration: Integration) -> list[str]:
-    """Somebody looks after it."""
+    """The manifest names a code owner."""
     return [] if integration.manifest["codeowners"] else ["no code owner"]
 
 
 def parallel_updates(integration: Integration) -> list[str]:
-    """Each platform says how many updates run at once."""
+    """Each platform sets PARALLEL_UPDATES."""
     return [
         platform
         for platform in integration.platforms
@@ -486,7 +487,7 @@ def parallel_updates(integration: Integration) -> list[str]:
 
 
 def can_sign_in_again(integration: Integration) -> list[str]:
-    """A password that no longer counts leads to a dialog."""
+    """A password that is no longer valid starts a reauthentication."""
     problems = []
     if _method(integration, "config_flow.py", "async_step_reauth") is None:
         problems.append("no async_step_reauth")
@@ -499,7 +500,7 @@ def can_sign_in_again(integration: Integration) -> list[str]:
 
 
 def can_be_reconfigured(integration: Integration) -> list[str]:
-    """What was entered at the set-up can be changed."""
+    """What the user entered in the config flow can be changed."""
     problems = []
     if _method(integration, "config_flow.py", "async_step_reconfigure") is None:
         problems.append("no async_step_reconfigure")
@@ -511,7 +512,7 @@ def can_be_reconfigured(integration: Integration) -> list[str]:
 
 
 def devices_are_described(integration: Integration) -> list[str]:
-    """The devices that entities belong to can be told apart."""
+    """Entities belong to devices, which have identifiers and a description."""
     given = {
         item.arg
         for _, call in integration.calls("DeviceInfo")
@@ -521,7 +522,7 @@ def devices_are_described(integration: Integration) -> list[str]:
 
 
 def diagnostics_can_be_downloaded(integration: Integration) -> list[str]:
-    """There are diagnostics of an account or a device."""
+    """Diagnostics can be downloaded for an entry or a device."""
     if not any(
         _function(integration, "diagnostics.py", f"async_get_{kind}_diagnostics")
         for kind in ("config_entry", "device")
@@ -531,7 +532,7 @@ def diagnostics_can_be_downloaded(integration: Integration) -> list[str]:
 
 
 def names_are_translated(integration: Integration) -> list[str]:
-    """No entity has a name in the source."""
+    """No entity has a hard-coded name; names come from the translations."""
     problems = [
         f"{_where(module, call)}: {name}"
         for module, call in _descriptions(integration)
@@ -545,7 +546,7 @@ def names_are_translated(integration: Integration) -> list[str]:
 
 
 def icons_are_not_in_the_source(integration: Integration) -> list[str]:
-    """No entity has an icon in the source."""
+    """No entity has a hard-coded icon; icons come from icons.json."""
     problems = [
         f"{_where(module, call)}: {ast.unparse(icon)}"
         for module, call in _descriptions(integration)
@@ -560,7 +561,7 @@ def icons_are_not_in_the_source(integration: Integration) -> list[str]:
 
 @cache
 def known_icons() -> frozenset[str]:
-    """Return the icons that are known to exist, as Home Assistant itself uses most of them."""
+    """Return the icons that are known to exist, most of them because Home Assistant uses them."""
     return OTHER_ICONS.union(
         icon
         for file in CORE.glob("*/icons.json")
@@ -578,7 +579,7 @@ def icons_exist(integration: Integration) -> list[str]:
 
 
 def issues_can_be_fixed(integration: Integration) -> list[str]:
-    """The issues that Home Assistant shows as fixable have a flow."""
+    """Each issue that is marked as fixable has a repair flow."""
     fixable = any(
         isinstance(value := keyword(call, "is_fixable"), ast.Constant) and value.value
         for _, call in integration.calls("async_create_issue")
@@ -589,7 +590,7 @@ def issues_can_be_fixed(integration: Integration) -> list[str]:
 
 
 def nothing_blocks(integration: Integration) -> list[str]:
-    """No library that waits for the network is used."""
+    """No library is used that blocks while it waits for the network."""
     imported = [
         (module, name.name)
         for module, node in integration.nodes(ast.Import)
@@ -603,7 +604,7 @@ def nothing_blocks(integration: Integration) -> list[str]:
 
 
 def session_is_handed_in(integration: Integration) -> list[str]:
-    """The connections are those of Home Assistant's own session."""
+    """The HTTP connections are those of Home Assistant's own session."""
     problems = [
         f"{_where(module, call)}: a session of its own"
         for module, call in integration.calls("ClientSession")
@@ -614,7 +615,7 @@ def session_is_handed_in(integration: Integration) -> list[str]:
 
 
 def functions_are_typed(integration: Integration) -> list[str]:
-    """Each function says what it takes and returns."""
+    """Each function has type annotations for its arguments and its result."""
     problems = []
     functions: Iterator[tuple[str, Function]] = chain(
         integration.nodes(ast.FunctionDef), integration.nodes(ast.AsyncFunctionDef)
@@ -650,7 +651,7 @@ def brand_images(integration: Integration) -> list[str]:
 
 
 def requirements_are_free(integration: Integration) -> list[str]:
-    """What is installed with it is open source."""
+    """All requirements are open source."""
     problems = []
     for requirement in integration.manifest.get("requirements", ()):
         try:
@@ -670,21 +671,21 @@ def requirements_are_free(integration: Integration) -> list[str]:
 
 
 def flow_is_covered(integration: Integration) -> list[str]:
-    """The tests have to run each line of the flow."""
+    """CI requires that the tests cover each line of the config flow."""
     script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
     wanted = re.compile(r"config_flow\.py' --fail-under=100$", re.MULTILINE)
     return [] if wanted.search(script) else ["scripts/test"]
 
 
 def all_is_covered(integration: Integration) -> list[str]:
-    """The tests have to run nearly each line."""
+    """CI requires that the tests cover nearly every line."""
     script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
     least = _project(integration)["coverage"]["report"]["fail_under"]
     return [] if least >= 95 and " --cov " in script else ["fail_under"]
 
 
 def types_are_checked(integration: Integration) -> list[str]:
-    """Mypy looks at all of it, as strictly as it can."""
+    """Mypy checks all files in strict mode."""
     script = (integration.repository / "scripts" / "test").read_text(encoding="utf-8")
     settings = _project(integration)["mypy"]
     strict = settings["strict"] is True and "custom_components" in settings["files"]
@@ -692,7 +693,7 @@ def types_are_checked(integration: Integration) -> list[str]:
 
 
 def _project(integration: Integration) -> dict[str, Any]:
-    """Return the settings of the tools."""
+    """Return the settings in pyproject.toml."""
     text = (integration.repository / "pyproject.toml").read_text(encoding="utf-8")
     tools: dict[str, Any] = tomllib.loads(text)["tool"]
     return tools
@@ -704,7 +705,7 @@ def _readme(integration: Integration) -> str:
 
 
 def _section(integration: Integration, heading: str) -> str:
-    """Return what is under a heading, with the smaller headings in it."""
+    """Return the text under a heading of the README, including its subsections."""
     lines = _readme(integration).splitlines()
     found: list[str] = []
     level = 0
@@ -722,7 +723,7 @@ def _section(integration: Integration, heading: str) -> str:
 
 
 def section(heading: str) -> Rule:
-    """Return the check that the README has a section, with something in it."""
+    """Return a check that the README has a section that is not empty."""
 
     def check(integration: Integration) -> list[str]:
         text = _section(integration, heading)
@@ -733,14 +734,14 @@ def section(heading: str) -> Rule:
 
 
 def readme_begins_with_what_it_is(integration: Integration) -> list[str]:
-    """Before the first section the README says what this is for."""
+    """The README says what the integration is for before its first section."""
     begin = re.split(r"^##", _readme(integration), maxsplit=1, flags=re.MULTILINE)[0]
     text = re.sub(r"^#.*$", "", begin, flags=re.MULTILINE)
     return [] if len(text.split()) >= 20 else ["README.md: no description"]
 
 
 def _fields_in_readme(integration: Integration, flow: str) -> list[str]:
-    """Return the fields of a flow that the README does not name."""
+    """Return the fields of a flow that the README does not mention."""
     readme = _readme(integration)
     return [
         f"README.md: {label}"
@@ -751,17 +752,17 @@ def _fields_in_readme(integration: Integration, flow: str) -> list[str]:
 
 
 def sign_in_is_documented(integration: Integration) -> list[str]:
-    """The README names each field of the set-up."""
+    """The README mentions each field of the config flow."""
     return _fields_in_readme(integration, "config")
 
 
 def options_are_documented(integration: Integration) -> list[str]:
-    """The README names each option."""
+    """The README mentions each option."""
     return _fields_in_readme(integration, "options")
 
 
 def actions_are_documented(integration: Integration) -> list[str]:
-    """The README names each action."""
+    """The README mentions each action."""
     text = _section(integration, "Actions")
     return [
         f"README.md: {name}"
@@ -771,7 +772,7 @@ def actions_are_documented(integration: Integration) -> list[str]:
 
 
 def examples_can_be_copied(integration: Integration) -> list[str]:
-    """The README has examples to copy."""
+    """The README has examples in YAML that users can copy."""
     text = _section(integration, "Examples")
     return [] if "```yaml" in text else ["README.md: no example in YAML"]
 
@@ -806,7 +807,7 @@ CHECKS: dict[str, tuple[Rule, ...]] = {
     "strict-typing": (functions_are_typed,),
 }
 
-# Core has its images, its documentation and its CI elsewhere.
+# Core keeps its images, its documentation and its CI outside of the integration.
 REPOSITORY_CHECKS: dict[str, tuple[Rule, ...]] = {
     "brands": (brand_images,),
     "config-flow-test-coverage": (flow_is_covered,),
@@ -831,13 +832,13 @@ REPOSITORY_CHECKS: dict[str, tuple[Rule, ...]] = {
     "strict-typing": (types_are_checked,),
 }
 
-# What no program can tell from the sources, each with the test that shows it.
+# Rules that cannot be checked from the sources, each with the test that checks it.
 SHOWN_BY_TESTS = {
-    # It shows only in what is running.
+    # This rule can only be checked while the integration runs.
     "dynamic-devices": "test_push.py::test_a_new_charger_appears_and_a_removed_one_goes",
     "log-when-unavailable": "test_push.py::test_a_cut_of_20_s_loses_nothing",
     "stale-devices": "test_push.py::test_a_new_charger_appears_and_a_removed_one_goes",
-    # What fits each entity is for a person to judge, who reads the snapshots.
+    # Which values fit an entity has to be judged by a reviewer, who reads the snapshots.
     "entity-category": "test_platforms.py::test_entities",
     "entity-device-class": "test_platforms.py::test_entities",
     "entity-disabled-by-default": "test_platforms.py::test_entities",

@@ -1,1 +1,1 @@
-"""Faults, one after another, and what becomes of them."""
+"""Tests in which random faults follow each other, and the integration has to recover."""

@@ -1,8 +1,8 @@
-"""What walks do differently."""
+"""Fixtures that differ for the walks."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def _told_at_once() -> None:
-    """Do not: a walk looks when nothing is under way, and others have their turns."""
+    """Keep the real time slices: a walk only looks when no callback is left to run."""

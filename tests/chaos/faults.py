@@ -1,4 +1,4 @@
-"""The faults of a walk: how each comes, how long it stays, and what may follow it."""
+"""The faults of a walk: what each does, how long it lasts, and how long recovery may take."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,34 +34,34 @@ type During = Callable[[Walk, MockConfigEntry], AbstractAsyncContextManager[None
 
 
 def promptly(outage: float) -> float:
-    """Return the bound of what is tried again after a fifth of the outage.
+    """Return the maximum recovery time where the delay grows to a fifth of the outage (s).
 
-    Beside the pause: opening a link may have to be given up (30 s), and what could not
-    be read is read again after a minute.
+    To the delay, add the time limit for opening a link (30 s), and the minute after which
+    a failed reading is repeated.
     """
     return min(max(outage / 5, 1.0), 300.0) + 120.0
 
 
 def after_refusals(outage: float) -> float:
-    """Return the bound of what was refused: it is tried again after as long."""
+    """Return the maximum recovery time after refusals: the delay grows to the outage's length (s)."""
     return min(max(outage, 60.0), 3600.0) + 120.0
 
 
 def after_silence(_outage: float) -> float:
-    """Return the bound of what nothing but silence, a gap or a look at the list shows."""
+    """Return the maximum recovery time if only silence, a gap or the hourly list shows a fault (s)."""
     return 3600.0 + 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault."""
+    """A fault that a walk can draw."""
 
     name: str
     during: During
     durations: tuple[float, ...] = LONG
     bound: Callable[[float], float] = promptly
     log_lines: int = 4
-    """Lines in the log, for the account and each installation, beside the links' own."""
+    """Maximum number of log lines per account and installation, not counting the links' own."""
 
 
 def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
@@ -70,7 +70,7 @@ def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
     @asynccontextmanager
     async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
         walk.sim.rest.fail(path, fault=fault)
-        # A link that is up does not ask: only a new one does.
+        # Only a new link requests this. A link that is up does not.
         if walk.rng.random() < 0.5:
             walk.sim.bus.drop_connections()
         yield
@@ -97,7 +97,7 @@ def bus(
 
 
 def stall(stage: str) -> Fault:
-    """Return the silence of the Service Bus at a stage of the protocol."""
+    """Return a fault in which the Service Bus stops answering at a stage of the protocol."""
 
     def begin(walk: Walk) -> None:
         setattr(walk.sim.bus, f"stall_{stage}", True)
@@ -110,7 +110,7 @@ def stall(stage: str) -> Fault:
 
 
 def breaks(stage: Stage, how: Break) -> Fault:
-    """Return the end of each connection as it comes to a stage of the protocol."""
+    """Return a fault in which each connection ends when it reaches a stage of the protocol."""
 
     def begin(walk: Walk) -> None:
         walk.sim.bus.break_at(stage, how)
@@ -120,13 +120,13 @@ def breaks(stage: Stage, how: Break) -> Fault:
         f"{how} at {stage}",
         begin,
         lambda walk: walk.sim.bus.break_at(None),
-        # A half open one is found by its silence only.
+        # A half-open connection is only noticed because it is silent.
         bound=(lambda _: 400.0) if how == "half open" else promptly,
     )
 
 
 def refusal(condition: str) -> Fault:
-    """Return the detachment and refusal of receivers with a condition."""
+    """Return a fault in which receivers are detached and refused with a condition."""
 
     def begin(walk: Walk) -> None:
         for topic in walk.topics:
@@ -141,7 +141,7 @@ def refusal(condition: str) -> Fault:
 
 
 def messages(interference: str, **more: Any) -> Fault:
-    """Return harm to messages."""
+    """Return a fault that loses, delays or damages messages."""
 
     def begin(walk: Walk) -> None:
         for topic in walk.topics:
@@ -151,7 +151,8 @@ def messages(interference: str, **more: Any) -> Fault:
         for topic in walk.topics:
             walk.sim.bus.interfere(topic, None)
         if interference == "elsewhere":
-            # What was lost without a sign is right again when it is told again.
+            # The lost messages left no gap that could be noticed. The states are right
+            # again only when the chargers report their values again.
             for charger in walk.chargers:
                 for state_id, told in list(charger.observations.items()):
                     charger.observe(StateId(state_id), told.value)
@@ -160,7 +161,7 @@ def messages(interference: str, **more: Any) -> Fault:
 
 
 def each_topic(act: Callable[[Walk, str], None]) -> Callable[[Walk], None]:
-    """Return what acts on every topic."""
+    """Return a function that calls another one for every topic."""
 
     def act_on_all(walk: Walk) -> None:
         for topic in walk.topics:
@@ -197,7 +198,7 @@ async def rest_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def names_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
-    """Resolve no names: new connections fail as they do without DNS."""
+    """Let name resolution fail, so that new connections fail as they do without DNS."""
     error = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     walk.sim.bus.drop_connections()
     await walk.sim.rest.cut()
@@ -214,7 +215,7 @@ async def names_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]
 
 @asynccontextmanager
 async def keys_rotated(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
-    """Rotate the keys; those who are connected find out when they are dropped."""
+    """Rotate the keys; clients that are connected notice when their connection is dropped."""
     for installation in walk.sim.installations.values():
         key = bytes(walk.rng.randrange(97, 123) for _ in range(32)).decode()
         walk.sim.set_bus_key(installation.id, key)
@@ -226,12 +227,12 @@ async def keys_rotated(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[Non
 async def subscription_made_anew(
     walk: Walk, entry: MockConfigEntry
 ) -> AsyncGenerator[None]:
-    """Remove the topics, and make them again with other keys."""
+    """Remove the topics, and create them again with other keys."""
     for topic in walk.topics:
         walk.sim.bus.remove_topic(topic)
     for installation in walk.sim.installations.values():
         installation.messaging_enabled = False
-    # What chargers publish meanwhile goes nowhere.
+    # Messages that chargers publish meanwhile are lost.
     with patch.object(walk.sim.bus, "publish", lambda topic, body: None):
         yield
     for installation in walk.sim.installations.values():
@@ -246,7 +247,7 @@ async def subscription_made_anew(
 
 @asynccontextmanager
 async def stopped(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
-    """Stop at any moment, and start again; the network may be gone then."""
+    """Unload the entry at any moment and set it up again, possibly without a network."""
     gone = walk.rng.random() < 0.5
     if gone:
         await walk.sim.bus.cut()
@@ -277,7 +278,7 @@ async def tokens_revoked(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[N
 
 @asynccontextmanager
 async def clock_jumps(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
-    """Set the cloud's clock two minutes ahead of ours."""
+    """Set the cloud's clock two minutes ahead of Home Assistant's."""
     walk.sim.clock.advance(120.0)
     yield
 
@@ -305,7 +306,7 @@ async def shared(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
         await walk.travel(0.5, step=0.5)
 
 
-# One name each, with all that the issue of them lists.
+# Each fault has a unique name, which a failed walk reports.
 FAULTS: tuple[Fault, ...] = (
     Fault("network gone", network_gone),
     Fault("bus gone", bus_gone),

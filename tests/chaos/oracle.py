@@ -1,4 +1,4 @@
-"""What every entity has to show, by the simulator's own account."""
+"""What every entity has to show, computed from the simulator's own values."""
 
 from collections.abc import Callable
 import json
@@ -40,7 +40,7 @@ def _flag(condition: Callable[[Charger], bool]) -> Callable[[Charger], Expected]
 
 
 def _charging(charger: Charger) -> Expected:
-    """Return whether charging is permitted; without a car a hold of ours may be shown."""
+    """Return the possible states of the Charging switch; without a car, both are possible."""
     if _mode(charger) is Mode.DISCONNECTED:
         return ("on", "off")
     return "off" if charger.value(StateId.FINAL_STOP_ACTIVE) == "1" else "on"
@@ -52,7 +52,7 @@ def _completed_energy(charger: Charger) -> Expected:
 
 
 def _meter(charger: Charger) -> Expected:
-    """Return the highest reading of the meter (kWh) that the cloud has heard of."""
+    """Return the highest meter reading that the cloud has received (kWh)."""
     signed = " ".join(
         charger.value(state_id) or ""
         for state_id in (StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION)
@@ -90,7 +90,7 @@ OBSERVED: dict[tuple[str, str], Callable[[Charger], Expected]] = {
     ("number", "charger_min_current"): _number(StateId.MIN_CURRENT),
 }
 
-# What never changes on a walk: it has to be what it was at the start.
+# Entities that never change on a walk: they must show what they showed at the start.
 CONSTANT = {
     ("sensor", "available_current"),
     ("sensor", "available_current_phase1"),
@@ -114,7 +114,7 @@ CONSTANT = {
     ("update", "firmware_update"),
 }
 
-# What shows when it was pressed last: it only has to be there.
+# Buttons show when they were pressed last, so they only have to be available.
 PRESENT = {
     ("button", "resume_charging"),
     ("button", "stop_charging_final"),
@@ -128,7 +128,7 @@ class Oracle:
     """Compares the entities of an entry with the simulator."""
 
     def __init__(self, hass: HomeAssistant, sim: Simulator, entry_id: str) -> None:
-        """Remember what is constant; all has to be well now."""
+        """Initialize the oracle while all is well, and remember the constant states."""
         self._hass = hass
         self._sim = sim
         self._entry_id = entry_id
@@ -141,7 +141,7 @@ class Oracle:
                 self._constants[entity.entity_id] = state.state
 
     def differences(self) -> list[str]:
-        """Return what is shown and is not so, in words."""
+        """Return a sentence for each entity that shows something wrong."""
         found = []
         for entity, kind, charger in self._entities():
             state = self._hass.states.get(entity.entity_id)
@@ -181,7 +181,7 @@ class Oracle:
     def _entities(
         self,
     ) -> list[tuple[er.RegistryEntry, tuple[str, str], Charger | None]]:
-        """Return the enabled entities, what they are, and whose."""
+        """Return the enabled entities, each with its platform and key, and its charger."""
         registry = er.async_get(self._hass)
         found = []
         for entity in er.async_entries_for_config_entry(registry, self._entry_id):

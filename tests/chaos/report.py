@@ -1,4 +1,4 @@
-"""What became of many walks."""
+"""The report of many walks."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,22 +10,22 @@ from typing import Self
 
 @dataclass(slots=True)
 class Report:
-    """What became of walks."""
+    """Collects the recovery times of walks."""
 
     walks: int = 0
     simulated_seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     slowest: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """By fault: the slowest recovery (simulated seconds), and the seed."""
+    """The slowest recovery by fault (simulated seconds), with its seed."""
 
     def recovered(self, fault: str, seconds: float, seed: int) -> None:
-        """Note a recovery."""
+        """Record a recovery."""
         self.faults[fault] += 1
         if seconds >= self.slowest.get(fault, (-1.0, 0))[0]:
             self.slowest[fault] = (seconds, seed)
 
     def save(self, path: Path) -> None:
-        """Write it to a file."""
+        """Write the report to a file."""
         document = {
             "walks": self.walks,
             "simulated_seconds": self.simulated_seconds,
@@ -36,7 +36,7 @@ class Report:
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Self:
-        """Add up what was saved."""
+        """Return the sum of saved reports."""
         total = cls()
         for path in paths:
             part = json.loads(path.read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ class Report:
         return total
 
     def lines(self) -> list[str]:
-        """Return a table."""
+        """Return the lines of a table."""
         return [
             (
                 f"{self.walks} walks, {self.simulated_seconds / 86400:.0f} simulated days,"

@@ -1,4 +1,4 @@
-"""A wrong certificate keeps the push away, and nothing is told to who shows it."""
+"""A wrong certificate prevents the push, and its server receives no credentials."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ async def sim(
     ) as simulator:
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
         context = simulator.client_ssl_context()
-        # Those are trusted, and still not what they should be.
+        # These certificates are trusted but still wrong, so the name and the date must be checked.
         for kind in ("of another name", "expired"):
             context.load_verify_locations(cadata=CERTIFICATES[kind].pem)
         monkeypatch.setattr(
@@ -44,7 +44,7 @@ async def sim(
 
 
 def good_context(sim: Simulator) -> ssl.SSLContext:
-    """Return what the bus showed at first."""
+    """Return the TLS context with the right certificate of the bus."""
     assert sim.bus.ssl_context
     return sim.bus.ssl_context
 
@@ -58,8 +58,11 @@ async def test_a_wrong_certificate(
     caplog: pytest.LogCaptureFixture,
     kind: str,
 ) -> None:
-    """No token is told to it; all is right soon after the right one is back."""
-    # With it the loop reports each client that refuses a certificate.
+    """No token is sent to it, and the push recovers soon after the right one is back.
+
+    A server with a wrong certificate may be an attacker who redirects the connection.
+    """
+    # In debug mode, the event loop logs an error for each client that refuses a certificate.
     hass.loop.set_debug(False)
     entry = add_entry(hass, sim)
     await set_up(hass, entry)

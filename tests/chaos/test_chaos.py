@@ -1,6 +1,6 @@
-"""Faults at random: after each of them, everything is as the cloud says.
+"""Random faults: after each of them, the entities must show what the cloud says.
 
-A failure names its seed; `scripts/chaos SEED` walks that way again.
+A failure names its seed. `scripts/chaos SEED` replays that walk.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ import pytest
 from .report import Report
 from .walk import LONG_STEP, run
 
-# So many walks share a Home Assistant.
+# Number of walks that share a Home Assistant.
 SHARE = 10
 
 
 def chosen_seeds() -> range:
-    """Return the seeds to walk: 200 of them, or those that scripts/chaos asks for."""
+    """Return the seeds: 200 of them, or those that scripts/chaos sets."""
     first, _, last = os.environ.get("CHAOS_SEEDS", "0..199").partition("..")
     return range(int(first), int(last or first) + 1)
 
 
 def tell_of(error: AssertionError, path: Path) -> None:
-    """Write down what went wrong."""
+    """Write the traceback of a failed walk to a file."""
     path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
 
 
 @pytest.fixture
 def set_url(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what leads the integration to a cloud."""
+    """Return a function that sets the URL of the cloud that the integration uses."""
     return lambda url: monkeypatch.setenv("ZAPTEC_API_URL", url)
 
 
@@ -48,13 +48,13 @@ async def test_walk(
     set_url: Callable[[str], None],
     first: int,
 ) -> None:
-    """All is right after every fault, in time, and nothing is left behind."""
-    # Both would take most of the time.
+    """Everything is right in time after every fault, and no task or socket is left at the end."""
+    # Debug mode and the library's log would take most of the time.
     asyncio.get_running_loop().set_debug(False)
     caplog.set_level(logging.WARNING, "azure")
     azure_link = "custom_components.zaptec.api.azure_link"
     monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 30.0)
-    # The longest step must not look like an answer that does not come.
+    # A probe must not time out during the longest step of the clock.
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", LONG_STEP + 10.0)
     folder = os.environ.get("CHAOS_REPORT")
     report = Report()
@@ -64,7 +64,8 @@ async def test_walk(
             await run(hass, clocks, seed, set_url, report)
         except AssertionError as err:
             if folder:
-                # Where thousands are walked, one need not wait for the last.
+                # A run of thousands of walks takes long, so a failure can be read before
+                # the run has ended.
                 tell_of(err, Path(folder, f"{seed}.failed"))
             raise
     if folder:

@@ -1,4 +1,4 @@
-"""A month with 30 chargers: what is kept stays as much as it was."""
+"""A month with 30 chargers: memory, tasks and sockets do not grow."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -24,17 +24,17 @@ from .oracle import Oracle
 from .walk import Walk, recover, sockets
 
 CHARGERS = 30
-# Days, of which a run by hand may take more.
+# Duration in simulated days. CHAOS_DAYS sets more for a run by hand.
 DAYS = float(os.environ.get("CHAOS_DAYS", "0.5"))
-# Days until every charger has told all that it ever tells, a long session too.
+# Days until every charger has reported each of its StateIds, and has had a long session.
 START = max(0.25, DAYS / 4)
 STEP = 240.0
-# What the memory may differ by from one day to another (octets).
+# Maximum difference in memory from one day to another (octets).
 SLACK = 400_000
 
 
 def _come_and_go(charger: Charger, rng: Random) -> None:
-    """Let a car come or go."""
+    """Plug in a car, or unplug the one that is there."""
     if charger.car:
         charger.unplug()
     else:
@@ -42,7 +42,7 @@ def _come_and_go(charger: Charger, rng: Random) -> None:
 
 
 def _our_memory() -> int:
-    """Return what the integration and its bus library have allocated (octets)."""
+    """Return the memory that the integration and its Service Bus library have allocated (octets)."""
     gc.collect()
     snapshot = tracemalloc.take_snapshot().filter_traces(
         [
@@ -54,9 +54,9 @@ def _our_memory() -> int:
 
 
 def _counts(runtime: ZaptecRuntime) -> dict[str, int]:
-    """Return how many there are of what could leak."""
+    """Return the numbers of all things that could leak."""
     return {
-        # The simulator has one for each connection that it keeps open.
+        # Request handlers belong to the simulator, which has one for each open connection.
         "tasks": sum(
             "RequestHandler" not in getattr(task.get_coro(), "__qualname__", "")
             for task in asyncio.all_tasks()
@@ -74,10 +74,10 @@ async def test_a_long_time(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Tasks, sockets, watchers and memory are as many at the end as they were soon."""
+    """Tasks, sockets, listeners and memory do not grow between the first days and the end."""
     asyncio.get_running_loop().set_debug(False)
     caplog.set_level(logging.WARNING)
-    # A step must not look like an answer that does not come.
+    # A probe must not time out during a step of the clock.
     azure_link = "custom_components.zaptec.api.azure_link"
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", STEP + 60.0)
     rng = Random(30)
@@ -90,7 +90,8 @@ async def test_a_long_time(
         await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
         await recover(walk, entry, 120.0)
-        # Eight at a time are read, and a link tells only what is new.
+        # Only eight chargers are read at a time, and a link reports only new values. So
+        # wait until the last charger has been read.
         await walk.travel(30.0, step=1.0)
         assert all(map(entry.runtime_data.reader.has_read, sim.chargers))
         oracle = Oracle(hass, sim, entry.entry_id)
@@ -102,9 +103,9 @@ async def test_a_long_time(
                     sim.bus.drop_connections()
                 await walk.travel(3600.0, step=STEP)
             await recover(walk, entry, 200.0, oracle)
-            # Readings that wait for their turn are no leak.
+            # Queued readings are not a leak, so let them finish.
             await walk.travel(60.0, step=1.0)
-            # What the log keeps is the test's own.
+            # The captured log and the recorded requests grow because of the test.
             caplog.clear()
             sim.rest.requests.clear()
 
@@ -128,9 +129,9 @@ async def test_a_long_time(
         )
         assert later["tasks"] <= counts["tasks"] + 1
         assert later["awaited"] == counts["awaited"]
-        # Idle connections of the HTTP pool come and go.
+        # The number of idle connections in the HTTP pool varies.
         assert later["sockets"] <= counts["sockets"] + 5
-        # An entity whose first value comes late appears late.
+        # An entity is added only when its first value arrives, which may be late.
         assert len(entry.runtime_data.listeners) <= watchers * 1.05
         assert abs(grown) < SLACK
         await walk.see_through(hass.config_entries.async_remove(entry.entry_id))

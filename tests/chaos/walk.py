@@ -1,4 +1,4 @@
-"""A walk: one Home Assistant, one simulated cloud, and faults drawn by a seed."""
+"""A walk: one Home Assistant, one simulated cloud, and random faults drawn from a seed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -31,39 +31,39 @@ from .faults import FAULTS, Fault
 from .oracle import Oracle
 from .report import Report
 
-# Turns of the loop without anything to do, after which nothing is under way.
+# Number of idle iterations of the event loop after which no work is in progress.
 CALM_TURNS = 6
 
-# Seconds of a step: while nobody waits for anything, while a link is being opened,
-# and while a recovery is measured.
+# Step of the clock (s) while no time limit runs, while a link is being opened, and
+# while a recovery is measured.
 LONG_STEP = 80.0
 OPENING_STEP = 0.5
 RECOVERY_STEP = 1.0
 
 
 class LogLines(logging.Handler):
-    """Counts what an owner reads, and keeps what he should never read."""
+    """Collects the log lines of the integration, and all errors of any logger."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Initialize the handler."""
         super().__init__(logging.INFO)
         self.lines: list[str] = []
         self.bad: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Keep a line of the integration, or an error."""
         text = record.getMessage()
         ours = record.name.startswith("custom_components.zaptec")
-        # Home Assistant itself tells of each attempt to set up an entry.
+        # Home Assistant logs each attempt to set up an entry with the integration's logger.
         if ours and not text.startswith("Config entry"):
             self.lines.append(text)
-        # The coordinator's own line of a discovery that failed, once an outage.
+        # The coordinator logs this error once per outage, when the discovery fails.
         expected = text.startswith(("Error fetching zaptec", "Error requesting zaptec"))
         if record.levelno >= logging.ERROR and not expected:
             self.bad.append(f"{record.name}: {text}")
 
     def repeated(self) -> list[str]:
-        """Return the lines that tell of a link what was told of it last."""
+        """Return the lines that repeat the previous status of the same link."""
         last: dict[str, str] = {}
         found = []
         for line in self.lines:
@@ -79,7 +79,7 @@ class LogLines(logging.Handler):
 
 
 class Walk:
-    """The world of one seed."""
+    """Home Assistant, the simulated cloud and the clocks of one seed."""
 
     def __init__(
         self,
@@ -113,18 +113,18 @@ class Walk:
     async def see_through[ResultT](
         self, action: Coroutine[Any, Any, ResultT], step: float = 0.25
     ) -> ResultT:
-        """Let time pass until something is done, for at most two minutes."""
+        """Let time pass until a coroutine has finished, for at most two minutes."""
         task = self.hass.loop.create_task(action)
         end = self.passed + 120.0
         while not task.done():
             assert self.passed < end, f"{action.__qualname__} hangs"
             await self.travel(step, step=step)
-            # What runs in a thread knows of no time machine.
+            # Work in an executor thread needs real time.
             await asyncio.sleep(0.001)
         return task.result()
 
     async def travel(self, seconds: float, step: float = LONG_STEP) -> None:
-        """Let time pass."""
+        """Let time pass in steps, and wait after each for the work that it causes."""
         while seconds > 1e-6:
             stride = min(OPENING_STEP if self._opens else step, seconds)
             seconds -= stride
@@ -134,7 +134,7 @@ class Walk:
             await self.settle()
 
     async def settle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until the event loop has been idle for some iterations."""
         loop = asyncio.get_running_loop()
         calm = 0
         while calm < CALM_TURNS:
@@ -142,7 +142,7 @@ class Walk:
             calm = 0 if loop._ready else calm + 1  # type: ignore[attr-defined]
 
     async def live(self, faulty: bool) -> None:
-        """Let a car come or go, a button be pressed, or time pass."""
+        """Let something ordinary happen: a car comes or goes, or the user changes something."""
         charger = self.rng.choice(self.chargers)
         match self.rng.randrange(6):
             case 0 | 1 if charger.car is None:
@@ -184,9 +184,9 @@ class Walk:
         action: str,
         fields: dict[str, Any],
     ) -> None:
-        """Use a control; in a fault it may fail, but only with words."""
+        """Use a control; during a fault it may fail, but only with an error for the user."""
         entity_id = entity_id_of(self.hass, platform, f"{charger.id}_{key}")
-        # A rejection has its own words also when nothing is wrong.
+        # The cloud may reject a command for a reason of its own, also without a fault.
         with suppress(HomeAssistantError):
             await self.see_through(
                 self.hass.services.async_call(
@@ -200,7 +200,7 @@ class Walk:
 
 
 def entity_id_of(hass: HomeAssistant, platform: str, unique_id: str) -> str:
-    """Return the id of an entity of ours."""
+    """Return the id of an entity of the integration."""
     entity_id = er.async_get(hass).async_get_entity_id(platform, "zaptec", unique_id)
     assert entity_id
     return entity_id
@@ -222,8 +222,8 @@ async def _world(
     rng: Random,
     set_url: Callable[[str], None],
 ) -> AsyncGenerator[tuple[Walk, MockConfigEntry, Oracle]]:
-    """Provide a cloud and an entry that is live, and see that nothing is left of them."""
-    # What an earlier walk has left to be restored is another charger's.
+    """Provide a cloud and a live entry, and check that nothing is left of them afterwards."""
+    # States that an earlier walk left to be restored belong to other chargers.
     forget_restored_states(hass)
     before = asyncio.all_tasks()
     sockets_before = sockets()
@@ -241,7 +241,7 @@ async def _world(
         await walk.travel(60.0, step=5.0)
         assert sim.bus.connections == 0, "A link is left"
         assert sim.rest.forbidden == []
-    # The session's connections are Home Assistant's own, and idle ones time out.
+    # Connections of the HTTP session belong to Home Assistant. Idle ones time out.
     await walk_until(walk, lambda: not asyncio.all_tasks() - before)
     left = [task.get_name() for task in asyncio.all_tasks() - before]
     assert not left, f"Tasks are left: {left}"
@@ -249,7 +249,7 @@ async def _world(
 
 
 async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
-    """Let a little time pass until a condition holds, or not."""
+    """Let up to 50 s pass until a condition is met; return also if it is not."""
     for _ in range(50):
         if condition():
             return
@@ -258,7 +258,7 @@ async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
 
 
 def _liveliness(entry: MockConfigEntry) -> object:
-    """Return how an entry is, for people."""
+    """Return the state of an entry and its links, for an error message."""
     if entry.state is not ConfigEntryState.LOADED:
         return entry.state
     return [
@@ -279,11 +279,12 @@ async def recover(
     bound: float,
     oracle: Oracle | None = None,
 ) -> float:
-    """Let time pass until all is right, and return the seconds it took."""
+    """Let time pass until everything is right, and return how long that took (s)."""
 
     def is_right() -> bool:
         runtime = entry.runtime_data
-        # A link may be dead without its knowing it, and all may look right.
+        # A link may be dead before the integration has noticed it, while all entities
+        # still look right. So check in the simulator that each topic is read.
         return (
             all(link.status == "connected" for link in runtime.links.values())
             and all(map(walk.sim.bus.is_read, walk.topics))
@@ -309,8 +310,8 @@ async def run(
     set_url: Callable[[str], None],
     report: Report,
 ) -> None:
-    """Walk, and see that all is right after every fault."""
-    # Each walk begins at midnight, so that its seed alone tells what happens.
+    """Walk, and check after every fault that everything is right again."""
+    # Each walk begins at midnight, so that it depends on nothing but its seed.
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     frozen.tick((midnight + timedelta(days=1) - datetime.now(UTC)).total_seconds())
     rng = Random(seed)
@@ -347,7 +348,7 @@ async def _endure(
     report: Report,
     seed: int,
 ) -> None:
-    """Go through one fault."""
+    """Go through one fault and measure the recovery."""
     log.lines.clear()
     duration = walk.rng.choice(fault.durations)
     start = walk.passed
@@ -359,12 +360,12 @@ async def _endure(
         await walk.travel(max(0.0, duration - (walk.passed - start)), step=60.0)
     await walk.settle()
     outage = walk.passed - start
-    # What the chargers themselves have yet to say is not part of the recovery.
+    # Messages that the chargers have yet to send are not part of the recovery.
     taken = await recover(walk, entry, fault.bound(outage), oracle)
     report.recovered(fault.name, taken, seed)
     assert not (repeated := log.repeated()), repeated
     allowed = fault.log_lines * (1 + len(walk.topics))
     others = [line for line in log.lines if not line.startswith("Push is ")]
     assert len(others) <= allowed, "\n".join(others)
-    # Another fault that comes at once would belong to this one.
+    # Without this pause, the next fault would fall into the recovery from this one.
     await walk.travel(90.0, step=15.0)

@@ -1,1 +1,1 @@
-"""Inputs that nobody should send, and what must hold for every one of them."""
+"""Tests with malformed inputs, and the conditions that must hold for each of them."""

@@ -1,4 +1,4 @@
-"""Runs the fuzzer over the targets, one after another: see scripts/fuzz."""
+"""Run the fuzzer for the targets, one after another: see scripts/fuzz."""
 
 import argparse
 from collections.abc import Callable
@@ -14,7 +14,7 @@ FOUND = Path.cwd() / "fuzz-found"
 
 
 def main() -> int:
-    """Run the targets in turn; return 1 if anything was found."""
+    """Run the targets one after another; return 1 if a failure was found."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--inputs", type=int, default=0, help="for each target, 0: any")
@@ -35,7 +35,7 @@ def main() -> int:
     found = 0
     for name in arguments.targets or TARGETS:
         start = monotonic()
-        # The fuzzer ends its process when it is done.
+        # The fuzzer exits its process when it is done, so each target has its own.
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "tests.fuzz", "--run", name),
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def fuzz(name: str, seconds: int, inputs: int) -> int:
-    """Run one target until it is done, or something is found."""
+    """Run one target until it is done or a failure is found."""
     import atheris
 
     with atheris.instrument_imports(

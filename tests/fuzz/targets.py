@@ -1,6 +1,7 @@
-"""What is fed with fuzzed inputs: each target takes bytes, and asserts what must hold.
+"""The targets of the fuzzer: each takes bytes and asserts what must hold for any input.
 
-Used by the tests (hypothesis, and the corpus of what was found) and by scripts/fuzz.
+They are used by the tests (with hypothesis, and with the corpus of inputs that once
+failed) and by scripts/fuzz.
 """
 
 from collections.abc import Callable
@@ -40,8 +41,8 @@ from custom_components.zaptec.api.ocmf import read_meter
 from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Response
 from custom_components.zaptec.state import ChargerState
 
-# What a message may cost (seconds), by the best of some repetitions: that of which
-# nothing else on the machine has taken a part.
+# Maximum time to handle a message (s). The shortest of several repetitions counts, because
+# other work on the machine can only make one longer.
 COST_MAX = 0.001
 REPETITIONS = 7
 
@@ -73,12 +74,12 @@ _TYPES: dict[Kind, type | tuple[type, ...]] = {
 
 
 def is_sound(number: float) -> bool:
-    """Return whether a number can be shown and counted with."""
+    """Return whether a number is finite and can be shown as a state."""
     return math.isfinite(number)
 
 
 def nbfx(data: bytes) -> None:
-    """Decode a body: to a text, or to a ValueError."""
+    """Decode a body, which must return a text or raise ValueError."""
     try:
         text = decode(data)
     except ValueError:
@@ -87,7 +88,7 @@ def nbfx(data: bytes) -> None:
 
 
 def ocmf(data: bytes) -> None:
-    """Read a meter document: a finite number that is not negative, or nothing."""
+    """Parse a meter document, which must return a finite number from 0 up, or None."""
     text = data.decode("utf-8", "replace")
     for document in (text, f"OCMF|{text}", f'OCMF|{{"RD":[{text}]}}'):
         reading = read_meter(document)
@@ -95,7 +96,7 @@ def ocmf(data: bytes) -> None:
 
 
 def models(data: bytes) -> None:
-    """Read JSON as each of the models: to a model, or to a ValueError."""
+    """Parse JSON as each of the models, which must return the model or raise ValueError."""
     try:
         document = json.loads(data)
     except ValueError, RecursionError:
@@ -105,12 +106,12 @@ def models(data: bytes) -> None:
             model = read(document)
         except ValueError:
             continue
-        # A model with a lone surrogate in it could not be stored.
+        # A model with a lone surrogate could not be stored as JSON.
         repr(model).encode("utf-8")
 
 
 def value(data: bytes) -> None:
-    """Read a text as the value of a StateId, and hold it."""
+    """Apply a text as the value of a StateId."""
     if len(data) < 3:
         return
     state_id = STATE_IDS[data[0] % len(STATE_IDS)]
@@ -144,7 +145,7 @@ def value(data: bytes) -> None:
 
 
 def message(data: bytes) -> None:
-    """Read a message's body: to an observation or to a bad message, within its time."""
+    """Decode a message, which must give an observation or count as bad, within the time limit."""
     stream = Subscription(_DETAILS)
     body = SimpleNamespace(
         body_type=AmqpMessageBodyType.DATA, body=[data], sequence_number=None
@@ -165,7 +166,7 @@ def message(data: bytes) -> None:
 
 
 def answer(data: bytes) -> None:
-    """Read an answer that is an error: words that are fit for a log."""
+    """Parse an error response, whose text must be fit for a log."""
     status = 400 + data[0] if data else 400
     error = Response(status, data[1:]).error()
     assert isinstance(error, ZaptecError)
@@ -174,7 +175,7 @@ def answer(data: bytes) -> None:
 
 
 def within_its_time(read: Callable[[], Any]) -> None:
-    """See that something takes no longer than it may."""
+    """Assert that a call takes no longer than the time limit of a message."""
     for _ in range(REPETITIONS):
         start = perf_counter()
         read()

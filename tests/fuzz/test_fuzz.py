@@ -1,4 +1,4 @@
-"""Whatever comes in, nothing but what is documented comes out, and soon."""
+"""Decoders and models give a documented result for any input, and within a time limit."""
 
 import json
 from pathlib import Path
@@ -76,7 +76,7 @@ OBJECTS = st.dictionaries(
     DOCUMENTS | st.sampled_from([CHARGER_ID, "2026-05-20T12:41:41.5Z"]),
     max_size=12,
 )
-# Records of MC-NBFX with lengths that may be right.
+# Records of MC-NBFX with random lengths, some of which are right.
 RECORDS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -89,7 +89,7 @@ RECORDS = st.lists(
 
 
 def as_json(document: Any) -> bytes:
-    """Return JSON, with NaN and lone surrogates if need be."""
+    """Return a value as JSON, which may contain NaN and lone surrogates."""
     return json.dumps(document).encode()
 
 
@@ -99,14 +99,14 @@ def as_json(document: Any) -> bytes:
     | RECORDS.map(lambda records: b"".join(bytes([a]) + b for a, b in records))
 )
 def test_nbfx(data: bytes) -> None:
-    """Any bytes are a text or a ValueError."""
+    """Decoding any bytes returns a text or raises ValueError, so no body stops the link."""
     nbfx(data)
 
 
 @SOME
 @given(st.text())
 def test_nbfx_round_trip(text: str) -> None:
-    """What was encoded is what is decoded."""
+    """Decoding an encoded text returns the same text."""
     text = text.encode("utf-8", "replace").decode()
     nbfx(encode(text))
 
@@ -114,21 +114,21 @@ def test_nbfx_round_trip(text: str) -> None:
 @SOME
 @given(st.binary() | DOCUMENTS.map(as_json))
 def test_ocmf(data: bytes) -> None:
-    """Any text is a reading or none."""
+    """Any text gives a meter reading or None, because chargers send what they like."""
     ocmf(data)
 
 
 @SOME
 @given(OBJECTS.map(as_json) | DOCUMENTS.map(as_json) | st.binary())
 def test_models(data: bytes) -> None:
-    """Any JSON is a model or a ValueError."""
+    """Any JSON gives a model or raises ValueError, which callers handle."""
     models(data)
 
 
 @SOME
 @given(st.binary(min_size=3), SCALARS)
 def test_value(data: bytes, scalar: Any) -> None:
-    """Any text is a value of the StateId's type, or none."""
+    """Any text gives a value of the StateId's type, or None."""
     value(data)
     value(data[:3] + str(scalar).encode("utf-8", "replace"))
 
@@ -136,7 +136,7 @@ def test_value(data: bytes, scalar: Any) -> None:
 @SOME
 @given(OBJECTS, st.binary())
 def test_message(document: dict[str, Any], data: bytes) -> None:
-    """Any body is an observation or a bad message."""
+    """Any message gives an observation or is counted as bad; it never stops the link."""
     message(data)
     message(encode(json.dumps(document)))
     message(as_json(document | {"ChargerId": CHARGER_ID, "StateId": 710}))
@@ -146,12 +146,12 @@ def test_message(document: dict[str, Any], data: bytes) -> None:
 @given(st.binary() | OBJECTS.map(as_json))
 @example(b"\x00" + as_json({"Code": 528, "Details": "a\nb" * 500}))
 def test_answer(data: bytes) -> None:
-    """Any error of the cloud has words that are fit for a log."""
+    """Any error response has a text that is fit for a log: short, and on one line."""
     answer(data)
 
 
 def _worst_bodies() -> dict[str, bytes]:
-    """Return bodies of the greatest size that are made to cost as much as they can."""
+    """Return bodies of the maximum size that are as slow as possible to decode."""
     size = BODY_SIZE_MAX
 
     def wrapped(text: str) -> bytes:
@@ -175,7 +175,7 @@ def _worst_bodies() -> dict[str, bytes]:
         session = json.dumps({"SignedSession": meter})
         return wrapped(observation(json.dumps(session)[1:-1]))
 
-    # Halfway between two of the smallest numbers there are, which takes long to see.
+    # A number halfway between two of the smallest floats takes long to round.
     tiny = ",".join(["2.4703282292062327208" + "0" * 740 + "1e-324"] * 77)
     return {
         "empty records": b"\x40\x01s" + b"\x80" * (size - 4) + b"\x01",
@@ -204,7 +204,7 @@ def _worst_bodies() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", _worst_bodies())
 def test_no_message_costs_more_than_a_millisecond(name: str) -> None:
-    """However it is made; the loop has others to serve."""
+    """Even the slowest body is decoded in time, because the event loop is blocked meanwhile."""
     body = _worst_bodies()[name]
     assert len(body) <= BODY_SIZE_MAX
     message(body)
@@ -214,7 +214,7 @@ def test_no_message_costs_more_than_a_millisecond(name: str) -> None:
     "path", sorted(CORPUS.iterdir()), ids=lambda path: str(path.name)
 )
 def test_corpus(path: Path) -> None:
-    """What was found once, or is like what the cloud sends, holds for every target."""
+    """Inputs that failed once, and inputs like the cloud's, pass every target."""
     data = path.read_bytes()
     for target in TARGETS.values():
         target(data)
