@@ -1,4 +1,4 @@
-"""Who has authorized a session: shown, but never so that a card could be copied."""
+"""The sensor of who authorized a session never shows enough to copy a card."""
 
 import json
 
@@ -23,7 +23,7 @@ LAST = "completed_session.AuthenticationCode"
 async def enabled(
     hass: HomeAssistant, charger: Charger, entry: MockConfigEntry
 ) -> MockConfigEntry:
-    """Set up an account whose sensors 0.8.8 has registered."""
+    """Set up an account whose sensors were registered by version 0.8.8."""
     for key in (NOW, LAST):
         er.async_get(hass).async_get_or_create(
             "sensor", DOMAIN, f"{charger.id}_{key}", config_entry=entry
@@ -52,7 +52,7 @@ def completed(code: str | None) -> str:
         ("ble-11111111-2222-4333-8444-55555555abcd", "ble-…abcd"),
         ("11111111-2222-4333-8444-55555555abcd", "…abcd"),
         ("nfc-04A2B3C4", "nfc-…B3C4"),
-        # Too short to show a part of it.
+        # Such a code is too short to show a part of it.
         ("nfc-04A2B3", "nfc-…"),
         ("1234", "…"),
         ("nfc-", "nfc-…"),
@@ -69,7 +69,7 @@ async def test_a_code_is_masked(
     code: str | None,
     shown: str,
 ) -> None:
-    """Four of its characters tell two cards of a household apart."""
+    """Four characters of the code are shown, enough to distinguish the cards of a household."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.observe(StateId.CURRENT_USER, code)
@@ -83,11 +83,11 @@ async def test_a_code_is_masked(
 async def test_without_a_car_there_is_no_one(
     time_machine: TimeMachine, charger: Charger, entities: EntityFinder
 ) -> None:
-    """A charger may not report that its last user is gone."""
+    """Without a car there is no user, even if the charger still reports the last one."""
     assert entities.state("sensor", charger.id, NOW) == STATE_UNKNOWN
     charger.plug_in(Car())
     await time_machine.travel(30)
-    # What was reported before this car came is about another one.
+    # A user that was reported before this car came belongs to another car.
     assert entities.state("sensor", charger.id, NOW) == STATE_UNKNOWN
     charger.observe(StateId.CURRENT_USER, CARD)
     await time_machine.settle()
@@ -103,7 +103,7 @@ async def test_new_users_do_not_get_them_by_default(
     entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """Who charged is recorded only where the user has chosen so."""
+    """The sensor is disabled for new users, so that who charged is recorded only if they choose so."""
     charger.observe(StateId.CURRENT_USER, CARD)
     charger.observe(StateId.COMPLETED_SESSION, completed(CARD))
     await set_up(hass, entry)

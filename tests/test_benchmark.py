@@ -1,4 +1,4 @@
-"""What the benchmark tells."""
+"""The figures and the table of the benchmark."""
 
 from statistics import median
 
@@ -8,7 +8,7 @@ from scripts.measure.table import Figure, lines
 
 
 def test_a_figure_beside_its_yardstick() -> None:
-    """The ratio is that of the least, where nothing else was in the way."""
+    """The ratio is that of the smallest samples, which other work on the machine disturbed least."""
     figure = Figure("burst", [3.0, 1.0, 2.5], [4.0, 4.0, 2.0], target="ratio < 1")
     assert figure.ratio == 0.5
     assert Figure("latency", [3.0, 1.0, 2.0], [8.0, 4.0, 1.0], of=median).ratio == 0.5
@@ -27,7 +27,7 @@ def test_a_figure_beside_its_yardstick() -> None:
 
 
 def test_the_table() -> None:
-    """Each figure has a row, in units that are easy to read."""
+    """Each figure has a row, with units that are easy to read."""
     assert lines(
         [
             Figure("a", [0.0123, 0.01], [0.02]),
@@ -44,7 +44,7 @@ def test_the_table() -> None:
 
 
 def test_what_is_imported() -> None:
-    """All libraries, and all of ours, and neither among the other."""
+    """The modules of the integration and those of its libraries are complete and disjoint."""
     assert {"azure.servicebus", "homeassistant.core", "json"} <= set(libraries())
     assert {"custom_components.zaptec", "custom_components.zaptec.api.nbfx"} <= set(
         modules()
@@ -53,7 +53,7 @@ def test_what_is_imported() -> None:
 
 
 def test_kinds_of_requests() -> None:
-    """An id makes no other request."""
+    """Requests that differ only in an id are of the same kind."""
     charger = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
     other = charger.replace("0", "1")
     assert kinds(

@@ -1,4 +1,4 @@
-"""Nothing holds up Home Assistant's event loop."""
+"""The integration does not block Home Assistant's event loop."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def told(*arguments: str) -> list[str]:
-    """Return what a Home Assistant tells of calls that block its event loop."""
+    """Return the reports of a Home Assistant about calls that block its event loop."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "tests.blocking", *arguments],
         capture_output=True,
@@ -28,7 +28,7 @@ def told(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize(("arguments", "expected"), [((), 0), (("block",), 1)])
 def test_nothing_blocks(arguments: tuple[str, ...], expected: int) -> None:
-    """From the set-up to the end; a call that blocks would be seen."""
+    """Nothing blocks from the set-up to the stop, and a blocking call would be reported."""
     lines = [line for line in told(*arguments) if line]
     assert len(lines) == expected, lines
     if lines:

@@ -23,7 +23,7 @@ ACCOUNT = {CONF_USERNAME: DEMO_USER, CONF_PASSWORD: PASSWORD}
 
 @pytest.fixture(autouse=True)
 def mock_setup_entry() -> Generator[AsyncMock]:
-    """Set nothing up."""
+    """Replace the set-up of the entry."""
     with patch(
         "custom_components.zaptec.async_setup_entry", return_value=True
     ) as mocked:
@@ -39,7 +39,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_sign_in(
     hass: HomeAssistant, sim: Simulator, mock_setup_entry: AsyncMock
 ) -> None:
-    """An account becomes an entry."""
+    """Signing in creates an entry for the account."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -79,7 +79,7 @@ async def test_sign_in(
 async def test_errors_are_told_apart_and_can_be_mended(
     hass: HomeAssistant, sim: Simulator, fault: Fault, error: str
 ) -> None:
-    """Each fault has its own sentence, and the same form goes on after it."""
+    """Each fault has its own message, and the user can try again in the same form."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -94,7 +94,7 @@ async def test_errors_are_told_apart_and_can_be_mended(
 
 
 async def test_a_wrong_password_is_told(hass: HomeAssistant, sim: Simulator) -> None:
-    """The cloud's answer to a wrong password is not a fault of ours."""
+    """A wrong password is shown as such, not as an unexpected error."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -113,7 +113,7 @@ async def test_the_unexpected_is_logged(
     error: Exception,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What nobody thought of is in the log."""
+    """An unexpected exception is logged and shown as an unknown error."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -128,7 +128,7 @@ async def test_the_unexpected_is_logged(
 async def test_a_forgotten_dialog_is_in_nobodys_way(
     hass: HomeAssistant, sim: Simulator
 ) -> None:
-    """A person may reload the page after a typing error."""
+    """An abandoned flow does not block a new one; the user may have reloaded the page."""
     for expected in (FlowResultType.FORM, FlowResultType.CREATE_ENTRY):
         result = await hass.config_entries.flow.async_init(
             DOMAIN, context={"source": SOURCE_USER}
@@ -143,7 +143,7 @@ async def test_a_forgotten_dialog_is_in_nobodys_way(
 async def test_an_account_is_set_up_once(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """Whatever the capitals of the address."""
+    """An account cannot be added twice, even with different capitals in its address."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
@@ -158,7 +158,7 @@ async def test_an_account_is_set_up_once(
 async def test_a_new_password_is_stored(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry, step: str
 ) -> None:
-    """Reauthentication and reconfiguration both recover from a wrong one."""
+    """Reauthentication and reconfiguration store a new password, also after a wrong one."""
     sim.set_password(DEMO_USER, "new")
     if step == "reauth_confirm":
         result = await entry.start_reauth_flow(hass)

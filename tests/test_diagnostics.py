@@ -1,4 +1,4 @@
-"""Tests of the diagnostics: they tell enough, and nothing private."""
+"""Tests of the diagnostics: they show enough for support, and nothing private."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -41,10 +41,10 @@ from .conftest import (
 FIXTURES = Path(__file__).parent / "fixtures"
 SECRET = "Kryptonite"
 
-# The cloud's names of names, which become those of entities.
+# The fields with names, which the cloud's users choose; they become names of entities.
 _NAMES = {"Name", "InstallationName", "DeviceId", "SerialNo", "MID"}
 
-# What is another one each time.
+# Keys whose values differ from run to run.
 _VARYING = {
     "age",
     "due",
@@ -63,20 +63,20 @@ _VARYING = {
 
 @pytest.fixture
 def entry(hass: HomeAssistant, entry: MockConfigEntry) -> MockConfigEntry:
-    """Return an entry with a title of its user's."""
+    """Return an entry whose title was changed by the user."""
     hass.config_entries.async_update_entry(entry, title="The account of Kari")
     return entry
 
 
 async def _download(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
-    """Return the diagnostics as they would be downloaded."""
+    """Return the diagnostics in the form in which they are downloaded."""
     found = await async_get_config_entry_diagnostics(hass, entry)
     document: dict[str, Any] = json.loads(json.dumps(found))
     return document
 
 
 def _private(sim: Simulator, entry: MockConfigEntry) -> set[str]:
-    """Return what must not be in a download."""
+    """Return the texts that must not be in a download."""
     words = {SECRET, entry.title, *entry.data.values()}
     for item in sim.installations.values():
         words |= {item.id, item.name, "Ladeveien"}
@@ -88,10 +88,10 @@ def _private(sim: Simulator, entry: MockConfigEntry) -> set[str]:
 async def test_download(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry, charger: Charger
 ) -> None:
-    """It tells of everything, asks nothing, and shows nothing private."""
+    """The download covers every part, causes no request, and contains nothing private."""
     runtime = live_entry.runtime_data
     state = runtime.states[charger.id]
-    # Whatever text any StateId may hold, known or not.
+    # Any StateId, known or not, may hold a private text.
     for state_id in [*{int(item) for item in StateId}, 4711]:
         if state_id not in state or state_id == StateId.SESSION_IDENTIFIER:
             state.apply(
@@ -117,7 +117,7 @@ async def test_download(
 async def test_device(
     hass: HomeAssistant, live_entry: MockConfigEntry, charger: Charger
 ) -> None:
-    """Of a device there is the device alone, with its installation."""
+    """The diagnostics of a device contain that device and its installation only."""
     device = dr.async_get(hass).async_get_device_by_identifier(
         (DOMAIN, charger.id), config_entry_id=live_entry.entry_id
     )
@@ -138,7 +138,7 @@ async def test_device(
 
 @pytest.mark.parametrize("scenario", [Scenario.of(30)])
 async def test_size(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
-    """Thirty chargers fit into what a forum takes."""
+    """The diagnostics of thirty chargers are small enough to attach to an issue."""
     document = await _download(hass, live_entry)
     assert len(document["chargers"]) == 30
     assert len(json.dumps(document)) < 1_000_000
@@ -147,7 +147,7 @@ async def test_size(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
 async def test_wrong_password(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """An account that may not sign in has diagnostics, without its password."""
+    """Diagnostics work for an account with a wrong password, and do not contain it."""
     hass.config_entries.async_update_entry(
         entry, data={**entry.data, "password": SECRET}
     )
@@ -163,7 +163,7 @@ async def test_wrong_password(
 async def test_never_set_up(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """An account that was not even tried has some, too."""
+    """Diagnostics work for an entry that was never set up."""
     document = await _download(hass, entry)
     text = json.dumps(document)
     assert [word for word in _private(sim, entry) if word in text] == []
@@ -174,7 +174,7 @@ async def test_never_set_up(
 async def test_cloud_is_down(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry, fault: Any
 ) -> None:
-    """A setup that is being retried has diagnostics, and asks nothing more."""
+    """Diagnostics work while the set-up is retried, and cause no request."""
     sim.rest.fail("/api/(installation|chargers)$", fault=fault)
     await set_up(hass, entry)
     before = len(sim.rest.requests)
@@ -193,7 +193,7 @@ async def test_what_is_past(
     live_entry: MockConfigEntry,
     charger: Charger,
 ) -> None:
-    """A fault that is over, and lists that are old, are told with their time."""
+    """A past fault and outdated lists are shown with their times."""
     runtime = live_entry.runtime_data
     link = runtime.links[charger.installation.id]
     shown = (await _download(hass, live_entry))["installations"]["installation 1"]
@@ -232,13 +232,13 @@ async def test_what_is_past(
 
 @pytest.fixture
 async def november() -> Any:
-    """Begin at the moment that the payloads are of."""
+    """Begin at the time of the recorded payloads."""
     with freeze_time(datetime(2026, 11, 1, 12, tzinfo=UTC), tick=True) as frozen:
         yield frozen
 
 
 def _without_what_varies(document: Any, key: str = "") -> Any:
-    """Return a download as it would be at another time, with other versions."""
+    """Return a download without times and versions, which differ from run to run."""
     if isinstance(document, dict):
         return {
             name: "<version>" if key == "versions" else _without_what_varies(item, name)
@@ -261,7 +261,7 @@ async def test_snapshot(
     snapshot: SnapshotAssertion,
     model: str,
 ) -> None:
-    """All that is shown of a charger with what one like it really sends."""
+    """The diagnostics of a charger that sends recorded payloads."""
     charger.observations = {
         item["StateId"]: StoredObservation(
             datetime.fromisoformat(item["Timestamp"]).replace(tzinfo=UTC),
@@ -280,7 +280,7 @@ async def test_snapshot(
 def _plant(
     monkeypatch: pytest.MonkeyPatch, name: str, words: Callable[[], str]
 ) -> None:
-    """Let the cloud answer with what is private in each field but ids and names."""
+    """Let the cloud return a private text in each field except ids and names."""
     original = getattr(documents, name)
     kept = {"Id", "ChargerId", "InstallationId", "StateId", "Timestamp", *_NAMES}
 
@@ -305,7 +305,7 @@ async def test_planted_secrets(
     secrets_in_logs: SecretsInLogs,
     answers: str,
 ) -> None:
-    """None is in a download, whatever is planted wherever, and whatever fails."""
+    """No planted secret is in a download, whichever field holds it and whichever request fails."""
     installation = charger.installation
     charger.name = installation.name = f"{SECRET} {documents.ADDRESS}"
     keys = {installation.bus_key, "bm90LXRoZS1rZXktYXQtYWxs"}
@@ -318,7 +318,7 @@ async def test_planted_secrets(
         return " ".join(sorted(secrets()))
 
     async def look() -> dict[str, Any]:
-        """Download all there is."""
+        """Check every download for secrets."""
         document = await _download(hass, entry)
         devices = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
         assert len(devices) == 2
@@ -334,7 +334,7 @@ async def test_planted_secrets(
         assert [secret for secret in secrets() if secret in text] == []
         return document
 
-    # Whatever text a StateId may hold, known or not.
+    # Any StateId, known or not, may hold a private text.
     for state_id in [*{int(item) for item in StateId}, 4711]:
         if state_id not in charger.observations:
             charger.observations[state_id] = StoredObservation(
@@ -352,7 +352,7 @@ async def test_planted_secrets(
     if answers == "malformed":
         assert shown["710"]["value"] is None
 
-    # The cloud tells a key that the bus refuses.
+    # The cloud returns a key that the Service Bus refuses.
     link = entry.runtime_data.links[installation.id]
     installation.bus_key = "bm90LXRoZS1rZXktYXQtYWxs"
     sim.bus.drop_connections()
@@ -361,7 +361,7 @@ async def test_planted_secrets(
     shown = (await look())["installations"]["installation 1"]["link"]
     assert "The key to the messages is not valid" in shown["fault"]
 
-    # Where the messages are is no place.
+    # The host of the messages is not a valid host name.
     details = sim.connection_details(installation)
     monkeypatch.setattr(
         sim.rest.cloud, "connection_details", lambda _: dict.fromkeys(details, words())
@@ -371,7 +371,7 @@ async def test_planted_secrets(
     await look()
     assert link.fault != before
 
-    # What the cloud says of its errors, which may be anything.
+    # Error responses of the cloud, which may contain any text.
     rejection = faults.rejection
     monkeypatch.setattr(
         faults,

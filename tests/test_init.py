@@ -62,7 +62,7 @@ async def test_a_transient_failure_at_set_up_is_retried_by_home_assistant(
     path: str,
     fault: Fault,
 ) -> None:
-    """None of them is permanent."""
+    """Home Assistant retries a set-up that fails temporarily, until the cloud works again."""
     sim.rest.fail(path, fault=fault)
     await set_up(hass, entry)
     assert entry.state is ConfigEntryState.SETUP_RETRY
@@ -84,7 +84,7 @@ async def test_a_transient_failure_behind_set_up_mends_itself(
     path: str,
     fault: Fault,
 ) -> None:
-    """The entry is loaded, and when the fault is over all is live."""
+    """A failure after the lists were read does not prevent the set-up; all is live after it."""
     sim.rest.fail(path, fault=fault)
     await set_up(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
@@ -102,7 +102,7 @@ async def test_a_transient_failure_behind_set_up_mends_itself(
 async def test_a_wrong_password_starts_a_reauthentication(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The only failure that needs a person."""
+    """A wrong password starts a reauthentication, because only the user can correct it."""
     sim.set_password(DEMO_USER, "another")
     await set_up(hass, entry)
     assert entry.state is ConfigEntryState.SETUP_ERROR
@@ -117,7 +117,7 @@ async def test_a_password_changed_while_running(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """A reauthentication starts; after it all works without a restart."""
+    """A password that is changed elsewhere starts a reauthentication, and no restart is needed."""
     sim.set_password(DEMO_USER, "another")
     await time_machine.travel(3610, step=15)
     flows = hass.config_entries.flow.async_progress()
@@ -142,7 +142,7 @@ async def test_unload_leaves_nothing_behind(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """No task, no connection, and entities that say so."""
+    """After the unload there is no task and no connection, and all entities are unavailable."""
     assert sim.bus.connections == 1
     assert await hass.config_entries.async_unload(live_entry.entry_id)
     await hass.async_block_till_done()
@@ -164,7 +164,7 @@ async def test_reload_comes_back_live(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """With one connection, not two."""
+    """After a reload everything is live, with one connection instead of two."""
     assert await hass.config_entries.async_reload(live_entry.entry_id)
     await wait_until_live(hass, live_entry)
     charger = next(iter(sim.chargers.values()))
@@ -182,7 +182,7 @@ async def test_removal_removes_devices_and_entities(
     device_registry: dr.DeviceRegistry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """Nothing of the account stays."""
+    """Removing the account removes its devices and entities from the registries."""
     assert await hass.config_entries.async_remove(live_entry.entry_id)
     await hass.async_block_till_done()
     assert not dr.async_entries_for_config_entry(device_registry, live_entry.entry_id)
@@ -196,7 +196,7 @@ async def test_a_refused_password_is_not_tried_again_and_again(
     sim: Simulator,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Too many failures might lock the account."""
+    """A refused password is tried once only, because repeated failures might lock the account."""
     sim.set_password(DEMO_USER, "another")
     sim.rest.clear()
     sim.bus.drop_connections()
@@ -213,7 +213,7 @@ async def test_a_passing_401_is_no_password_problem(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The hourly look goes on, and nobody is asked for a password."""
+    """A temporary 401 leaves the hourly discovery running and starts no reauthentication."""
     sim.rest.fail("/api/(installation|chargers)$", fault=401)
     await time_machine.travel(3700, step=15)
     installation_id = next(iter(sim.installations))
@@ -233,7 +233,7 @@ async def test_an_incomplete_list_after_a_restart_deletes_nothing(
     live_entry: MockConfigEntry,
     device_registry: dr.DeviceRegistry,
 ) -> None:
-    """Devices go when they have been missing for an hour."""
+    """Devices are removed only after they have been missing for an hour."""
     entry_id = live_entry.entry_id
     assert len(dr.async_entries_for_config_entry(device_registry, entry_id)) == 2
     roles = dict(sim.accounts[DEMO_USER].roles)
@@ -263,7 +263,7 @@ async def test_a_device_is_kept_until_it_has_been_missing_for_long(
     missing: str,
     after_restart: bool,
 ) -> None:
-    """Lists that are read in quick succession are no more evidence than one of them."""
+    """Several lists in quick succession are no more evidence that a device is gone than one."""
     entry_id = live_entry.entry_id
     if missing == "everything":
         sim.accounts[DEMO_USER].roles.clear()
@@ -288,7 +288,7 @@ async def test_a_write_under_way_at_unload_leaves_no_timer(
     sim: Simulator,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Its confirmation is nobody's business any more."""
+    """A write that finishes after the unload waits for no confirmation, so it starts no timer."""
     runtime = live_entry.runtime_data
     charger_id = next(iter(sim.chargers))
     release = asyncio.Event()
@@ -327,7 +327,10 @@ async def test_two_accounts_that_see_the_same_installation(
     entities: EntityFinder,
     leave: Callable[[HomeAssistant, str], Awaitable[None]],
 ) -> None:
-    """One of them has it, with its only subscription; the other takes it over."""
+    """One account shows the installation; when it is removed or disabled, the other takes over.
+
+    An installation has a single subscription, which two accounts cannot share.
+    """
     first = sim.accounts[DEMO_USER]
     sim.accounts["partner@example.com"] = replace(
         first, user_name="partner@example.com", roles=dict(first.roles)
@@ -340,7 +343,7 @@ async def test_two_accounts_that_see_the_same_installation(
     topic = next(iter(sim.installations.values())).topic
     assert sim.bus.consumers(topic) == 1
 
-    # A reload, as after other options, gives nothing away.
+    # A reload, as after a change of options, does not hand over the installation.
     await hass.config_entries.async_reload(live_entry.entry_id)
     await second.runtime_data.coordinator.async_refresh()
     await wait_until_live(hass, live_entry)
@@ -366,7 +369,7 @@ async def test_two_accounts_that_see_the_same_installation(
 async def test_unload_while_a_link_is_being_opened_closes_it(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The library forgets the socket of a link whose opening is interrupted."""
+    """An unload during opening closes the socket, which the library itself does not close."""
     sim.bus.stall_sasl = True
     await set_up(hass, entry)
     await wait_until(lambda: sim.bus.connections == 1)

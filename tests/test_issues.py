@@ -1,4 +1,4 @@
-"""Repair issues: each is there when it is true, says what a person needs, and goes."""
+"""Repair issues: each appears when its condition holds, says what to do, and goes again."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ DETAILS = "messagingConnectionDetails$"
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
-    """Return what is shown, by the key of the issue."""
+    """Return the texts of the issues that are shown, by the issue's translation key."""
     strings = await async_get_translations(hass, "en", "issues", {DOMAIN})
     shown = {}
     for issue in ir.async_get(hass).issues.values():
@@ -52,16 +52,16 @@ async def test_an_outage_of_half_an_hour_is_told(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Not before, not again and again, and no longer than it lasts."""
+    """The issue appears after half an hour, and stays until the push is stable again."""
     await time_machine.travel(120)
     await sim.bus.cut()
     await time_machine.travel(29 * 60, step=20)
     assert await texts(hass) == {}
-    # It is looked at once a minute.
+    # The issues are checked once a minute.
     await time_machine.travel(180, step=20)
     shown = (await texts(hass))["push_down"]
     assert charger.installation.name in shown
-    # An attempt that succeeds for a moment only has not ended it.
+    # A connection that is lost again at once does not end the outage.
     await sim.bus.restore()
     link = live_entry.runtime_data.links[charger.installation.id]
     await time_machine.travel_until(lambda: link.status == "connected", step=10)
@@ -81,7 +81,7 @@ async def test_the_network_may_be_gone_at_start(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """A link that never was up is down."""
+    """A link that has never been up since the start counts as down."""
     await sim.bus.cut()
     await set_up(hass, entry)
     await time_machine.travel(32 * 60, step=20)
@@ -92,7 +92,7 @@ async def test_the_network_may_be_gone_at_start(
 async def test_a_role_without_messages(
     hass: HomeAssistant, time_machine: TimeMachine, sim: Simulator
 ) -> None:
-    """A mere user is told whom to ask; it is gone when the role is granted."""
+    """The issue says whom to ask for a role, and goes when the role is granted."""
     entry = add_entry(hass, sim, RESIDENT_USER)
     await set_up(hass, entry)
     await wait_until(
@@ -119,7 +119,7 @@ async def test_no_subscription(
     charger: Charger,
     entry: MockConfigEntry,
 ) -> None:
-    """The cloud has none for the installation, until it is turned on."""
+    """An installation without a subscription has an issue until the subscription exists."""
     sim.rest.fail("messagingConnectionDetails$", fault=404)
     await set_up(hass, entry)
     await time_machine.travel(65)
@@ -150,7 +150,7 @@ async def test_what_else_controls(
     key: str,
     words: str,
 ) -> None:
-    """It is found by the hourly list, and so is its end."""
+    """The hourly list shows that something else controls charging, and when that has ended."""
     setattr(charger.installation, attribute, value)
     await live_entry.runtime_data.coordinator.async_refresh()
     shown = await texts(hass)
@@ -158,7 +158,7 @@ async def test_what_else_controls(
     assert words in shown[key]
     assert charger.installation.name in shown[key]
 
-    # What is ignored stays ignored, over a reload too.
+    # An ignored issue stays ignored after a reload.
     issue_id = f"{key}_{charger.installation.id}"
     ir.async_ignore_issue(hass, DOMAIN, issue_id, True)
     assert await hass.config_entries.async_reload(live_entry.entry_id)
@@ -179,7 +179,7 @@ async def test_a_charger_by_itself(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Stand-alone mode is told of by the charger."""
+    """A charger that reports stand-alone mode has an issue until the mode ends."""
     charger.observe(StateId.IS_STAND_ALONE, value=True)
     await time_machine.travel(65)
     shown = await texts(hass)
@@ -194,7 +194,7 @@ async def test_a_charger_by_itself(
 async def test_nothing_is_left_of_an_account(
     hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry, end: str
 ) -> None:
-    """Its issues go with it."""
+    """The issues of an account are deleted when it is removed or disabled."""
     charger.installation.authentication_type = 2
     await live_entry.runtime_data.coordinator.async_refresh()
     assert await texts(hass)
@@ -212,7 +212,7 @@ async def test_nothing_is_left_of_an_account(
 async def test_names_are_no_markup(
     hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry
 ) -> None:
-    """What people call things is shown as they wrote it."""
+    """Names given by users are escaped, so that Markdown in them has no effect."""
     charger.installation.name = "[Home](https://example.com) <b>*1*</b>"
     charger.installation.authentication_type = 2
     await live_entry.runtime_data.coordinator.async_refresh()
@@ -223,14 +223,14 @@ async def test_names_are_no_markup(
 
 
 def ignore(hass: HomeAssistant, key: str) -> None:
-    """Ignore the only issue, as a person does."""
+    """Ignore the only issue, as a user would."""
     (issue,) = ir.async_get(hass).issues.values()
     assert issue.translation_key == key
     ir.async_ignore_issue(hass, DOMAIN, issue.issue_id, True)
 
 
 def ignored(hass: HomeAssistant) -> list[str | None]:
-    """Return the keys of the issues that are there and ignored."""
+    """Return the keys of the issues that exist and are ignored."""
     return [
         issue.translation_key
         for issue in ir.async_get(hass).issues.values()
@@ -256,7 +256,7 @@ async def test_an_ignored_refusal_stays_ignored(
     refusal: int,
     key: str,
 ) -> None:
-    """Until the cloud says otherwise: one that fails says nothing."""
+    """An ignored refusal ends only if the cloud permits the request; a failure proves nothing."""
     sim.rest.fail(DETAILS, fault=refusal)
     await set_up(hass, entry)
     await time_machine.travel(65)
@@ -276,15 +276,15 @@ async def test_an_ignored_refusal_stays_ignored(
     sim.rest.fail(DETAILS, fault=refusal)
     await time_machine.travel(100)
     assert link.refusal
-    # One attempt that fails differently.
+    # An attempt that fails for another reason.
     sim.rest.heal()
     sim.rest.fail(DETAILS, fault=500)
     await time_machine.travel_until(lambda: not link.refusal, step=10)
     await time_machine.travel(65)
     assert ignored(hass) == [key]
 
-    # The cloud tells where the messages are, so this is past, although the network
-    # does not let them through.
+    # The cloud returns the connection details again, so the refusal has ended, although
+    # the network does not let the link connect.
     await sim.bus.cut()
     sim.rest.heal()
     await time_machine.travel(400)
@@ -298,7 +298,7 @@ async def test_another_refusal(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """It takes the place of the one before."""
+    """The issue of a new refusal replaces the issue of the previous one."""
     sim.rest.fail(DETAILS, fault=403)
     await set_up(hass, entry)
     await time_machine.travel(65)
@@ -316,7 +316,7 @@ async def test_an_ignored_outage_stays_ignored(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """A reload does not end it, and a link that is up does."""
+    """An ignored outage is not ended by a reload, but by a link that is up."""
     await sim.bus.cut()
     await set_up(hass, entry)
     await time_machine.travel(32 * 60, step=20)
@@ -336,7 +336,7 @@ async def test_an_ignored_reader_stays_ignored(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """After a reload it takes some messages to say that nothing is lost any more."""
+    """After a reload, only some messages without a gap prove that no messages are lost any more."""
 
     def shared_link(since: datetime | None) -> None:
         runtime = live_entry.runtime_data
@@ -354,7 +354,7 @@ async def test_an_ignored_reader_stays_ignored(
     await time_machine.travel(65)
     assert await texts(hass) == {}
 
-    # Where it was known, its end is known, too.
+    # While running, the evidence is complete and the issue ends.
     shared_link(dt_util.utcnow())
     await time_machine.travel(65)
     assert set(await texts(hass)) == {"push_shared"}
@@ -370,7 +370,7 @@ async def test_an_ignored_mode_stays_ignored(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """A charger that was not read yet may be in stand-alone mode still."""
+    """Until the charger was read after a reload, it may still be in stand-alone mode."""
     charger.observe(StateId.IS_STAND_ALONE, value=True)
     await time_machine.travel(65)
     ignore(hass, "charger_stand_alone")
@@ -393,7 +393,7 @@ async def test_an_ignored_setting_outlives_a_gap_in_the_list(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """What one list does not show is not gone, but what none shows is."""
+    """One list without the installation keeps the issue ignored; a longer absence ends it."""
     charger.installation.authentication_type = 2
     await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, "ocpp_controls_charging")
@@ -421,7 +421,7 @@ async def test_an_ignored_setting_that_is_not_told(
     attribute: str,
     key: str,
 ) -> None:
-    """A list without the setting does not say that it is another one."""
+    """A list that lacks the setting does not prove that the setting has changed."""
     setattr(charger.installation, attribute, 1)
     await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, key)
@@ -448,7 +448,7 @@ async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """A role for a charger alone shows its installation by id only, so no device."""
+    """With a role for a charger alone, its installation has no device, but may have an issue."""
 
     async def none(_client: ZaptecClient) -> list[Installation]:
         return []
@@ -474,7 +474,7 @@ async def test_nobody_reads_what_is_not_permitted(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Whoever shares the messages is no matter without a right to them."""
+    """Without permission to read the messages, there is no issue about a second reader."""
     link = live_entry.runtime_data.links[charger.installation.id]
     link.shared_since = dt_util.utcnow()
     await time_machine.travel(65)
@@ -492,7 +492,7 @@ async def test_a_charger_that_is_not_chosen_any_more(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """Its issues, and its installation's, go with it."""
+    """Deselecting the charger deletes its issues and those of its installation."""
     for item in sim.installations.values():
         item.authentication_type = 2
     first, second, *_ = sim.installations.values()
@@ -516,7 +516,7 @@ async def test_nothing_is_left_of_an_account_that_cannot_be_set_up(
     live_entry: MockConfigEntry,
     end: str,
 ) -> None:
-    """Its issues outlive a cloud that is down, but not the account."""
+    """Issues stay while the cloud is down, but are deleted with the account."""
     charger.installation.authentication_type = 2
     await live_entry.runtime_data.coordinator.async_refresh()
     ignore(hass, "ocpp_controls_charging")
@@ -537,7 +537,7 @@ async def test_nothing_is_left_of_an_account_that_cannot_be_set_up(
 async def test_another_account_takes_over_what_cannot_be_set_up(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
 ) -> None:
-    """A disabled account leaves its devices to the others, in whatever state it is."""
+    """Another account takes over the devices of a disabled account, even if that failed to set up."""
     first = next(iter(sim.accounts.values()))
     sim.accounts["partner@example.com"] = replace(
         first, user_name="partner@example.com", roles=dict(first.roles)
@@ -564,7 +564,7 @@ async def test_a_clock_that_was_never_set(
     entry: MockConfigEntry,
     zone: str,
 ) -> None:
-    """A time that cannot be is none."""
+    """An impossible start time is not shown."""
     await hass.config.async_set_time_zone(zone)
     charger.observations[StateId.IS_STAND_ALONE] = StoredObservation(
         datetime(1, 1, 1, tzinfo=UTC), "1"
@@ -584,12 +584,12 @@ async def test_an_outage_ends_with_the_installation(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """One that returns was not down all the time."""
+    """If an installation goes missing, its outage ends; one that returns starts over."""
     runtime = live_entry.runtime_data
     await sim.bus.cut()
     await time_machine.travel(32 * 60, step=20)
     assert set(await texts(hass)) == {"push_down"}
-    # It does not tell either that it is not there.
+    # A missing installation has no issue about its push, either.
     sim.rest.fail(DETAILS, fault=500)
     del sim.installations[charger.installation.id], sim.chargers[charger.id]
     await time_machine.travel(2 * 3600 + 300, step=30)
@@ -610,12 +610,12 @@ async def test_since_when_is_told_anew(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """What was over and is so again is so since now."""
+    """A condition that ended and holds again is shown with its new start time."""
     runtime = live_entry.runtime_data
     charger.installation.authentication_type = 2
     await runtime.coordinator.async_refresh()
     before = (await texts(hass))["ocpp_controls_charging"]
-    # Somebody else deletes it, as another account that takes the devices does.
+    # Something else deletes the issue, as another account does that takes over the devices.
     (issue,) = ir.async_get(hass).issues.values()
     ir.async_delete_issue(hass, DOMAIN, issue.issue_id)
     charger.installation.authentication_type = 0

@@ -1,4 +1,4 @@
-"""Who is told of what, how often, and how long the others have to wait."""
+"""Listeners: which callbacks run, how often, and for how long they block the event loop."""
 
 import asyncio
 import time
@@ -19,12 +19,12 @@ TOPIC = ("charger", 710)
 
 
 async def turn() -> None:
-    """Let the event loop go round once."""
+    """Let the event loop run one iteration."""
     await asyncio.sleep(0)
 
 
 async def test_each_is_told_once() -> None:
-    """However many of its topics have news."""
+    """A callback runs once per notification, even if several of its topics are in it."""
     listeners = Listeners()
     told: list[str] = []
     listeners.add(lambda: told.append("a"), [TOPIC, "charger"])
@@ -38,7 +38,7 @@ async def test_each_is_told_once() -> None:
 
 
 async def test_news_of_what_is_told_is_told_too() -> None:
-    """What an entity causes while it is told is not lost."""
+    """A notification that a callback makes while it runs is delivered, too."""
     listeners = Listeners()
     told: list[int] = []
 
@@ -53,7 +53,7 @@ async def test_news_of_what_is_told_is_told_too() -> None:
 
 
 async def test_who_has_left_is_not_told() -> None:
-    """An entity may be removed between the news and its turn."""
+    """A callback that another one has removed does not run, because its entity is gone."""
     listeners = Listeners()
     told: list[str] = []
 
@@ -72,7 +72,7 @@ async def test_who_has_left_is_not_told() -> None:
 async def test_a_fault_is_no_reason_to_keep_the_news_from_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is logged, and the others are told."""
+    """An exception in one callback is logged, and the other callbacks still run."""
     listeners = Listeners()
     told: list[str] = []
 
@@ -89,7 +89,7 @@ async def test_a_fault_is_no_reason_to_keep_the_news_from_others(
 async def test_thousands_do_not_hold_up_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Others have their turns in between."""
+    """With thousands of callbacks, other tasks run between the time slices."""
     now = 0.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
     listeners = Listeners()
@@ -106,7 +106,7 @@ async def test_thousands_do_not_hold_up_the_loop(
     steps = [told]
     while not listeners.is_idle:
         before = told
-        # What comes meanwhile makes no turn longer.
+        # A notification during a time slice must not make that slice longer.
         listeners.notify([TOPIC] if before < 20 else [])
         await turn()
         steps.append(told - before)
@@ -116,7 +116,7 @@ async def test_thousands_do_not_hold_up_the_loop(
 
 @pytest.mark.serial
 async def test_a_crowd_leaves_in_no_time() -> None:
-    """To remove the entities of a housing cooperative does not take a square of it."""
+    """Removing the many entities of a housing cooperative takes linear, not quadratic, time."""
     listeners = Listeners()
     removers = [listeners.add(lambda: None, ["link"]) for _ in range(20_000)]
     began = time.perf_counter()
@@ -128,7 +128,11 @@ async def test_a_crowd_leaves_in_no_time() -> None:
 
 @pytest.mark.parametrize("cause", ["user", "automatic", "both"])
 async def test_what_follows_from_news_is_no_part_of_its_cause(cause: str) -> None:
-    """Automations run in the context in which a state is written."""
+    """Callbacks run outside of the action that caused them.
+
+    Automations inherit the context in which a state is written. They must not inherit the
+    time limit of the action, or its mark as automatic.
+    """
     listeners = Listeners()
     seen: list[tuple[object, bool]] = []
     listeners.add(lambda: seen.append((current_deadline(), is_automatic())), [TOPIC])
@@ -145,7 +149,7 @@ async def test_what_follows_from_news_is_no_part_of_its_cause(cause: str) -> Non
 
 
 async def test_a_failure_outside_of_an_action_leaves_the_action_as_it_was() -> None:
-    """Its time limit still counts."""
+    """After an exception in `outside_of_actions`, the time limit of the action applies again."""
 
     def fail() -> None:
         assert current_deadline() is None

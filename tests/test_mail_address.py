@@ -1,4 +1,4 @@
-"""The account's user name is an e-mail address, and stands in no log."""
+"""The account's user name is an e-mail address, and must not be in any log."""
 
 from dataclasses import replace
 import logging
@@ -32,7 +32,7 @@ SECOND_USER = "second@example.com"
 def _every_level(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Log all there is, and do not wait for a cloud that fails on purpose."""
+    """Log at every level, and do not wait for a cloud that fails on purpose."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
 
@@ -50,7 +50,7 @@ async def sign_in(hass: HomeAssistant, user_name: str = DEMO_USER) -> ZaptecConf
 
 
 def shown(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines that show the user name, of whatever logger."""
+    """Return the lines of any logger that contain the user name."""
     return [
         f"{record.name}: {record.getMessage()}"
         for record in caplog.records
@@ -64,7 +64,7 @@ async def test_no_log_of_an_account_shows_it(
     sim: Simulator,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """From the sign-in to the removal, with an outage and a new password in between."""
+    """No line contains it from the sign-in to the removal, with an outage and a new password."""
     entry = await sign_in(hass)
     assert entry.title == "Zaptec"
     await wait_until_live(hass, entry)
@@ -93,7 +93,7 @@ async def test_no_log_of_an_account_shows_it(
 async def test_titles_differ(
     hass: HomeAssistant, sim: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A user with several accounts can tell their entries apart."""
+    """The entries of a user with several accounts have different titles."""
     MockConfigEntry(domain=DOMAIN, title="Zaptec 2", unique_id="a").add_to_hass(hass)
     MockConfigEntry(domain=DOMAIN, title="Zaptec", unique_id="b").add_to_hass(hass)
     entry = await sign_in(hass)
@@ -119,7 +119,7 @@ async def test_an_account_without_chargers_of_its_own_does_not_show_it(
     live_entry: MockConfigEntry,
     secrets_in_logs: SecretsInLogs,
 ) -> None:
-    """Another account has set them up already, which is logged."""
+    """The log line that another account has set up the chargers does not contain the user name."""
     await set_up(hass, add_entry(hass, sim, SECOND_USER))
     await hass.async_block_till_done()
     assert secrets_in_logs.lines == []
@@ -129,7 +129,7 @@ async def test_an_account_without_chargers_of_its_own_does_not_show_it(
 def test_the_watcher_sees_it(
     secrets_in_logs: SecretsInLogs, sim: Simulator, name: str
 ) -> None:
-    """At every level, in whatever capitals."""
+    """The check notices the user name at every level, and in any capitals."""
     logger = logging.getLogger(f"custom_components.zaptec{name}")
     logger.debug("Signing in as %s", DEMO_USER.upper())
     logging.getLogger("homeassistant.core").debug("%s", DEMO_USER)

@@ -1,4 +1,4 @@
-"""What is shown as drawn, beside whether a car is connected: the two must agree."""
+"""The power and current shown must agree with whether a car is connected."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ type Tell = Callable[..., None]
 
 @pytest.fixture
 def tell(sim: Simulator, charger: Charger) -> Tell:
-    """Return what sends messages of the charger, in one order and batch."""
+    """Return a function that sends messages of the charger, in the given order, in one batch."""
 
     def send(*facts: tuple[StateId, str | None], minutes: int = 1) -> None:
         for state_id, value in facts:
@@ -47,7 +47,7 @@ def tell(sim: Simulator, charger: Charger) -> Tell:
 async def charging(
     charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder, tell: Tell
 ) -> None:
-    """Have a car that draws three phases."""
+    """Let a car draw power on three phases."""
     tell((MODE, "3"), *DRAWN.values())
     await entities.wait_for("sensor", charger.id, "current_phase3", "15.9")
     await entities.wait_for("sensor", charger.id, POWER, "10969.0")
@@ -57,7 +57,7 @@ async def charging(
 def written(
     hass: HomeAssistant, charger: Charger, charging: None, entities: EntityFinder
 ) -> list[str]:
-    """Return the powers that are shown from now on."""
+    """Return a list that collects the powers shown from now on."""
     states: list[str] = []
 
     @callback
@@ -76,7 +76,7 @@ async def test_nothing_is_drawn_once_the_car_has_left(
     entities: EntityFinder,
     tell: Tell,
 ) -> None:
-    """The charger never reported that the power ended."""
+    """Power and currents show 0 after the car has left, although the charger never reported that."""
     tell((MODE, "1"))
     for key in DRAWN:
         await entities.wait_for("sensor", charger.id, key, "0.0")
@@ -87,7 +87,7 @@ async def test_nothing_is_drawn_once_the_car_has_left(
 async def test_the_next_car_does_not_draw_what_the_last_one_drew(
     charger: Charger, charging: None, entities: EntityFinder, tell: Tell
 ) -> None:
-    """What was measured before it was connected is not what it draws."""
+    """A measurement from before the car was connected is not shown as its power."""
     tell((MODE, "1"))
     await entities.wait_for("sensor", charger.id, POWER, "0.0")
     tell((MODE, "2"), minutes=2)
@@ -95,7 +95,7 @@ async def test_the_next_car_does_not_draw_what_the_last_one_drew(
     assert {entities.state("sensor", charger.id, key) for key in DRAWN} == {"0.0"}
     tell((StateId.TOTAL_CHARGE_POWER, "7000"), minutes=9)
     await entities.wait_for("sensor", charger.id, POWER, "7000.0")
-    # The currents have not been measured yet.
+    # The currents of this car have not been measured yet.
     assert entities.state("sensor", charger.id, "current_phase1") == "0.0"
 
 
@@ -109,7 +109,7 @@ async def test_a_late_power_does_not_flicker(
     tell: Tell,
     after: list[tuple[str, str]],
 ) -> None:
-    """Power that is reported just after the car has left is the past."""
+    """Power that is reported just after the car has left is outdated, and not shown."""
     tell((MODE, "1"))
     await entities.wait_for("sensor", charger.id, POWER, "0.0")
     late = [(StateId(int(state_id)), value) for state_id, value in after]
@@ -124,7 +124,7 @@ async def test_what_comes_in_one_batch_is_written_once(
     live_entry: MockConfigEntry,
     written: list[str],
 ) -> None:
-    """Mode and power change together, and the power is shown once."""
+    """If mode and power arrive in one batch, the power is written once."""
     runtime = live_entry.runtime_data
     moment = datetime.now(UTC) + timedelta(minutes=3)
     runtime.states.apply(
@@ -143,7 +143,7 @@ async def test_only_the_absence_of_a_car_is_certain(
     tell: Tell,
     mode: str | None,
 ) -> None:
-    """With a car, and with an unknown mode, the last measurement counts."""
+    """With a car, or with an unknown mode, the last measurement is shown."""
     tell((MODE, mode), (StateId.HUMIDITY, "41"))
     await entities.wait_for("sensor", charger.id, "humidity", "41.0")
     assert entities.state("sensor", charger.id, POWER) == "10969.0"
@@ -155,7 +155,7 @@ async def test_what_the_cloud_is_silent_about_is_unknown(
     entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """A charger without a car that never reported a power is not known to draw none."""
+    """If the charger never reported a power, it is unknown rather than 0, even without a car."""
     for state_id, _ in DRAWN.values():
         charger.observations.pop(state_id, None)
     await set_up(hass, entry)
@@ -172,7 +172,7 @@ async def test_a_start_with_an_old_power_shows_none(
     entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The first reading holds both facts; the cloud never drops the older one."""
+    """The first reading has no car but an old power, which the cloud never drops; 0 is shown."""
     moment = charger.clock.now() - timedelta(hours=1)
     for state_id, value in DRAWN.values():
         charger.observations[state_id] = StoredObservation(moment, value)
@@ -189,7 +189,7 @@ async def test_the_list_may_say_that_the_car_has_left(
     charging: None,
     entities: EntityFinder,
 ) -> None:
-    """Without messages and readings the hourly list is what is known."""
+    """If there are no messages or readings, the hourly list may report that the car has left."""
     await sim.bus.cut()
     await entities.wait_for(
         "sensor", charger.installation.id, "push_status", "disconnected"
@@ -222,14 +222,14 @@ def apply(
 def test_a_reading_that_holds_power_and_car_in_any_order(
     state: ChargerState, freezer
 ) -> None:
-    """A reading is sorted by StateId: the power comes before the mode."""
+    """The order within a reading does not matter; it is sorted by StateId, with power first."""
     freezer.move_to(NOON + timedelta(hours=1))
     apply(state, MODE, "1", 0)
     apply(state, 513, "7400", 30)
     assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 0.0
     apply(state, MODE, "2", 20)
     assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 7400.0
-    # The mode goes on changing while the same car is connected.
+    # The mode changes again while the same car is connected.
     apply(state, MODE, "5", 50)
     assert state.drawn(StateId.TOTAL_CHARGE_POWER) == 7400.0
 
@@ -239,7 +239,7 @@ def test_a_reading_that_holds_power_and_car_in_any_order(
 def test_a_car_that_charges_before_it_is_reported(
     state: ChargerState, freezer, measured: float, shown: float, ahead: float
 ) -> None:
-    """The message of its connection was lost; its power was measured since the last."""
+    """The power of a car is shown although the message of its connection was lost."""
     freezer.move_to(NOON + timedelta(hours=1))
     apply(state, 513, "7400", measured + ahead)
     freezer.tick(1)
@@ -252,7 +252,7 @@ def test_a_car_that_charges_before_it_is_reported(
 
 
 def test_a_car_of_which_the_list_knew_nothing(state: ChargerState, freezer) -> None:
-    """The list has no time of its own, so any power is from before the car."""
+    """The list has no timestamps, so a power may be from before the car that it reports."""
     freezer.move_to(NOON + timedelta(hours=1))
     apply(state, MODE, "3", 0)
     apply(state, 513, "10969", 60)
@@ -267,7 +267,7 @@ def test_a_car_of_which_the_list_knew_nothing(state: ChargerState, freezer) -> N
 def test_a_clock_ahead_that_stays_so(
     state: ChargerState, freezer, measured: float, shown: float
 ) -> None:
-    """Power and mode arrive at once, so the charger's own times tell their order."""
+    """If the charger's clock is ahead, its own timestamps still order power and mode."""
     freezer.move_to(NOON)
     apply(state, MODE, "1", 3000)
     freezer.tick(5)
@@ -278,7 +278,7 @@ def test_a_clock_ahead_that_stays_so(
 
 
 def test_a_clock_ahead_that_is_set_right(state: ChargerState, freezer) -> None:
-    """A right time is earlier than the wrong one of the car, yet later than the car."""
+    """After the clock is corrected, a power has an earlier timestamp than the car but counts."""
     freezer.move_to(NOON)
     apply(state, 513, "10969", -60)
     apply(state, MODE, "1", 3000)
@@ -291,7 +291,7 @@ def test_a_clock_ahead_that_is_set_right(state: ChargerState, freezer) -> None:
 
 
 def test_a_text_that_is_no_power(state: ChargerState) -> None:
-    """It is unknown, with and without a car."""
+    """A power that cannot be parsed is shown as unknown, with and without a car."""
     apply(state, 513, "much", 0)
     assert state.drawn(StateId.TOTAL_CHARGE_POWER) is None
     apply(state, MODE, "1", 0)

@@ -31,7 +31,7 @@ async def test_some_chargers_are_chosen_and_all_again(
     live_entry: MockConfigEntry,
     device_registry: dr.DeviceRegistry,
 ) -> None:
-    """The others go at once, with installations that have none left, and come back."""
+    """Chargers and installations that are not chosen are removed at once, and can be added again."""
     chargers = list(sim.chargers.values())
     chosen = [charger.id for charger in chargers[1:3]]
     result = await open_options(hass, live_entry)
@@ -65,7 +65,7 @@ async def test_some_chargers_are_chosen_and_all_again(
     }
     assert sim.bus.connections == 1
 
-    # What a charger that was not chosen tells is nobody's business.
+    # Messages of a charger that was not chosen are ignored.
     sim.rest.clear()
     chargers[3].plug_in(Car())
     chargers[1].plug_in(Car())
@@ -108,7 +108,7 @@ def devices(registry: dr.DeviceRegistry, entry: MockConfigEntry) -> set[str]:
 async def test_a_chosen_charger_that_is_not_visible_stays_chosen(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
 ) -> None:
-    """The list that the form was made of may have been incomplete."""
+    """A chosen charger that is not in the list stays chosen, because the list may be incomplete."""
     first, second = sim.chargers
     hass.config_entries.async_update_entry(
         live_entry, options={"chargers": [first, second]}
@@ -126,7 +126,7 @@ async def test_a_chosen_charger_that_is_not_visible_stays_chosen(
 async def test_the_options_of_an_account_that_is_not_running(
     hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
 ) -> None:
-    """Its chargers are not known then."""
+    """The form is not shown for an account that is not running, whose chargers are unknown."""
     await hass.config_entries.async_unload(live_entry.entry_id)
     result = await open_options(hass, live_entry)
     assert result["type"] is FlowResultType.ABORT

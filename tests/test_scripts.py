@@ -1,4 +1,4 @@
-"""The scripts, as far as they can be tried without installing anything."""
+"""The scripts, as far as they can be tested without installing anything."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ SHELL_SCRIPTS = [
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the scripts, with a Python that only tells how it is called."""
+    """A copy of the scripts, with a stub for Python that only prints its arguments."""
     checkout = tmp_path / "a checkout"
     (checkout / ".venv" / "bin").mkdir(parents=True)
     for name in (
@@ -75,7 +75,7 @@ NEWEST = "homeassistant==2026.11.0\npytest-homeassistant-custom-component==0.13.
 
 @pytest.fixture
 def newest(checkout: Path, tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a run with .venv-newest made and a uv that knows PyPI."""
+    """Return the environment of a run with a finished .venv-newest and a stub for uv."""
     shutil.copytree(checkout / ".venv", checkout / ".venv-newest")
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -125,7 +125,7 @@ def run(
 
 @pytest.mark.parametrize("name", SHELL_SCRIPTS)
 def test_shell_scripts_are_well_formed(name: str) -> None:
-    """They parse, use nothing newer than macOS's bash 3.2, and can be started."""
+    """The scripts parse, use nothing newer than the bash 3.2 of macOS, and are executable."""
     file = ROOT / name
     text = file.read_text(encoding="utf-8")
 
@@ -139,9 +139,9 @@ def test_shell_scripts_are_well_formed(name: str) -> None:
 def test_test_script_runs_all_checks(
     checkout: Path, tmp_path: Path, newest: dict[str, str]
 ) -> None:
-    """From any folder, it runs what CI runs, and a part with a newer Home Assistant.
+    """From any folder, the script runs what CI runs, and some tests with a newer Home Assistant.
 
-    A release that appears later changes nothing.
+    That Home Assistant is pinned, so a later release cannot fail the run.
     """
     newest["PYPI"] = NEWEST.replace("2026.11.0", "2026.12.0")
     result = run(checkout / ".ci" / "run", cwd=tmp_path, CI="true", **newest)
@@ -169,7 +169,7 @@ def test_test_script_runs_all_checks(
 def test_test_script_fails_with_any_check(
     checkout: Path, newest: dict[str, str], check: str
 ) -> None:
-    """One check that fails is enough."""
+    """The script fails if any one of its checks fails."""
     result = run(checkout / "scripts" / "test", cwd=checkout, FAILING=check, **newest)
 
     assert result.returncode != 0
@@ -177,7 +177,7 @@ def test_test_script_fails_with_any_check(
 
 
 def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
-    """A partial run has no limits."""
+    """With arguments, only pytest runs, without the coverage limits."""
     result = run(checkout / "scripts" / "test", "tests/api", "-k", "a b", cwd=checkout)
 
     assert result.stdout == "-m pytest tests/api -k a b \n"
@@ -186,7 +186,7 @@ def test_test_script_passes_arguments_to_pytest(checkout: Path) -> None:
 def test_newest_runs_all_tests_and_the_types(
     checkout: Path, newest: dict[str, str]
 ) -> None:
-    """It says with which versions."""
+    """With --newest, all tests and the type check run, and the versions are printed."""
     result = run(checkout / "scripts" / "test", "--newest", cwd=checkout, **newest)
 
     assert result.stdout.splitlines() == [
@@ -200,7 +200,7 @@ def test_newest_runs_all_tests_and_the_types(
 def test_newest_passes_arguments_to_pytest(
     checkout: Path, newest: dict[str, str]
 ) -> None:
-    """A partial run leaves out the types."""
+    """With --newest and arguments, the type check is left out."""
     command = (checkout / "scripts" / "test", "--newest", "-k", "a b")
     result = run(*command, cwd=checkout, **newest)
 
@@ -211,7 +211,7 @@ def test_newest_passes_arguments_to_pytest(
 def test_newest_fails_with_any_check(
     checkout: Path, newest: dict[str, str], check: str
 ) -> None:
-    """One check that fails is enough."""
+    """The script fails if any one of its checks fails."""
     command = (checkout / "scripts" / "test", "--newest")
     result = run(*command, cwd=checkout, FAILING=check, **newest)
 
@@ -233,7 +233,7 @@ def test_newest_follows_a_release(checkout: Path, newest: dict[str, str]) -> Non
 
 
 def test_newest_without_a_network(checkout: Path, newest: dict[str, str]) -> None:
-    """What an earlier run has installed is used; without any, one sentence says so."""
+    """Without a network the packages of an earlier run are used, or else one sentence says so."""
     newest["PYPI"] = ""
     command = (checkout / "scripts" / "test", "--newest", "tests")
     (checkout / ".venv-newest" / "pins").write_text(f"{NEWEST}\n")
@@ -292,7 +292,7 @@ def test_environments_do_not_share_packages(
 
 
 def test_demo_script_starts_the_demo(checkout: Path) -> None:
-    """It hands over its arguments."""
+    """The demo script passes its arguments on."""
     result = run(checkout / "scripts" / "demo", "--port", "9000", cwd=checkout)
 
     assert result.stdout == "-P -m scripts.demo_home --port 9000 \n"
@@ -309,7 +309,7 @@ def test_demo_script_starts_the_demo(checkout: Path) -> None:
     ],
 )
 def test_environment_is_made_anew_when_it_must(checkout: Path, change: str) -> None:
-    """Only a whole and current environment is used as it is."""
+    """An incomplete or outdated environment is made again."""
     assert bash(checkout, "is_ready").returncode == 0
     run("bash", "-c", change, cwd=checkout)
 
@@ -317,7 +317,7 @@ def test_environment_is_made_anew_when_it_must(checkout: Path, change: str) -> N
 
 
 def test_moved_checkout_is_not_whole(checkout: Path) -> None:
-    """A virtual environment does not survive a move."""
+    """After the checkout was moved, the environment is made again; its paths are absolute."""
     moved = checkout.rename(checkout.parent / "moved")
 
     assert bash(moved, "is_whole").returncode != 0
@@ -325,7 +325,7 @@ def test_moved_checkout_is_not_whole(checkout: Path) -> None:
 
 
 def test_home_that_is_none_is_replaced(checkout: Path) -> None:
-    """Caches of a service account go into the checkout."""
+    """If the home directory does not exist (a service account), caches go into the checkout."""
     result = bash(checkout, 'echo "$HOME"', HOME="/nonexistent")
 
     assert result.stdout.strip() == str(checkout / ".python")
@@ -333,7 +333,7 @@ def test_home_that_is_none_is_replaced(checkout: Path) -> None:
 
 @pytest.mark.parametrize("has_flock", [True, False])
 def test_lock_keeps_a_second_run_waiting(checkout: Path, has_flock: bool) -> None:
-    """Two first runs follow each other; a lock left by a killed run is taken."""
+    """A second run waits for the lock of the first, unless the first was killed."""
     if has_flock and shutil.which("flock") is None:
         pytest.skip("This machine has no flock")
     prepare = (
@@ -369,7 +369,7 @@ def test_lock_keeps_a_second_run_waiting(checkout: Path, has_flock: bool) -> Non
 
 
 def test_missing_tools_are_told_in_one_sentence(checkout: Path, tmp_path: Path) -> None:
-    """Without uv and python3 a person reads what to install."""
+    """Without uv and python3, one sentence says what to install."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("bash", "cat", "cksum", "dirname", "flock", "mkdir", "rm", "tail"):
@@ -385,7 +385,7 @@ def test_missing_tools_are_told_in_one_sentence(checkout: Path, tmp_path: Path) 
 
 
 def test_demo_folder_is_private_and_signed_in(tmp_path: Path) -> None:
-    """Home Assistant finds its owner, no introduction, and loopback as the only address."""
+    """The demo's Home Assistant has an owner, needs no onboarding, and listens on loopback only."""
     folder = DemoFolder(tmp_path / "demo")
     folder.acquire()
     folder.prepare(name="A home", port=9999)
@@ -405,7 +405,7 @@ def test_demo_folder_is_private_and_signed_in(tmp_path: Path) -> None:
 
 
 def test_demo_folder_keeps_what_home_assistant_stored(tmp_path: Path) -> None:
-    """A second start changes the port, not the users; a reset starts from scratch."""
+    """A second start may change the port but keeps the users; a reset starts from scratch."""
     folder = DemoFolder(tmp_path)
     auth = folder.configuration / ".storage" / "auth"
     folder.acquire()
@@ -423,7 +423,7 @@ def test_demo_folder_keeps_what_home_assistant_stored(tmp_path: Path) -> None:
 def test_demo_folder_in_use_or_of_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second start and a folder with other things in it get one clear sentence."""
+    """A second demo in the same folder, or a folder with other files, is refused in one sentence."""
     folder = DemoFolder(tmp_path / "demo")
     folder.acquire()
     assert demo.main(["--no-browser", "--folder", str(folder.path)]) == 1
@@ -438,7 +438,7 @@ def test_demo_folder_in_use_or_of_others(
 
 @pytest.mark.usefixtures("socket_enabled")
 def test_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A port that is taken gets one clear sentence."""
+    """A port that is in use is refused with one sentence."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(DemoError, match=f"Port {port} of this machine is in use"):
@@ -460,7 +460,7 @@ def test_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_demo_options_that_make_no_sense(arguments: list[str]) -> None:
-    """They are refused before anything starts."""
+    """Invalid options are refused before anything starts."""
     with pytest.raises(SystemExit):
         demo.main(arguments)
 
@@ -468,7 +468,7 @@ def test_demo_options_that_make_no_sense(arguments: list[str]) -> None:
 def test_demo_opens_no_browser_without_a_display(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A person on a machine without a screen is told so."""
+    """On a machine without a display no browser is opened, and a message says so."""
     options = demo._parser().parse_args([])
     shown = demo.Demo(options, DemoFolder(tmp_path))
     with (
@@ -488,7 +488,7 @@ def test_demo_opens_no_browser_without_a_display(
 def test_demo_says_what_a_newcomer_needs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both accounts with their passwords, the free charger, and that autoplay runs."""
+    """The demo prints both accounts with their passwords, the free charger, and autoplay."""
     options = demo._parser().parse_args(["--no-browser"])
     demo.Demo(options, DemoFolder(tmp_path))._tell()
     text = capsys.readouterr().out
@@ -503,7 +503,7 @@ def test_demo_says_what_a_newcomer_needs(
 def test_demo_of_an_own_account_has_no_autoplay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There is no simulated cloud then."""
+    """With an account in the real cloud there is no simulator, and so no autoplay."""
     options = demo._parser().parse_args(["--no-browser", "--account"])
     demo.Demo(options, DemoFolder(tmp_path))._tell()
 
@@ -511,7 +511,7 @@ def test_demo_of_an_own_account_has_no_autoplay(
 
 
 async def test_demo_keeps_the_log_file(tmp_path: Path) -> None:
-    """Home Assistant's own page of logs has something to show."""
+    """The log file is kept, so that the log page of Home Assistant can show it."""
     folder = DemoFolder(tmp_path)
     shown = demo.Demo(demo._parser().parse_args([]), folder)
     with patch.object(demo.Program, "start", AsyncMock()) as start:
@@ -523,7 +523,7 @@ async def test_demo_keeps_the_log_file(tmp_path: Path) -> None:
 
 
 async def test_programs_end_in_time(tmp_path: Path) -> None:
-    """One that does not end when it is asked to is killed."""
+    """A program that does not end in time is killed."""
     log = tmp_path / "log"
     deaf = (
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -539,12 +539,12 @@ async def test_programs_end_in_time(tmp_path: Path) -> None:
 
 
 def test_demo_ends_within_three_seconds() -> None:
-    """Ctrl-C does not wait for longer, however busy the machine is."""
+    """The demo ends within three seconds of Ctrl-C, however busy the machine is."""
     assert demo._HOME_ASSISTANT_PATIENCE + demo._SIMULATOR_PATIENCE < 3
 
 
 def test_home_assistant_is_not_freed_at_its_end() -> None:
-    """All is written by then, and Python would spend seconds on it."""
+    """The process exits without freeing all objects, which would take Python seconds."""
     with (
         patch.object(hass, "main", return_value=100),
         patch.object(hass, "stand_in", return_value=[]),
@@ -559,7 +559,7 @@ def test_home_assistant_is_not_freed_at_its_end() -> None:
 
 
 def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
-    """What was charged in one demo is on the meter in the next."""
+    """The meters of the next demo start at the readings of the last one."""
     scenario = Scenario.default()
     serial = scenario.installations[0].chargers[0].serial
     charger = {"serial": serial, "lifetime_energy": 4321.5}
@@ -572,7 +572,7 @@ def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
 
 
 def test_scenario_survives_its_file(tmp_path: Path) -> None:
-    """The simulator reads what the demo writes."""
+    """The simulator reads the same scenario that the demo wrote."""
     scenario = Scenario.default()
     file = tmp_path / "scenario.json"
     file.write_text(json.dumps(to_document(scenario)), encoding="utf-8")
@@ -581,7 +581,7 @@ def test_scenario_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_stand_ins_only_for_what_is_missing() -> None:
-    """Home Assistant's voice pipeline can be imported, and is not compiled for."""
+    """Stubs replace only packages that are missing, so that the voice pipeline can be imported."""
     with (
         patch.dict(sys.modules),
         patch.object(hass, "_COMPILED", {"no_such_module": "Thing", "json": "Other"}),
@@ -601,7 +601,7 @@ KEYS = {
 
 
 def registries(chargers: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return device and entity registries: one installation with so many chargers."""
+    """Return the device and entity registries of an installation with a number of chargers."""
     devices = [
         {
             "id": "d0",
@@ -653,7 +653,7 @@ def _entities_shown(found: list[Device]) -> set[str]:
 
 
 def test_dashboard_shows_each_charger() -> None:
-    """Every entity of the registry that matters is on it, under its charger's name."""
+    """Every important entity is on the dashboard, under the name of its charger."""
     found = installations(*registries(2))
     view = dashboard(found, "A guide")["views"][0]
 
@@ -670,7 +670,7 @@ def test_dashboard_shows_each_charger() -> None:
 
 
 def test_dashboard_has_the_switch_before_the_charts() -> None:
-    """On a phone all sections stand below each other, and a newcomer sees it at once."""
+    """The Charging switch comes first, because on a phone all sections are below each other."""
     two = [*installations(*registries(2)), *installations(*registries(1))]
     view = dashboard(two, "A guide")["views"][0]
     cards = [card for section in view["sections"] for card in section["cards"]]
@@ -687,7 +687,7 @@ def test_dashboard_has_the_switch_before_the_charts() -> None:
 
 
 def test_dashboard_says_how_to_begin() -> None:
-    """It leads to the simulator's page, also on the port of a later run."""
+    """The dashboard links to the simulator's page, also if a later run uses another port."""
     text = guide("http://127.0.0.1:8126", "Carport")
     shown = dashboard(installations(*registries(13)), text)
     assert shown["views"][0]["header"]["card"]["content"] == text
@@ -701,7 +701,7 @@ def test_dashboard_says_how_to_begin() -> None:
 
 
 def test_dashboard_leaves_out_what_is_disabled_or_missing() -> None:
-    """A charger that has not told all of itself yet is shown as far as it has."""
+    """A charger whose entities are disabled or missing is shown with those that exist."""
     devices, entities = registries(1)
     entities[1]["disabled_by"] = "user"
     found = installations(devices, entities)
@@ -713,7 +713,7 @@ def test_dashboard_leaves_out_what_is_disabled_or_missing() -> None:
 
 
 def test_dashboard_of_many_chargers_has_a_view_for_each_installation() -> None:
-    """A page stays readable."""
+    """With many chargers, each installation has its own view, so that a page stays readable."""
     few, many = installations(*registries(12)), installations(*registries(13))
 
     assert [view["title"] for view in dashboard(few, "")["views"]] == ["Chargers"]

@@ -38,7 +38,7 @@ async def test_each_session_begins_anew(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The reset moves with each session, and only then."""
+    """The last reset changes with each new session, and at no other time."""
     entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
 
     def last_reset() -> str | None:
@@ -53,7 +53,7 @@ async def test_each_session_begins_anew(
     assert first is not None
     charger.unplug()
     await time_machine.travel(60)
-    # A Go keeps the energy of the last session, so its start is kept as well.
+    # A Go keeps the energy of the last session, so the last reset is kept as well.
     assert last_reset() == first
     assert float(entities.state("sensor", charger.id, SESSION_ENERGY)) > 0
 
@@ -76,7 +76,10 @@ async def test_the_energy_and_its_reset_move_in_one_state(
     entities: EntityFinder,
     identifier_first: bool,
 ) -> None:
-    """Whichever message of a new session comes first: else statistics go wrong."""
+    """Energy and last reset change in the same state, whichever message of a session comes first.
+
+    Statistics would otherwise count energy twice, or take it back.
+    """
     entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
     sessions = [
         "0d6f3c50-0000-4000-8000-000000000001",
@@ -86,7 +89,7 @@ async def test_the_energy_and_its_reset_move_in_one_state(
     charger.observe(553, 0.0)
     charger.observe(553, 12.3)
     await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "12.3")
-    # A correction is no restart.
+    # A correction is not a new session.
     charger.observe(553, 12.1)
     await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "12.1")
     await time_machine.travel(600)
@@ -126,7 +129,7 @@ async def test_a_reload_in_mid_session_does_not_move_its_start(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """To the microsecond: else statistics count the session's energy again."""
+    """A reload keeps the last reset to the microsecond, or statistics would count energy twice."""
     entity_id = entities.id("sensor", charger.id, SESSION_ENERGY)
     charger.plug_in(Car())
     await time_machine.travel(300)
@@ -149,7 +152,7 @@ async def test_a_session_that_has_not_begun_to_charge_shows_none(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Nothing charged before, nothing yet: that is 0, not unknown."""
+    """A session that has not charged yet shows 0, not unknown."""
     charger.observe(553, 0.0)
     await entities.wait_for("sensor", charger.id, SESSION_ENERGY, "0.0")
     await time_machine.travel(600)
@@ -168,7 +171,7 @@ async def test_the_meter_starts_where_it_was(
     entities: EntityFinder,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """A restart never makes it fall, whatever the cloud tells first."""
+    """After a restart the meter never falls, whatever value the cloud reports first."""
     entity = entity_registry.async_get_or_create(
         "sensor", DOMAIN, f"{charger.id}_{METER}", config_entry=entry
     )
@@ -206,7 +209,7 @@ async def test_the_meter_never_falls(
     reading: str,
     shown: str | None,
 ) -> None:
-    """Neither a lower reading nor none is taken for one."""
+    """A lower reading, or a reading without a value, does not lower the meter."""
     before = entities.state("sensor", charger.id, METER)
     assert before not in (STATE_UNKNOWN, "0.0")
     charger.observe(554, reading)
@@ -224,7 +227,7 @@ async def test_a_device_of_another_kind_gets_what_it_tells(
     device_registry: dr.DeviceRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its entities appear with their first values, also those of a newcomer."""
+    """Entities of other device types appear with their first values, also for a new device."""
     monkeypatch.setattr(ZaptecCharger, "family", Family.OTHER)
     del charger.observations[513]
 
@@ -267,7 +270,10 @@ async def test_a_session_that_ended_while_nobody_looked(
     entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Its energy restarts, so its reset moves, or statistics would take it back."""
+    """If a session ended while Home Assistant was down, the last reset changes with the energy.
+
+    Statistics would otherwise subtract the energy of the last session.
+    """
     reset = "2026-11-20T10:00:00+00:00"
     mock_restore_cache_with_extra_data(
         hass,

@@ -1,4 +1,4 @@
-"""The actions, for any number of accounts."""
+"""The actions of the integration, with any number of accounts."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ USERS = ("one@example.com", "two@example.com", "resident@example.com")
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """Return two homes of two owners, and somebody who lives in the first."""
+    """Return two homes of two owners, and a resident of the first home."""
     return Scenario(
         installations=tuple(
             InstallationScenario(
@@ -69,7 +69,7 @@ def scenario() -> Scenario:
 async def accounts(hass: HomeAssistant, sim: Simulator) -> list[MockConfigEntry]:
     """Return the entries of both owners, set up and live."""
     entries = [add_entry(hass, sim, user_name) for user_name in USERS[:2]]
-    # This sets up the integration, and with it all of its entries.
+    # Setting up one entry sets up the integration, and with it all of its entries.
     await set_up(hass, entries[0])
     for entry in entries:
         await wait_until_live(hass, entry)
@@ -92,12 +92,12 @@ def device_id(hass: HomeAssistant, entry: MockConfigEntry, zaptec_id: str) -> st
 
 
 async def call(hass: HomeAssistant, service: str, **data: Any) -> None:
-    """Use an action."""
+    """Call an action."""
     await hass.services.async_call(DOMAIN, service, data, blocking=True)
 
 
 def sent(sim: Simulator) -> list[str]:
-    """Return what was written to the cloud."""
+    """Return the requests that wrote to the cloud."""
     return [
         record.path.removeprefix("/api/")
         for record in sim.rest.requests
@@ -137,7 +137,7 @@ async def test_commands_reach_the_chargers_of_all_accounts(
     data: dict[str, Any],
     number: int,
 ) -> None:
-    """One is named by its device, the other by the id that the incumbent took."""
+    """A charger can be named by its device, or by the id that custom-components/zaptec used."""
     for charger in chargers:
         charger.plug_in(Car())
     await time_machine.travel(15)
@@ -162,7 +162,7 @@ async def test_resume_by_any_entity_of_the_charger(
     chargers: list[Charger],
     entities: EntityFinder,
 ) -> None:
-    """The entity tells the device, the device the charger."""
+    """Any entity of a charger stands for that charger."""
     charger = chargers[1]
     charger.plug_in(Car())
     await time_machine.travel(15)
@@ -188,7 +188,7 @@ async def test_commands_that_are_not_documented_are_refused(
     chargers: list[Charger],
     command: str | int,
 ) -> None:
-    """However they are written; and the answer lists those that there are."""
+    """A command that is not documented is refused in any spelling, with a list of valid ones."""
     sim.rest.clear()
     with pytest.raises(ServiceValidationError) as raised:
         await call(hass, "send_command", command=command, charger_id=chargers[0].id)
@@ -222,7 +222,7 @@ async def test_limit_current(
     data: dict[str, Any],
     currents: tuple[float, float, float],
 ) -> None:
-    """An installation is named by its device or id, or by a charger or entity of it."""
+    """An installation can be named by its device or id, or by one of its chargers or entities."""
     installations = [charger.installation for charger in chargers]
     answer = await hass.services.async_call(
         DOMAIN,
@@ -290,7 +290,7 @@ async def test_a_current_that_makes_no_sense_changes_nothing(
     data: dict[str, Any],
     sentence: str,
 ) -> None:
-    """Nor is anything asked of the cloud."""
+    """A current out of range is refused without a request to the cloud."""
     sim.rest.clear()
     with pytest.raises(ServiceValidationError) as raised:
         await call(
@@ -310,7 +310,7 @@ async def test_a_current_that_is_none(
     chargers: list[Charger],
     value: object,
 ) -> None:
-    """The schema refuses it."""
+    """The schema refuses a value that is not a current."""
     with pytest.raises(probatio.Invalid):
         await call(
             hass,
@@ -327,7 +327,7 @@ async def test_one_futile_installation_keeps_all_unchanged(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """All are looked at before the first is changed."""
+    """All installations are checked before the first is changed, so none is if one is invalid."""
     installations = [charger.installation for charger in chargers]
     installations[1].available_current_mode = 1
     await time_machine.travel(3700, step=15)
@@ -360,7 +360,7 @@ async def test_an_unknown_target(
     chargers: list[Charger],
     data: dict[str, str],
 ) -> None:
-    """Nothing is sent to the known one beside it."""
+    """With an unknown target, nothing is sent to the known one, either."""
     charger_ids = [chargers[0].id, *filter(None, [data.pop("charger_id", None)])]
     sim.rest.clear()
     with pytest.raises(ServiceValidationError) as raised:
@@ -372,12 +372,12 @@ async def test_an_unknown_target(
 async def test_a_device_of_another_integration(
     hass: HomeAssistant, accounts: list[MockConfigEntry]
 ) -> None:
-    """It is no charger."""
+    """A device of another integration is refused as a target."""
     other = MockConfigEntry(domain="other")
     other.add_to_hass(hass)
     device = dr.async_get(hass).async_get_or_create(
         config_entry_id=other.entry_id,
-        # Some integrations have more than two parts.
+        # Some integrations use identifiers with more than two parts.
         identifiers={("other", "thing", "part")},  # type: ignore[arg-type]
     )
     with pytest.raises(ServiceValidationError) as raised:
@@ -389,7 +389,7 @@ async def test_a_device_of_another_integration(
 async def test_no_target(
     hass: HomeAssistant, accounts: list[MockConfigEntry], service: str
 ) -> None:
-    """A person is told what to choose."""
+    """Without a target, the error says what to choose."""
     data = {"available_current": 10} if service == "limit_current" else {}
     with pytest.raises(ServiceValidationError) as raised:
         await call(hass, service, **data)
@@ -402,7 +402,7 @@ async def test_an_installation_is_no_charger(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """Its chargers have to be chosen, so that none is stopped by accident."""
+    """An installation is refused as a target, so that no charger is stopped by accident."""
     with pytest.raises(ServiceValidationError) as raised:
         await call(
             hass,
@@ -415,7 +415,7 @@ async def test_an_installation_is_no_charger(
 async def test_the_account_of_the_target_is_not_running(
     hass: HomeAssistant, accounts: list[MockConfigEntry], chargers: list[Charger]
 ) -> None:
-    """The other account still serves its own."""
+    """A target whose account is not running is refused; those of the other account still work."""
     await hass.config_entries.async_unload(accounts[0].entry_id)
     with pytest.raises(ServiceValidationError) as raised:
         await call(hass, "restart_charger", charger_id=chargers[0].id)
@@ -427,7 +427,7 @@ async def test_the_account_of_the_target_is_not_running(
 async def test_a_role_that_may_change_nothing(
     hass: HomeAssistant, sim: Simulator, chargers: list[Charger], service: str
 ) -> None:
-    """The cloud is not asked."""
+    """With a role that may change nothing, the action fails without a request."""
     entry = add_entry(hass, sim, USERS[2])
     await set_up(hass, entry)
     await wait_until(lambda: bool(entry.runtime_data.firmware.data))
@@ -446,7 +446,7 @@ async def test_a_role_that_may_change_nothing(
 async def test_a_charger_whose_installation_is_not_visible(
     hass: HomeAssistant, accounts: list[MockConfigEntry], chargers: list[Charger]
 ) -> None:
-    """A role for the charger alone does not reach the installation's current."""
+    """With a role for the charger alone, the current of the installation cannot be limited."""
     runtime = accounts[0].runtime_data
     runtime.coordinator.data.installations.clear()
     with pytest.raises(ServiceValidationError) as raised:
@@ -465,7 +465,7 @@ async def test_one_failure_among_several_is_told(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """The others are carried out all the same."""
+    """If one target fails, the error names it, and the others are still changed."""
     chargers[0].set_offline()
     with pytest.raises(Exception, match="Could not communicate"):
         await call(
@@ -502,7 +502,7 @@ async def test_all_failures_among_several_are_named(
     kind: type[HomeAssistantError],
     reason: str,
 ) -> None:
-    """Each with its reason, under its name in Home Assistant; the others are done."""
+    """All failed targets are named as in Home Assistant, each with its reason."""
     third = sim.add_charger(
         chargers[1].installation.id, serial="ZAP000777", name="Third"
     )
@@ -543,7 +543,7 @@ async def test_two_reasons_among_several(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """Each device has its own."""
+    """If targets fail for two reasons, each is named with its own."""
     chargers[0].set_offline()
     sim.rest.fail(f"{chargers[1].id}/sendCommand", fault=403)
     with pytest.raises(HomeAssistantError) as raised:
@@ -563,7 +563,7 @@ async def test_a_fault_of_the_integration_among_several(
     chargers: list[Charger],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is raised as it is, so that the log shows where it was."""
+    """An unexpected exception is raised unchanged, so that the log shows its traceback."""
     monkeypatch.setattr(
         accounts[0].runtime_data.client, "send_command", lambda *_: 1 / 0
     )
@@ -579,7 +579,7 @@ async def test_all_failures_to_limit_the_current_are_named(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """The installations are named, each with its reason."""
+    """The failed installations are named, each with its reason."""
     installations = [charger.installation for charger in chargers]
     rename(hass, accounts[0], installations[0].id, "My home")
     sim.rest.fail(f"{installations[0].id}/update", fault=403)
@@ -595,7 +595,7 @@ async def test_all_failures_to_limit_the_current_are_named(
     assert first.startswith("My home: Your Zaptec account")
     assert second.startswith("Second: The Zaptec cloud rejected")
 
-    # One alone is named as well, and the other is carried out.
+    # If only one of two fails, it is named, and the other is changed.
     sim.rest.heal()
     sim.rest.fail(f"{installations[1].id}/update", fault=403)
     with pytest.raises(HomeAssistantError) as raised:
@@ -605,7 +605,7 @@ async def test_all_failures_to_limit_the_current_are_named(
     assert second.startswith("Second: Your Zaptec account")
     assert installations[0].available_current == (10, 10, 10)
 
-    # Of a single device, the sentence needs no name.
+    # With a single target, the error needs no name.
     data["installation_id"] = [installations[1].id]
     with pytest.raises(HomeAssistantError) as raised:
         await call(hass, "limit_current", **data)
@@ -620,7 +620,7 @@ async def test_the_one_charger_of_several_that_fails_is_named(
     chargers: list[Charger],
     fault: Fault,
 ) -> None:
-    """The user need not find out which one it was."""
+    """If one of several chargers fails, the error says which."""
     sim.rest.fail(f"{chargers[1].id}/sendCommand", fault=fault)
     with pytest.raises(HomeAssistantError) as raised:
         await call(
@@ -638,7 +638,7 @@ async def test_all_installations_that_something_else_controls_are_named(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """They are found before the first is changed."""
+    """Installations that something else controls are found before the first one is changed."""
     installations = [charger.installation for charger in chargers]
     installations[0].available_current_mode = 2
     installations[1].available_current_mode = 1
@@ -665,7 +665,7 @@ async def test_a_refused_limit_leaves_the_one_that_waits(
     accounts: list[MockConfigEntry],
     chargers: list[Charger],
 ) -> None:
-    """A queued increase is dropped only for one that is accepted."""
+    """A refused request leaves the queued increase; only an accepted one replaces it."""
     installation = chargers[0].installation
     data = {"installation_id": installation.id}
     await call(hass, "limit_current", **data, available_current=10)

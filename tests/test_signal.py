@@ -1,4 +1,4 @@
-"""How well a charger hears its network: one entity for each unit."""
+"""The signal of a charger's network, with one entity for each unit."""
 
 from homeassistant.components.sensor import DOMAIN as SENSOR_DOMAIN
 from homeassistant.const import STATE_UNKNOWN
@@ -26,7 +26,7 @@ def enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell(charger: Charger, mode: str | None, signal: float | None) -> None:
-    """Report how the charger reaches the cloud, and how well it hears."""
+    """Report the network of the charger, and its signal strength."""
     charger.observe(StateId.COMMUNICATION_MODE, mode)
     charger.observe(StateId.SIGNAL_STRENGTH, signal)
 
@@ -50,12 +50,12 @@ def is_enabled(hass: HomeAssistant, charger: Charger, key: str) -> bool:
         ("LTE", 60, STATE_UNKNOWN, "60.0"),
         ("LTE", 0, STATE_UNKNOWN, "0.0"),
         ("LTE", 100, STATE_UNKNOWN, "100.0"),
-        # Right after a change of the network the value is still the old one's.
+        # Right after a change of the network, the value is still that of the old network.
         ("Wifi", 60, STATE_UNKNOWN, STATE_UNKNOWN),
         ("Wifi", 0, STATE_UNKNOWN, STATE_UNKNOWN),
         ("LTE", -65, STATE_UNKNOWN, STATE_UNKNOWN),
         ("LTE", 101, STATE_UNKNOWN, STATE_UNKNOWN),
-        # An unknown unit is none.
+        # Without a known network, the unit of the value is unknown.
         ("PLC", 60, STATE_UNKNOWN, STATE_UNKNOWN),
         ("none", -65, STATE_UNKNOWN, STATE_UNKNOWN),
         (None, -65, STATE_UNKNOWN, STATE_UNKNOWN),
@@ -74,7 +74,7 @@ async def test_each_unit_has_its_entity(
     strength: str,
     quality: str,
 ) -> None:
-    """The cloud reports both under one StateId, and the network decides which it is."""
+    """The cloud reports dBm and percent under one StateId, and the network decides which it is."""
     tell(charger, mode, signal)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
@@ -89,7 +89,7 @@ async def test_a_change_of_the_network_changes_no_unit(
     entities: EntityFinder,
     enabled: None,
 ) -> None:
-    """An entity that changes its unit breaks its statistics."""
+    """Each unit keeps its own entity, because a change of unit breaks an entity's statistics."""
     tell(charger, "LTE", 60)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
@@ -131,7 +131,7 @@ async def test_who_looked_at_the_percentage_goes_on_seeing_it(
     many: bool,
     expected: bool,
 ) -> None:
-    """Where the signal strength is enabled, the quality takes its place on LTE."""
+    """If the user had enabled the signal strength, the quality is enabled, too, for LTE."""
     if many:
         monkeypatch.setattr(entity_module, "MANY_CHARGERS", 0)
     tell(charger, mode, 60 if mode == "LTE" else -60)
@@ -152,6 +152,6 @@ async def test_who_looked_at_the_percentage_goes_on_seeing_it(
 async def test_a_new_user_gets_neither(
     hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry
 ) -> None:
-    """Few look at them, and 500 chargers must fit into Home Assistant."""
+    """New users have neither entity enabled: few need them, and 500 chargers must fit."""
     assert not is_enabled(hass, charger, "signal_strength")
     assert not is_enabled(hass, charger, "signal_quality")

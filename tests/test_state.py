@@ -13,12 +13,12 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 @pytest.fixture
 def state() -> ChargerState:
-    """Return the state of a Go that has told nothing yet."""
+    """Return the state of a Go that has not reported anything yet."""
     return ChargerState(Charger(id=CHARGER_ID, device_type=4))
 
 
 def mode(value: str | None, seconds: float = 0) -> Observation:
-    """Return an operation mode, made some seconds after noon."""
+    """Return an observation of the operation mode, made some seconds after noon."""
     return Observation(
         CHARGER_ID,
         StateId.CHARGER_OPERATION_MODE,
@@ -40,7 +40,7 @@ def test_a_newer_observation_replaces_an_older_one(state: ChargerState) -> None:
 
 
 def test_an_older_observation_is_dropped(state: ChargerState) -> None:
-    """A cached snapshot cannot undo a push."""
+    """An older observation, as from the cloud's cache, does not replace a pushed one."""
     state.apply(mode("3", 1))
     assert not state.apply(mode("1", 0.999))
     assert (
@@ -51,14 +51,14 @@ def test_an_older_observation_is_dropped(state: ChargerState) -> None:
 def test_a_repeated_value_changes_nothing_but_counts_as_heard(
     state: ChargerState, freezer
 ) -> None:
-    """The same value again is no news, yet a later correction must be newer."""
+    """A repeated value is no change, but its time counts: an older correction is dropped."""
     state.apply(mode("3"))
     assert not state.apply(mode("3", 10))
     assert not state.apply(mode("1", 5))
 
 
 def test_an_observation_without_a_value_clears(state: ChargerState) -> None:
-    """That is how the facts of a session end."""
+    """An observation without a value clears the value, as at the end of a session."""
     state.apply(mode("3"))
     assert StateId.CHARGER_OPERATION_MODE in state
     assert state.apply(mode(None, 1))
@@ -67,7 +67,7 @@ def test_an_observation_without_a_value_clears(state: ChargerState) -> None:
 
 
 def test_an_unknown_mode_is_shown_as_unknown(state: ChargerState) -> None:
-    """A value that the table does not know is no reason to keep the old one."""
+    """A mode that the table does not list replaces the old one, and is shown as unknown."""
     state.apply(mode("3"))
     assert state.apply(mode("17", 1))
     assert state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.UNKNOWN
@@ -76,7 +76,7 @@ def test_an_unknown_mode_is_shown_as_unknown(state: ChargerState) -> None:
 def test_a_listed_value_fills_a_gap_and_yields_to_any_observation(
     state: ChargerState,
 ) -> None:
-    """The list has no time of its own, so whatever has one is better."""
+    """The list has no timestamps, so any observation with a timestamp replaces its value."""
     assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
     assert state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.DISCONNECTED
     assert state.apply(
@@ -101,7 +101,7 @@ def test_a_listed_value_does_not_undo_a_fresh_push(
 def test_a_listed_value_mends_what_push_has_missed(
     state: ChargerState, freezer
 ) -> None:
-    """After that time the list counts, and any later message outranks it."""
+    """If no message came for some time, the list counts, until the next message."""
     state.apply(mode("3"))
     freezer.tick(LIST_LAG + 1)
     assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
@@ -112,13 +112,13 @@ def test_a_listed_value_mends_what_push_has_missed(
 def test_what_the_list_got_wrong_is_mended_by_a_reading(
     state: ChargerState, freezer
 ) -> None:
-    """The cloud rounds the time that a message told to the microsecond."""
+    """A reading corrects the list, although the cloud rounds the timestamp of the message."""
     state.apply(mode("3", 0.000_4))
     freezer.tick(LIST_LAG + 1)
     assert state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "1")
     assert not state.apply(mode("2", -1))
     assert state.apply(mode("3"))
-    # From then on nothing older counts, however little.
+    # After that, nothing older counts, no matter how small the difference.
     assert not state.apply(mode("1", -0.000_1))
     assert (
         state.value(StateId.CHARGER_OPERATION_MODE) is OperationMode.CONNECTED_CHARGING
@@ -128,11 +128,11 @@ def test_what_the_list_got_wrong_is_mended_by_a_reading(
 def test_a_clock_that_is_ahead_keeps_its_own_order(
     state: ChargerState, freezer
 ) -> None:
-    """Its times count for each other, but not for what a right clock tells later."""
+    """Timestamps from the future order each other, but do not outrank later, correct ones."""
     freezer.move_to(NOON)
     assert state.apply(mode("3", 3600))
     assert state.timestamp(StateId.CHARGER_OPERATION_MODE) == NOON
-    # A snapshot out of the cloud's cache.
+    # A reading that the cloud answers from its cache.
     freezer.tick(10)
     assert not state.would_change(mode("2", 3540))
     assert not state.apply(mode("2", 3540))
@@ -140,7 +140,7 @@ def test_a_clock_that_is_ahead_keeps_its_own_order(
     assert state.apply(mode("5", 3660))
     freezer.tick(10)
     assert state.apply(mode("1", 15))
-    # The clock was set right, so what it told before is nothing to go by.
+    # The clock was corrected, so its earlier timestamps no longer matter.
     freezer.tick(10)
     assert state.apply(mode("2", 3600))
 
@@ -148,7 +148,7 @@ def test_a_clock_that_is_ahead_keeps_its_own_order(
 def test_received_since_tells_whether_a_charger_was_heard(
     state: ChargerState, freezer
 ) -> None:
-    """A confirmation is an observation that arrived after the command."""
+    """An observation confirms a command only if it arrived after the command."""
     state.apply(mode("3"))
     assert state.received_since(StateId.CHARGER_OPERATION_MODE, -1.0)
     assert not state.received_since(StateId.CHARGER_OPERATION_MODE, 1e12)
@@ -167,7 +167,7 @@ def test_received_since_tells_whether_a_charger_was_heard(
 def test_a_value_that_cannot_be_parsed_is_present(
     state: ChargerState, state_id: StateId, text: str
 ) -> None:
-    """It is unknown, which is not the same as none."""
+    """A value that cannot be parsed is unknown, which is not the same as absent."""
     state.apply(Observation(CHARGER_ID, state_id, NOON, text))
     assert state.value(state_id) is None
     assert state_id in state
@@ -178,7 +178,7 @@ def test_a_value_that_cannot_be_parsed_is_present(
 def test_a_cleared_value_differs_from_one_never_reported(
     state: ChargerState, text: str | None
 ) -> None:
-    """A charger that never reports a session has not ended one."""
+    """A cleared value shows that a session ended; a value that was never reported does not."""
     assert not state.is_cleared(StateId.SESSION_IDENTIFIER)
     state.apply(Observation(CHARGER_ID, StateId.SESSION_IDENTIFIER, NOON, text))
     assert StateId.SESSION_IDENTIFIER not in state
@@ -186,7 +186,7 @@ def test_a_cleared_value_differs_from_one_never_reported(
 
 
 def test_a_repeated_value_keeps_its_time(state: ChargerState) -> None:
-    """A charger that restarts reports all its values again."""
+    """A repeated value keeps its first time, because a restarted charger reports all values again."""
     assert state.since(StateId.CHARGER_OPERATION_MODE) is None
     state.apply(mode("2"))
     state.apply(mode("2", 60))
@@ -198,7 +198,7 @@ def test_a_repeated_value_keeps_its_time(state: ChargerState) -> None:
 def test_a_listed_value_has_the_time_of_its_first_observation(
     state: ChargerState,
 ) -> None:
-    """The list has no time of its own."""
+    """A listed value gets the time of its first observation, because the list has no timestamps."""
     state.apply_listed(StateId.CHARGER_OPERATION_MODE, CHARGER_ID, "2")
     state.apply(mode("2", 5))
     state.apply(mode("2", 60))
@@ -206,7 +206,7 @@ def test_a_listed_value_has_the_time_of_its_first_observation(
 
 
 def test_the_next_car_draws_exactly_what_the_last_one_drew(state: ChargerState) -> None:
-    """The same value is news, because it is about another car."""
+    """An equal value that was measured for the next car counts as a new measurement."""
     power = StateId.TOTAL_CHARGE_POWER
 
     def drawn(seconds: float) -> Observation:
@@ -226,7 +226,7 @@ def test_the_next_car_draws_exactly_what_the_last_one_drew(state: ChargerState) 
 def test_a_pause_that_was_heard_of_before_its_car(
     state: ChargerState, later: str, is_of_the_car: bool
 ) -> None:
-    """A car that has finished was connected before, of which no message came."""
+    """A car that has finished must have been connected, although that message was lost."""
     pause = Observation(
         CHARGER_ID, StateId.FINAL_STOP_ACTIVE, NOON + timedelta(seconds=115), "1"
     )

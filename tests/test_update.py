@@ -1,4 +1,4 @@
-"""The firmware of a charger."""
+"""The update entity of a charger's firmware."""
 
 import asyncio
 import json
@@ -64,14 +64,14 @@ class Firmware:
     def __init__(
         self, hass: HomeAssistant, charger: Charger, found: EntityFinder
     ) -> None:
-        """Initialize it."""
+        """Initialize the update entity's helper."""
         self._hass = hass
         self._charger = charger
         self._found = found
 
     @property
     def state(self) -> State:
-        """Return its state."""
+        """Return the state of the entity."""
         state = self._hass.states.get(
             self._found.id("update", self._charger.id, "firmware_update")
         )
@@ -89,7 +89,7 @@ class Firmware:
         return bool(self.state.attributes[ATTR_IN_PROGRESS])
 
     async def install(self) -> None:
-        """Install what there is."""
+        """Install the latest version."""
         await self._hass.services.async_call(
             "update",
             SERVICE_INSTALL,
@@ -105,7 +105,7 @@ async def firmware(
     charger: Charger,
     entities: EntityFinder,
 ) -> Firmware:
-    """Return the update entity, once it is there."""
+    """Return the update entity, once it has been added."""
     await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
     await hass.async_block_till_done()
     return Firmware(hass, charger, entities)
@@ -117,7 +117,7 @@ async def test_it_installs_through_the_chargers_restart(
     charger: Charger,
     firmware: Firmware,
 ) -> None:
-    """It shows progress until the charger tells its new version."""
+    """The entity shows progress until the charger reports the new version after its restart."""
     assert firmware.state.state == STATE_ON
     assert firmware.installed == "2.4.2.3"
     assert firmware.state.attributes[ATTR_LATEST_VERSION] == charger.available_firmware
@@ -139,7 +139,7 @@ async def test_it_installs_through_the_chargers_restart(
 async def test_it_warns_that_it_interrupts_charging(
     time_machine: TimeMachine, firmware: Firmware
 ) -> None:
-    """As long as there is a newer version to install, and no longer."""
+    """The warning about charging is shown while there is a newer version to install."""
     warning = firmware.state.attributes[ATTR_RELEASE_SUMMARY]
     assert warning.startswith("Installing the update interrupts charging")
     await firmware.install()
@@ -159,7 +159,7 @@ async def test_the_warning_in_each_language(
     entities: EntityFinder,
     language: str,
 ) -> None:
-    """Home Assistant cuts off what is longer than 255 characters."""
+    """The warning fits into the 255 characters that Home Assistant shows, in each language."""
     hass.config.language = language
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
@@ -177,7 +177,7 @@ async def test_an_installation_that_never_ends_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After half an hour the log says so, and it may be tried again."""
+    """After half an hour the progress ends with a log line, and the user can try again."""
     monkeypatch.setattr(charger, "upgrade_firmware", lambda: None)
     await firmware.install()
     await time_machine.travel(29 * 60, step=15)
@@ -191,7 +191,7 @@ async def test_an_installation_that_never_ends_is_given_up(
 async def test_an_unload_in_the_middle_leaves_no_timer(
     hass: HomeAssistant, live_entry: MockConfigEntry, firmware: Firmware
 ) -> None:
-    """The fixture of Home Assistant looks for what is left behind."""
+    """Unloading during an installation cancels its timer; Home Assistant's fixture checks that."""
     await firmware.install()
     await hass.config_entries.async_unload(live_entry.entry_id)
     assert firmware.state.state == STATE_UNAVAILABLE
@@ -203,7 +203,7 @@ async def test_an_unload_before_the_cloud_has_answered(
     live_entry: MockConfigEntry,
     firmware: Firmware,
 ) -> None:
-    """It leaves no timer either."""
+    """Unloading before the cloud has answered leaves no timer, either."""
     sim.rest.fail("/sendCommand/200", fault="hang")
     sim.rest.clear()
     installing = hass.async_create_task(firmware.install())
