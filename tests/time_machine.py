@@ -29,6 +29,23 @@ def real_seconds() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+def leap(clocks: Clocks, seconds: float) -> float:
+    """Move clocks, and return how far they moved (seconds).
+
+    A jump leaves out the real time since the one before it. Where more time than
+    `seconds` has really passed, as on a busy machine, the jump is longer: if the
+    clocks went back, states would be recorded as older than those before them.
+    """
+    before = dt_util.utcnow()
+    clocks.tick(seconds)
+    behind = (before - dt_util.utcnow()).total_seconds()
+    if behind < 0:
+        return seconds
+    behind += _LEAP
+    clocks.tick(behind)
+    return seconds + behind
+
+
 async def wait_until(
     condition: Callable[[], bool], describe: Callable[[], object] = lambda: ""
 ) -> None:
@@ -59,20 +76,8 @@ class TimeMachine:
         self._frozen = frozen
 
     def tick(self, seconds: float) -> None:
-        """Let time pass, without a wait for what happens meanwhile.
-
-        A jump leaves out the real time since the one before it. Where more time than
-        `seconds` has really passed, as on a busy machine, the jump is longer: if the
-        clocks went back, states would be recorded as older than those before them.
-        """
-        before = dt_util.utcnow()
-        self._frozen.tick(seconds)
-        behind = (before - dt_util.utcnow()).total_seconds()
-        if behind >= 0:
-            behind += _LEAP
-            self._frozen.tick(behind)
-            seconds += behind
-        self._sim.clock.advance(seconds)
+        """Let time pass, without a wait for what happens meanwhile."""
+        self._sim.clock.advance(leap(self._frozen, seconds))
 
     async def travel(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 from freezegun.api import TickingDateTimeFactory
 
 from custom_components.zaptec.api import ZaptecError
-from tests.time_machine import calm_down
+from tests.time_machine import calm_down, leap
 
 
 async def travel(
@@ -18,7 +18,7 @@ async def travel(
     end = loop.time() + seconds
     await calm_down()
     while (left := end - loop.time()) > 0:
-        clocks.tick(min(step, left))
+        leap(clocks, min(step, left))
         await calm_down()
 
 

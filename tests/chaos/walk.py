@@ -26,6 +26,7 @@ from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 from tests.conftest import add_entry
 from tests.restored import forget_restored_states
+from tests.time_machine import leap
 
 from .faults import FAULTS, Fault
 from .oracle import Oracle
@@ -128,9 +129,9 @@ class Walk:
         while seconds > 1e-6:
             stride = min(OPENING_STEP if self._opens else step, seconds)
             seconds -= stride
-            self.passed += stride
-            self._frozen.tick(stride)
-            self.sim.clock.advance(stride)
+            passed = leap(self._frozen, stride)
+            self.passed += passed
+            self.sim.clock.advance(passed)
             await self.settle()
 
     async def settle(self) -> None:
@@ -253,7 +254,7 @@ async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
     for _ in range(50):
         if condition():
             return
-        walk._frozen.tick(1.0)
+        leap(walk._frozen, 1.0)
         await walk.settle()
 
 
@@ -313,7 +314,7 @@ async def run(
     """Walk, and check after every fault that everything is right again."""
     # Each walk begins at midnight, so that it depends on nothing but its seed.
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    frozen.tick((midnight + timedelta(days=1) - datetime.now(UTC)).total_seconds())
+    frozen.move_to(midnight + timedelta(days=1))
     rng = Random(seed)
     log = LogLines()
     logging.getLogger().addHandler(log)
