@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.db_schema import StatisticsShortTerm
@@ -745,6 +746,89 @@ async def test_an_old_key_of_an_installation(
     old = old_entity(hass, entry, "binary_sensor", f"{home}_is_authorization_required")
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
+    new = entities(hass, entry)[f"binary_sensor {home}_is_required_authentication"]
+    assert new.id == old.id
+
+
+def invisible_entity(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    model: str | None,
+    platform: str,
+    old_key: str,
+) -> tuple[str, er.RegistryEntry]:
+    """Register an old entity of a device that is in no list; return the device's id."""
+    device_id = str(uuid4())
+    device = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={(DOMAIN, device_id)},
+        manufacturer="Zaptec",
+        model=model,
+        name="Away",
+    )
+    old = old_entity(hass, entry, platform, f"{device_id}_{old_key}")
+    er.async_get(hass).async_update_entity(old.entity_id, device_id=device.id)
+    return device_id, old
+
+
+@pytest.mark.parametrize(
+    ("model", "platform", "old_key", "key"),
+    [
+        (
+            "Zaptec Installation",
+            "binary_sensor",
+            "is_authorization_required",
+            "is_required_authentication",
+        ),
+        (
+            "Zaptec Go2",
+            "binary_sensor",
+            "is_authorization_required",
+            "authentication_required",
+        ),
+        ("Zaptec Pro", "switch", "operating_mode", "charger_operation_mode"),
+        # It may be either, and a wrong key would stay.
+        (
+            None,
+            "binary_sensor",
+            "is_authorization_required",
+            "is_authorization_required",
+        ),
+        # Only a charger has had this key.
+        (None, "switch", "operating_mode", "charger_operation_mode"),
+        # No version had an entity with this key for it.
+        ("Zaptec Installation", "switch", "operating_mode", "operating_mode"),
+    ],
+)
+async def test_an_old_key_of_a_device_that_is_in_no_list(
+    hass: HomeAssistant,
+    sim: Simulator,
+    charger: Charger,
+    model: str | None,
+    platform: str,
+    old_key: str,
+    key: str,
+) -> None:
+    """An installation that the cloud leaves out for an hour is no charger."""
+    entry = add_incumbents_entry(hass)
+    device_id, old = invisible_entity(hass, entry, model, platform, old_key)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    found = er.async_get(hass).async_get(f"{platform}.mine")
+    assert found
+    assert found.id == old.id
+    assert found.unique_id == f"{device_id}_{key}"
+
+
+async def test_an_old_key_of_an_installation_that_is_not_chosen(
+    hass: HomeAssistant, sim: Simulator, charger: Charger
+) -> None:
+    """The account sees it, although none of its chargers is included."""
+    entry = add_incumbents_entry(hass, manual_select=True, chargers=[str(uuid4())])
+    home = charger.installation.id
+    old = old_entity(hass, entry, "binary_sensor", f"{home}_is_authorization_required")
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
     new = entities(hass, entry)[f"binary_sensor {home}_is_required_authentication"]
     assert new.id == old.id
 

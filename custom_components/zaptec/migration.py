@@ -10,7 +10,8 @@ from homeassistant.helpers import entity_registry as er
 
 from .config_flow import TITLE, free_title
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN
-from .devices.adoption import split_unique_id
+from .devices.adoption import async_get_device, split_unique_id
+from .devices.registry import INSTALLATION_MODEL
 from .runtime import ZaptecConfigEntry
 
 CONF_MANUAL_SELECT = "manual_select"
@@ -24,7 +25,7 @@ OLD_KEYS = {
     ("switch", "operating_mode"): "charger_operation_mode",
     ("binary_sensor", "is_authorization_required"): "authentication_required",
 }
-# The same for the entities of an installation.
+# The same for the entities of an installation. A charger had all of these keys, too.
 OLD_INSTALLATION_KEYS = {
     ("binary_sensor", "is_authorization_required"): "is_required_authentication",
 }
@@ -92,15 +93,39 @@ def async_take_over_unique_ids(hass: HomeAssistant, entry: ZaptecConfigEntry) ->
     """Change the unique ids of entities of versions before 0.8 to the present ones.
 
     Without that, Home Assistant would add new entities, and the user would lose the entity
-    ids, names and history of the old ones.
+    ids, names and history of the old ones. An entity stays as it is until the next set-up
+    as long as its key may be one of a charger or of an installation.
     """
     registry = er.async_get(hass)
-    installations = entry.runtime_data.coordinator.data.installations
     for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
         device_id, old_key = split_unique_id(entity.unique_id)
-        keys = OLD_INSTALLATION_KEYS if device_id in installations else OLD_KEYS
-        if (key := keys.get((entity.domain, old_key))) is None:
+        row = entity.domain, old_key
+        if row not in OLD_KEYS:
             continue
+        is_installation = _is_installation(hass, entry, device_id)
+        if is_installation is None and row in OLD_INSTALLATION_KEYS:
+            continue
+        key = (OLD_INSTALLATION_KEYS if is_installation else OLD_KEYS).get(row)
         unique_id = f"{device_id}_{key}"
-        if not registry.async_get_entity_id(entity.domain, DOMAIN, unique_id):
+        if key and not registry.async_get_entity_id(entity.domain, DOMAIN, unique_id):
             registry.async_update_entity(entity.entity_id, new_unique_id=unique_id)
+
+
+@callback
+def _is_installation(
+    hass: HomeAssistant, entry: ZaptecConfigEntry, device_id: str
+) -> bool | None:
+    """Return whether a device is an installation, None if that is unknown.
+
+    The lists may not contain a device at the moment, because the cloud leaves it out or
+    the account has lost its role. Its model in the device registry is then what counts.
+    """
+    visible = entry.runtime_data.coordinator.visible
+    if device_id in visible.installations:
+        return True
+    if device_id in visible.chargers:
+        return False
+    device = async_get_device(hass, entry.entry_id, device_id)
+    if device is None or device.model is None:
+        return None
+    return device.model == INSTALLATION_MODEL

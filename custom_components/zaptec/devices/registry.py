@@ -13,6 +13,9 @@ from .ownership import Ownership
 
 MANUFACTURER = "Zaptec"
 
+# The model of an installation, in this integration and in custom-components/zaptec.
+INSTALLATION_MODEL = "Zaptec Installation"
+
 
 class Devices:
     """Registers the devices that an account shows, and removes those that are gone."""
@@ -65,7 +68,7 @@ class Devices:
             config_entry_id=self._entry.entry_id,
             identifiers={(DOMAIN, installation.id)},
             manufacturer=MANUFACTURER,
-            model="Zaptec Installation",
+            model=INSTALLATION_MODEL,
             name=self._name(installation.name),
             configuration_url=PORTAL_URL,
         )
