@@ -818,6 +818,8 @@ async def test_an_old_key_of_a_device_that_is_in_no_list(
     assert found
     assert found.id == old.id
     assert found.unique_id == f"{device_id}_{key}"
+    # It is not named as one that is no longer offered either.
+    assert notes(hass) == {}
 
 
 async def test_an_old_key_of_an_installation_that_is_not_chosen(

@@ -9,7 +9,7 @@ from homeassistant.helpers import (
     issue_registry as ir,
 )
 
-from .api import UserRole
+from .api import Account, UserRole
 from .button import DESCRIPTIONS as BUTTONS
 from .const import DOMAIN
 from .control.checks import CONTROL_ROLES
@@ -100,9 +100,9 @@ class Leftovers:
             ENTITIES_REMOVED: [],
             CONTROLS_REMOVED: [],
         }
-        circuit_ids = self._entry.runtime_data.coordinator.visible.circuit_ids
+        visible = self._entry.runtime_data.coordinator.visible
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
-            if key := self._issue_of(entity, circuit_ids):
+            if key := self._issue_of(entity, visible):
                 found[key].append(entity)
         self._named = frozenset(
             entity.entity_id for entities in found.values() for entity in entities
@@ -135,12 +135,19 @@ class Leftovers:
             },
         )
 
-    def _issue_of(self, entity: er.RegistryEntry, circuit_ids: set[str]) -> str | None:
-        """Return the key of the issue that names an entity, None if it is offered."""
+    def _issue_of(self, entity: er.RegistryEntry, visible: Account) -> str | None:
+        """Return the key of the issue that names an entity, None if it is offered.
+
+        An old key of a device that is in no list may still be changed at a later set-up.
+        """
         account = self._entry.runtime_data.coordinator.data
         device_id, key = split_unique_id(entity.unique_id)
         kind = (entity.domain, key)
-        if kind in NOT_OFFERED or kind in OLD_KEYS or device_id in circuit_ids:
+        if (
+            kind in NOT_OFFERED
+            or (kind in OLD_KEYS and device_id in visible.device_ids)
+            or device_id in visible.circuit_ids
+        ):
             return ENTITIES_REMOVED
         device = account.chargers.get(device_id) or account.installations.get(device_id)
         if (
