@@ -31,7 +31,8 @@ from simulator.simulator import Simulator
 from .home import Home, wait_until_live
 from .time_machine import TimeMachine, wait_until
 
-# That of every account of the tests: no word that stands anywhere else.
+# The password of every account in the tests. It must occur nowhere else, so that it can
+# be found in the logs.
 PASSWORD = "Passw0rd-of-the-tests"
 
 OUR_LOGGERS = "custom_components.zaptec"
@@ -45,7 +46,7 @@ traceback.extract_stack.__defaults__ = (None, 3)
 
 
 class Record(logging.LogRecord):
-    """A log record that makes its text once, for all the handlers that want it."""
+    """A log record that formats its text only once, for all handlers."""
 
     _message: str | None = None
 
@@ -59,23 +60,23 @@ class Record(logging.LogRecord):
 
 # With `caplog` the test kit logs at debug level, and pytest has two handlers for that.
 logging.setLogRecordFactory(Record)
-# The test kit's own handler writes to stderr what pytest shows as the captured log.
+# The test kit's own handler writes to stderr, which pytest shows in addition to the log.
 for handler in list(logging.getLogger().handlers):
     if type(handler) is logging.StreamHandler:
         logging.getLogger().removeHandler(handler)
 
-# The test kit logs each statement of the recorder, which takes longer than to run it.
+# The test kit logs each SQL statement of the recorder, which takes longer than running it.
 logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
 
-# What Home Assistant and the integration log of an exception that nothing handles, and
-# go on without it.
+# Texts with which Home Assistant and the integration log an unhandled exception before
+# they continue.
 UNEXPECTED = (
     "Unexpected error while updating",
     "Unexpected error in the push",
     "Unexpected error updating listener",
 )
 
-# A charging card, as a test may present it.
+# The id of a charging card, which is as secret as a password.
 CARD = "nfc-04A2B3C4D5E6F7"
 
 
@@ -92,16 +93,17 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
 async def clocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncGenerator[TickingDateTimeFactory]:
-    """Let all clocks of this process jump: the wall's, the loop's, the library's.
+    """Let all clocks of this process jump: wall clock, event loop and Service Bus library.
 
-    A jump leaves out the real time since the one before it, so that they go with the
-    simulator's clock: what a test waits for needs some seconds more than it takes.
+    A jump leaves out the real time since the previous one, so that the clocks stay in step
+    with the simulator's clock. A test should wait some seconds longer than an effect takes.
     """
-    # What takes milliseconds may begin before a jump and end after it.
+    # A step of the protocol that takes milliseconds can begin before a jump and end after it.
+    # Without longer time limits, it would be aborted.
     azure_link = "custom_components.zaptec.api.azure_link"
     monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 600.0)
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", 600.0)
-    # To the loop a jump looks like a callback that took long.
+    # The event loop would take each jump for a slow callback.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
         yield frozen
@@ -115,43 +117,44 @@ def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _stopped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait a moment only for a charger to stop, for tests in which time does not pass."""
+    """Shorten the wait until a charger has stopped, for tests in which time does not pass."""
     monkeypatch.setattr(charger_control, "STOP_TIME", 0.2)
 
 
 @pytest.fixture(autouse=True)
 def _sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send settings without a calm moment, for tests in which time does not pass."""
+    """Send settings without a delay, for tests in which time does not pass."""
     monkeypatch.setattr(batch, "CALM_TIME", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give links time to come up on a busy machine, before chargers are read without."""
+    """Give links more time to come up on a busy machine before chargers are read without them."""
     monkeypatch.setattr(reader_module, "CONNECT_PATIENCE", 600.0)
 
 
 @pytest.fixture(autouse=True)
 def _quick_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up without a wait for readings, which some tests hold back until their end."""
+    """Set up without waiting for the first readings, which some tests hold back until their end."""
     monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def _no_limiters() -> None:
-    """Forget what other tests have requested.
+    """Discard the limiters and refused tokens of earlier tests.
 
-    A cloud on the same port would take it for its own, although its clocks were others.
+    They are kept by address, so a new simulator on the same port would inherit them,
+    although its clock starts elsewhere.
     """
     reset_limiters()
     reset_refused_tokens()
 
 
 class SecretsInLogs(logging.Handler):
-    """Notes each line of any log that holds a secret."""
+    """Collects each line of any log that contains a secret."""
 
     def __init__(self) -> None:
-        """Know nothing that is secret yet."""
+        """Initialize the handler."""
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
         self.simulators: list[Simulator] = []
@@ -171,7 +174,7 @@ class SecretsInLogs(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at a line, and at the traceback below it."""
+        """Check a line, and the traceback below it."""
         # Home Assistant logs each action with its data, also the actions of the tests.
         if record.name in ("homeassistant.core", "asyncio"):
             return
@@ -201,7 +204,7 @@ def secrets_in_logs() -> Generator[SecretsInLogs]:
 
 
 class ReportedUsage(logging.Handler):
-    """Collects what Home Assistant reports of the integration's use of Home Assistant."""
+    """Collects Home Assistant's reports about deprecated or wrong uses by the integration."""
 
     def __init__(self) -> None:
         """Initialize the handler."""
@@ -229,7 +232,7 @@ def reported_usage() -> Generator[ReportedUsage]:
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """Return what the cloud holds: a home with one Go."""
+    """Return the content of the cloud: a home with one Go."""
     return Scenario.of(1)
 
 
@@ -242,7 +245,7 @@ async def sim(
     secrets_in_logs: SecretsInLogs,
     scenario: Scenario,
 ) -> AsyncGenerator[Simulator]:
-    """Return a Zaptec cloud whose time stands still until it is moved."""
+    """Return a Zaptec cloud whose clock only moves when a test moves it."""
     async with Simulator(
         scenario, clock=Clock(datetime.now(UTC), speed=0)
     ) as simulator:
@@ -252,7 +255,7 @@ async def sim(
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
         yield simulator
         assert simulator.rest.forbidden == []
-        # `caplog.text` holds what was logged since the end of the test alone.
+        # During teardown, `caplog.text` only has the lines since the end of the test.
         logged = [
             record.getMessage()
             for phase in ("setup", "call")
@@ -271,7 +274,7 @@ def charger(sim: Simulator) -> Charger:
 def time_machine(
     clocks: TickingDateTimeFactory, hass: HomeAssistant, sim: Simulator
 ) -> TimeMachine:
-    """Return what lets time pass."""
+    """Return the time machine of a test."""
     return TimeMachine(hass, sim, clocks)
 
 
@@ -306,7 +309,7 @@ async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 def set_up_live(
     hass: HomeAssistant, sim: Simulator
 ) -> Callable[[MockConfigEntry], Awaitable[None]]:
-    """Return what sets up an entry and waits until all of it is live."""
+    """Return a function that sets up an entry and waits until all of it is live."""
 
     async def go_live(entry: MockConfigEntry) -> None:
         await set_up(hass, entry)
@@ -360,7 +363,7 @@ class EntityFinder:
 
 @pytest.fixture
 def entities(hass: HomeAssistant) -> EntityFinder:
-    """Return what finds entities."""
+    """Return a finder of entities."""
     return EntityFinder(hass)
 
 

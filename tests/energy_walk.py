@@ -1,7 +1,7 @@
 """Seeded walks of charge sessions whose reports are repeated, late, lost or absurd.
 
-A walk yields what a charger reports and what it has really delivered. The recorder's
-rule stands here once more, so that a counter is held to what statistics make of it.
+A walk yields what a charger reports and what it has really delivered. This module repeats
+the recorder's rule for sums, so that counters are tested against the resulting statistics.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from custom_components.zaptec.counters import CompletedEnergy, SessionEnergy, To
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
-# Values that chargers and the cloud have been seen to report in mid-session (kWh).
+# Wrong values that chargers and the cloud have been seen to report in mid-session (kWh).
 ABSURD = (9917.125, 4296201.863, -1.0, 1e300)
 
 
@@ -34,7 +34,7 @@ class RecorderSum:
         if total.reset is not None and total.reset != self._reset:
             if self._old is not None and self._new is not None:
                 self.sum += self._new - self._old
-            # A new cycle of a known sensor begins at 0, the first one where it is.
+            # A new cycle begins at 0, except the first one, which begins at its first value.
             self._old = 0.0 if self._old is not None else total.energy
             self._reset = total.reset
         elif self._old is None:
@@ -43,7 +43,7 @@ class RecorderSum:
 
     @property
     def total(self) -> float:
-        """Return the sum with the present cycle."""
+        """Return the sum including the current cycle."""
         if self._old is None or self._new is None:
             return self.sum
         return self.sum + self._new - self._old
@@ -57,7 +57,7 @@ class Report:
     value: object
     at: datetime
     delivered: float
-    """What the charger has delivered until then, kWh."""
+    """The energy that the charger has delivered until then (kWh)."""
 
 
 @dataclass(slots=True)
@@ -67,16 +67,16 @@ class Walk:
     random: Random
     at: datetime = START
     delivered: float = 0.0
-    """All energy so far, kWh."""
+    """The energy of all sessions so far (kWh)."""
     reports: list[Report] = field(default_factory=list)
     family: str = "go"
     blips: float = 0.1
-    """How often a report in mid-session is a mistake (share)."""
+    """Share of reports in mid-session that are wrong."""
     unknown_starts: float = 0.1
-    """How often a completed session has no start (share)."""
+    """Share of completed sessions without a start."""
 
     def _report(self, state_id: int, value: object) -> None:
-        # What happens in one moment has stamps that differ a little, in any order.
+        # Reports of the same moment have timestamps that differ a little, in any order.
         at = self.at + timedelta(milliseconds=self.random.uniform(0, 2))
         self.reports.append(Report(state_id, value, at, self.delivered))
 
@@ -86,7 +86,7 @@ class Walk:
         return seconds
 
     def session(self) -> None:
-        """Charge a car, from the cable in to the cable out."""
+        """Charge a car, from plugging it in to unplugging it."""
         random = self.random
         identifier = str(UUID(int=random.getrandbits(128), version=4))
         started_at, energy = self.at, 0.0
@@ -129,7 +129,7 @@ class Walk:
             self._pass(1, 60)
 
     def _blip(self, identifier: str, energy: float) -> None:
-        """Report what a charger that restarts, or the cloud by mistake, reports."""
+        """Report a wrong value, as a restarting charger or the cloud does."""
         match self.random.randrange(4):
             case 0:
                 self._pass(5, 30)
@@ -150,7 +150,7 @@ class Walk:
 
 @dataclass(slots=True)
 class Faults:
-    """How often what happens to reports on their way (shares)."""
+    """Shares of reports that are lost, late or repeated on their way."""
 
     repeated: float = 0.0
     lost: float = 0.0
@@ -160,7 +160,7 @@ class Faults:
 
 
 def rounded(report: Report) -> Report:
-    """Return a report as a reading has it, with its stamp rounded to milliseconds."""
+    """Return a report as in a reading, with its timestamp rounded to milliseconds."""
     at = report.at + timedelta(microseconds=500)
     return replace(report, at=at.replace(microsecond=at.microsecond // 1000 * 1000))
 
@@ -170,8 +170,8 @@ def delivered_reports(
 ) -> Iterator[list[Report] | None]:
     """Yield the batches in which reports arrive; None is a restart.
 
-    A charger's state drops what is older than what it holds, except for completed
-    sessions. A reading brings all that is held by the cloud at once.
+    A charger's state drops observations that are older than the held one, except for
+    completed sessions. A reading has all values that the cloud holds.
     """
     cloud: dict[int, Report] = {}
     held: dict[int, datetime] = {}
@@ -210,7 +210,7 @@ def delivered_reports(
 
 
 def feed_session(counter: SessionEnergy, batch: list[Report]) -> None:
-    """Feed a batch to a counter, in the order of the sensor."""
+    """Feed a batch to a counter, in the same order as the sensor does."""
     for report in sorted(batch, key=lambda item: (item.state_id != 723, item.at)):
         match report.state_id, report.value:
             case 553, float() | None:

@@ -1,4 +1,4 @@
-"""A home with a charger, as the tests of its entities see and use it."""
+"""A home with a charger, for tests of its entities."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ OPERATION_MODE = "charger_operation_mode"
 
 
 class Home:
-    """A charger and its installation, the account in Home Assistant, and their time."""
+    """A charger and its installation, the account in Home Assistant, and the time machine."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Home:
         step: float = 5.0,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let time pass in steps, with all that happens on the way."""
+        """Let time pass in steps, and wait after each for its effects."""
         await self.time_machine.travel(seconds, step=step, check=check)
 
     async def start(self) -> None:
@@ -107,7 +107,7 @@ class Home:
 
     @property
     def mode(self) -> str:
-        """Return what the charger does."""
+        """Return the charger's mode."""
         return self.state("sensor", OPERATION_MODE)
 
     async def press(self, key: str) -> None:
@@ -133,7 +133,7 @@ class Home:
         return self.sent()
 
     def sent(self) -> list[str]:
-        """Return the ends of the paths that were posted to since the last clear()."""
+        """Return the ends of the paths of all POST requests since the last `clear`."""
         return [
             record.path.rpartition("/")[2]
             for record in self.sim.rest.requests
@@ -141,13 +141,13 @@ class Home:
         ]
 
     def clear(self) -> None:
-        """Forget the requests that the cloud has received."""
+        """Clear the recorded requests of the cloud."""
         self.sim.rest.clear()
 
     async def _call(
         self, domain: str, service: str, key: str, data: dict[str, float] | None = None
     ) -> None:
-        """Perform an action on an entity, and wait until it is done."""
+        """Call an action on an entity, and wait until it is done."""
         await self.hass.services.async_call(
             domain,
             service,

@@ -1,7 +1,7 @@
-"""What versions of custom-components/zaptec leave behind in Home Assistant's registries.
+"""The registry entries that versions of custom-components/zaptec leave behind.
 
-Each entity is a row: platform, key (the unique id's end; none for the id alone),
-translation key, and English name.
+Each entity is a row: platform, key (the end of the unique id; empty if that is the device's
+id alone), translation key, and English name.
 """
 
 from typing import Any
@@ -103,7 +103,7 @@ CHARGER_ENTITIES: list[Row] = [
     ("update", "firmware_update", "firmware_update", "Firmware update"),
 ]
 
-# 0.8 renamed these, and made a switch of the lock.
+# Version 0.8 renamed these, and replaced the lock with a switch.
 OLD_ROWS: dict[tuple[str, str], Row] = {
     ("sensor", "charger_operation_mode"): (
         "sensor",
@@ -130,7 +130,7 @@ OLD_ROWS: dict[tuple[str, str], Row] = {
         "Permanent cable lock",
     ),
 }
-# What came with 0.8.
+# Entities that version 0.8 added.
 NEW_KEYS = {"three_to_one_phase_switch_current", "authentication_type"}
 
 CIRCUIT_ENTITIES: list[Row] = [
@@ -167,7 +167,7 @@ def rows_of(version: str) -> tuple[list[Row], list[Row], list[Row]]:
 def add_incumbents_entry(
     hass: HomeAssistant, user_name: str = "Someone@Example.com", **data: Any
 ) -> MockConfigEntry:
-    """Add an entry as the incumbent makes it."""
+    """Add a config entry as custom-components/zaptec creates it."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         title="Zaptec",
@@ -183,7 +183,7 @@ def add_incumbents_entry(
 def register(
     hass: HomeAssistant, entry: MockConfigEntry, charger: Charger, version: str
 ) -> None:
-    """Register the devices and entities of a charger, as a version does when it starts."""
+    """Register the devices and entities of a charger, as a given version does at start."""
     devices = dr.async_get(hass)
     registry = er.async_get(hass)
     of_installation, of_charger, of_circuit = rows_of(version)

@@ -1,7 +1,7 @@
-"""An integration's files, read without running it, and the rules that hold for any of them.
+"""The files of an integration, and rules for them that apply to any integration.
 
-What hassfest checks needs Home Assistant's source repository; these are the rules of it that
-matter here, from the installed wheel and the sources alone. Each returns the problems it finds.
+hassfest can only run in Home Assistant's source repository. These are its rules that matter
+here, checked with the installed wheel and the sources alone. Each returns the problems found.
 """
 
 import ast
@@ -25,7 +25,7 @@ _ICON = re.compile(r"mdi:[a-z0-9]+(?:-[a-z0-9]+)*")
 _HTML = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
 _URL = re.compile(r"\bhttps?://|\bwww\.", re.IGNORECASE)
 _QUOTED_PLACEHOLDER = re.compile(r"'\{\w*\}'")
-# Keys of the flow that Home Assistant's own methods abort with.
+# Abort reasons of flows that Home Assistant's own methods use.
 _OWN_ABORTS = {
     "already_configured",
     "reauth_successful",
@@ -85,7 +85,7 @@ class Integration:
 
     @cached_property
     def quality_scale(self) -> dict[str, str | dict[str, str]]:
-        """What it says of each rule of the quality scale."""
+        """The status of each rule of the quality scale."""
         rules: dict[str, str | dict[str, str]] = load_yaml_dict(
             str(self.path / "quality_scale.yaml")
         )["rules"]
@@ -93,17 +93,17 @@ class Integration:
 
     @property
     def repository(self) -> Path:
-        """The folder that holds it and all around it."""
+        """The root folder of the repository."""
         return self.path.parents[1]
 
     @property
     def platforms(self) -> list[str]:
-        """The platforms that it has a module of."""
+        """The platforms for which there is a module."""
         return [item.value for item in Platform if f"{item.value}.py" in self.modules]
 
     @cached_property
     def _nodes(self) -> dict[type[ast.AST], list[tuple[str, Any]]]:
-        """The nodes of all modules by kind, as a walk for each rule would take long."""
+        """The nodes of all modules by type; walking the trees for each rule would take long."""
         found = defaultdict(list)
         for name, module in self.modules.items():
             for node in ast.walk(module):
@@ -111,11 +111,11 @@ class Integration:
         return found
 
     def nodes[NodeT: ast.AST](self, kind: type[NodeT]) -> Iterator[tuple[str, NodeT]]:
-        """Yield each node of a kind, with its module."""
+        """Yield each node of a type, with its module."""
         yield from self._nodes[kind]
 
     def calls(self, *names: str) -> Iterator[tuple[str, ast.Call]]:
-        """Yield each call, or those of some names, with its module."""
+        """Yield each call, or only calls of some names, with its module."""
         for module, call in self.nodes(ast.Call):
             if not names or called(call) in names:
                 yield module, call
@@ -124,7 +124,7 @@ class Integration:
 def altered_copy(
     integration: Integration, folder: Path, file: str, old: str, new: str
 ) -> Integration:
-    """Return a copy in another folder, with another text in one of its files."""
+    """Return a copy in another folder, with a text replaced in one of its files."""
     copy = Integration(folder / "custom_components" / integration.path.name)
     shutil.copytree(
         integration.path, copy.path, ignore=shutil.ignore_patterns("__pycache__")
@@ -147,7 +147,7 @@ def keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def called(call: ast.Call) -> str:
-    """Return the last part of what is called: `ir.async_create_issue` -> async_create_issue."""
+    """Return the last part of the called name: `ir.async_create_issue` -> async_create_issue."""
     match call.func:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name
@@ -155,9 +155,9 @@ def called(call: ast.Call) -> str:
 
 
 def texts(node: ast.expr | None) -> list[str]:
-    """Return what an expression can be: constants, both sides of `a if b else c`.
+    """Return the texts that an expression can have: constants, and both sides of a conditional.
 
-    An f-string is a pattern with `*` for what is put in; a name is looked up among Home
+    An f-string gives a pattern with `*` for its fields. A name is looked up among Home
     Assistant's constants.
     """
     match node:
@@ -173,7 +173,7 @@ def texts(node: ast.expr | None) -> list[str]:
 
 
 def matches(key: str, used: set[str]) -> bool:
-    """Return whether a key is among those used, which may hold `*`."""
+    """Return whether a key matches one of the used keys, which may contain `*`."""
     return any(
         re.fullmatch(re.escape(item).replace(r"\*", r"\w+"), key) for item in used
     )
@@ -196,7 +196,7 @@ def leaves(
 
 
 def manifest_order(integration: Integration) -> list[str]:
-    """Domain, name, then alphabetical."""
+    """The manifest has domain and name first, and then all other keys in alphabetical order."""
     keys = list(integration.manifest)
     wanted = [
         "domain",
@@ -207,7 +207,7 @@ def manifest_order(integration: Integration) -> list[str]:
 
 
 def plain_texts(document: dict[str, Any]) -> list[str]:
-    """No markup, no addresses, clean placeholders and keys."""
+    """Texts have no markup and no addresses, and their placeholders and keys are valid."""
     problems = []
     for path, text in leaves(document):
         where = ".".join(path)
@@ -229,7 +229,7 @@ def plain_texts(document: dict[str, Any]) -> list[str]:
 
 
 def texts_are_plain(integration: Integration) -> list[str]:
-    """The English texts are."""
+    """The English texts are plain."""
     return plain_texts(integration.translations)
 
 
@@ -249,7 +249,7 @@ def fields_are_described(integration: Integration) -> list[str]:
 
 
 def entity_keys(integration: Integration) -> list[str]:
-    """The translation keys that a platform's module uses are those that have a text."""
+    """Each translation key that a platform uses has a text, and each text is used."""
     problems = []
     named = integration.translations.get("entity", {})
     for platform in sorted({*integration.platforms, *named}):
@@ -286,7 +286,7 @@ def entity_keys(integration: Integration) -> list[str]:
 def _translated(
     integration: Integration,
 ) -> Iterator[tuple[str, ast.Call, str, str]]:
-    """Yield what names a text of an exception or issue: module, call, category and key."""
+    """Yield the uses of texts of exceptions and issues: module, call, category and key."""
     for module, call in integration.calls():
         if called(call) == "async_create_issue":
             category = "issues"
@@ -294,7 +294,7 @@ def _translated(
             category = "exceptions"
         else:
             continue
-        # Its text stands in the files of another integration.
+        # The text is in the files of another integration.
         domain = keyword(call, "translation_domain")
         if isinstance(domain, ast.Name) and domain.id.endswith("_DOMAIN"):
             continue
@@ -303,7 +303,7 @@ def _translated(
 
 
 def exceptions_are_translated(integration: Integration) -> list[str]:
-    """The texts of exceptions and issues exist, and get the placeholders that they have."""
+    """The texts of exceptions and issues exist, and all their placeholders are given."""
     problems = [
         f"{module}: {called(call)} has no translation_domain"
         for module, call in integration.calls()
@@ -323,7 +323,7 @@ def exceptions_are_translated(integration: Integration) -> list[str]:
         keys = given.keys if given is not None else []
         names = {name for item in keys for name in texts(item)}
         wanted = {name for _, part in leaves(text) for name in placeholders(part)}
-        # The flow of an issue may give its steps more.
+        # The repair flow of an issue may give its steps more placeholders.
         needed = wanted - {
             name
             for _, part in leaves(text.get("fix_flow", {}))
@@ -335,11 +335,11 @@ def exceptions_are_translated(integration: Integration) -> list[str]:
 
 
 def exception_texts_are_used(integration: Integration) -> list[str]:
-    """No text of an exception or issue is left over."""
+    """Each text of an exception or issue is used."""
     used: dict[str, set[str]] = {"exceptions": set(), "issues": set()}
     for _, _, category, key in _translated(integration):
         used[category].add(key)
-    # Where an issue's key comes from a table, the table is in the same module.
+    # If an issue's key comes from a table, the table is in the same module.
     tables = {
         module
         for module, call in integration.calls()
@@ -360,7 +360,7 @@ def exception_texts_are_used(integration: Integration) -> list[str]:
 
 
 def exceptions_have_a_text(integration: Integration) -> list[str]:
-    """What a person sees is raised with a translation, and with no words of its own."""
+    """Exceptions that the user sees have a translation, and no hard-coded text."""
     shown = {
         "HomeAssistantError",
         "ServiceValidationError",
@@ -448,7 +448,7 @@ def _flow_uses(nodes: list[ast.stmt]) -> dict[str, set[str]]:
 
 
 def icons_fit(integration: Integration) -> list[str]:
-    """Icons are of the mdi set, for entities and states that have a text, and all needed."""
+    """Icons are from the mdi set, and belong to entities and states that exist."""
     problems = [
         f"icons.{'.'.join(path)}: {icon}"
         for path, icon in leaves(integration.icons)
@@ -496,7 +496,7 @@ def registers_action(node: ast.AST) -> bool:
 
 
 def _words(integration: Integration) -> set[str]:
-    """Return all strings of the sources, with those of Home Assistant's constants."""
+    """Return all strings in the sources, including the values of Home Assistant's constants."""
     words = {
         node.value
         for _, node in integration.nodes(ast.Constant)
@@ -552,7 +552,7 @@ def _registered(integration: Integration) -> set[str]:
 def _action_texts(
     action: dict[str, Any] | None, named: dict[str, Any]
 ) -> Iterator[str]:
-    """Yield where the texts of an action are not those of its fields."""
+    """Yield the differences between the texts of an action and its fields."""
     fields: set[str] = set()
     sections: set[str] = set()
     for key, field in ((action or {}).get("fields") or {}).items():
@@ -570,7 +570,7 @@ def _action_texts(
 
 
 def choices_are_described(integration: Integration) -> list[str]:
-    """What can be chosen in an action's field has a text, and nothing else has."""
+    """Each option of an action's field has a text, and each such text belongs to an option."""
     choices: dict[str, set[str]] = defaultdict(set)
     for action in integration.services.values():
         for field in ((action or {}).get("fields") or {}).values():
@@ -589,7 +589,7 @@ def choices_are_described(integration: Integration) -> list[str]:
 
 
 def action_placeholders_are_given(integration: Integration) -> list[str]:
-    """The texts of actions have only placeholders that get a value."""
+    """All placeholders in the texts of actions get a value."""
     given = {
         name
         for _, item in integration.nodes(ast.keyword)
@@ -605,7 +605,7 @@ def action_placeholders_are_given(integration: Integration) -> list[str]:
     ]
 
 
-# What each integration of core's highest quality keeps.
+# Rules that each core integration of the highest quality follows.
 RULES = (
     manifest_order,
     texts_are_plain,
@@ -616,6 +616,6 @@ RULES = (
     choices_are_described,
     action_placeholders_are_given,
 )
-# What holds for integrations that are written as ours is: keys are spelled out where
-# they are used, and nothing is left over.
+# Rules for integrations that are written like this one: keys are literals where they are
+# used, and no text is unused.
 STRICT_RULES = (entity_keys, exception_texts_are_used, flow_keys, icons_fit)

@@ -1,9 +1,9 @@
-"""Lets the test kit run with a Home Assistant that is newer than the kit itself.
+"""Let the test kit run with a Home Assistant that is newer than the kit.
 
 The kit (pytest-homeassistant-custom-component) pins one Home Assistant, and follows a
 new one weeks later. Until then it fails to load where Home Assistant has moved a name
 that the kit imports. `scripts/test --newest` loads this module as a plugin before the
-kit (`pytest -p tests.newest_kit`). Each part does nothing where the kit fits.
+kit (`pytest -p tests.newest_kit`). Each part does nothing if the kit already fits.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from importlib import import_module
 import_module("homeassistant")
 
 # The kit replaces these functions before any module of Home Assistant imports them.
-# The imports below would be too early without.
+# Without these lines, the imports below would come too early.
 for _name in ("patch_json", "patch_recorder", "patch_time"):
     import_module(f"pytest_homeassistant_custom_component.{_name}")
 

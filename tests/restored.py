@@ -1,4 +1,4 @@
-"""What Home Assistant keeps for entities to restore, on each supported version."""
+"""Access to the states that entities restore, for each supported version of Home Assistant."""
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, restore_state
@@ -7,7 +7,7 @@ from homeassistant.helpers import entity_registry as er, restore_state
 def provide_restored_state(
     hass: HomeAssistant, stored: restore_state.StoredState
 ) -> None:
-    """Let an entity of the registry restore this, whatever it has stored before."""
+    """Let an entity of the registry restore a state, in place of any that was stored before."""
     data = restore_state.async_get(hass)
     entity_id = stored.state.entity_id
     entry = er.async_get(hass).async_get(entity_id)
@@ -20,7 +20,7 @@ def provide_restored_state(
 
 
 def forget_restored_states(hass: HomeAssistant) -> None:
-    """Forget what entities would restore.
+    """Discard the states that entities would restore.
 
     Home Assistant 2026.10 keeps the states in `last_states`, by entity id. Since
     2026.11 there are two: `last_states_by_entity_registry_id` for the entities of the

@@ -1,4 +1,4 @@
-"""What holds for all entities: when they appear, and what they are called."""
+"""Behavior of all entities: when they appear, and what they are called."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ LATE = {
     ),
 }
 
-# What is enabled by default in an account of many chargers.
+# The entities that are enabled by default in an account with many chargers.
 ESSENTIAL = {
     "car_connected",
     "charge_current_set",
@@ -55,7 +55,7 @@ ESSENTIAL = {
 
 
 def exists(hass: HomeAssistant, platform: str, unique_id: str) -> bool:
-    """Return whether there is an entity."""
+    """Return whether an entity exists."""
     return (
         er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id) is not None
     )
@@ -70,7 +70,7 @@ async def test_an_entity_whose_value_comes_late_appears_late(
     entities: EntityFinder,
     key: str,
 ) -> None:
-    """Without a reload, and nothing unknown is shown before."""
+    """An entity is added when its first value arrives, so that it never shows unknown."""
     state_id, value, shown = LATE[key]
     charger.observations.pop(state_id, None)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -91,7 +91,7 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
     entry: MockConfigEntry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Those of a charger that charges are there at once, the others soon."""
+    """With many chargers, entities of the charging ones are added at once, the others soon after."""
     monkeypatch.setattr(entity_loader, "CHARGERS_AT_ONCE", 1)
     charging = list(sim.chargers.values())[2]
     charging.plug_in(Car())
@@ -126,7 +126,7 @@ async def test_a_housing_cooperative_fits_into_home_assistant(
     entry: MockConfigEntry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It takes 10,000 enabled entities of an account: 500 chargers in 20 installations."""
+    """500 chargers in 20 installations have no more than 10,000 enabled entities."""
     monkeypatch.setattr(entity_module, "MANY_CHARGERS", 0)
     charger.observe(StateId.COMPLETED_SESSION, LATE["completed_session.Energy"][1])
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -155,7 +155,7 @@ async def test_unknown_members_of_enums_are_unknown_and_logged_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A cloud that learns new words breaks nothing."""
+    """Unknown values of enums are shown as unknown, and logged once."""
     parsing.reset_log_once()
     for _ in range(3):
         charger.observe(StateId.OPERATION_MODE, 9)
@@ -174,7 +174,7 @@ async def test_unknown_members_of_enums_are_unknown_and_logged_once(
 async def test_warnings_longer_than_a_state(
     charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder
 ) -> None:
-    """As many names as fit are shown, whole ones."""
+    """If the names of all warnings exceed the length of a state, as many as fit are shown."""
     charger.observe(StateId.WARNINGS, (1 << 57) - 1)
     await entities.wait_for("binary_sensor", charger.id, "problem", "on")
     state = entities.state("sensor", charger.id, "warnings")
@@ -193,7 +193,7 @@ async def test_controls_come_with_the_right_to_use_them(
     charger: Charger,
     entry: MockConfigEntry,
 ) -> None:
-    """The owner has given it; no reload is needed."""
+    """When the owner grants a role, its controls appear without a reload."""
     account = next(iter(sim.accounts.values()))
     roles: dict[str, Any] = account.roles
     roles[charger.installation.id] = UserRole.USER
@@ -213,7 +213,7 @@ async def test_the_last_message_is_a_time(
     entities: EntityFinder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each message moves it, also one that changes nothing."""
+    """The time of the last message changes with each message, even if its value is the same."""
     monkeypatch.setattr(
         "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
     )
@@ -236,7 +236,7 @@ async def test_entity_ids_are_english(
     entity_registry: er.EntityRegistry,
     language: str,
 ) -> None:
-    """Names are of the person's language; ids are what other programs look for."""
+    """Entity ids are English in every language, because other programs look for them."""
     hass.config.language = language
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)

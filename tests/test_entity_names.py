@@ -1,4 +1,4 @@
-"""What entities are called: their ids, which never change, and their names."""
+"""Entity ids, which must never change, and names of entities."""
 
 from datetime import UTC, datetime
 import json
@@ -103,7 +103,7 @@ INSTALLATION_IDS = {
     ("sensor", "max_current"): "max_current",
     ("sensor", "network_type"): "network_type",
     ("sensor", "push_status"): "push_status",
-    # New since then.
+    # Entities added since version 1.0.
     ("sensor", "pending_available_current"): "pending_available_current",
     ("sensor", "pending_until"): "pending_until",
 }
@@ -139,7 +139,7 @@ def scenario() -> Scenario:
 
 @pytest.fixture
 def charger_names(sim: Simulator) -> dict[str, str]:
-    """Let each charger hold what a real one of its model sends; return the names."""
+    """Give each charger the values of a real one of its model; return their names."""
     for charger in sim.chargers.values():
         file = f"state_{charger.name.lower().replace(' ', '')}.json"
         charger.observations |= {
@@ -192,7 +192,7 @@ async def test_entity_ids_of_a_new_set_up(
     entity_registry: er.EntityRegistry,
     language: str,
 ) -> None:
-    """They are the same in every language, whatever the entities are called there."""
+    """Entity ids of a new set-up are the same in every language."""
     hass.config.language = language
     await set_up_all(hass, entry)
     found: set[tuple[tuple[str, str], str]] = set()
@@ -206,13 +206,13 @@ async def test_entity_ids_of_a_new_set_up(
     )
 
 
-# What only repeats another entity or page, or is a button to press by mistake.
+# Entities that only repeat another one, and buttons that are easily pressed by mistake.
 OFF_FOR_NEW_USERS = {
     ("button", "deauthorize_and_stop"),
     ("button", "upgrade_firmware"),
     ("sensor", "device_type"),
 }
-# What programs look for when they start.
+# Entities that other programs look for when they start.
 ON_FOR_PROGRAMS = {
     ("sensor", "available_current"),
     ("sensor", "charger_operation_mode"),
@@ -237,7 +237,7 @@ async def test_new_users_do_not_get_what_only_repeats_something(
     live_entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """They can enable it; what other programs look for is enabled."""
+    """Entities that only repeat others are disabled for new users, unless programs need them."""
     for platform, key in OFF_FOR_NEW_USERS:
         assert not is_enabled(entity_registry, charger, platform, key), key
     for platform, key in ON_FOR_PROGRAMS:
@@ -250,7 +250,7 @@ async def test_what_an_existing_user_has_stays_enabled(
     entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """An update of the integration disables nothing, and renames no entity id."""
+    """An update disables no entity of an existing user, and renames no entity id."""
     for platform, key in OFF_FOR_NEW_USERS:
         entity_registry.async_get_or_create(
             platform,
@@ -275,7 +275,7 @@ TRANSLATIONS = Path(entity_module.__file__).parent / "translations"
 def test_no_two_entities_of_a_device_have_one_name(
     language: str, kind: type[EntityDescription]
 ) -> None:
-    """A user, and the voice assistant, could not distinguish them."""
+    """Names are unique per device, or users and voice assistants could not distinguish them."""
     texts = json.loads((TRANSLATIONS / f"{language}.json").read_text("utf-8"))
     names = [
         texts["entity"][platform][description.translation_key]["name"].casefold()
@@ -304,7 +304,7 @@ async def test_the_names_of_entities(
     entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """A newcomer knows from the name alone what is what; no name repeats another."""
+    """Each entity has the name that this table says."""
     await set_up_all(hass, entry)
     entities = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
     shown = {
@@ -328,7 +328,7 @@ async def test_the_names_of_entities_in_other_languages(
     entity_registry: er.EntityRegistry,
     language: str,
 ) -> None:
-    """They are those of the language of Home Assistant."""
+    """Names are in the language of Home Assistant."""
     hass.config.language = language
     await set_up_all(hass, entry)
     entity = entity_registry.async_get("switch.go_charging")

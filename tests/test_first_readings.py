@@ -33,20 +33,20 @@ WAIT = FIRST_READINGS_TIME
 def _as_users_set_up(
     _quick_set_up: None, monkeypatch: pytest.MonkeyPatch, clocks: object
 ) -> None:
-    """Wait for the first readings as long as a user's Home Assistant does."""
+    """Keep the real time to wait for the first readings."""
     monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", WAIT)
 
 
 @pytest.fixture
 async def starting(hass: HomeAssistant) -> AsyncGenerator[None]:
-    """Have Home Assistant start, so that automations wait for the end of that."""
+    """Let Home Assistant be starting, so that automations wait until it has started."""
     hass.set_state(CoreState.not_running)
     yield
     assert hass.state is CoreState.running
 
 
 async def started(hass: HomeAssistant) -> None:
-    """End the start."""
+    """Finish the start of Home Assistant."""
     hass.set_state(CoreState.running)
     hass.bus.async_fire(EVENT_HOMEASSISTANT_STARTED)
     await hass.async_block_till_done()
@@ -69,7 +69,7 @@ async def test_a_start_while_a_car_charges(
     sensor: str,
     trigger: dict[str, object],
 ) -> None:
-    """Nothing has changed, so no automation runs."""
+    """A start while a car charges triggers no automation, because nothing has changed."""
     charger.plug_in(Car())
     time_machine.tick(60)
     entity_id = f"sensor.space_1_{sensor}"
@@ -105,7 +105,7 @@ async def test_a_template_that_needs_a_number(
     caplog: pytest.LogCaptureFixture,
     sensor: str,
 ) -> None:
-    """It finds one as soon as it looks."""
+    """A template that needs a number finds one when Home Assistant has started."""
     charger.plug_in(Car())
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert await async_setup_component(
@@ -132,7 +132,7 @@ async def test_a_template_that_needs_a_number(
 async def test_the_first_ten_of_many(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """They have values when the set-up is over; it does not wait for the others."""
+    """Set-up waits for the values of the first ten chargers, and not for the others."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     known = [
         state
@@ -150,14 +150,14 @@ async def test_a_cloud_that_does_not_answer(
     entry: MockConfigEntry,
     fault: str,
 ) -> None:
-    """Home Assistant's start goes on after some seconds, or at once after a refusal."""
+    """If the cloud hangs, the start continues after some seconds; after a refusal, at once."""
     if fault == "hang":
         sim.rest.fail("/state", fault="hang")
     elif fault == "status":
         sim.rest.fail("/state", fault=403)
     else:
         await sim.bus.drop_packets()
-        # No charger is read without a link for long, see `conftest`.
+        # `conftest` delays readings without a link, so they do not disturb this test.
     task = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
     if fault != "status":
         await wait_until(lambda: bool(getattr(entry, "runtime_data", None)))

@@ -1,4 +1,4 @@
-"""Numbers: their ranges and tenths, and that only a change is sent, and once."""
+"""Numbers: their ranges and steps, and that only a change is sent, and only once."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,10 +25,11 @@ from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, wait_until
 
-# A calm moment of a minute: real time must not end it early on a busy machine.
+# Delay before a change is sent: one minute, so that real time cannot end it early on a
+# busy machine.
 CALM = 60.0
 
-# The number, and whether it is one of the installation.
+# The key of each number, and whether it belongs to the installation.
 NUMBERS = {
     "charger_max_current": False,
     "charger_min_current": False,
@@ -41,7 +42,7 @@ NUMBERS = {
 
 @pytest.fixture(autouse=True)
 def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable what is disabled by default."""
+    """Enable the entities that are disabled by default."""
     monkeypatch.setattr(
         "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
     )
@@ -70,7 +71,7 @@ class Numbers:
     def __init__(
         self, hass: HomeAssistant, charger: Charger, found: EntityFinder
     ) -> None:
-        """Initialize them."""
+        """Initialize the helper."""
         self._hass = hass
         self._charger = charger
         self._found = found
@@ -112,13 +113,13 @@ def numbers(hass: HomeAssistant, charger: Charger, entities: EntityFinder) -> Nu
 
 
 def writes(sim: Simulator) -> int:
-    """Return how many changes were asked for since the last look."""
+    """Return how many writes were requested since the last call."""
     count = [record.method for record in sim.rest.requests].count("POST")
     sim.rest.clear()
     return count
 
 
-# What is held already.
+# Values that the charger or installation already holds.
 
 
 @pytest.mark.parametrize("key", NUMBERS)
@@ -130,7 +131,7 @@ async def test_a_value_that_is_held_is_not_sent(
     sim.rest.clear()
     for _ in range(60):
         await numbers.set(key, held)
-    # No message reports the settings of an installation, so they may be looked at once.
+    # No message reports the settings of an installation, so one request may check them.
     assert [record.method for record in sim.rest.requests] in ([], ["GET"])
 
 
@@ -162,7 +163,7 @@ async def test_a_held_value_is_sent_while_another_is_on_its_way(
     monkeypatch: pytest.MonkeyPatch,
     waits: float,
 ) -> None:
-    """A charger that is offline gets what was sent last when it is back."""
+    """The held value is sent if another is pending: an offline charger gets the last one sent."""
     monkeypatch.setattr(charger, "set_max_current", lambda _: None)
     sim.rest.clear()
     await numbers.set("charger_max_current", 10)
@@ -187,7 +188,7 @@ async def test_a_held_value_after_a_change_of_unknown_outcome(
     live_entry: MockConfigEntry,
     is_confirmed: bool,
 ) -> None:
-    """It is sent, until the charger has reported what it holds."""
+    """If the outcome of a change is unknown, a value is sent until the charger has reported one."""
     sim.rest.fail("/update$", fault="reset")
     with pytest.raises(HomeAssistantError):
         await numbers.set("charger_max_current", 10)
@@ -209,7 +210,7 @@ async def test_a_held_value_after_a_refusal(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The charger holds what it held, so nothing is sent."""
+    """After a refusal the charger still holds its value, so sending it again is unnecessary."""
     sim.rest.fail("/update$", fault=403)
     for key in ("charger_max_current", "three_to_one_phase_switch_current"):
         with pytest.raises(HomeAssistantError):
@@ -233,7 +234,10 @@ async def test_a_charger_is_read_after_a_rejection(
     fault: Fault,
     is_read: bool,
 ) -> None:
-    """What Home Assistant shows may be outdated; a missing role says nothing of that."""
+    """A rejected value may mean that the shown one is outdated, so the charger is read.
+
+    A rejection for lack of a role does not mean that, and causes no reading.
+    """
     sim.rest.fail("/update$", fault=fault)
     with pytest.raises(HomeAssistantError):
         await numbers.set("charger_max_current", 12)
@@ -250,7 +254,7 @@ async def test_a_switch_current_of_unknown_outcome(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The value held before is sent, until a look at the cloud shows what it holds."""
+    """If the outcome is unknown, the previous value is sent until the cloud was checked."""
     key = "three_to_one_phase_switch_current"
     sim.rest.fail("/update$", fault="reset")
     with pytest.raises(HomeAssistantError):
@@ -270,25 +274,25 @@ async def test_an_installation_that_was_not_listed_for_an_hour(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """What is known of it may be outdated, so a value is sent although it seems held."""
+    """Settings that were not listed for an hour may be outdated, so a value is sent anyway."""
     key = "three_to_one_phase_switch_current"
     sim.rest.fail("/api/(installation|chargers)$", fault=502)
     await time_machine.travel(2 * 3600, step=60)
-    # A look at it would make it certain.
+    # Reading the installation would make its settings current, so let that fail.
     sim.rest.fail("/api/installation/[^/]+$", fault=403)
     sim.rest.clear()
     await numbers.set(key, 10)
     assert writes(sim) == 1
-    # That was confirmed by the cloud just now.
+    # The cloud has confirmed this value just now.
     await numbers.set(key, 10)
     assert writes(sim) == 0
 
 
-# Several changes in a moment.
+# Several changes in a short time.
 
 
 def test_the_calm_moment() -> None:
-    """It is short for one change, and long enough for presses of two seconds."""
+    """The delay is short for a single change, and long enough to join presses 2 s apart."""
     assert 1 <= CALM_TIME <= 2 < CALM_TIME_MAX <= 3
 
 
@@ -303,7 +307,7 @@ async def test_five_presses_make_one_request(
     key: str,
     fault: int | None,
 ) -> None:
-    """The newest value is sent, and every caller gets the outcome."""
+    """Five presses cause one request with the newest value, and every caller gets its outcome."""
     if fault:
         sim.rest.fail("/update$", fault=fault)
     values = (3600, 3000, 2400, 900, 600) if "interval" in key else (19, 18, 17, 16, 15)
@@ -333,7 +337,7 @@ async def test_changes_without_a_pause_do_not_hold_the_newest_back(
     live_entry: MockConfigEntry,
     key: str,
 ) -> None:
-    """A reduction among them may protect a fuse."""
+    """Changes without a pause do not delay the newest one without limit; it may protect a fuse."""
     sim.rest.clear()
     presses = []
     shown = []
@@ -344,7 +348,7 @@ async def test_changes_without_a_pause_do_not_hold_the_newest_back(
         shown.append(len([1 for item in sim.rest.requests if item.method == "POST"]))
     await time_machine.pass_by(CALM)
     await asyncio.gather(*presses)
-    # After 2.5 calm moments, and again after 2.5 more.
+    # Changes are sent after 2.5 delays, and again after 2.5 more.
     assert shown[3] == 0
     assert shown[5] == 1
     assert shown[11] == 2
@@ -364,7 +368,7 @@ async def test_a_last_change_is_sent_before_the_end(
     key: str,
     end: str,
 ) -> None:
-    """Home Assistant may stop, or the account be unloaded, in the moment of calm."""
+    """If Home Assistant stops or the entry is unloaded during the delay, the change is still sent."""
     sim.rest.clear()
     press = numbers.press(key, 600 if "interval" in key else 8)
     await time_machine.spin()
@@ -399,7 +403,7 @@ async def test_a_failure_at_the_end_is_raised(
     live_entry: MockConfigEntry,
     key: str,
 ) -> None:
-    """The user whose change is not sent any more is the one to know."""
+    """If the change at the unload fails, the error is raised to the user who made it."""
     sim.rest.fail("/update$", fault=502)
     press = numbers.press(key, 8)
     await time_machine.spin()
@@ -417,7 +421,7 @@ async def test_presses_that_end_where_they_began(
     live_entry: MockConfigEntry,
     key: str,
 ) -> None:
-    """The newest value is the one that is held, so nothing is sent."""
+    """Presses that end at the held value cause no write."""
     held = numbers.value(key)
     sim.rest.clear()
     presses = []
@@ -426,7 +430,7 @@ async def test_presses_that_end_where_they_began(
         await time_machine.pass_by(CALM / 2)
     await time_machine.pass_by(CALM)
     await asyncio.gather(*presses)
-    # No message reports the settings of an installation, so they may be looked at once.
+    # No message reports the settings of an installation, so one request may check them.
     assert [record.method for record in sim.rest.requests] in ([], ["GET"])
 
 
@@ -434,7 +438,7 @@ async def test_presses_that_end_where_they_began(
 async def test_a_change_while_home_assistant_stops(
     sim: Simulator, charger: Charger, numbers: Numbers, live_entry: MockConfigEntry
 ) -> None:
-    """After the last moment of calm, everything is sent at once."""
+    """Changes while Home Assistant stops are sent without a delay."""
     await live_entry.runtime_data.batches.async_close()
     await numbers.set("charger_max_current", 8)
     assert charger.max_current == 8
@@ -448,7 +452,7 @@ async def test_an_automation_that_is_stopped_takes_nothing_back(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """It has asked for a reduction; the fuse is as it was."""
+    """Cancelling the automation does not cancel its change, which may protect a fuse."""
     press = numbers.press("charger_max_current", 8)
     await time_machine.spin()
     press.cancel()
@@ -464,7 +468,7 @@ async def test_a_slow_cloud_gets_one_change_at_a_time(
     live_entry: MockConfigEntry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is requested while it answers is sent together."""
+    """While a request is in flight, further changes are collected and sent as one."""
     monkeypatch.setattr(
         "custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 3600.0
     )
@@ -497,7 +501,7 @@ async def test_a_charger_accepts_the_maximum_that_it_holds(
     state_id: StateId,
     value: float,
 ) -> None:
-    """Its own limit is the range, not that of its installation (StateId 546)."""
+    """The range is the charger's own limit, not that of its installation (StateId 546)."""
     key = "charger_max_current"
     charger.observe(state_id, value)
     charger.observe(StateId.PULSE, 1)
@@ -517,7 +521,7 @@ async def test_an_installation_accepts_the_current_that_it_holds(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Its limit was lowered since, or is not known."""
+    """The held current is accepted even if the installation's limit is lower now, or unknown."""
     charger.installation.max_current = 16
     await time_machine.travel(3700, step=60)
     assert numbers.state("available_current").attributes["max"] == 20
@@ -534,7 +538,7 @@ async def test_a_minimum_above_the_maximum_is_refused(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """No current would be allocated, so the charger would never charge."""
+    """A minimum above the maximum is refused, because the charger would never charge."""
     await numbers.set("charger_max_current", 10.5)
     await wait_until(lambda: numbers.value("charger_max_current") == 10.5)
     sim.rest.clear()
@@ -550,7 +554,7 @@ async def test_a_minimum_above_the_maximum_is_refused(
 async def test_a_maximum_below_the_minimum_pauses_the_charger(
     sim: Simulator, charger: Charger, numbers: Numbers, live_entry: MockConfigEntry
 ) -> None:
-    """A reduction may protect a fuse, so it is accepted."""
+    """A maximum below the minimum is accepted, because a reduction may protect a fuse."""
     await numbers.set("charger_min_current", 16)
     await numbers.set("charger_max_current", 6)
     assert charger.max_current == 6
@@ -567,7 +571,7 @@ async def test_a_minimum_is_compared_with_the_newest_maximum(
     monkeypatch: pytest.MonkeyPatch,
     is_sent: bool,
 ) -> None:
-    """One that is requested or sent counts before the charger confirms it."""
+    """A minimum is compared with a maximum that is requested or sent, but not confirmed yet."""
     monkeypatch.setattr(charger, "set_max_current", lambda _: None)
     press = numbers.press("charger_max_current", 10)
     await time_machine.pass_by(CALM + 1 if is_sent else CALM / 2)
@@ -587,7 +591,7 @@ async def test_a_charger_of_unknown_maximum(
     numbers: Numbers,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Then any minimum may be right, and what is not known can't be held."""
+    """If the maximum is unknown, any minimum is accepted, and any maximum is sent."""
     charger.observe(StateId.MAX_CURRENT, None)
     await wait_until(lambda: numbers.state("charger_max_current").state == "unknown")
     sim.rest.clear()
@@ -622,7 +626,7 @@ async def test_a_current_is_rounded_to_a_tenth(
     value: float,
     rounded: float,
 ) -> None:
-    """It is the resolution of the cloud; plus and minus step 1 A."""
+    """Values are rounded to 0.1 A, the cloud's resolution; the buttons step by 1 A."""
     await numbers.set(key, value)
     await wait_until(lambda: numbers.value(key) == rounded)
     assert numbers.state(key).state == f"{rounded:.1f}"
@@ -642,7 +646,7 @@ async def test_a_current_is_rounded_to_a_tenth(
 def test_rounding_stays_below_the_limit(
     value: float, highest: float, rounded: float
 ) -> None:
-    """The cloud refuses more than an installation is built for."""
+    """A value is not rounded up beyond the limit, because the cloud would refuse it."""
     assert round_current(value, highest) == rounded
     assert str(round_current(value, highest)) != "-0.0"
 
@@ -650,7 +654,7 @@ def test_rounding_stays_below_the_limit(
 async def test_a_current_that_was_set_elsewhere_is_shown_in_tenths(
     sim: Simulator, charger: Charger, numbers: Numbers, live_entry: MockConfigEntry
 ) -> None:
-    """The cloud holds what other programs set, also 10.100000000000001."""
+    """A value of another program, such as 10.100000000000001, is shown rounded to a tenth."""
     charger.observe(StateId.MIN_CURRENT, 10.100000000000001)
     await wait_until(lambda: numbers.state("charger_min_current").state == "10.1")
     assert numbers.state("charger_min_current").state != STATE_UNAVAILABLE
@@ -665,7 +669,7 @@ async def test_a_phase_switch_current_that_was_changed_elsewhere_is_set_again(
     numbers: Numbers,
     is_looked_at: bool,
 ) -> None:
-    """No message reports what the portal or another program has set."""
+    """A value that was changed elsewhere is set again, although no message reported the change."""
     key = "three_to_one_phase_switch_current"
     await numbers.set(key, 10)
     await time_machine.travel(120, step=15)
@@ -679,7 +683,7 @@ async def test_a_phase_switch_current_that_was_changed_elsewhere_is_set_again(
 async def test_an_entity_that_is_added_again_leaves_no_batch_behind(
     hass: HomeAssistant, live_entry: MockConfigEntry, numbers: Numbers
 ) -> None:
-    """Home Assistant adds it again under each new entity id."""
+    """Renaming an entity adds it again; its old batch must not be left behind."""
     batches = live_entry.runtime_data.batches
     gc.collect()
     before = len(batches)
@@ -701,12 +705,12 @@ async def test_a_maximum_that_failed_limits_no_minimum(
     live_entry: MockConfigEntry,
     numbers: Numbers,
 ) -> None:
-    """Once it is known that it did not arrive, the one that is held counts."""
+    """After a maximum has certainly failed, a minimum is compared with the held maximum."""
     await time_machine.travel(30)
     sim.rest.fail("/update$", fault="reset", times=1)
     with pytest.raises(HomeAssistantError):
         await numbers.set("charger_max_current", 10)
-    # Until then it may have arrived.
+    # Until that is certain, it may have arrived.
     with pytest.raises(ServiceValidationError) as raised:
         await numbers.set("charger_min_current", 12)
     assert raised.value.translation_key == "min_current_above_max"

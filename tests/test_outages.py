@@ -1,4 +1,4 @@
-"""The log of an outage, as the owner of a home reads it: when it begins, when it ends."""
+"""The log of an outage has one line when it begins, and one when it ends."""
 
 import logging
 
@@ -39,7 +39,7 @@ TWO_HOMES = Scenario(
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what we and Home Assistant's coordinators have logged for an owner."""
+    """Return the lines from INFO up of the integration and Home Assistant's coordinators."""
     return [
         (record.levelname, record.getMessage())
         for record in caplog.records
@@ -50,7 +50,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 @pytest.fixture
 async def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let requests fail without pauses between their attempts."""
+    """Remove the pauses between the attempts of a request."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
 
 
@@ -67,7 +67,7 @@ async def test_an_outage_of_the_internet_is_two_lines(
     first: str,
     minutes: int,
 ) -> None:
-    """Whatever fails first, and whatever else fails in it."""
+    """An internet outage is two lines, whichever part fails first, and whatever else fails."""
     runtime = live_entry.runtime_data
     caplog.clear()
     await sim.rest.cut()
@@ -99,7 +99,7 @@ async def test_a_loss_of_push_alone_is_two_lines(
     live_entry: MockConfigEntry,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The chargers are read meanwhile, and the lines name the installation."""
+    """If only the push fails, two lines name the installation, and the chargers are polled."""
     caplog.clear()
     await sim.bus.cut()
     await time_machine.travel(1800, step=20)
@@ -122,7 +122,7 @@ async def test_a_list_that_fails_alone_is_two_lines(
     hasty: None,
     part: str,
 ) -> None:
-    """Everything else works, and its own next success ends it."""
+    """If only a list fails, two lines are logged, the second at its next success."""
     runtime = live_entry.runtime_data
     refreshed = runtime.coordinator if part == "lists" else runtime.firmware
     caplog.clear()
@@ -144,7 +144,7 @@ async def test_a_start_without_the_cloud_leaves_its_line_to_home_assistant(
     caplog: pytest.LogCaptureFixture,
     hasty: None,
 ) -> None:
-    """It says that the entry is not ready, and tries again."""
+    """If the cloud is down at start, only Home Assistant's own line about the retry is logged."""
     await sim.rest.cut()
     await hass.config_entries.async_setup(entry.entry_id)
     assert lines(caplog) == []
@@ -159,7 +159,7 @@ async def test_messages_that_are_not_permitted_are_one_line(
     live_entry: MockConfigEntry,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The subscription was removed, and is there again hours later."""
+    """A removed subscription is logged once, although the cloud is asked for it again and again."""
     caplog.clear()
     sim.rest.fail("messagingConnectionDetails", fault=403)
     sim.bus.drop_connections()
@@ -179,14 +179,14 @@ async def test_messages_that_are_not_permitted_are_one_line(
 
 
 def begin(outages: Outages, part: str, *, unreachable: bool = False) -> None:
-    """Have a part fail."""
+    """Let a part fail."""
     outages.begin(part, f"{part} fails", f"{part} works", is_unreachable=unreachable)
 
 
 def test_what_fails_much_later_is_another_outage(
     caplog: pytest.LogCaptureFixture, freezer
 ) -> None:
-    """The messages of one home are lost for days; those of another must not go unsaid."""
+    """A failure long after another one is logged, too: it is not part of the first outage."""
     outages = Outages()
     begin(outages, "one")
     freezer.tick(JOIN_TIME + 1)
@@ -205,7 +205,7 @@ def test_what_fails_much_later_is_another_outage(
 def test_what_is_tried_hourly_joins_an_outage_of_the_cloud_late(
     caplog: pytest.LogCaptureFixture, freezer
 ) -> None:
-    """But not once the cloud can be reached again."""
+    """An hourly request that fails late belongs to the outage, unless the cloud is back already."""
     outages = Outages()
     begin(outages, "one", unreachable=True)
     freezer.tick(7200)
@@ -223,7 +223,7 @@ def test_what_is_tried_hourly_joins_an_outage_of_the_cloud_late(
 def test_a_part_that_fails_for_days_hides_no_later_outage(
     caplog: pytest.LogCaptureFixture, freezer, unreachable: bool
 ) -> None:
-    """One charger's state cannot be read, and then the internet fails."""
+    """A charger that cannot be read for days does not suppress the lines of an internet outage."""
     outages = Outages()
     begin(outages, "charger", unreachable=True)
     freezer.tick(3 * 86400)
@@ -245,7 +245,7 @@ def test_a_part_that_fails_for_days_hides_no_later_outage(
 def test_a_part_may_change_its_reason(
     caplog: pytest.LogCaptureFixture, freezer
 ) -> None:
-    """It fails on, but what fails after it is no longer the cloud's outage."""
+    """If a part now fails for another reason, later failures are not part of the cloud's outage."""
     outages = Outages()
     begin(outages, "one", unreachable=True)
     freezer.tick(JOIN_TIME + 1)
@@ -255,7 +255,7 @@ def test_a_part_may_change_its_reason(
 
 
 def test_what_is_gone_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
-    """An installation was removed while its messages were lost."""
+    """If an installation is removed during its outage, no line says that its push is back."""
     outages = Outages()
     begin(outages, "one")
     assert outages.end("one", is_back=False)
@@ -266,7 +266,7 @@ def test_what_is_gone_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
 def test_home_assistants_lines_about_refreshes_are_for_debugging(
     caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
-    """Others stay what they are."""
+    """The coordinators' lines about refreshes are logged at DEBUG; all others keep their level."""
     caplog.set_level(level, REFRESH_LOGGER.name)
     REFRESH_LOGGER.error("Error fetching %s data: %s", "zaptec", "no answer")
     REFRESH_LOGGER.info("Fetching %s data recovered", "zaptec")

@@ -1,4 +1,4 @@
-"""An available current that waits for the vendor's 15 minutes, as the user sees it."""
+"""A queued available current, which waits for the vendor's 15 minutes, as the user sees it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,10 +68,10 @@ def scenario() -> Scenario:
 
 
 class Pending:
-    """What the user sees of an available current, and does with it."""
+    """The entities of an available current, and the ways to set it."""
 
     def __init__(self, home: Home) -> None:
-        """Initialize it."""
+        """Initialize the helper."""
         self._home = home
 
     def shown(self, key: str, platform: str = "sensor") -> str:
@@ -80,7 +80,7 @@ class Pending:
 
     @property
     def states(self) -> tuple[str, str, str]:
-        """Return what holds, what waits, and until when."""
+        """Return the current that applies, the queued one, and the time when it is due."""
         return (
             self.shown("available_current", "number"),
             self.shown("pending_available_current"),
@@ -88,7 +88,7 @@ class Pending:
         )
 
     async def set(self, *currents: float) -> None:
-        """Set the number, or all three phases by the action."""
+        """Set the number, or all three phases with the action."""
         if len(currents) == 1:
             await self._home.set_value("available_current", currents[0])
             return
@@ -136,7 +136,7 @@ class Pending:
 async def set_up_logbook(home: Home) -> None:
     """Set up the activity log of a home in Norway."""
     await home.hass.config.async_set_time_zone("Europe/Oslo")
-    # Its pages are not needed, and not among the requirements of the tests.
+    # The logbook depends on the frontend, which the tests do not need or install.
     home.hass.config.components.add("frontend")
     assert await async_setup_component(home.hass, "logbook", {})
     await home.hass.async_block_till_done()
@@ -152,7 +152,7 @@ async def pending(home: Home) -> Pending:
 async def test_an_increase_that_waits_is_shown_beside_what_holds(
     home: Home, pending: Pending
 ) -> None:
-    """The number still shows the old current, so the sensors say what waits."""
+    """The number shows the current that applies, and sensors show the queued one."""
     assert pending.states == ("16.0", STATE_UNKNOWN, STATE_UNKNOWN)
     await pending.set(20)
     assert pending.states == ("20.0", STATE_UNKNOWN, STATE_UNKNOWN)
@@ -169,7 +169,7 @@ async def test_an_increase_that_waits_is_shown_beside_what_holds(
 
 
 async def test_the_newest_of_several_requests_waits(pending: Pending) -> None:
-    """The sensor follows; a request for what holds already ends the waiting."""
+    """The newest request is queued; requesting the current that applies empties the queue."""
     await pending.set(20)
     for current in (25, 31.5, 22):
         await pending.set(current)
@@ -185,7 +185,7 @@ async def test_the_newest_of_several_requests_waits(pending: Pending) -> None:
 async def test_the_lowest_phase_is_shown(
     pending: Pending, currents: Phases, held: str, waiting: str
 ) -> None:
-    """As the number shows the lowest of the phases that hold."""
+    """If phases differ, the sensor shows the lowest one, like the number does."""
     await pending.set(20)
     await pending.set(*currents)
     assert pending.states[:2] == (held, waiting)
@@ -194,7 +194,7 @@ async def test_the_lowest_phase_is_shown(
 async def test_what_waits_is_shown_after_a_restart(
     home: Home, pending: Pending
 ) -> None:
-    """It still goes out at its time, so it is still shown."""
+    """A queued current is shown after a restart, because it will still be sent."""
     await pending.set(20)
     await pending.set(25)
     before = pending.states
@@ -209,7 +209,7 @@ async def test_what_waits_is_shown_after_a_restart(
 async def test_an_account_that_may_set_no_current_has_no_pending_one(
     hass: HomeAssistant, sim: Simulator
 ) -> None:
-    """Nothing could ever wait there."""
+    """Without the right to set the current, there is no sensor for a queued one."""
     await set_up(hass, add_entry(hass, sim, RESIDENT))
     registry = er.async_get(hass)
     [installation_id] = sim.installations
@@ -230,7 +230,7 @@ LINES = {
 async def test_the_activity_log_says_that_a_current_waits(
     new_home: Home, language: str
 ) -> None:
-    """With its time in the zone of the home, in the language of Home Assistant."""
+    """The logbook line has the due time in the home's time zone, in Home Assistant's language."""
     new_home.hass.config.language = language
     await new_home.start()
     await set_up_logbook(new_home)
@@ -250,7 +250,7 @@ async def test_the_activity_log_says_that_a_current_waits(
 async def test_the_activity_log_has_the_figure_of_each_phase(
     pending: Pending, currents: tuple[float, ...], figures: str
 ) -> None:
-    """If they differ."""
+    """If the phases differ, the logbook line has the figure of each."""
     await pending.set(20)
     await pending.set(*currents)
     [line] = await pending.activity()
@@ -260,7 +260,7 @@ async def test_the_activity_log_has_the_figure_of_each_phase(
 async def test_a_load_balancer_does_not_fill_the_activity_log(
     home: Home, pending: Pending
 ) -> None:
-    """It goes up and down every few seconds; the sensor follows all the same."""
+    """Frequent changes by a load balancer update the sensor, but add few logbook lines."""
     await pending.set(20)
     for current in range(21, 30):
         await pending.set(current)
@@ -278,7 +278,7 @@ async def test_a_load_balancer_does_not_fill_the_activity_log(
 async def test_the_activity_log_says_that_a_current_is_given_up(
     home: Home, pending: Pending
 ) -> None:
-    """Another program has set another one meanwhile."""
+    """The logbook says that a queued current was dropped because another program set one."""
     await pending.set(20)
     await pending.set(25)
     home.installation.available_current = (12, 12, 12)
@@ -296,7 +296,7 @@ async def test_the_activity_log_says_that_a_current_is_given_up(
 async def test_the_activity_log_of_an_account_that_is_gone(
     home: Home, pending: Pending
 ) -> None:
-    """The line is still shown, although the entity has no name any more."""
+    """Lines about a removed account are still shown, although the entity's name is gone."""
     await pending.set(20)
     events = async_capture_events(home.hass, EVENT_AVAILABLE_CURRENT)
     await pending.set(25)

@@ -1,4 +1,4 @@
-"""The message stream: what it survives, and what it reports, over real sockets."""
+"""The message stream over real sockets: outages, odd messages, and new or removed chargers."""
 
 from datetime import timedelta
 import json
@@ -55,8 +55,8 @@ def message(
 async def test_a_cut_of_20_s_loses_nothing(
     home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within 5 s of its return states are right; push_status was right all the time."""
-    # Whatever chance decides: the longest pauses.
+    """After a cut of 20 s, states are right within 5 s, and push_status was always right."""
+    # Pauses have a random part. Use the longest ones.
     monkeypatch.setattr(
         "custom_components.zaptec.sources.link.random.uniform",
         lambda shortest, longest: longest,
@@ -72,12 +72,12 @@ async def test_a_cut_of_20_s_loses_nothing(
     home.charger.unplug()
     await home.travel(10, step=1)
     assert home.state("sensor", "push_status") == "disconnected"
-    # The charger mode shown is out of date, and nothing has reported that yet.
+    # The charger mode shown is outdated, which the integration cannot know yet.
     assert home.mode == "connected_charging"
 
     await home.sim.bus.restore()
     await home.travel(4, step=1)
-    # Opening takes the library half a second, which no time machine shortens.
+    # The library needs half a second of real time to open a link.
     await home.wait_for("sensor", "push_status", "connected")
     await home.wait_for("sensor", "charger_operation_mode", "disconnected")
     await home.wait_for("sensor", "total_charge_power", "0.0")
@@ -90,7 +90,7 @@ async def test_a_cut_of_20_s_loses_nothing(
     [(0.0, 1.0), (5.0, 1.0), (20.0, 4.0), (600.0, 120.0), (86400.0, 300.0)],
 )
 def test_a_pause_grows_with_the_outage(outage: float, longest: float) -> None:
-    """A fifth of it, with jitter, and 5 minutes at most."""
+    """The pause is a fifth of the outage so far, with jitter, and at most 5 minutes."""
     pauses = [reconnect_pause(outage) for _ in range(200)]
     assert max(pauses) <= longest
     assert min(pauses) >= longest / 2
@@ -98,7 +98,7 @@ def test_a_pause_grows_with_the_outage(outage: float, longest: float) -> None:
 
 
 async def test_what_expired_during_a_long_cut_is_read(home: Home) -> None:
-    """Messages live for 5 minutes; polling and a reading bring back the rest."""
+    """Messages expire after 5 minutes, so a long cut needs polling and a reading after it."""
     home.charger.plug_in(Car())
     await home.travel(60)
     await home.sim.bus.cut()
@@ -121,7 +121,7 @@ async def test_what_expired_during_a_long_cut_is_read(home: Home) -> None:
 async def test_a_cloud_out_of_reach_makes_entities_unavailable(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither push nor REST: what is shown would be a guess."""
+    """Without push and REST, entities are unavailable, because their values may be outdated."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     await home.sim.bus.cut()
     await home.sim.rest.cut()
@@ -137,11 +137,11 @@ async def test_a_cloud_out_of_reach_makes_entities_unavailable(
 
 
 async def test_an_offline_charger_shows_its_settings_only(home: Home) -> None:
-    """Live values would be frozen ones."""
+    """For an offline charger, settings stay available; measurements would be frozen values."""
     home.charger.set_offline()
     await home.wait_for("sensor", "charger_operation_mode", STATE_UNAVAILABLE)
     assert home.state("binary_sensor", "is_online") == "off"
-    # A fault that has come or gone since is not known.
+    # Whether the charger has a fault now is unknown.
     for platform, key in (("sensor", "warnings"), ("binary_sensor", "problem")):
         assert home.state(platform, key) == STATE_UNAVAILABLE
     assert home.state("number", "charger_max_current") == "32.0"
@@ -156,7 +156,7 @@ async def test_an_offline_charger_shows_its_settings_only(home: Home) -> None:
 async def test_odd_messages_do_not_stop_the_stream(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Stale, empty, unknown, damaged: each has its effect, and the next one too."""
+    """Outdated, empty, unknown and damaged messages are handled, and the next one still arrives."""
     mode = 710
     home.charger.plug_in(Car())
     await home.wait_for("sensor", "charger_operation_mode", "connected_requesting")
@@ -194,7 +194,7 @@ async def test_odd_messages_do_not_stop_the_stream(
 
 
 async def test_a_message_without_a_value_clears(home: Home) -> None:
-    """That is how a session's energy ends."""
+    """A message without a value clears the value, as at the end of a session."""
     home.sim.bus.publish(home.installation.topic, message(home, 553, "7.25"))
     await home.wait_for("sensor", "total_charge_power_session", "7.25")
     home.sim.bus.publish(
@@ -205,7 +205,7 @@ async def test_a_message_without_a_value_clears(home: Home) -> None:
 
 
 async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
-    """A new charger appears without a reload; an unknown one without access does not."""
+    """A message of an unknown charger causes one discovery, which may find a new charger."""
     home.clear()
     stranger = "11111111-2222-3333-4444-555555555555"
     for _ in range(3):
@@ -223,7 +223,7 @@ async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
 
 
 async def test_strangers_cannot_flood_the_cloud_with_look_ups(home: Home) -> None:
-    """After 100 unknown chargers no further one is looked up."""
+    """After 100 unknown chargers, further ones cause no discovery, which protects the cloud."""
     runtime = home.entry.runtime_data
     with patch.object(runtime.coordinator, "async_request_refresh") as look_up:
         runtime.states.apply(
@@ -243,7 +243,7 @@ async def test_strangers_cannot_flood_the_cloud_with_look_ups(home: Home) -> Non
 async def test_a_new_charger_appears_and_a_removed_one_goes(
     home: Home, entities: EntityFinder
 ) -> None:
-    """Without a reload; one that is missing goes when two discoveries say so."""
+    """Chargers are added without a reload, and removed when two discoveries an hour apart lack them."""
     added = home.sim.add_charger(
         home.installation.id, serial="ZAP000777", name="Newcomer"
     )
@@ -269,7 +269,7 @@ async def test_a_mere_user_is_polled(
     sim: Simulator,
     entities: EntityFinder,
 ) -> None:
-    """The role User gets no messages and no controls, but the truth."""
+    """With the role User, there are no messages and no controls, so the charger is polled."""
     entry = add_entry(hass, sim, RESIDENT_USER)
     await set_up(hass, entry)
     await wait_until(
@@ -297,7 +297,7 @@ async def test_a_mere_user_is_polled(
 async def test_an_unconfirmed_write_is_read_once(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no message confirms it within 20 s, the charger is read once."""
+    """If no message confirms a write within 20 s, the charger is read once."""
     monkeypatch.setattr(home.sim.bus, "publish", lambda topic, body: None)
     home.clear()
     await home.set_value("charger_max_current", 12)
@@ -315,7 +315,7 @@ async def test_an_unconfirmed_write_is_read_once(
 async def test_a_missing_subscription_leaves_polled_chargers_available(
     new_home: Home,
 ) -> None:
-    """Where none is provisioned, the details fail each time; /state does not."""
+    """Without a subscription there are no messages, but polling keeps chargers available."""
     new_home.sim.rest.fail("messagingConnectionDetails$", fault=500)
     await set_up(new_home.hass, new_home.entry)
     await wait_until(
@@ -338,7 +338,7 @@ async def test_a_missing_subscription_leaves_polled_chargers_available(
 async def test_a_subscription_that_is_not_to_be_had(
     new_home: Home, code: int, status: str
 ) -> None:
-    """The cloud's own code shows whether it makes sense to try again."""
+    """The error code of the cloud decides whether the connection details are requested again soon."""
     with patch.object(
         ZaptecClient,
         "connection_details",
@@ -351,7 +351,10 @@ async def test_a_subscription_that_is_not_to_be_had(
 async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link that is up again knows nothing of the time before."""
+    """After an outage, entities stay unavailable until the charger was read.
+
+    A new link does not deliver the messages that were sent during the outage.
+    """
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     home.charger.plug_in(Car())
     await home.travel(60)
@@ -373,7 +376,7 @@ async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
 
 
 async def test_a_clock_that_is_ahead_freezes_nothing(home: Home) -> None:
-    """What comes later counts, whatever time the one before claimed."""
+    """A timestamp in the future does not block later observations."""
     body = message(home, 501, "240", Timestamp="2031-01-01T00:00:00Z")
     home.sim.bus.publish(home.installation.topic, body)
     await home.wait_for("sensor", "voltage_phase1", "240.0")
@@ -383,7 +386,7 @@ async def test_a_clock_that_is_ahead_freezes_nothing(home: Home) -> None:
 
 
 async def test_asking_for_an_update_costs_the_cloud_nothing(home: Home) -> None:
-    """There is nothing to fetch."""
+    """`homeassistant.update_entity` causes no request, because the state is pushed."""
     await async_setup_component(home.hass, HOMEASSISTANT_DOMAIN, {})
     home.clear()
     await home.hass.services.async_call(
@@ -404,7 +407,7 @@ async def test_asking_for_an_update_costs_the_cloud_nothing(home: Home) -> None:
 async def test_a_cached_snapshot_is_no_confirmation(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It repeats what was there before the write."""
+    """A reading from the cloud's cache does not confirm a write, because it may be older."""
     runtime = home.entry.runtime_data
     monkeypatch.setattr(home.sim.bus, "publish", lambda topic, body: None)
     before = await runtime.client.charger_state(home.charger.id)
@@ -417,7 +420,7 @@ async def test_a_cached_snapshot_is_no_confirmation(
 async def test_lone_surrogates_reach_no_registry(
     home: Home, device_registry: dr.DeviceRegistry
 ) -> None:
-    """Home Assistant could not save them, nor anything beside them."""
+    """Lone surrogates in names are replaced; Home Assistant could not save its registries."""
     home.sim.bus.publish(home.installation.topic, message(home, 911, "9.9\ud800"))
 
     def version() -> str | None:
@@ -431,7 +434,7 @@ async def test_lone_surrogates_reach_no_registry(
 
 
 def asked_for_details(home: Home) -> int:
-    """Return how often the connection details were asked for since the last look."""
+    """Return how often the connection details were requested since the last call."""
     paths = [record.path for record in home.sim.rest.requests]
     home.clear()
     return sum(path.endswith("/messagingConnectionDetails") for path in paths)
@@ -442,7 +445,7 @@ def asked_for_details(home: Home) -> int:
 async def test_details_that_fail_alone_are_asked_for_less_and_less(
     new_home: Home, start: str, fault: Fault
 ) -> None:
-    """All other requests succeed, so this may last for months."""
+    """If only the connection details fail, the delay grows, because that may last for months."""
     if start == "later":
         await new_home.start()
         await new_home.travel(30)
@@ -459,7 +462,7 @@ async def test_details_that_fail_alone_are_asked_for_less_and_less(
 
 
 async def test_details_that_fail_alone_and_then_come(home: Home) -> None:
-    """The link is up again after as long as it was away, at the latest in an hour."""
+    """After such a failure the link is up within the time it was down, at most an hour."""
     await home.travel(30)
     home.sim.rest.fail("messagingConnectionDetails$", fault=500)
     home.sim.bus.drop_connections()
@@ -467,7 +470,7 @@ async def test_details_that_fail_alone_and_then_come(home: Home) -> None:
     home.sim.rest.heal()
     await home.travel(600, step=15)
     await home.wait_until_live()
-    # What was learned then does not count in the next outage.
+    # The long delay does not carry over to the next outage.
     home.sim.rest.fail("messagingConnectionDetails$", fault=500, times=1)
     home.sim.bus.drop_connections()
     await home.travel(5, step=1)
@@ -480,7 +483,7 @@ async def test_details_that_fail_alone_and_then_come(home: Home) -> None:
 async def test_a_real_outage_is_no_refusal(
     home: Home, outage: float, lag: float, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All is back within a fifth of it, or a minute, also if the details are later."""
+    """After a real outage the push is back within a fifth of its length, or within a minute."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     await home.travel(30)
     home.sim.rest.fail("/api/", fault=fault)
@@ -495,7 +498,7 @@ async def test_a_real_outage_is_no_refusal(
 
 
 async def test_a_link_that_cannot_be_opened_is_tried_again_soon(home: Home) -> None:
-    """The details come each time, so nothing is refused."""
+    """A link that fails to open is tried again soon, because the details were not refused."""
     await home.travel(30)
     await home.sim.bus.cut()
     home.clear()
@@ -509,7 +512,7 @@ async def test_a_link_that_cannot_be_opened_is_tried_again_soon(home: Home) -> N
 async def test_a_refusal_that_becomes_an_outage(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once all requests fail, the details are asked for as in any outage."""
+    """If all requests fail after a refusal, the delays are those of an ordinary outage."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     home.charger.plug_in(Car())
     await home.travel(60)

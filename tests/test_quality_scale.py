@@ -1,4 +1,4 @@
-"""The quality scale: what is claimed is so, and what the checks ask is what core does."""
+"""The quality scale: the claimed rules are followed, and the checks match core's practice."""
 
 from collections import Counter
 import json
@@ -69,14 +69,14 @@ PLATINUM = sorted(
     if json.loads(file.read_text(encoding="utf-8")).get("quality_scale") == "platinum"
 )
 
-# The Home Assistant whose integrations the exceptions below were written for.
+# The version of Home Assistant for whose integrations the exceptions below were written.
 IS_KNOWN_CORE = ha_const.__version__.startswith("2026.10.")
-# With any other one, each check has to accept these, and nearly all of the rest: its
-# new integrations have peculiarities of their own.
+# With any other version, each check has to accept these integrations, and nearly all of
+# the others. Not all, because new integrations may do things in a way of their own.
 MODELS = ["litterrobot", "liebherr", "ohme", "peblar", "yoto"]
 LARGEST_SHARE_REFUSED = 0.05
 
-# What a few of core's integrations do that no check can follow, or should not.
+# Integrations of core that do something which a check cannot or should not follow.
 BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
     ("airos", session_is_handed_in): "a session for devices with an old TLS",
     ("casper_glow", polls_at_its_own_pace): "is pushed, over Bluetooth",
@@ -112,13 +112,13 @@ BEYOND_THE_CHECKS: dict[tuple[str, Rule], str] = {
 
 
 def status(integration: Integration, rule: str) -> str:
-    """Return whether a rule is said to be done, exempt or still to do."""
+    """Return the status of a rule: done, exempt or todo."""
     said = integration.quality_scale[rule]
     return said if isinstance(said, str) else said["status"]
 
 
 def rules_with(wanted: str) -> list[str]:
-    """Return the rules of ours that have a status."""
+    """Return this integration's rules that have a status."""
     return [rule for rule in ZAPTEC.quality_scale if status(ZAPTEC, rule) == wanted]
 
 
@@ -128,7 +128,7 @@ def checks_of(rule: str) -> tuple[Rule, ...]:
 
 
 def test_scale_has_the_rules_of_core() -> None:
-    """The same rules in the same order, under the same headings."""
+    """quality_scale.yaml has core's rules, in the same order and under the same headings."""
 
     def outline(file: Path) -> list[str]:
         return re.findall(
@@ -140,7 +140,7 @@ def test_scale_has_the_rules_of_core() -> None:
 
 
 def test_what_is_not_done_has_a_reason() -> None:
-    """Exempt and to do need words."""
+    """Rules that are exempt or todo have a comment with the reason."""
     for rule, said in ZAPTEC.quality_scale.items():
         if said != "done":
             assert isinstance(said, dict), rule
@@ -151,7 +151,7 @@ def test_what_is_not_done_has_a_reason() -> None:
 
 @pytest.mark.parametrize("rule", rules_with("done"))
 def test_what_is_done_is_checked(rule: str) -> None:
-    """Each rule that is done has a check here, or a test elsewhere that shows it."""
+    """Each rule that is done has a check here, or a test elsewhere."""
     assert checks_of(rule) or rule in SHOWN_BY_TESTS
     for check in checks_of(rule):
         assert check(ZAPTEC) == []
@@ -159,27 +159,27 @@ def test_what_is_done_is_checked(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", rules_with("todo"))
 def test_what_is_to_do_is_not_done(rule: str) -> None:
-    """What has been done since is not left as if it had not."""
+    """A rule that is todo fails its checks; otherwise it should be marked as done."""
     assert any(check(ZAPTEC) for check in checks_of(rule))
 
 
 @pytest.mark.parametrize("shown", sorted(set(SHOWN_BY_TESTS.values())))
 def test_tests_that_show_a_rule_exist(shown: str) -> None:
-    """What no program can tell is not left to a test that is gone."""
+    """The tests that are named for rules without a check exist."""
     file, _, name = shown.partition("::")
 
     assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
 def test_there_is_something_to_be_measured_by() -> None:
-    """The installed package has the integrations that the checks are tried with."""
+    """The installed Home Assistant contains the integrations that the checks are tested with."""
     assert len(PLATINUM) > 100
     assert {domain for domain, _ in BEYOND_THE_CHECKS} <= set(PLATINUM)
     assert set(MODELS) <= set(PLATINUM)
 
 
 def applicable_checks(integration: Integration) -> set[Rule]:
-    """Return the checks of all rules that an integration says it follows."""
+    """Return the checks of all rules that an integration claims to follow."""
     checks = {
         check
         for rule, checks in CHECKS.items()
@@ -190,7 +190,7 @@ def applicable_checks(integration: Integration) -> set[Rule]:
 
 
 def test_checks_follow_core() -> None:
-    """A new way of doing things, to which core moves as a whole, is accepted."""
+    """Nearly all of core's integrations pass, so a new practice of core's is not rejected."""
     applied: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     for domain in PLATINUM:
@@ -208,7 +208,7 @@ def test_checks_follow_core() -> None:
 
 @pytest.mark.parametrize("domain", PLATINUM if IS_KNOWN_CORE else MODELS)
 def test_checks_accept_the_best_of_core(domain: str) -> None:
-    """No check is stricter than what integrations of the highest quality do."""
+    """Integrations of core with the highest quality pass, so no check is too strict."""
     integration = Integration(CORE / domain)
 
     for check in applicable_checks(integration):
@@ -220,7 +220,7 @@ def test_checks_accept_the_best_of_core(domain: str) -> None:
 
 
 def test_the_list_of_icons() -> None:
-    """It is long, and what was added to it is in the frontend's set, where installed."""
+    """The list of icons is complete, and the frontend, if installed, has the ones added to it."""
     assert len(known_icons()) > 1000
     frontend = pytest.importorskip("hass_frontend")
     listed = json.loads(
@@ -360,7 +360,7 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
 def test_checks_notice(
     tmp_path: Path, check: Rule, file: str, old: str, new: str
 ) -> None:
-    """Each check finds the mistake that it is there for."""
+    """Each check notices a mistake of its kind."""
     assert check(altered_copy(ZAPTEC, tmp_path, file, old, new)) != []
 
 
@@ -374,7 +374,7 @@ def test_checks_notice(
     ],
 )
 def test_checks_notice_what_is_missing(tmp_path: Path, check: Rule, file: str) -> None:
-    """A file that has to be there is missed."""
+    """The checks notice that a required file is missing."""
     copy = altered_copy(ZAPTEC, tmp_path, "manifest.json", "zaptec", "zaptec")
     (copy.path / file).unlink(missing_ok=True)
 
@@ -382,7 +382,7 @@ def test_checks_notice_what_is_missing(tmp_path: Path, check: Rule, file: str) -
 
 
 def test_entities_that_are_always_available_are_noticed(tmp_path: Path) -> None:
-    """Nothing tells when what they show is of the past."""
+    """An entity that is always available fails its check, because it would show outdated values."""
     (tmp_path / "sensor.py").write_text("class Power(SensorEntity): pass")
 
     assert entities_become_unavailable(Integration(tmp_path)) != []
@@ -455,7 +455,7 @@ Some.
     ],
 )
 def test_readme_checks_notice(tmp_path: Path, old: str, rules: set[str]) -> None:
-    """A section, or what has to be in it, is missed by the checks of its rules alone."""
+    """A missing section of the README fails the checks of its own rules, and no others."""
     copy = altered_copy(ZAPTEC, tmp_path, "manifest.json", "zaptec", "zaptec")
     (tmp_path / "README.md").write_text(README.replace(old, "-"), encoding="utf-8")
 
@@ -467,7 +467,7 @@ def test_readme_checks_notice(tmp_path: Path, old: str, rules: set[str]) -> None
 
 
 def test_each_check_has_been_seen_to_fail() -> None:
-    """No check is without a mistake that it finds."""
+    """For each check, there is a mistake above that makes it fail."""
     tried = {check for check, *_ in MISTAKES}
     tried |= {
         brand_images,

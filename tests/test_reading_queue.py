@@ -12,7 +12,7 @@ from custom_components.zaptec.sources.reading_queue import ReadingQueue
 
 
 class Cloud:
-    """Notes when each charger was read."""
+    """Records when each charger was read."""
 
     def __init__(self) -> None:
         """Initialize the cloud."""
@@ -25,7 +25,7 @@ class Cloud:
         # Readings wait for this before they end.
         self.answers = asyncio.Event()
         self.answers.set()
-        # How soon people want to see each charger; the others come first.
+        # The reading order of the chargers.
         self.interest: dict[str, int] = {}
         self.reader = ReadingQueue(
             self.client,
@@ -43,7 +43,7 @@ class Cloud:
         return []
 
     async def count(self, number: int) -> None:
-        """Wait for so many readings."""
+        """Wait for a number of readings."""
         async with asyncio.timeout(10):
             while len(self.readings) < number:
                 await asyncio.sleep(0.005)
@@ -51,7 +51,7 @@ class Cloud:
 
 @pytest.fixture
 async def cloud(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Cloud]:
-    """Return a cloud whose reader runs, quicker than it would."""
+    """Return a cloud whose reading queue runs with shortened intervals."""
     monkeypatch.setattr(reading_queue, "CACHE_TIME", 0.2)
     monkeypatch.setattr(reading_queue, "POLL_SPACING", 0.1)
     cloud = Cloud()
@@ -62,7 +62,7 @@ async def cloud(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Cloud]:
 
 
 async def test_a_second_reading_waits_for_the_cloud_to_forget(cloud: Cloud) -> None:
-    """What comes out of its cache may be older than what was read before."""
+    """A second reading waits until the cloud's cache has expired, or it could return old values."""
     cloud.reader.read("a", first=True)
     await cloud.count(1)
     cloud.reader.read("a")
@@ -74,7 +74,7 @@ async def test_a_second_reading_waits_for_the_cloud_to_forget(cloud: Cloud) -> N
 
 
 async def test_polls_are_spread(cloud: Cloud) -> None:
-    """However many chargers are polled, one at a time is asked for."""
+    """Polls of many chargers are spread over time, one request after another."""
     for charger_id in "abc":
         cloud.reader.poll(charger_id, 0)
     await cloud.count(3)
@@ -84,11 +84,11 @@ async def test_polls_are_spread(cloud: Cloud) -> None:
 
 
 async def test_a_wanted_reading_does_not_wait_for_a_poll(cloud: Cloud) -> None:
-    """The reading after a reconnect takes the place of the planned poll."""
+    """A requested reading, as after a reconnect, replaces the planned poll."""
     cloud.reader.poll("a", 3600)
     cloud.reader.read("a")
     await cloud.count(1)
-    # And a poll does not delay it.
+    # A poll does not delay the reading.
     cloud.reader.read("b")
     cloud.reader.poll("b", 3600)
     await cloud.count(2)
@@ -97,7 +97,7 @@ async def test_a_wanted_reading_does_not_wait_for_a_poll(cloud: Cloud) -> None:
 async def test_what_people_look_at_is_read_first(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A charger that charges does not wait for all that are idle."""
+    """A charger that is charging is read before those that are idle."""
     monkeypatch.setattr(reading_queue, "PARALLEL_READINGS", 1)
     cloud.interest = {"idle": 2, "offline": 3, "connected": 1}
     for charger_id in ("offline", "idle", "connected", "charging"):
@@ -114,7 +114,7 @@ async def test_what_people_look_at_is_read_first(
 
 
 async def test_a_forgotten_charger_is_not_read(cloud: Cloud) -> None:
-    """It is gone from the account."""
+    """A charger that was removed from the account is not read."""
     cloud.reader.poll("a", 0.05)
     cloud.reader.forget("a")
     cloud.reader.read("b")
@@ -181,7 +181,7 @@ async def test_a_charger_that_comes_back_while_it_is_read(cloud: Cloud) -> None:
 async def test_failures_are_told_and_faults_end_nothing(
     cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither a cloud out of reach nor a mistake of ours stops the queue."""
+    """Failures are reported, and neither they nor unexpected exceptions stop the queue."""
     cloud.error = ZaptecConnectionError("gone")
     cloud.reader.read("a")
     await cloud.count(1)

@@ -46,7 +46,7 @@ def descriptions(
 
 
 def row(platform: str, description: Any) -> Row:
-    """Return what the code says of an entity."""
+    """Return the row of an entity, made from its description in the code."""
     command = getattr(description, "command", None)
     state_ids = getattr(description, "state_ids", ())
     name = TEXTS["entity"][platform][description.translation_key]["name"]
@@ -82,7 +82,7 @@ def table(title: str) -> list[list[str]]:
 def test_the_tables_are_those_of_the_code(
     title: str, kind: type[EntityDescription]
 ) -> None:
-    """Every entity is there, with its StateIds, unit and default, and a meaning."""
+    """The tables list every entity, with its StateIds, unit, default and meaning."""
     rows = table(title)
     assert all(len(cells) == 6 and cells[5] for cells in rows)
     told = [tuple(cells[:5]) for cells in rows]
@@ -91,7 +91,7 @@ def test_the_tables_are_those_of_the_code(
 
 @pytest.mark.parametrize("action", TEXTS["services"])
 def test_each_action_and_its_fields_are_described(action: str) -> None:
-    """In the section of the actions."""
+    """The section about actions describes each action and its fields."""
     section = PAGE.partition("## Actions")[2].partition("\n## ")[0]
     assert f"`zaptec.{action}`" in section
     for field in TEXTS["services"][action]["fields"]:

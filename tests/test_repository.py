@@ -1,4 +1,4 @@
-"""The repository as hassfest, HACS and a reviewer see it."""
+"""The rules of hassfest and HACS, and of this repository, for its files."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ZAPTEC = Integration(ROOT / "custom_components" / "zaptec")
 CORE = Path(homeassistant.__file__).parent / "components"
 
-# What hassfest knows in the manifest of a custom integration.
+# The keys that hassfest accepts in the manifest of a custom integration.
 MANIFEST_KEYS = {
     "after_dependencies",
     "bluetooth",
@@ -84,8 +84,8 @@ LANGUAGES = ["da", "de", "en", "fi", "fr", "is", "nb", "nl", "pl", "sv"]
 FORBIDDEN_CALLS = re.compile(
     r"authorizecharge|localsettings|/settings\b|/live\b", re.IGNORECASE
 )
-# Core integrations of the highest quality do a few things which a rule here
-# cannot follow; the rules must accept all the rest of them.
+# Known exceptions of core integrations with the highest quality. The rules must accept
+# everything else that these integrations do.
 BEYOND_THE_RULES = {
     ("liebherr", entity_keys): "keys from a mapping of zones",
     ("vistapool", entity_keys): "keys from a mapping of settings",
@@ -96,16 +96,16 @@ BEYOND_THE_RULES = {
 
 @pytest.mark.parametrize("rule", [*RULES, *STRICT_RULES])
 def test_integration_keeps_the_rules(rule: Rule) -> None:
-    """Texts, icons, keys and the manifest are as hassfest wants them."""
+    """Texts, icons, keys and the manifest follow the rules of hassfest."""
     assert rule(ZAPTEC) == []
 
 
 @pytest.mark.parametrize("rule", STRICT_RULES)
 @pytest.mark.parametrize("domain", ["liebherr", "peblar", "vistapool", "yoto"])
 def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
-    """No rule is stricter than what the model integrations do.
+    """Core integrations of the highest quality pass each rule, so no rule is too strict.
 
-    Those that are for all integrations are tried with many more of them: see
+    The rules that apply to all integrations are tested with many more of them in
     test_quality_scale.py.
     """
     if (domain, rule) in BEYOND_THE_RULES:
@@ -173,14 +173,14 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
 def test_rules_notice(
     tmp_path: Path, rule: Rule, file: str, old: str, new: str
 ) -> None:
-    """Each rule finds the mistake that it is there for."""
+    """Each rule notices a mistake of its kind."""
     copy = altered_copy(ZAPTEC, tmp_path, file, old, new)
 
     assert rule(copy) != []
 
 
 def test_all_languages_are_there() -> None:
-    """Those of the countries where the chargers are sold, and no others."""
+    """There are translations for the countries where the chargers are sold, and no others."""
     files = (ZAPTEC.path / "translations").glob("*")
 
     assert {file.name for file in files} == {f"{name}.json" for name in LANGUAGES}
@@ -188,7 +188,7 @@ def test_all_languages_are_there() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_translations_fit(language: str) -> None:
-    """A language has the texts that English has, with the same placeholders."""
+    """Each translation has the same texts as English, with the same placeholders."""
     english = dict(leaves(ZAPTEC.translations))
     document = ZAPTEC.document(f"translations/{language}.json")
     translated = dict(leaves(document))
@@ -201,7 +201,7 @@ def test_translations_fit(language: str) -> None:
 
 
 def test_manifest_is_accepted_by_home_assistant_and_hacs() -> None:
-    """All keys are known, those that both stores need are there, the version loads."""
+    """The manifest has only known keys, all that HACS requires, and a valid version."""
     manifest = ZAPTEC.manifest
     needed = {
         "codeowners",
@@ -227,7 +227,7 @@ def test_manifest_is_accepted_by_home_assistant_and_hacs() -> None:
 
 
 def test_requirements_are_those_of_the_tests() -> None:
-    """What users install is what is tested."""
+    """The tests use the same versions of the requirements as users get."""
     pinned = dict(
         line.split("==")
         for line in (ROOT / "requirements_test.txt").read_text("utf-8").splitlines()
@@ -240,14 +240,14 @@ def test_requirements_are_those_of_the_tests() -> None:
 
 
 def test_versions_agree() -> None:
-    """The manifest and the project tell the same version."""
+    """The manifest and pyproject.toml have the same version."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
     assert f'\nversion = "{ZAPTEC.manifest["version"]}"\n' in project
 
 
 def test_hacs_json() -> None:
-    """HACS and the Marketplace can read it, and the tested Home Assistant is new enough."""
+    """hacs.json is valid, and its minimum Home Assistant is not newer than the tested one."""
     document = json.loads((ROOT / "hacs.json").read_text(encoding="utf-8"))
 
     assert {"name", "homeassistant"} <= set(document) <= HACS_KEYS
@@ -255,7 +255,7 @@ def test_hacs_json() -> None:
 
 
 def test_repository_has_what_hacs_looks_for() -> None:
-    """One integration, a README and a licence."""
+    """The repository has one integration, a README and a licence, as HACS requires."""
     folders = [
         item.name
         for item in (ROOT / "custom_components").iterdir()
@@ -268,7 +268,7 @@ def test_repository_has_what_hacs_looks_for() -> None:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the full names of the modules that a file of ours imports."""
+    """Yield the full names of the modules that a file of the repository imports."""
     package = file.relative_to(ROOT).with_suffix("").parts[:-1]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -288,7 +288,7 @@ def imported(file: Path) -> Iterator[str]:
     ],
 )
 def test_imports_run_downward(folder: str, forbidden: tuple[str, ...]) -> None:
-    """The API knows no Home Assistant, and the simulator knows nothing of what it tests."""
+    """The API does not import Home Assistant, and the simulator does not import the integration."""
     files = sorted((ROOT / folder).rglob("*.py"))
 
     assert files
@@ -298,7 +298,7 @@ def test_imports_run_downward(folder: str, forbidden: tuple[str, ...]) -> None:
 
 
 def test_api_stands_alone() -> None:
-    """It imports nothing of the integration around it."""
+    """The API package imports nothing from the integration around it."""
     api = "custom_components.zaptec.api"
     for file in sorted((ZAPTEC.path / "api").rglob("*.py")):
         for name in imported(file):
@@ -307,7 +307,7 @@ def test_api_stands_alone() -> None:
 
 
 def test_no_call_that_the_vendor_forbids() -> None:
-    """No address of the integration is on the vendor's list of forbidden ones."""
+    """No path that the integration requests is on the vendor's list of forbidden ones."""
     documentable = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for name, module in ZAPTEC.modules.items():
         documented = {

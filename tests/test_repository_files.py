@@ -1,4 +1,4 @@
-"""What a user, a contributor and GitHub find at the top of the repository."""
+"""Files for users, contributors and GitHub: documents, the changelog and workflows."""
 
 import io
 import json
@@ -36,15 +36,15 @@ YAML_FILES = sorted(
         *ROOT.glob(".*.yaml"),
     )
 )
-# Half of what the README had when it was for developers, too.
+# Maximum length of the README: half of its length when it was for developers, too.
 README_SIZE = 15_985
 PARAGRAPH_SIZE = 600
-# Words that native speakers do not use for what the documents meant by them.
+# Words that the documents once used in a way that native speakers do not.
 PRIVATE_WORDS = re.compile(
     r"\b(anew|nobody|somebody|whoever|tells?|told|wish|wishes|of ours|in vain|obeys?)\b",
     re.IGNORECASE,
 )
-# Everything that users and HACS get. The rest is export-ignore.
+# The files that users and HACS get. All others are export-ignore.
 ARCHIVE = {
     "CHANGELOG.md",
     "LICENSE",
@@ -62,7 +62,7 @@ def read(name: str) -> str:
 
 
 def load(name: str) -> Any:
-    """Return what a YAML file of the repository says."""
+    """Return the content of a YAML file of the repository."""
     return parse_yaml(read(name))
 
 
@@ -92,7 +92,7 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_readme_begins_with_what_it_is_and_two_commands() -> None:
-    """Before the first section, and at most half as long as it was."""
+    """The README begins with a description, and is at most half as long as it once was."""
     begin = read("README.md").partition("\n## ")[0]
 
     assert begin.startswith("# Zaptec for Home Assistant\n\nYour Zaptec chargers")
@@ -105,7 +105,7 @@ def test_readme_begins_with_what_it_is_and_two_commands() -> None:
 
 
 def test_readme_has_a_table_of_contents() -> None:
-    """It leads to each section, in their order."""
+    """The table of contents links to each section, in order."""
     [line] = [line for line in prose("README.md") if line.startswith("**Contents**")]
     linked = re.findall(r"\]\(#([\w-]+)\)", line)
     titles = [line[3:] for line in prose("README.md") if line.startswith("## ")]
@@ -115,7 +115,7 @@ def test_readme_has_a_table_of_contents() -> None:
 
 
 def test_readme_has_the_buttons_that_people_expect() -> None:
-    """One adds the repository to HACS, one adds the integration."""
+    """One button adds the repository to HACS, and one adds the integration."""
     text = read("README.md")
     owner, name = MANIFEST["documentation"].rsplit("/", 2)[1:]
 
@@ -133,7 +133,7 @@ def test_readme_has_the_buttons_that_people_expect() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    """Each local file that a document links exists, with the section that is named."""
+    """Each local file that a document links to exists, and has the linked section."""
     for link in re.findall(r"\]\(([^)\s]+)\)", "\n".join(prose(name))):
         if re.match(r"https?://", link):
             continue
@@ -146,7 +146,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_links_from_home_assistant_and_github_lead_to_a_section() -> None:
-    """Repair issues and the page of new issues name sections of the README."""
+    """Links in repair issues and on GitHub's issue page lead to existing sections of the README."""
     sources = [*ROOT.glob("custom_components/**/*.py"), *ROOT.glob(".github/**/*.yml")]
     links = {
         anchor
@@ -162,7 +162,7 @@ def test_links_from_home_assistant_and_github_lead_to_a_section() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_documents_are_plain(name: str) -> None:
-    """A paragraph of many facts is a list, and each word is an English one."""
+    """Long paragraphs are split into lists, and no document uses a word of the list above."""
     for line in prose(name):
         if not line.startswith("|"):
             assert len(line) <= PARAGRAPH_SIZE, f"{name}: {line[:60]}"
@@ -170,7 +170,7 @@ def test_documents_are_plain(name: str) -> None:
 
 
 def test_the_guide_names_files_that_exist() -> None:
-    """New contributors look for them."""
+    """The files that the contributor guide names exist."""
     guide = read("CONTRIBUTING.md")
     named = re.findall(r"`([\w/]+(?:\.(?:py|json|yaml|md)|/))`", guide)
 
@@ -181,7 +181,7 @@ def test_the_guide_names_files_that_exist() -> None:
 
 
 def test_the_threat_model_names_code_and_tests_that_exist() -> None:
-    """Each protection is somewhere, and something notices when it goes."""
+    """The code and the tests that the threat model names for each protection exist."""
     code = "\n".join(
         path.read_text("utf-8")
         for folder in ("custom_components", "tests")
@@ -199,7 +199,7 @@ def test_the_threat_model_names_code_and_tests_that_exist() -> None:
 
 
 def test_pictures_have_a_description_and_are_used() -> None:
-    """Each picture of the documents is shown somewhere, with an alternative text."""
+    """Each picture is used in a document, with an alternative text."""
     used = set()
     for name in DOCUMENTS:
         for text, link in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", read(name)):
@@ -213,7 +213,7 @@ def test_pictures_have_a_description_and_are_used() -> None:
 
 
 def test_changelog_begins_with_what_is_not_released() -> None:
-    """Below it the manifest's version is the newest one, with a date."""
+    """The changelog begins with "Unreleased", followed by the manifest's version with a date."""
     headings = re.findall(r"^## (.*)$", read("CHANGELOG.md"), re.MULTILINE)
 
     assert headings[0] == "[Unreleased]"
@@ -227,7 +227,7 @@ def test_changelog_begins_with_what_is_not_released() -> None:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """Return a copy of what a release is made from."""
+    """Return a copy of the files from which a release is made."""
     for name in (
         "CHANGELOG.md",
         "custom_components/zaptec/manifest.json",
@@ -239,7 +239,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_the_notes_of_a_release_are_its_section(release: Path) -> None:
-    """Without the heading, the neighbours and the links."""
+    """Release notes are the section of the version, without its heading and the links at the end."""
     version = MANIFEST["version"]
     section = read("CHANGELOG.md").partition(f"\n## [{version}] - ")[2].partition("\n")
     wanted = re.split(r"\n(?:## |\[[^\]]+\]: )", section[2])[0].strip()
@@ -251,7 +251,7 @@ def test_the_notes_of_a_release_are_its_section(release: Path) -> None:
 
 
 def test_a_tag_of_another_version_is_not_released(release: Path) -> None:
-    """The manifest says which version users will see."""
+    """A tag that differs from the manifest's version fails, because users see the latter."""
     result = run(release / "scripts/release_notes", "v99.0.0", cwd=release)
 
     assert result.returncode == 1
@@ -260,7 +260,7 @@ def test_a_tag_of_another_version_is_not_released(release: Path) -> None:
 
 
 def test_a_version_without_notes_is_not_released(release: Path) -> None:
-    """Notes that are still under *Unreleased* do not count."""
+    """A version without its own section fails, even if notes are under *Unreleased*."""
     changelog = release / "CHANGELOG.md"
     text = changelog.read_text("utf-8")
     changelog.write_text(text.replace(f"## [{MANIFEST['version']}]", "## [0.0.1]"))
@@ -271,11 +271,11 @@ def test_a_version_without_notes_is_not_released(release: Path) -> None:
 
 
 def test_the_release_is_made_from_the_tag_alone() -> None:
-    """With files, the Marketplace would need a GitHub account (`zip_release`)."""
+    """The release has no files; with `zip_release`, the Marketplace would need a GitHub account."""
     workflow = load(".github/workflows/release.yaml")
     jobs = workflow["jobs"]
 
-    # YAML 1.1 reads the key `on` as true.
+    # YAML 1.1 parses the key `on` as true.
     assert workflow[True] == {"push": {"tags": ["v*"]}}
     assert set(jobs["release"]["needs"]) == {"version", "tests"}
     assert jobs["tests"]["uses"] == "./.github/workflows/tests.yaml"
@@ -289,7 +289,7 @@ def test_the_release_is_made_from_the_tag_alone() -> None:
 
 
 def test_users_get_what_they_need() -> None:
-    """The archive that GitHub makes of the repository has no tests and no tools."""
+    """The archive that GitHub makes of the repository contains no tests and no tools."""
     # The owner of the files may differ in a container.
     command = ("git", "-c", "safe.directory=*", "archive", "--worktree-attributes")
     archive = subprocess.run(
@@ -313,13 +313,13 @@ def test_users_get_what_they_need() -> None:
 
 @pytest.mark.parametrize("name", YAML_FILES)
 def test_yaml_can_be_read(name: str) -> None:
-    """Each file is a mapping or a list."""
+    """Each YAML file can be parsed, and is a mapping or a list."""
     assert isinstance(load(name), dict | list)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_actions_are_pinned(name: str) -> None:
-    """By commit, because a tag can be moved; a comment says which version it is."""
+    """Actions are pinned by commit, because a tag can be moved; a comment has the version."""
     used = re.findall(r"^ *(?:- )?uses: *(.*)$", read(name), re.MULTILINE)
 
     for action in used:
@@ -340,7 +340,7 @@ def test_an_action_has_one_version() -> None:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflows_may_do_little(name: str) -> None:
-    """They read the repository. The one job that creates releases may write, too."""
+    """Workflows may only read the repository, except the job that creates releases."""
     workflow = load(name)
 
     assert workflow["permissions"] == {"contents": "read"}
@@ -355,12 +355,12 @@ def test_workflows_may_do_little(name: str) -> None:
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"] == {"persist-credentials": False}
-            # A value of GitHub's in a script could be a command.
+            # A GitHub expression in a script could inject a command.
             assert "${{" not in step.get("run", ""), key
 
 
 def test_the_workflows_cover_all_versions_and_stores() -> None:
-    """The oldest, the newest and the beta Home Assistant, hassfest and HACS."""
+    """CI covers the oldest, the newest and the beta Home Assistant, hassfest and HACS."""
     steps = {
         key: [step.get("run") or step["uses"] for step in job["steps"]][-1]
         for name in ("tests", "validate")
@@ -401,7 +401,7 @@ def test_the_workflows_cover_all_versions_and_stores() -> None:
 def test_issue_forms_ask_for_what_is_needed(
     form: str, required: set[str], optional: set[str]
 ) -> None:
-    """A report without versions and diagnostics cannot be answered."""
+    """The issue forms ask for versions and diagnostics, without which support is impossible."""
     document = load(f".github/ISSUE_TEMPLATE/{form}.yml")
     fields = [item for item in document["body"] if item["type"] != "markdown"]
     needed = {
@@ -419,7 +419,7 @@ def test_issue_forms_ask_for_what_is_needed(
 
 
 def test_issues_are_forms_and_vulnerabilities_are_private() -> None:
-    """The page of new issues leads to private reports, as the policies do."""
+    """Issues need a form, and vulnerabilities are reported privately."""
     document = load(".github/ISSUE_TEMPLATE/config.yml")
     private = f"{MANIFEST['documentation']}/security/advisories/new"
 
@@ -433,7 +433,7 @@ def test_issues_are_forms_and_vulnerabilities_are_private() -> None:
 
 
 def test_dependabot_leaves_home_assistants_own_versions_alone() -> None:
-    """They decide which is the oldest version that the tests run with."""
+    """Dependabot ignores Home Assistant's own requirements, which set the oldest tested version."""
     updates = {
         item["package-ecosystem"]: item
         for item in load(".github/dependabot.yml")["updates"]
@@ -452,7 +452,7 @@ def test_dependabot_leaves_home_assistants_own_versions_alone() -> None:
 
 
 def test_hooks_are_the_checks_of_the_test_script() -> None:
-    """With the repository's own environment, so that the versions are the same."""
+    """The pre-commit hooks run the same checks and versions as scripts/test."""
     checks = re.findall(
         r'^"\$PYTHON" -m ((?:ruff|mypy)\b.*)$', read("scripts/test"), re.MULTILINE
     )
@@ -469,7 +469,7 @@ def test_hooks_are_the_checks_of_the_test_script() -> None:
 
 
 def test_the_container_starts_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    """Home Assistant's port and that of the simulator's page are forwarded."""
+    """The dev container starts the demo, and forwards its two ports."""
     container = json.loads(read(".devcontainer/devcontainer.json"))
     with pytest.raises(SystemExit):
         demo.main(["--help"])
@@ -484,7 +484,7 @@ def test_the_container_starts_the_demo(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_editors_keep_to_the_style() -> None:
-    """Their settings are those of ruff."""
+    """The settings of editors match those of ruff."""
     text = read(".editorconfig")
 
     assert text.startswith("root = true\n")

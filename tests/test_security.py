@@ -1,4 +1,4 @@
-"""What is secret stays so, whatever is logged, shown or printed."""
+"""Secrets are not logged, shown or printed."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ from .conftest import (
 def test_the_watch_over_logs_sees(
     secrets_in_logs: SecretsInLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A secret in a line, or in a traceback, is found; else nothing here would be."""
+    """The fixture that checks the logs notices a secret in a line, or in a traceback."""
     logger = logging.getLogger("custom_components.zaptec")
     logger.setLevel(logging.DEBUG)
     logger.debug("card %s", CARD)
@@ -52,7 +52,7 @@ async def test_faults_tell_no_secrets(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Neither what is damaged nor what is refused is quoted, at any level."""
+    """Log lines about damaged or refused data do not quote it, at any level."""
     topic = charger.installation.topic
     session = {"SessionId": "x", "AuthenticationCode": CARD, "Energy": "much"}
     document = {
@@ -89,7 +89,7 @@ async def test_faults_tell_no_secrets(
 async def test_a_refused_password_is_not_told(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The entry asks for another one, and says no more."""
+    """A refused password is not in the log; the entry only starts a reauthentication."""
     sim.set_password(next(iter(sim.accounts)), "another")
     await set_up(hass, entry)
     assert PASSWORD not in str(entry.reason)
@@ -102,7 +102,7 @@ async def test_repr_tells_no_secrets(
     live_entry: MockConfigEntry,
     secrets_in_logs: SecretsInLogs,
 ) -> None:
-    """Whatever a debugger or a log shows of our objects."""
+    """The representations of all objects are free of secrets, for debuggers and logs."""
     runtime = live_entry.runtime_data
     details = ConnectionDetails.from_json(sim.connection_details(charger.installation))
     shown = repr(
@@ -131,7 +131,7 @@ async def test_names_are_words(
     live_entry: MockConfigEntry,
     device_registry: dr.DeviceRegistry,
 ) -> None:
-    """Names and versions become one short line, however they were given."""
+    """Names and versions from the cloud are reduced to one short line."""
     charger.name = "Garage\r\n\x1b[31mERROR \u202egnp.exe" + "!" * 500
     sim.bus.publish(
         charger.installation.topic,
@@ -165,7 +165,7 @@ async def test_names_are_words(
 async def test_what_a_charger_makes_up_does_not_fill_the_memory(
     sim: Simulator, charger: Charger, live_entry: MockConfigEntry
 ) -> None:
-    """The StateIds that are held of a charger are bounded."""
+    """The number of StateIds kept per charger is limited, which protects the memory."""
     for state_id in range(10_000, 10_700):
         charger.observe(state_id, value=1)  # type: ignore[arg-type]
     charger.observe(StateId.TOTAL_CHARGE_POWER, value=7.0)

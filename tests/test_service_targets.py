@@ -1,4 +1,4 @@
-"""What an action is aimed at: devices, entities, areas, floors and labels."""
+"""Targets of actions: devices, entities, areas, floors and labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +92,7 @@ def chargers(sim: Simulator) -> dict[str, Charger]:
 
 
 class Home:
-    """Places and labels, with devices and entities in them."""
+    """A home with areas, floors and labels, to which devices are assigned."""
 
     def __init__(self, hass: HomeAssistant, entry: MockConfigEntry) -> None:
         """Initialize the home with two areas on one floor."""
@@ -119,13 +119,13 @@ class Home:
         return device.id
 
     def put(self, zaptec_id: str, **changes: Any) -> None:
-        """Put a device of the account into an area, or give it labels."""
+        """Assign a device of the account to an area or to labels."""
         dr.async_get(self._hass).async_update_device(
             self.device_id(zaptec_id), **changes
         )
 
     async def act(self, name: str, target: dict[str, Any], **data: Any) -> None:
-        """Use an action on a target."""
+        """Call an action on a target."""
         if name == "send_command":
             data["command"] = "restart_charger"
         await self._hass.services.async_call(
@@ -133,7 +133,7 @@ class Home:
         )
 
     async def limit(self, target: dict[str, Any], **data: Any) -> ServiceResponse:
-        """Limit the current of a target; return the answer."""
+        """Limit the current of a target; return the response."""
         return await self._hass.services.async_call(
             DOMAIN,
             "limit_current",
@@ -146,7 +146,7 @@ class Home:
 
 @pytest.fixture
 def home(hass: HomeAssistant, live_entry: MockConfigEntry) -> Home:
-    """Return the places of a home, in which there is nothing yet."""
+    """Return a home without any device assigned."""
     return Home(hass, live_entry)
 
 
@@ -162,7 +162,7 @@ def restarted(sim: Simulator) -> list[str]:
 async def test_the_chargers_of_an_area(
     sim: Simulator, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """The charger elsewhere is not touched."""
+    """Only the chargers in the area are addressed."""
     home.put(chargers["Garage"].id, area_id=home.yard)
     home.put(chargers["Carport"].id, area_id=home.yard)
     home.put(chargers["Shed"].id, area_id=home.house)
@@ -173,7 +173,7 @@ async def test_the_chargers_of_an_area(
 async def test_the_chargers_of_a_floor(
     sim: Simulator, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """All areas of the floor count, and no other ones."""
+    """The chargers in all areas of the floor are addressed, and no others."""
     home.put(chargers["Garage"].id, area_id=home.yard)
     home.put(chargers["Shed"].id, area_id=home.house)
     home.put(chargers["Carport"].id, area_id=home.office)
@@ -188,7 +188,7 @@ async def test_the_chargers_of_a_label(
     home: Home,
     entities: EntityFinder,
 ) -> None:
-    """A device has it, an entity of a device, or the area of a device."""
+    """A label addresses a charger by its device, by one of its entities, or by its area."""
     home.put(chargers["Garage"].id, labels={home.label_id})
     er.async_get(hass).async_update_entity(
         entities.id("switch", chargers["Carport"].id, "charger_operation_mode"),
@@ -210,7 +210,7 @@ async def test_a_charger_whose_entity_is_in_an_area(
     home: Home,
     entities: EntityFinder,
 ) -> None:
-    """The entity stands for its charger, as when it is named itself."""
+    """An entity in an area stands for its charger, even if the charger's device is elsewhere."""
     er.async_get(hass).async_update_entity(
         entities.id("switch", chargers["Shed"].id, "charger_operation_mode"),
         area_id=home.house,
@@ -225,7 +225,7 @@ async def test_what_a_target_names_twice_is_acted_on_once(
     home: Home,
     entities: EntityFinder,
 ) -> None:
-    """Device, entity, area, label and the old field may overlap."""
+    """A charger that several parts of a target name gets one command."""
     garage = chargers["Garage"].id
     home.put(garage, area_id=home.yard, labels={home.label_id})
     await home.act(
@@ -251,7 +251,7 @@ async def test_other_devices_of_an_area_do_not_matter(
     home: Home,
     name: str,
 ) -> None:
-    """A lamp and the installation itself are no chargers, which is no mistake."""
+    """Other devices of an area, such as a lamp or the installation, are ignored without an error."""
     other = MockConfigEntry(domain="light")
     other.add_to_hass(hass)
     lamp = dr.async_get(hass).async_get_or_create(
@@ -278,7 +278,7 @@ async def test_other_devices_of_an_area_do_not_matter(
 async def test_a_target_without_a_charger(
     sim: Simulator, home: Home, name: str, kind: str
 ) -> None:
-    """The user would otherwise believe that something has been done."""
+    """A target without a suitable device is an error, or the user would expect an effect."""
     empty = {
         ATTR_AREA_ID: home.office,
         ATTR_FLOOR_ID: home.floor_id,
@@ -295,7 +295,7 @@ async def test_a_target_without_a_charger(
 async def test_an_area_with_an_installation_alone_has_no_charger(
     sim: Simulator, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """No charger is stopped that was not meant."""
+    """An installation in an area does not stand for its chargers, so none is stopped by accident."""
     home.put(chargers["Garage"].installation.id, area_id=home.yard)
     sim.rest.clear()
     with pytest.raises(ServiceValidationError) as raised:
@@ -315,7 +315,7 @@ def _with_power_meter(chargers: dict[str, Charger]) -> None:
 async def test_a_power_meter_in_an_area_is_left_out(
     sim: Simulator, chargers: dict[str, Charger], home: Home, name: str
 ) -> None:
-    """It is a device of the account, but no charger."""
+    """A power meter in an area is ignored, because it is not a charger."""
     home.put(chargers["Carport"].id, area_id=home.yard)
     data = {"available_current": 10} if name == "limit_current" else {}
     sim.rest.clear()
@@ -329,7 +329,7 @@ async def test_a_power_meter_in_an_area_is_left_out(
 async def test_the_installations_of_an_area(
     chargers: dict[str, Charger], home: Home, whole: bool
 ) -> None:
-    """They are there themselves, or by one of their chargers."""
+    """An installation is addressed by its own area, or by that of one of its chargers."""
     garage = chargers["Garage"]
     home.put(garage.installation.id if whole else garage.id, area_id=home.yard)
     assert await home.limit({ATTR_AREA_ID: home.yard}, available_current=16) == {
@@ -342,7 +342,7 @@ async def test_the_installations_of_an_area(
 async def test_a_charger_of_an_area_whose_installation_is_not_visible(
     live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """A role for that charger alone is no reason to leave the others as they are."""
+    """A charger whose installation is not visible is skipped; the others are still changed."""
     garage, shed = chargers["Garage"], chargers["Shed"]
     for charger in (garage, shed):
         home.put(charger.id, area_id=home.yard)
@@ -353,7 +353,7 @@ async def test_a_charger_of_an_area_whose_installation_is_not_visible(
         "installations": [outcome(garage, (16, 16, 16))]
     }
     assert shed.installation.available_current == (20, 20, 20)
-    # Named itself, it is a mistake that the user has to know of.
+    # If the user names this charger itself, it is an error.
     with pytest.raises(ServiceValidationError) as raised:
         await home.limit(
             {**target, ATTR_DEVICE_ID: home.device_id(shed.id)}, available_current=10
@@ -365,7 +365,7 @@ async def test_a_charger_of_an_area_whose_installation_is_not_visible(
 async def test_an_area_without_an_installation_that_is_visible(
     live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """The user would otherwise believe that something has been done."""
+    """A target without a suitable device is an error, or the user would expect an effect."""
     shed = chargers["Shed"]
     home.put(shed.id, area_id=home.yard)
     del live_entry.runtime_data.coordinator.data.installations[shed.installation.id]
@@ -380,7 +380,7 @@ async def test_a_command_does_not_need_the_installation(
     chargers: dict[str, Charger],
     home: Home,
 ) -> None:
-    """A role for the charger alone is enough for it."""
+    """A command needs a role for the charger only, not for its installation."""
     shed = chargers["Shed"]
     home.put(shed.id, area_id=home.yard)
     del live_entry.runtime_data.coordinator.data.installations[shed.installation.id]
@@ -394,7 +394,7 @@ def outcome(
     waiting: tuple[float, float, float] | None = None,
     until: object = None,
 ) -> dict[str, object]:
-    """Return what the action answers for the installation of a charger."""
+    """Return the response of the action for the installation of a charger."""
     wait = waiting or (None, None, None)
     return {
         "installation_id": charger.installation.id,
@@ -413,7 +413,7 @@ def outcome(
 async def test_the_answer_names_all_phases(
     live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """What holds, and what waits: only one phase may go up, and that not yet."""
+    """The response has the current that applies and the queued one, for each phase."""
     garage = chargers["Garage"]
     target = {ATTR_DEVICE_ID: home.device_id(garage.installation.id)}
     answer = await home.limit(
@@ -441,7 +441,7 @@ async def test_the_answer_names_all_phases(
 async def test_the_answer_of_an_installation_without_a_current(
     live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home
 ) -> None:
-    """Nothing is made up for an installation that has left the account meanwhile."""
+    """For an installation that has left the account meanwhile, the response has no current."""
     installation = chargers["Garage"].installation
     live_entry.runtime_data.coordinator.data.installations[installation.id] = replace(
         live_entry.runtime_data.coordinator.data.installations[installation.id],
@@ -463,7 +463,7 @@ async def test_the_answer_of_an_installation_without_a_current(
 
 
 def test_the_form_of_each_action() -> None:
-    """A target, then what is wanted, and what few need below "Advanced"."""
+    """The form has a target, then the values, and rarely used fields under "Advanced"."""
     described = parse_yaml(FORMS.read_text("utf-8"))
     assert isinstance(described, dict)
     assert set(described) == {*COMMANDS, "limit_current"}

@@ -1,4 +1,4 @@
-"""Stamps at the ends of the calendar: they spoil nothing else of a reading."""
+"""Timestamps at the ends of the calendar do not spoil the rest of a reading."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ STAMPS = [
 
 
 def read_again(entry: MockConfigEntry, charger: Charger) -> None:
-    """Read a charger as soon as the cloud has something newer."""
+    """Read a charger as soon as the cloud's cache has expired."""
     entry.runtime_data.reader.read(charger.id)
 
 
@@ -40,7 +40,7 @@ async def test_a_reading_with_such_a_stamp_is_read(
     caplog: pytest.LogCaptureFixture,
     end: datetime,
 ) -> None:
-    """It is compared with what is held, again and again."""
+    """A reading with such a timestamp is applied, and so are the readings after it."""
     charger.observations[StateId.TOTAL_CHARGE_POWER] = StoredObservation(
         end.replace(tzinfo=UTC), "1.0"
     )
@@ -64,7 +64,7 @@ async def test_a_message_with_such_a_stamp_spoils_no_reading(
     caplog: pytest.LogCaptureFixture,
     stamp: str,
 ) -> None:
-    """Nor any message after it."""
+    """A message with such a timestamp spoils neither later readings nor later messages."""
     topic = charger.installation.topic
     sim.bus.publish(topic, message(charger, 711, "0", Timestamp=stamp))
     sim.bus.publish(topic, message(charger, 513, "7.0", Timestamp=stamp))

@@ -1,4 +1,4 @@
-"""The first values after a start, however long the link takes to come up."""
+"""The first values after a start, if the link comes up at once, late or never."""
 
 from collections import Counter
 
@@ -22,12 +22,12 @@ PATIENCE = CONNECT_PATIENCE
 def _real_patience(
     _patient_start: None, monkeypatch: pytest.MonkeyPatch, clocks: object
 ) -> None:
-    """Wait for the link as long as a user's Home Assistant does."""
+    """Keep the real time to wait for the link."""
     monkeypatch.setattr(reader_module, "CONNECT_PATIENCE", PATIENCE)
 
 
 def readings(sim: Simulator) -> Counter[str]:
-    """Return how often the state of each charger was asked for."""
+    """Return how often the state of each charger was requested."""
     return Counter(
         record.path for record in sim.rest.requests if record.path.endswith("/state")
     )
@@ -44,7 +44,7 @@ async def test_values_come_within_10_s_without_the_link(
     entities: EntityFinder,
     fault: str,
 ) -> None:
-    """A firewall drops the packets, or the cloud is slow to say where messages are."""
+    """Values come within 10 s if a firewall drops the link's packets, or the details are late."""
     if fault == "packets":
         await sim.bus.drop_packets()
     elif fault == "details":
@@ -82,7 +82,7 @@ async def test_the_link_that_comes_up_late_reads_once_more(
     entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """What happened between the reading and the link is read with the link."""
+    """A link that comes up late reads again, for changes since the first reading."""
     sim.rest.fail("messagingConnectionDetails", fault="hang")
     await set_up(hass, entry)
     time_machine.tick(PATIENCE)
@@ -102,7 +102,7 @@ async def test_a_healthy_start_reads_each_charger_once(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """The link takes the place of the reading that was planned without it."""
+    """If the link comes up at once, its reading replaces the planned one."""
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
     await time_machine.travel(60)

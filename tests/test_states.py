@@ -19,10 +19,10 @@ SPACE = Charger.from_json(
 
 
 class House:
-    """The states of a garage, and what they notify."""
+    """The states of an account's chargers, and the notifications that they cause."""
 
     def __init__(self) -> None:
-        """Initialize the house."""
+        """Initialize the states of one charger."""
         self.on_unknown = Mock()
         self.on_new_version = Mock()
         self.listeners = Listeners()
@@ -48,7 +48,7 @@ def observation(
 
 
 async def test_a_change_notifies_the_listeners_of_its_state_id(house: House) -> None:
-    """What repeats a value changes nothing, so no entity writes its state."""
+    """A repeated value notifies no listener, so no entity writes its state."""
     run = Mock()
     house.listeners.add(run, [(GARAGE.id, int(StateId.CHARGER_MAX_CURRENT))])
     for value in ("16", "16", "10"):
@@ -59,7 +59,7 @@ async def test_a_change_notifies_the_listeners_of_its_state_id(house: House) -> 
 
 
 async def test_an_unknown_charger_is_reported(house: House) -> None:
-    """The lists may show it by now; its observations are dropped until then."""
+    """An unknown charger triggers a discovery; its observations are dropped until then."""
     house.states.apply([observation(StateId.CHARGER_MAX_CURRENT, "16", SPACE)])
 
     house.on_unknown.assert_called_once_with(SPACE.id)
@@ -67,14 +67,14 @@ async def test_an_unknown_charger_is_reported(house: House) -> None:
 
 
 async def test_a_new_version_is_reported(house: House) -> None:
-    """The device registry shows it."""
+    """A new firmware version is reported, so that the device registry is updated."""
     house.states.apply([observation(StateId.SOFTWARE_VERSION, "3.9.0.1")])
 
     house.on_new_version.assert_called_once_with(GARAGE.id, "3.9.0.1")
 
 
 async def test_the_states_follow_the_account(house: House) -> None:
-    """A charger keeps its state as long as it is shown, and no longer."""
+    """A charger's state is kept as long as the charger is shown."""
     state = house.states[GARAGE.id]
     house.states.follow(Account(chargers={GARAGE.id: GARAGE, SPACE.id: SPACE}))
     assert house.states[GARAGE.id] is state
@@ -85,7 +85,7 @@ async def test_the_states_follow_the_account(house: House) -> None:
 
 
 async def test_the_list_contradicts_a_state_until_it_is_applied(house: House) -> None:
-    """A charger without an observation takes over what the list says."""
+    """A contradiction is reported until the list is applied; without observations there is none."""
     assert house.states.is_contradicted_by(GARAGE)
 
     house.states.apply_listed(GARAGE)

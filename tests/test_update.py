@@ -233,7 +233,7 @@ async def test_an_installation_that_is_refused(
     fault: Fault,
     sentence: str,
 ) -> None:
-    """No progress is shown of what did not begin."""
+    """An installation that the cloud refuses shows no progress."""
     sim.rest.fail("/sendCommand/200", fault=fault)
     with pytest.raises(HomeAssistantError) as raised:
         await firmware.install()
@@ -244,7 +244,7 @@ async def test_an_installation_that_is_refused(
 async def test_an_installation_that_fails_unexpectedly(
     live_entry: MockConfigEntry, firmware: Firmware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of the integration shows no progress either."""
+    """An installation that fails with an unexpected exception shows no progress, either."""
     monkeypatch.setattr(
         live_entry.runtime_data.client, "send_command", lambda *_: 1 / 0
     )
@@ -260,7 +260,7 @@ async def test_an_installation_whose_call_is_cancelled(
     charger: Charger,
     firmware: Firmware,
 ) -> None:
-    """It may have begun all the same, and then the new version ends it."""
+    """A cancelled call may have begun the installation, so progress is shown until the new version."""
     sim.rest.fail("/sendCommand/200", fault="hang")
     sim.rest.clear()
     installing = hass.async_create_task(firmware.install())
@@ -283,7 +283,7 @@ async def test_the_list_is_asked_for_once_a_day(
     charger: Charger,
     firmware: Firmware,
 ) -> None:
-    """A new version appears then."""
+    """The firmware list is requested once a day, and a new version appears after that."""
 
     def asked() -> int:
         count = sum(FIRMWARE_PATH in record.path for record in sim.rest.requests)
@@ -310,7 +310,7 @@ async def test_a_list_that_fails_at_first(
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
 ) -> None:
-    """All else works, and the entity is there an hour later."""
+    """If the firmware list fails at first, all else works, and the entity follows an hour later."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     sim.rest.fail(FIRMWARE_PATH, fault=fault)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -329,7 +329,7 @@ async def test_a_list_that_is_not_shown_to_this_account(
     entry: MockConfigEntry,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """There is no entity, and no error either."""
+    """An account that may not see the firmware list has no update entity, and no error."""
     sim.rest.fail(FIRMWARE_PATH, fault=403)
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
@@ -347,7 +347,7 @@ async def test_a_charger_that_comes_later_gets_one_too(
     firmware: Firmware,
     entities: EntityFinder,
 ) -> None:
-    """Its firmware is looked up when it is found."""
+    """When a new charger is found, the firmware list is requested, so that it gets an entity."""
     newcomer = sim.add_charger(charger.installation.id, serial="ZAP000777", name="New")
     await time_machine.travel(3700, step=15)
     assert Firmware(hass, newcomer, entities).state.state == STATE_OFF

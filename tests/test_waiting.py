@@ -1,4 +1,4 @@
-"""What the user waits for, and what happens by itself while the cloud asks for a pause."""
+"""Time limits of what the user waits for, and background work while the cloud asks for a pause."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -29,13 +29,13 @@ from .home import Home
 MODE = "charger_operation_mode"
 SCHEDULE = 1
 
-# What the user waits for takes 20 s at most (s); the clocks also count what a busy
-# machine takes.
+# Maximum duration of what the user waits for: 20 s, and some for a busy machine, whose
+# real time the clocks also count (s).
 LONGEST = 30.0
 
 
 def refuse() -> None:
-    """Refuse a command, as a charger that is out of order."""
+    """Refuse a command, like the cloud does for a charger that is out of order."""
     raise CommandRejectedError("The charger reports a relay error")
 
 
@@ -53,12 +53,12 @@ async def outcome(
 
 
 async def _awaited(action: Awaitable[Any]) -> Any:
-    """Return the result of anything that can be awaited."""
+    """Return the result of an awaitable, as a coroutine."""
     return await action
 
 
 def sent(home: Home) -> list[str]:
-    """Return the writes and sign-ins since the last look."""
+    """Return the writes and sign-ins since the last call."""
     paths = [
         record.path.rpartition("/")[2]
         for record in home.sim.rest.requests
@@ -72,10 +72,10 @@ def sent(home: Home) -> list[str]:
 async def test_a_look_after_a_refused_command_ends_in_time(
     home: Home, monkeypatch: pytest.MonkeyPatch, hanging: str
 ) -> None:
-    """A cloud that hangs does not keep the user waiting for a minute."""
+    """If the cloud hangs, the reading after a refused command does not exceed the time limit."""
     home.charger.plug_in(Car())
     await home.travel(30)
-    # The command is refused, or hangs by itself.
+    # The command is refused, or it hangs, too.
     monkeypatch.setattr(home.charger, "stop_charging", refuse)
     home.sim.rest.fail(hanging, fault="hang")
     error = await outcome(home.time_machine, home.press("stop_charging_final"))
@@ -86,7 +86,7 @@ async def test_a_look_after_a_refused_command_ends_in_time(
 
 
 async def test_a_look_before_a_setting_ends_in_time(home: Home) -> None:
-    """Where a schedule seems to control the current, the cloud is asked first."""
+    """If a schedule seems to control the current, the cloud is asked first, within the time limit."""
     home.installation.available_current_mode = SCHEDULE
     await home.entry.runtime_data.coordinator.async_refresh()
     home.sim.rest.fail("/api/installation/", fault="hang")
@@ -101,7 +101,7 @@ async def test_a_look_before_a_setting_ends_in_time(home: Home) -> None:
 
 @pytest.mark.parametrize("path", ["/update$", "/api/", "/oauth/token"])
 async def test_settings_one_after_another_end_in_time(home: Home, path: str) -> None:
-    """Those that follow the first are sent as one, which ends in time, too."""
+    """Settings that follow the first are sent as one request, which keeps the time limit, too."""
     if path == "/oauth/token":
         home.sim.rest.tokens.revoke()
     home.sim.rest.fail(path, fault="hang")
@@ -121,7 +121,7 @@ async def test_settings_one_after_another_end_in_time(home: Home, path: str) -> 
 async def test_a_control_without_a_sign_in_is_not_sent(
     home: Home, fault: Fault, platform: str
 ) -> None:
-    """The user knows that nothing was changed, and why."""
+    """Without a token nothing is sent, and the error says that nothing was changed, and why."""
     await home.travel(5)
     home.sim.rest.tokens.revoke()
     home.sim.rest.fail("/oauth/token", fault=fault)
@@ -133,7 +133,7 @@ async def test_a_control_without_a_sign_in_is_not_sent(
     error = await outcome(home.time_machine, action)
     assert isinstance(error, HomeAssistantError)
     assert error.translation_key == ("intercepted" if fault == "html" else "not_sent")
-    # What was not sent is not looked at later.
+    # A command that was not sent needs no check of its outcome.
     home.sim.rest.heal()
     home.clear()
     await home.travel(60, step=5)
@@ -143,7 +143,7 @@ async def test_a_control_without_a_sign_in_is_not_sent(
 async def test_a_cloud_that_hangs_at_sign_in(
     hass: HomeAssistant, time_machine: TimeMachine, sim: Simulator
 ) -> None:
-    """The form is back in time."""
+    """If the cloud hangs during the sign-in, the form shows an error within the time limit."""
     sim.rest.fail("/oauth/token", fault="hang")
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
@@ -161,7 +161,10 @@ async def test_a_cloud_that_hangs_at_sign_in(
 
 
 async def test_a_cloud_that_hangs_at_set_up(new_home: Home) -> None:
-    """The last step of the flow waits for it; Home Assistant tries it again."""
+    """If the cloud hangs, the set-up ends in time, because the last step of the flow waits for it.
+
+    Home Assistant retries the set-up later.
+    """
     new_home.sim.rest.fail("/api/", fault="hang")
     assert (
         await outcome(new_home.time_machine, set_up(new_home.hass, new_home.entry))
@@ -174,7 +177,7 @@ async def test_a_cloud_that_hangs_at_set_up(new_home: Home) -> None:
 async def test_a_held_car_respects_a_pause_of_the_cloud(
     home: Home, status: int
 ) -> None:
-    """The user has asked for it long ago, so it waits until the pause is over."""
+    """A car is held only after the pause that the cloud asks for, because no user waits for it."""
     await home.turn_off()
     with patch("simulator.faults.failure", busy(status)):
         home.sim.rest.fail("/sendCommand/", fault=status)
@@ -189,7 +192,7 @@ async def test_a_held_car_respects_a_pause_of_the_cloud(
 
 
 async def test_a_held_car_and_an_expired_token_in_a_pause(home: Home) -> None:
-    """No sign-in for it, but one for the user."""
+    """During a pause, holding a car causes no sign-in, but an action of the user does."""
     await home.turn_off()
     await home.travel(5)
     with patch("simulator.faults.failure", busy(429)):
@@ -206,7 +209,7 @@ async def test_a_held_car_and_an_expired_token_in_a_pause(home: Home) -> None:
 
 
 async def test_a_queued_current_respects_a_pause_of_the_cloud(home: Home) -> None:
-    """Its time comes in the middle of the pause."""
+    """A queued current that comes due during a pause is sent after it."""
     for value in (10, 14):
         await home.set_value("available_current", value)
     await home.travel(600, step=15)
@@ -216,7 +219,7 @@ async def test_a_queued_current_respects_a_pause_of_the_cloud(home: Home) -> Non
         await home.travel(15)
     home.sim.rest.heal()
     home.clear()
-    # The 15 minutes are over after five of them, the pause after ten.
+    # The 15 minutes end after five minutes from here, and the pause after ten.
     await home.travel(560, step=5)
     assert sent(home) == []
     await home.travel(900, step=15)
@@ -226,7 +229,7 @@ async def test_a_queued_current_respects_a_pause_of_the_cloud(home: Home) -> Non
 
 
 async def test_an_off_that_could_not_be_sent_is_made_up_for(home: Home) -> None:
-    """The error says so, and the car is paused once the cloud can be reached."""
+    """If turning off cannot be sent, the error says so, and the car is paused after the outage."""
     home.charger.plug_in(Car())
     await home.travel(60)
     home.sim.rest.tokens.revoke()
@@ -252,7 +255,10 @@ def busy(status: int) -> Any:
 async def test_an_automation_is_no_part_of_what_triggers_it(
     home: Home, cause: str
 ) -> None:
-    """It runs in the context in which the state is written that triggers it."""
+    """An automation that a state triggers does not inherit the time limit of the action.
+
+    It runs in the context in which the state is written.
+    """
     number = home.entity_id("number", "available_current")
     switch = home.entity_id("switch", MODE)
     seen: dict[str, tuple[object, bool]] = {}
@@ -269,7 +275,7 @@ async def test_an_automation_is_no_part_of_what_triggers_it(
     if cause == "held car":
         await home.turn_off()
         seen.clear()
-        # The switch is on only while the car could not be paused.
+        # The switch is only on while the car could not be paused.
         home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"), times=1)
         home.charger.plug_in(Car())
         await home.time_machine.travel_until(lambda: "switch on" in seen)
@@ -287,7 +293,7 @@ async def test_an_automation_is_no_part_of_what_triggers_it(
 async def test_a_change_without_a_valid_token_was_not_made(
     home: Home, fault: Fault
 ) -> None:
-    """It does not begin the 15 minutes until the next one."""
+    """A change that was not sent for lack of a token does not start the 15 minutes."""
     home.sim.rest.fail("/update$", fault=fault)
     home.clear()
     error = await outcome(

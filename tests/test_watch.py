@@ -1,4 +1,4 @@
-"""Links that are up and do not tell all that happens, over real sockets."""
+"""Links that are connected but do not deliver all messages, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -30,7 +30,7 @@ from .conftest import EntityFinder, TimeMachine, wait_until
 
 @asynccontextmanager
 async def another_program(sim: Simulator, charger: Charger) -> AsyncGenerator[None]:
-    """Read the same subscription, which gives each message to one of the two."""
+    """Read the same subscription with a second receiver; each message goes to one of the two."""
     document = sim.connection_details(charger.installation)
     stream = Subscription(ConnectionDetails.from_json(document), allow_plain=True)
 
@@ -53,7 +53,7 @@ async def another_program(sim: Simulator, charger: Charger) -> AsyncGenerator[No
 async def seconds_until(
     time_machine: TimeMachine, condition: Callable[[], bool], at_most: float
 ) -> float:
-    """Let time pass until something is found; return how long it took."""
+    """Let time pass until a condition is met; return how long that took (s)."""
     passed = 0.0
     while not condition():
         assert passed < at_most, f"Not found within {at_most:.0f} s"
@@ -63,7 +63,7 @@ async def seconds_until(
 
 
 def readings(sim: Simulator) -> int:
-    """Return how many chargers' states were asked for."""
+    """Return the number of requests for the state of a charger."""
     return sum(record.path.endswith("/state") for record in sim.rest.requests)
 
 
@@ -76,7 +76,7 @@ async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
     entities: EntityFinder,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its messages go elsewhere: it is opened anew, and its chargers are polled."""
+    """A link without messages during a charge is reopened, and its chargers are polled."""
     installation_id = charger.installation.id
     charger.plug_in(Car())
     await time_machine.travel(120)
@@ -87,7 +87,7 @@ async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
     await entities.wait_for("sensor", installation_id, "push_status", "disconnected")
     assert caplog.text.count("Push is lost") == 1
 
-    # Polled, it shows what is; the link is not opened again and again.
+    # Polling shows the true state, and the link is not reopened repeatedly.
     charger.unplug()
     await time_machine.travel(90)
     await entities.wait_for(
@@ -96,7 +96,7 @@ async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
     await time_machine.travel(1800, step=20)
     assert sim.bus.attach_count(charger.installation.topic) == opened + 1
 
-    # The first message that tells something is the proof that it speaks again.
+    # Only a message with an observation of a charger proves that the link works again.
     sim.bus.publish = publish  # type: ignore[method-assign]
     publish(charger.installation.topic, b"nothing of a charger")
     link = live_entry.runtime_data.links[installation_id]
@@ -119,7 +119,7 @@ async def test_a_quiet_link_is_left_alone(
     entities: EntityFinder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing happens, so nothing is told: that costs two readings an hour."""
+    """A link that is silent because nothing happens stays open, at two readings an hour."""
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
     charger.stop_pulse()
     await time_machine.travel(60)
@@ -139,7 +139,7 @@ async def test_a_healthy_charge_costs_no_reading(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Messages that come are all that is needed."""
+    """While messages arrive without gaps, no charger is read."""
     sim.rest.clear()
     charger.plug_in(Car())
     await time_machine.travel(1800, step=15)
@@ -156,7 +156,10 @@ async def test_another_program_is_found_and_its_going_too(
     entities: EntityFinder,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Half of the messages are gone; what they told is read within a minute or so."""
+    """A second reader that takes half of the messages is noticed, and so is its end.
+
+    Meanwhile, readings replace the lost messages within about a minute.
+    """
     installation_id = charger.installation.id
     link = live_entry.runtime_data.links[installation_id]
     charger.plug_in(Car())
@@ -195,13 +198,13 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Readings after gaps are a minute apart, and none is left out."""
+    """A gap within a minute of another one is read, too, a minute after the first reading."""
     topic = sim.bus.topic(charger.installation.topic)
 
     def lose(_name: str, _body: bytes) -> None:
         topic.skip(1)
 
-    # The first message of a link shows no gap, and what the first gap loses is no news.
+    # The first message of a link cannot show a gap, and the first gap loses no new value.
     charger.observe(StateId.HUMIDITY, 1.0)
     await time_machine.travel(20)
     sim.rest.clear()
@@ -219,8 +222,8 @@ async def test_a_gap_soon_after_another_is_not_forgotten(
         125,
     )
     assert readings(sim) == 2
-    # What the first of the two could not prove, the second does: what comes later does
-    # not tell what is missing.
+    # The first gap lost a repeated value, which proves nothing. The second one lost a new
+    # value, which proves that messages are missing, even if a later message hides it.
     charger.observe(StateId.TOTAL_CHARGE_POWER, 2100.0)
     link = live_entry.runtime_data.links[charger.installation.id]
     await seconds_until(time_machine, lambda: link.is_incomplete, 125)
@@ -233,7 +236,10 @@ async def test_what_is_too_large_for_a_message_is_read(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """A session of weeks is signed with thousands of readings; no loss is proven by it."""
+    """A message that is too large, such as the signed session of weeks, leads to a reading.
+
+    The message itself cannot be decoded, but it has arrived, so it is not counted as a loss.
+    """
     link = live_entry.runtime_data.links[charger.installation.id]
 
     def shown() -> str:
@@ -260,7 +266,7 @@ async def test_numbers_that_are_not_ours_alone_prove_nothing(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Gaps without a loss cost a few readings, and soon one an hour."""
+    """If sequence numbers are shared with others, gaps soon cost no more than a reading an hour."""
     topic = sim.bus.topic(charger.installation.topic)
     publish = sim.bus.publish
 
@@ -290,7 +296,7 @@ async def test_the_list_is_compared_with_what_was_pushed(
     entities: EntityFinder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where they differ the charger is read, and the stream is to blame."""
+    """If the list contradicts the pushed state and a reading confirms it, a message was lost."""
     link = live_entry.runtime_data.links[charger.installation.id]
     monkeypatch.setattr(sim.bus, "publish", lambda topic, body: None)
     charger.plug_in(Car(wants=False))
@@ -330,7 +336,7 @@ async def test_the_time_to_detection(
     is_charging: bool,
     bound: float,
 ) -> None:
-    """Each kind of silence is found within what docs/how-it-works.md says."""
+    """Each kind of silence is noticed within the time that docs/how-it-works.md states."""
     monkeypatch.setattr("custom_components.zaptec.api.azure_link.PROBE_TIMEOUT", 20.0)
     link = live_entry.runtime_data.links[charger.installation.id]
     if is_charging:

@@ -1,4 +1,4 @@
-"""Time that passes as fast as one likes, for all clocks at once."""
+"""A time machine that moves all clocks at once, without waiting in real time."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from homeassistant.util import dt as dt_util
 
 from simulator.simulator import Simulator
 
-# As long as anything may take on a busy machine (real seconds).
+# Maximum real time to wait for anything on a busy machine (s).
 PATIENCE = 30.0
 
-# How far a jump goes beyond the moment that the clocks had reached already (seconds).
+# Minimum advance of a jump beyond the time that the clocks have already reached (s).
 _LEAP = 0.001
 
 
@@ -21,11 +21,11 @@ class Clocks(Protocol):
     """The clocks of this process, as freezegun holds them."""
 
     def tick(self, delta: float) -> object:
-        """Let so many seconds pass."""
+        """Let a number of seconds pass."""
 
 
 def real_seconds() -> float:
-    """Return a time that no time machine moves."""
+    """Return a monotonic time that no time machine moves (s)."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
@@ -49,7 +49,7 @@ def leap(clocks: Clocks, seconds: float) -> float:
 async def wait_until(
     condition: Callable[[], bool], describe: Callable[[], object] = lambda: ""
 ) -> None:
-    """Wait for what is under way to have its effect."""
+    """Wait in real time until a condition is met."""
     end = real_seconds() + PATIENCE
     while not condition():
         assert real_seconds() < end, f"It did not happen: {describe()}"
@@ -57,8 +57,8 @@ async def wait_until(
 
 
 async def calm_down() -> None:
-    """Wait until nothing is ready in the loop, in which both ends of a connection are."""
-    # The loop has no public way to ask.
+    """Wait until the event loop, which has both ends of each connection, is idle."""
+    # asyncio has no public way to find out whether callbacks are ready.
     loop: Any = asyncio.get_running_loop()
     calm = 0
     while calm < 20:
@@ -76,7 +76,7 @@ class TimeMachine:
         self._frozen = frozen
 
     def tick(self, seconds: float) -> None:
-        """Let time pass, without a wait for what happens meanwhile."""
+        """Let time pass without waiting for what happens meanwhile."""
         self._sim.clock.advance(leap(self._frozen, seconds))
 
     async def travel(
@@ -86,7 +86,7 @@ class TimeMachine:
         step: float = 5.0,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let time pass in steps, with all that happens on the way."""
+        """Let time pass in steps, and wait after each for its effects."""
         while seconds > 0:
             stride = min(step, seconds)
             seconds -= stride
@@ -97,7 +97,7 @@ class TimeMachine:
     async def travel_until(
         self, condition: Callable[[], object], *, step: float = 5.0
     ) -> None:
-        """Let time pass until something has happened, an hour or some at most."""
+        """Let time pass until a condition is met, for at most 1000 steps."""
         for _ in range(1000):
             if condition():
                 return
@@ -105,22 +105,22 @@ class TimeMachine:
         raise AssertionError("It did not happen")
 
     async def pass_by(self, seconds: float) -> None:
-        """Let time pass while actions are under way, which settle() would wait for.
+        """Let time pass while actions are running.
 
-        Home Assistant knows of the actions that it runs, so `settle` would wait until
-        they are over, in real time.
+        `settle` would wait in real time until the actions have ended, because Home Assistant
+        tracks them. They may themselves be waiting for time to pass.
         """
         await self.spin()
         self.tick(seconds)
         await calm_down()
 
     async def spin(self) -> None:
-        """Let what is ready in the event loop run, without waiting for what is not."""
+        """Run the callbacks that are ready in the event loop, without waiting for others."""
         for _ in range(50):
             await asyncio.sleep(0)
 
     async def settle(self) -> None:
-        """Wait until what was sent has arrived and what was asked is answered.
+        """Wait until all messages have arrived and all requests have been answered.
 
         Both ends of each connection are in this loop, so when nothing in it is
         ready for a while, nothing is under way.
@@ -129,7 +129,7 @@ class TimeMachine:
         await wait_until(
             lambda: all(record.status for record in self._sim.rest.requests)
         )
-        # A link that is being opened takes its time, which must not jump.
+        # Opening a link takes real time, during which the clocks must not jump.
         await wait_until(
             lambda: (
                 self._sim.bus.connections

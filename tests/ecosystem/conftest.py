@@ -1,9 +1,9 @@
-"""What other tools expect: their contracts, each acted out against the simulator.
+"""Fixtures for the tests of other tools, which run against the simulator.
 
-Each tool does here what its own code does: it calls actions, asks Home Assistant's REST
-API, writes states, or starts before or after us. The version that was looked at stands
-at the top of its file, and in the table of docs/ecosystem.md. What is copied from that page
-is read from there.
+Each test does what the code of the tool does: it calls actions, uses Home Assistant's REST
+API, writes states, or starts before or after the integration. The version of the tool is
+at the top of its file, and in the table of docs/ecosystem.md. Configuration that users copy
+from that page is read from there.
 """
 
 from collections.abc import Mapping
@@ -42,13 +42,13 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 NO_STATE = {STATE_UNKNOWN, STATE_UNAVAILABLE}
 
-# What a car may get until the charger has carried out a command, kWh.
+# Maximum energy until a charger has carried out a command (kWh).
 A_FEW_SECONDS = 0.02
 
 
 @pytest.fixture
 def scenario() -> Scenario:
-    """Return the cloud of the page: a charger "Garage" at an installation "Home"."""
+    """Return the cloud that the page assumes: a charger "Garage" at an installation "Home"."""
     return Scenario(
         installations=(
             InstallationScenario(
@@ -69,7 +69,7 @@ def scenario() -> Scenario:
 
 @pytest.fixture
 def sim(sim: Simulator) -> Simulator:
-    """Return the cloud, with a session that ended before we came."""
+    """Return the cloud, with a session that ended before the set-up."""
     for charger in sim.chargers.values():
         charger.observe(StateId.COMPLETED_SESSION, json.dumps({"Energy": 12.3}))
     return sim
@@ -90,7 +90,7 @@ def device(
 
 
 def blocks(heading: str) -> list[Any]:
-    """Return what is to be copied from a section of the page."""
+    """Return the code blocks of a section of the page."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return [
         parse_yaml(block)
@@ -101,13 +101,13 @@ def blocks(heading: str) -> list[Any]:
 
 
 def table(heading: str) -> dict[str, str]:
-    """Return what is to be entered, by field, from a section of the page."""
+    """Return the values to enter, by field, from the table of a section of the page."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return dict(re.findall(r"^\| `?([\w ]+?)`? \| `([\w.]+)`", section, re.MULTILINE))
 
 
 def entity_ids(value: object) -> set[str]:
-    """Return the entities of the charger and the installation in a text."""
+    """Return the entity ids of the charger and the installation that a text contains."""
     return set(re.findall(r"\b[a-z_]+\.(?:garage|home)_[a-z0-9_]+", f"{value}"))
 
 
@@ -135,7 +135,7 @@ async def wait_for(hass: HomeAssistant, entity_id: str, expected: str) -> None:
 async def call(
     hass: HomeAssistant, action: str, data: Mapping[str, object] | None = None
 ) -> None:
-    """Call an action as a tool does, and wait until it is done."""
+    """Call an action and wait until it is done."""
     domain, service = action.split(".")
     await hass.services.async_call(domain, service, dict(data or {}), blocking=True)
 
@@ -146,14 +146,14 @@ async def switch(hass: HomeAssistant, entity_id: str, service: str) -> None:
 
 
 def available_current(charger: Charger) -> tuple[float, ...] | None:
-    """Return what the cloud holds for the charger's installation, A by phase."""
+    """Return the available current of the charger's installation in the cloud (A per phase)."""
     return charger.installation.available_current
 
 
 async def become_unavailable(
     hass: HomeAssistant, sim: Simulator, time_machine: TimeMachine
 ) -> None:
-    """Let the cloud be out of reach until our switch shows it."""
+    """Cut the cloud until the Charging switch is unavailable."""
     sim.rest.fail("/", fault="reset")
     sim.bus.drop_connections()
     for _ in range(60):

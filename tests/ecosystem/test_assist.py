@@ -23,7 +23,7 @@ from .conftest import PAGE
 
 @pytest.fixture
 async def exposed(hass: HomeAssistant, live_entry: MockConfigEntry) -> dict[str, str]:
-    """Expose the switch and the binary sensor; return what to say, by entity."""
+    """Expose the switch and the binary sensor; return the names to say, by entity."""
     for domain in ("homeassistant", "intent", "conversation"):
         assert await async_setup_component(hass, domain, {})
     section = PAGE.split("\n## Assist and MCP\n")[1].split("\n## ")[0]
@@ -41,7 +41,7 @@ async def exposed(hass: HomeAssistant, live_entry: MockConfigEntry) -> dict[str,
 
 
 async def say(hass: HomeAssistant, sentence: str) -> tuple[str, str]:
-    """Say something to Assist; return the type of its answer, and the answer."""
+    """Send a sentence to Assist; return the type of its response, and the text."""
     answer = await async_converse(hass, sentence, None, Context())
     return answer.response.response_type.value, str(
         answer.response.speech["plain"]["speech"]
@@ -54,7 +54,10 @@ async def test_assist_finds_the_switch_beside_the_binary_sensor(
     charger: Charger,
     exposed: dict[str, str],
 ) -> None:
-    """Two entities of one name are an error to it."""
+    """Assist finds the switch, although the binary sensor's name is similar.
+
+    Two entities with the same name are an error for Assist.
+    """
     charger.plug_in(Car())
     await time_machine.travel(60)
     kind, answer = await say(hass, exposed["switch.garage_charging"])
@@ -78,7 +81,7 @@ async def test_an_mcp_client_finds_the_switch_beside_the_binary_sensor(
     charger: Charger,
     exposed: dict[str, str],
 ) -> None:
-    """A language model calls the tool with the name that it was shown."""
+    """An MCP client finds the switch by the name that the prompt shows to a language model."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     api = await llm.async_get_api(

@@ -34,7 +34,7 @@ BLUEPRINT = {
     "binary_sensor.*_installation": "binary_sensor.home_installation",
 }
 BLUEPRINT_DEVICE = "{{ integration_entities('zaptec') | first | device_id }}"
-# Whether the last change is so long ago that the next may come.
+# The blueprint's condition that the last change is long enough ago.
 BLUEPRINT_MAY_CHANGE = """
     {% set updated_on = as_datetime(state_attr('INSTALLATION', 'updated_on')) %}
     {{ utcnow().replace(tzinfo=None) - updated_on > timedelta(minutes=5) }}
@@ -42,11 +42,11 @@ BLUEPRINT_MAY_CHANGE = """
 
 
 def rendered(hass: HomeAssistant, template: str) -> Any:
-    """Return what Home Assistant makes of a template."""
+    """Return a template as rendered by Home Assistant."""
     return Template(template.strip(), hass).async_render()
 
 
-# Its published inputs, and whether each has a default.
+# The published inputs, and whether each has a default.
 BLUEPRINT_INPUTS = {
     "input_main_current_l1": False,
     "input_main_current_l2": False,
@@ -57,7 +57,7 @@ BLUEPRINT_INPUTS = {
 
 
 def test_the_blueprint_accepts_the_inputs_of_the_page() -> None:
-    """Home Assistant refuses an automation in which one is missing."""
+    """The page lists all required inputs; Home Assistant refuses an automation that lacks one."""
     [config] = blocks("Load-balancing blueprint")
     [automation] = config["automation"]
     published = Blueprint(
@@ -80,7 +80,7 @@ def test_the_blueprint_accepts_the_inputs_of_the_page() -> None:
     used = inputs.async_substitute()["variables"]
     assert used["input_main_fuse"] == 20
     assert used["input_charger_fuse"] == 16
-    # A fuse of the charger that is not below the main one makes it do nothing.
+    # The blueprint does nothing unless the charger's fuse is below the main fuse.
     assert used["input_charger_fuse"] < used["input_main_fuse"]
 
 
@@ -88,7 +88,7 @@ def test_the_blueprint_accepts_the_inputs_of_the_page() -> None:
 async def test_the_blueprint_finds_its_entities(
     hass: HomeAssistant, live_entry: MockConfigEntry, pattern: str, entity_id: str
 ) -> None:
-    """Each of its patterns fits one entity, so the first is the right one."""
+    """Each pattern of the blueprint matches one entity only, so it finds the right one."""
     assert rendered(
         hass,
         f"{{{{ integration_entities('zaptec') | select('match', '{pattern}') | list }}}}",
@@ -100,7 +100,7 @@ async def test_the_blueprint_finds_its_entities(
 async def test_the_blueprint_limits_the_current_with_the_first_device(
     hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry
 ) -> None:
-    """Whether the first entity is of the installation or of a charger."""
+    """The limit works whether the first entity belongs to the installation or to a charger."""
     await call(
         hass,
         f"{DOMAIN}.limit_current",
@@ -109,7 +109,7 @@ async def test_the_blueprint_limits_the_current_with_the_first_device(
     assert available_current(charger) == (14, 14, 14)
     number = BLUEPRINT["number.*available_current"]
     assert number_of(hass, number) == 14
-    # What a version of it does instead.
+    # What another version of the blueprint does instead.
     await call(
         hass,
         f"{NUMBER_DOMAIN}.{SERVICE_SET_VALUE}",
@@ -124,7 +124,7 @@ async def test_the_blueprint_limits_the_current_of_any_zaptec_device(
     live_entry: MockConfigEntry,
     device_registry: dr.DeviceRegistry,
 ) -> None:
-    """Which entity comes first is chance."""
+    """The limit works with any Zaptec device, because the order of entities is arbitrary."""
     devices = dr.async_entries_for_config_entry(device_registry, live_entry.entry_id)
     assert len(devices) == 2
     for device, current in zip(devices, (14, 12), strict=True):
@@ -143,7 +143,7 @@ async def test_the_blueprint_waits_five_minutes_after_a_change(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The time of the last change can be taken from the time without a zone."""
+    """The blueprint can subtract the time of the last change from a time without a zone."""
     await time_machine.travel(360, step=30)
     assert rendered(hass, BLUEPRINT_MAY_CHANGE) is True
     await call(
@@ -164,7 +164,7 @@ async def test_the_blueprint_may_call_as_often_as_it_does(
     sim: Simulator,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The same current again is no error, and no request to the cloud."""
+    """Setting the same current repeatedly is no error, and causes no request to the cloud."""
     data = {"device_id": rendered(hass, BLUEPRINT_DEVICE), "available_current": 14}
     for _ in range(12):
         await call(hass, f"{DOMAIN}.limit_current", data)
@@ -178,7 +178,7 @@ async def test_the_blueprint_may_call_as_often_as_it_does(
 async def test_the_blueprint_may_raise_the_current_with_an_override(
     hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry
 ) -> None:
-    """As the page says; without one, a rise waits and is no error."""
+    """With an override an increase is sent at once; without one it is queued without an error."""
     data = {"installation_id": charger.installation.id}
     await call(hass, f"{DOMAIN}.limit_current", data | {"available_current": 8})
     await call(hass, f"{DOMAIN}.limit_current", data | {"available_current": 12})

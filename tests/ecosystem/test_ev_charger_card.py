@@ -16,7 +16,7 @@ from .conftest import blocks, call, entity_ids, state_of, wait_for
 
 CHARGER_CARD_MAIN = "binary_sensor.garage_charger"
 CHARGER_CARD_BASE = "_charger"
-# What of its built-in template this integration is to have, by the prefix.
+# The entities of the card's built-in template that this integration has, by prefix.
 CHARGER_CARD_TEMPLATE = (
     "binary_sensor.{}_online",
     "binary_sensor.{}_permanent_cable_lock",
@@ -33,7 +33,7 @@ async def test_the_charger_cards_own_template_finds_its_entities(
     entity_registry: er.EntityRegistry,
     device: dr.DeviceEntry,
 ) -> None:
-    """All names follow from that of the charger's binary sensor."""
+    """The card derives all entity ids from that of the charger's binary sensor."""
     prefix = CHARGER_CARD_MAIN.split(".")[1].replace(CHARGER_CARD_BASE, "")
     main = state_of(hass, CHARGER_CARD_MAIN)
     assert main.attributes["name"] == "Garage"
@@ -51,10 +51,10 @@ async def test_the_charger_card_shows_and_does_what_the_page_says(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Its texts know each mode, its buttons work, and its list sets the current."""
+    """The card has a text for each mode, its buttons work, and its list sets the current."""
     [card] = blocks("EV Charger Card")
     details = card["details"]
-    # Anything else shows a stray 0 below the mode: the card prints a text that is empty.
+    # The card shows a stray 0 below the mode unless this text is a space.
     assert details["substatus"] == " "
     assert set(details["statetext"]) == set(
         state_of(hass, card["entity"]).attributes[ATTR_OPTIONS]
@@ -73,7 +73,7 @@ async def test_the_charger_card_shows_and_does_what_the_page_says(
 
     [limit] = details["group1"]
     for current in details["currentlimits"]:
-        # The card replaces a text by a text.
+        # The card replaces texts, so the values must be strings.
         await call(
             hass,
             limit["service"],

@@ -53,13 +53,13 @@ async def test_ev_smart_charging_holds_the_car_until_its_hours(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Its switch is there without a car; it turns on again until charging is on."""
+    """The switch is available without a car, as the tool turns it on until charging is on."""
     fields = table("EV Smart Charging")
     assert fields == EV_SMART_CHARGING
     control, charging = fields.values()
     assert control.startswith("switch.")
     assert state_of(hass, charging).state == STATE_OFF
-    # What it does when a car leaves.
+    # What EV Smart Charging does when a car leaves.
     await switch(hass, control, SERVICE_TURN_OFF)
     await wait_for(hass, control, STATE_OFF)
 
@@ -68,7 +68,7 @@ async def test_ev_smart_charging_holds_the_car_until_its_hours(
     assert state_of(hass, charging).state == STATE_OFF
     assert charger.session_energy < A_FEW_SECONDS
 
-    # What it does while it wants to charge and the charging state is not on.
+    # What EV Smart Charging does while it wants to charge and the charging state is not on.
     await switch(hass, control, SERVICE_TURN_ON)
     await switch(hass, control, SERVICE_TURN_ON)
     await time_machine.travel(90)
@@ -79,13 +79,13 @@ async def test_ev_smart_charging_holds_the_car_until_its_hours(
 
 
 class EvSmartCharging(SwitchEntity):
-    """EV Smart Charging's switch "EV connected", and what it does with the charger."""
+    """EV Smart Charging, reduced to its switch "EV connected" and its control of the charger."""
 
     _attr_should_poll = False
     _attr_is_on = False
 
     def __init__(self, control: str) -> None:
-        """Initialize the tool; it has seen no car yet.
+        """Initialize the tool without a car.
 
         Args:
             control: The switch of the charger.
@@ -96,20 +96,20 @@ class EvSmartCharging(SwitchEntity):
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Take note of a car."""
+        """Store that a car is connected."""
         self._attr_is_on = True
         self.async_write_ha_state()
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Turn the charger off, because the car is gone, unless it is not active."""
+        """Turn the charger off because the car has left, if the tool is active."""
         self._attr_is_on = False
         self.async_write_ha_state()
         if self.hass.states.is_state(EV_ACTIVE, STATE_ON):
             await self.charge(SERVICE_TURN_OFF)
 
     async def charge(self, service: str) -> None:
-        """Show what it wants, and call the action, without waiting for it."""
+        """Show what the tool wants, and call the action without waiting for it."""
         state = STATE_ON if service == SERVICE_TURN_ON else STATE_OFF
         self.hass.states.async_set(EV_CHARGING, state)
         await self.hass.services.async_call(
@@ -117,7 +117,7 @@ class EvSmartCharging(SwitchEntity):
         )
 
     async def start(self, hass: HomeAssistant, active: str = STATE_ON) -> None:
-        """Add its entities."""
+        """Add the entities of the tool."""
         assert await async_setup_component(hass, SWITCH_DOMAIN, {})
         hass.states.async_set(EV_ACTIVE, active)
         hass.states.async_set(EV_CHARGING, STATE_OFF)
@@ -126,7 +126,7 @@ class EvSmartCharging(SwitchEntity):
 
 @pytest.fixture
 async def ev_smart_charging(hass: HomeAssistant) -> EvSmartCharging:
-    """Return the tool, not started, and set up the automations of the page."""
+    """Return the tool, which is not started yet, and set up the automations of the page."""
     [config] = blocks("EV Smart Charging")
     assert await async_setup_component(hass, AUTOMATION_DOMAIN, config)
     return EvSmartCharging(table("EV Smart Charging")["Charger control switch entity"])
@@ -142,7 +142,7 @@ async def test_ev_smart_charging_learns_of_the_car_in_any_order_of_start(
     ev_smart_charging: EvSmartCharging,
     starts_first: bool,
 ) -> None:
-    """Its switch may appear after Home Assistant's start, and before or after ours."""
+    """The tool learns of the car, whether it starts before or after the integration."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     if starts_first:
@@ -180,7 +180,7 @@ async def test_a_command_of_ev_smart_charging_that_was_lost_is_repeated(
     away: str,
     wanted: str,
 ) -> None:
-    """Home Assistant sends no command to a switch that is not available."""
+    """A command that was lost because the switch was unavailable is repeated afterwards."""
     await ev_smart_charging.start(hass)
     charger.plug_in(Car())
     await time_machine.travel(60)
@@ -212,7 +212,7 @@ async def test_ev_smart_charging_that_is_not_active_is_left_alone(
     live_entry: MockConfigEntry,
     ev_smart_charging: EvSmartCharging,
 ) -> None:
-    """It wants nothing then, although its sensor is off."""
+    """While the tool is not active, its sensor is off but must not stop the charging."""
     await ev_smart_charging.start(hass, active=STATE_OFF)
     await hass.config_entries.async_reload(live_entry.entry_id)
     await wait_until_live(hass, live_entry)

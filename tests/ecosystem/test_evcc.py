@@ -66,7 +66,7 @@ EVCC_UNITS = {"power": "W"} | {
     for kind, unit in (("current", "A"), ("voltage", "V"))
     for phase in (1, 2, 3)
 }
-# The words that evcc knows by itself.
+# The states that evcc knows without configuration.
 EVCC_WORDS = {
     **dict.fromkeys(("a", "disconnected", "not_plugged"), "A"),
     **dict.fromkeys(
@@ -96,7 +96,7 @@ class Evcc:
 
     @property
     def words(self) -> dict[str, str]:
-        """Return the status of each word, with those of the configuration."""
+        """Return the evcc status of each state, including the configured ones."""
         return EVCC_WORDS | {
             word.strip().lower(): status
             for status in "ABC"
@@ -104,7 +104,7 @@ class Evcc:
         }
 
     async def read(self, parameter: str) -> dict[str, Any]:
-        """Return the state of the entity of a parameter, which has a value."""
+        """Return the state of the entity of a parameter, which must have a value."""
         response = await self.client.get(f"/api/states/{self.config[parameter]}")
         assert response.status == HTTPStatus.OK
         state: dict[str, Any] = await response.json()
@@ -112,7 +112,7 @@ class Evcc:
         return state
 
     async def post(self, action: str, data: Mapping[str, object]) -> HTTPStatus:
-        """Call an action; return how Home Assistant answers."""
+        """Call an action; return the HTTP status."""
         response = await self.client.post(f"/api/services/{action}", json=data)
         return HTTPStatus(response.status)
 
@@ -129,7 +129,7 @@ class Evcc:
         return float((await self.read(parameter))["state"])
 
     async def enable(self, service: str) -> None:
-        """Allow charging, or do not."""
+        """Allow or stop charging."""
         data = {ATTR_ENTITY_ID: self.config["enable"]}
         assert await self.post(f"switch/{service}", data) == HTTPStatus.OK
 
@@ -141,7 +141,7 @@ class Evcc:
         )
 
     async def wait_for(self, status: str, *, enabled: bool) -> None:
-        """Wait until evcc reads this."""
+        """Wait until evcc reads a value."""
         end = real_seconds() + PATIENCE
         while (found := (await self.status(), await self.enabled())) != (
             status,
@@ -187,7 +187,7 @@ async def test_evcc_reads_numbers_in_units_that_it_knows(evcc: Evcc) -> None:
 
 
 async def test_evcc_knows_each_word_of_the_charger_mode(evcc: Evcc) -> None:
-    """With the two lists of the page there is no mode that is an error to evcc."""
+    """With the two lists of the page, evcc accepts every charger mode."""
     options = (await evcc.read("status"))["attributes"][ATTR_OPTIONS]
     statuses = {word: evcc.words[word] for word in set(options) - {STATE_UNKNOWN}}
     assert statuses == {
@@ -201,7 +201,7 @@ async def test_evcc_knows_each_word_of_the_charger_mode(evcc: Evcc) -> None:
 async def test_evcc_decides_from_before_the_car_comes_until_the_next_one(
     time_machine: TimeMachine, charger: Charger, evcc: Evcc
 ) -> None:
-    """What evcc wrote is what it reads at each step, so it is never out of sync."""
+    """At each step evcc reads back what it wrote, so it never reports to be out of sync."""
     await evcc.wait_for("A", enabled=True)
     await evcc.enable(SERVICE_TURN_OFF)
     await evcc.wait_for("A", enabled=False)
@@ -230,7 +230,7 @@ async def test_evcc_decides_from_before_the_car_comes_until_the_next_one(
     await time_machine.travel(90)
     await evcc.wait_for("C", enabled=True)
     await time_machine.travel(1800, step=10)
-    # The car is full, and charging is still allowed.
+    # The car is full, but charging is still allowed.
     await evcc.wait_for("B", enabled=True)
     assert charger.session_energy == pytest.approx(1.0, abs=0.01)
     await evcc.enable(SERVICE_TURN_ON)
@@ -249,8 +249,8 @@ async def test_evcc_decides_from_before_the_car_comes_until_the_next_one(
 async def test_evcc_would_see_a_session_stand_still_by_the_energy_meter(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger, evcc: Evcc
 ) -> None:
-    """So the page leaves `energy` out, and evcc counts what the power says."""
-    # The meter is reported at each full hour.
+    """The meter reports hourly, so the page leaves `energy` out and evcc integrates the power."""
+    # The charger reports its meter at each full hour.
     await travel_to(time_machine, (dt_util.now().hour + 1) % 24)
     charger.plug_in(Car())
     await time_machine.travel(60)
@@ -267,7 +267,7 @@ async def test_evcc_would_see_a_session_stand_still_by_the_energy_meter(
 async def test_evcc_sets_whole_and_fractional_amperes(
     hass: HomeAssistant, charger: Charger, evcc: Evcc, current: float
 ) -> None:
-    """The charger gets what evcc has sent, whatever its installation allows."""
+    """The charger gets the current that evcc sends, even above what its installation allows."""
     assert current > 20 or min(available_current(charger) or ()) == 20
     assert await evcc.set_max_current(current) == HTTPStatus.OK
     assert charger.max_current == current
@@ -277,6 +277,6 @@ async def test_evcc_sets_whole_and_fractional_amperes(
 async def test_evcc_is_refused_more_than_a_charger_is_built_for(
     charger: Charger, evcc: Evcc
 ) -> None:
-    """The page says so, and the charger keeps what it had."""
+    """A current above the charger's own limit is refused, as the page says, and changes nothing."""
     assert await evcc.set_max_current(40) == HTTPStatus.BAD_REQUEST
     assert charger.max_current == 32

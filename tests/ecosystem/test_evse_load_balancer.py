@@ -33,7 +33,7 @@ EVSE_LOAD_BALANCER = {
 def find(
     entity_registry: er.EntityRegistry, device: dr.DeviceEntry
 ) -> Callable[[str], er.RegistryEntry]:
-    """Return what finds the first entity of the charger with a translation key."""
+    """Return a function that finds the charger's first entity with a translation key."""
 
     def first(translation_key: str) -> er.RegistryEntry:
         return next(
@@ -52,13 +52,13 @@ async def test_the_evse_load_balancer_finds_its_entities(
     entity_registry: er.EntityRegistry,
     find: Callable[[str], er.RegistryEntry],
 ) -> None:
-    """On the charger's device, whatever the user has changed about them before."""
+    """The tool finds its entities on the charger's device, even after the user has changed them."""
     assert {domain for domain, _ in device.identifiers} == {DOMAIN}
     assert table("EVSE Load Balancer") == EVSE_LOAD_BALANCER
     for translation_key, entity_id in EVSE_LOAD_BALANCER.items():
         assert find(translation_key).entity_id == entity_id
         assert not find(translation_key).disabled
-        # A change moves it to the end of the device's entities.
+        # A change in the registry moves an entity to the end of the device's entities.
         entity_registry.async_update_entity(entity_id, icon="mdi:ev-station")
         assert find(translation_key).entity_id == entity_id
 
@@ -69,7 +69,7 @@ async def test_the_evse_load_balancer_reads_the_charger_mode(
     charger: Charger,
     find: Callable[[str], er.RegistryEntry],
 ) -> None:
-    """The words of its status map."""
+    """The charger mode has the states that the tool's status map expects."""
     entity_id = find("charger_operation_mode").entity_id
     await wait_for(hass, entity_id, "disconnected")
     charger.plug_in(Car(capacity_kwh=0.5))
@@ -86,7 +86,7 @@ async def test_the_evse_load_balancer_sets_and_reads_its_limits(
     live_entry: MockConfigEntry,
     find: Callable[[str], er.RegistryEntry],
 ) -> None:
-    """It writes whole amperes, and its upper limit is that of the installation."""
+    """The tool sets whole amperes, and its upper limit is that of the installation."""
     limit = find("charger_max_current").entity_id
     for current in (16, 6, 0, 20):
         await call(
@@ -115,7 +115,7 @@ async def test_the_evse_load_balancer_pauses_a_charger_when_the_fuse_is_overload
     find: Callable[[str], er.RegistryEntry],
     current: int,
 ) -> None:
-    """It asks for less than a car can use, and raises the current when it may."""
+    """The tool sets less current than a car can use, and raises it when the fuse allows."""
     mode = find("charger_operation_mode").entity_id
     limit = find("charger_max_current").entity_id
 
@@ -134,7 +134,7 @@ async def test_the_evse_load_balancer_pauses_a_charger_when_the_fuse_is_overload
         await time_machine.travel(30)
         assert int(number_of(hass, limit)) == value
     assert charger.power == 0
-    # It goes on only while a car is connected that may charge.
+    # The tool only continues while a car is connected that may charge.
     assert state_of(hass, mode).state == "connected_requesting"
     await wait_for(hass, "switch.garage_charging", STATE_ON)
     await set_current(16)
@@ -145,7 +145,7 @@ async def test_the_evse_load_balancer_pauses_a_charger_when_the_fuse_is_overload
 
 @pytest.fixture
 def all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable what is disabled by default."""
+    """Enable the entities that are disabled by default."""
     monkeypatch.setattr(
         "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
     )
@@ -164,7 +164,7 @@ def all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_other_currents_of_less_than_a_car_can_use_are_refused(
     hass: HomeAssistant, sim: Simulator, number: str, reason: str, current: float
 ) -> None:
-    """Each with a sentence of its own, because each of them means something else."""
+    """Each setting refuses such a current with its own error, because its effect differs."""
     sim.rest.clear()
     with pytest.raises(ServiceValidationError) as raised:
         await call(

@@ -1,4 +1,4 @@
-"""The page docs/ecosystem.md: what it names exists."""
+"""Everything that the page docs/ecosystem.md names exists."""
 
 from collections.abc import Awaitable, Callable
 import re
@@ -13,7 +13,7 @@ from simulator.charger import Charger
 
 from .conftest import PAGE, entity_ids, state_of
 
-# What is named in the page and comes from elsewhere.
+# Names on the page that belong to other integrations.
 ELSEWHERE = {
     "input_boolean.peaqev_charges",
     "sensor.ev_smart_charging_charging",
@@ -32,11 +32,11 @@ ELSEWHERE = {
     "sensor.your_meter_current_l2",
     "sensor.your_meter_current_l3",
     "switch.ev_smart_charging_ev_connected",
-    # The action that a template completes.
+    # The action whose name a template completes.
     "switch.turn_",
 }
 
-# What is disabled by default, which the page says where it names it.
+# Entities that are disabled by default, which the page mentions.
 ENABLED_FIRST = {"button.garage_deauthorize_charging"}
 
 
@@ -45,7 +45,7 @@ async def test_all_that_the_page_names_exists(
     live_entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """Entities, actions and attributes: a page that went stale fails here."""
+    """Entities, actions and attributes on the page exist; an outdated page fails here."""
     domains = (
         "automation|binary_sensor|button|input_boolean|input_datetime|number|script"
         "|sensor|switch|update|zaptec"
@@ -85,7 +85,7 @@ async def test_the_ids_are_english_in_norwegian(
     entity_registry: er.EntityRegistry,
     set_up_live: Callable[[MockConfigEntry], Awaitable[None]],
 ) -> None:
-    """The names follow the language of Home Assistant, the ids do not."""
+    """With Home Assistant in Norwegian, names are translated but entity ids are not."""
     load = translation.async_get_translations
 
     async def in_norwegian(

@@ -1,4 +1,4 @@
-"""peaqev 3.7.5, which writes a state and calls nothing.
+"""peaqev 3.7.5, which writes a state instead of calling an action.
 
 Its code: peaqservice/chargertypes/types/zaptec.py and outlet.py, and
 peaqservice/chargecontroller/charger/charger.py.
@@ -45,7 +45,7 @@ async def test_peaqev_drives_the_charger_through_a_helper(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The automation of the page carries over what peaqev writes."""
+    """The automation of the page applies the state that peaqev writes to a helper."""
     fields = table("peaqev")
     assert fields == PEAQEV
     config, _ = blocks("peaqev")
@@ -62,7 +62,7 @@ async def test_peaqev_drives_the_charger_through_a_helper(
         await time_machine.travel(60)
         await wait_until(lambda: number_of(hass, fields["Power meter"]) == 0)
         assert charger.power == 0
-    # What it writes while the cloud is out of reach is carried over afterwards.
+    # A state that peaqev writes while the cloud is down is applied afterwards.
     await become_unavailable(hass, sim, time_machine)
     peaqev_writes(hass, fields["Power switch"], STATE_ON)
     await time_machine.travel(30)
@@ -78,7 +78,7 @@ async def test_peaqev_does_not_stop_a_charger_by_our_switch(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """It overwrites what the switch shows, and sends nothing; so says the page."""
+    """A switch that peaqev writes to does not change the charger, as the page says."""
     assert "do not choose `switch.garage_charging` there" in PAGE
     charger.plug_in(Car())
     await time_machine.travel(90)
@@ -95,7 +95,7 @@ async def test_peaqevs_actions_take_the_vendors_ids(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The GUID of the charger, or of the installation."""
+    """Actions accept the GUIDs of chargers and installations, which peaqev passes."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     await wait_for(hass, "sensor.garage_charger_mode", "connected_charging")
@@ -125,7 +125,7 @@ async def test_the_scripts_for_peaqev_find_the_ids(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """They are attributes of the charger's binary sensor."""
+    """The scripts find the ids in the attributes of the charger's binary sensor."""
     _, config = blocks("peaqev")
     assert await async_setup_component(hass, SCRIPT_DOMAIN, config)
     charger.plug_in(Car())

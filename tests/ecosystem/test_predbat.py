@@ -39,7 +39,7 @@ async def test_predbat_understands_the_car_and_counts_its_energy(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """Its words come with the car, and the day's energy is that of the charge."""
+    """Predbat knows the states of a connected car, and reads the energy of the day."""
     apps, home_assistant = blocks("Predbat")
     config = apps["pred_bat"]
     assert config == PREDBAT
@@ -67,7 +67,7 @@ async def test_predbat_understands_the_car_and_counts_its_energy(
 
 @pytest.fixture
 async def predbat(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
-    """Set up the automation of the page, in a slot in which the car may charge."""
+    """Set up the automation of the page, during a slot in which the car may charge."""
     _, config = blocks("Predbat")
     assert await async_setup_component(hass, AUTOMATION_DOMAIN, config)
     hass.states.async_set(PREDBAT_SLOT, STATE_ON)
@@ -77,7 +77,7 @@ async def predbat(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
 async def test_predbats_slot_is_when_the_car_charges(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger
 ) -> None:
-    """Its plan may begin before the car comes, and while it charges."""
+    """The car charges during Predbat's slot, even if that begins before the car comes."""
     hass.states.async_set(PREDBAT_SLOT, STATE_OFF)
     await hass.async_block_till_done()
     await wait_for(hass, "switch.garage_charging", STATE_OFF)
@@ -98,7 +98,7 @@ async def test_predbats_slot_is_when_the_car_charges(
 async def test_predbat_decides_on_a_car_that_returns(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger, slot: str
 ) -> None:
-    """The slot does not change when the car comes, and counts for it all the same."""
+    """A car that returns during a slot charges, although the slot itself does not change."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     hass.states.async_set(PREDBAT_SLOT, STATE_OFF)
@@ -107,7 +107,7 @@ async def test_predbat_decides_on_a_car_that_returns(
     await time_machine.travel(60)
     hass.states.async_set(PREDBAT_SLOT, slot)
     await hass.async_block_till_done()
-    # Another program has changed the switch meanwhile.
+    # Another program changes the switch meanwhile.
     other = SERVICE_TURN_ON if slot == STATE_OFF else SERVICE_TURN_OFF
     await switch(hass, "switch.garage_charging", other)
     charger.plug_in(Car())
@@ -120,7 +120,7 @@ async def test_predbat_decides_on_a_car_that_returns(
 async def test_predbat_that_is_not_running_changes_nothing(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger, slot: str
 ) -> None:
-    """Without a plan, the car charges as it did."""
+    """While Predbat is not running, the automation changes nothing."""
     hass.states.async_set(PREDBAT_SLOT, slot)
     charger.plug_in(Car())
     await time_machine.travel(120)

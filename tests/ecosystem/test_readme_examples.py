@@ -29,9 +29,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL),
     )
 }
-# The entities of other integrations that the examples name.
+# Entities of other integrations in the examples.
 ELSEWHERE = {"switch.oven"}
-# What is disabled where the cloud has no value for it, which the README says.
+# Entities that are missing if the cloud has no value for them, as the README says.
 ENABLED_FIRST = {"number.home_3_to_1_phase_switch_current"}
 
 
@@ -51,7 +51,7 @@ async def automate(hass: HomeAssistant, alias: str) -> None:
 
 
 def test_the_section_has_ten_things() -> None:
-    """Five that need no automation, and five automations."""
+    """The section has five examples without an automation, and five automations."""
     assert len(re.findall(r"^\d\. \*\*", SECTION, re.MULTILINE)) == 5
     assert len(EXAMPLES) == 5
 
@@ -63,7 +63,7 @@ async def test_all_entities_that_the_readme_names_exist(
     charger: Charger,
     time_machine: TimeMachine,
 ) -> None:
-    """An example that names an entity of a former version fails here."""
+    """All entities in the examples exist; an outdated example fails here."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     platforms = "binary_sensor|button|number|sensor|switch|update"
@@ -86,7 +86,7 @@ async def test_the_readmes_night_is_the_only_time_to_charge(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """A car that comes during the day, after a paused one has left, waits."""
+    """A car that comes during the day is held until the night, also after a paused one left."""
     await automate(hass, "Charge at night")
     await travel_to(time_machine, 23)
     charger.plug_in(Car())
@@ -113,7 +113,7 @@ async def test_a_message_when_the_car_is_done(
     time_machine: TimeMachine,
     messages: list[ServiceCall],
 ) -> None:
-    """A full car is reported, a pause is not."""
+    """A message is sent when the car is full, but not when it is paused."""
     await automate(hass, "The car is charged")
     charger.plug_in(Car(capacity_kwh=1))
     await time_machine.travel(60)
@@ -130,7 +130,7 @@ async def test_a_message_when_the_car_is_done(
 async def test_the_oven_takes_current_from_the_cars_and_gives_it_back(
     hass: HomeAssistant, charger: Charger, time_machine: TimeMachine
 ) -> None:
-    """The reduction is sent at once, the increase when 15 minutes are over."""
+    """Turning on the oven reduces the current at once; the increase follows after 15 minutes."""
     hass.states.async_set("switch.oven", STATE_OFF)
     await automate(hass, "Oven first")
     hass.states.async_set("switch.oven", STATE_ON)
@@ -147,7 +147,7 @@ async def test_the_oven_takes_current_from_the_cars_and_gives_it_back(
 async def test_charging_stops_after_so_much_energy_in_each_session(
     hass: HomeAssistant, charger: Charger, time_machine: TimeMachine
 ) -> None:
-    """The next car charges again, because only the session is paused."""
+    """Only the present session is paused, so the next car charges again."""
     await automate(hass, "Enough for tomorrow")
     charger.plug_in(Car(capacity_kwh=40))
     await time_machine.travel_until(lambda: charger.session_energy > 18, step=600)
@@ -168,7 +168,7 @@ async def test_a_message_when_the_charger_is_offline(
     time_machine: TimeMachine,
     messages: list[ServiceCall],
 ) -> None:
-    """A short interruption is not reported."""
+    """A message is sent if the charger stays offline, but not for a short interruption."""
     await automate(hass, "The charger is offline")
     charger.set_offline()
     await time_machine.travel(300)

@@ -31,7 +31,7 @@ async def scenes(hass: HomeAssistant, live_entry: MockConfigEntry) -> None:
 async def test_a_scene_sets_what_the_charger_is_built_for(
     hass: HomeAssistant, time_machine: TimeMachine, charger: Charger, limit: float
 ) -> None:
-    """An installation of less, or a maximum of less, is no limit of the range."""
+    """A scene can set the charger's full range, even above the limit of its installation."""
     charger.installation.max_current = limit
     charger.observe(StateId.INSTALLATION_MAX_LIMIT, limit)
     charger.set_max_current(limit)
@@ -50,7 +50,7 @@ async def test_a_scene_remembers_a_maximum_and_sets_it_again(
     live_entry: MockConfigEntry,
     current: float,
 ) -> None:
-    """Whatever it was, and whatever it is when the scene is turned on."""
+    """A scene restores the maximum that it stored, whatever was set in between."""
     assert await async_setup_component(hass, "scene", {})
     charger.set_max_current(current)
     await time_machine.travel(10)

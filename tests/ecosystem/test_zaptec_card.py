@@ -54,11 +54,11 @@ async def test_the_zaptec_card_reads_its_entities(
     live_entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """It converts the power by its unit, and knows four words of the mode."""
+    """The card converts the power by its unit, and knows four states of the charger mode."""
     card, _ = blocks("Zaptec Go 2 Charger Card")
     assert {key: card[key] for key in ZAPTEC_CARD} == ZAPTEC_CARD
     assert "entity_authorize_button" not in card
-    # As the page says: this one is disabled by default.
+    # This entity is disabled by default, as the page says.
     entity_registry.async_update_entity(
         card["entity_deauthorize_button"], disabled_by=None
     )
@@ -73,7 +73,7 @@ async def test_the_zaptec_card_reads_its_entities(
     for key, unit in ZAPTEC_CARD_UNITS.items():
         assert state_of(hass, card[key]).attributes[ATTR_UNIT_OF_MEASUREMENT] == unit
         assert number_of(hass, card[key]) >= 0
-    # Its button "Stop charging".
+    # The card's button "Stop charging".
     await switch(hass, card["entity_charging_switch"], SERVICE_TURN_OFF)
     await time_machine.travel(30)
     await wait_for(hass, mode, "connected_finished")
@@ -89,7 +89,7 @@ async def test_the_zaptec_card_reads_its_entities(
 async def test_the_zaptec_cards_slider_limits_the_installation(
     hass: HomeAssistant, charger: Charger, device: dr.DeviceEntry, current: int
 ) -> None:
-    """It sends the device that was chosen: the charger, or its installation."""
+    """The slider calls the action with the chosen device: the charger or its installation."""
     assert device.via_device_id
     for device_id in (device.id, device.via_device_id):
         await call(
@@ -107,7 +107,7 @@ async def test_the_zaptec_cards_scripts_hold_the_car_until_the_scheduled_start(
     charger: Charger,
     live_entry: MockConfigEntry,
 ) -> None:
-    """The helpers, scripts and automation of the page, with the switch alone."""
+    """The helpers, scripts and automation of the page hold a car with the Charging switch."""
     card, config = blocks("Zaptec Go 2 Charger Card")
     for domain in config:
         assert await async_setup_component(hass, domain, config)
