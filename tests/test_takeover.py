@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+import json
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -96,6 +99,8 @@ ENERGIES = {
     "sensor.zap_garage_session_total_charge": 0.5,
     "sensor.zap_garage_completed_session_energy": 12.25,
 }
+
+TRANSLATIONS = Path(__file__).parents[1] / "custom_components/zaptec/translations"
 
 
 @pytest.fixture(autouse=True)
@@ -592,6 +597,20 @@ async def test_a_dialog_that_is_confirmed_too_late(
     await manager.async_configure(flow["flow_id"], {})
     await hass.async_block_till_done()
     assert hass.states.get("switch.zap_garage_charging")
+
+
+@pytest.mark.parametrize("key", ["entities_removed", "controls_removed"])
+@pytest.mark.parametrize(
+    "path", sorted(TRANSLATIONS.glob("*.json")), ids=attrgetter("stem")
+)
+def test_what_to_do_stands_above_the_list(path: Path, key: str) -> None:
+    """A long list would move it out of the dialog."""
+    issue = json.loads(path.read_text("utf-8"))["issues"][key]
+    description = issue["fix_flow"]["step"]["confirm"]["description"]
+    what_to_do, entities = description.split("\n\n")[-2:]
+    assert entities == "{entities}"
+    # The list is introduced by what happens to it.
+    assert what_to_do.endswith(":")
 
 
 async def test_the_note_goes_with_the_account(
