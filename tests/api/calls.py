@@ -1,4 +1,4 @@
-"""Requests and documents that several test modules use."""
+"""Requests and documents for several test modules."""
 
 import asyncio
 import socket
@@ -14,17 +14,17 @@ DOCUMENT = {"Id": CHARGER, "Name": "Garage"}
 
 
 async def read(zaptec: ZaptecClient) -> None:
-    """Read something."""
+    """Send a read request."""
     assert (await zaptec.charger(CHARGER)).name == "Garage"
 
 
 async def write(zaptec: ZaptecClient) -> None:
-    """Write something."""
+    """Send a write request."""
     await zaptec.send_command(CHARGER, Command.STOP_CHARGING_FINAL)
 
 
 async def hang(request: web.Request) -> web.StreamResponse:
-    """Answer too late."""
+    """Respond after the time limit."""
     await asyncio.sleep(0.5)
     return web.Response()
 

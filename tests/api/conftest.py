@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the api: a cloud of hand-written answers."""
+"""Fixtures of the tests of the API: a cloud with hand-written responses."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -34,16 +34,16 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @pytest.fixture(autouse=True)
 def _nothing_reported() -> Generator[None]:
-    """Let each test see what is logged only once."""
+    """Clear the memory of warnings that are logged only once."""
     parsing.reset_log_once()
     yield
     parsing.reset_log_once()
 
 
 class Cloud:
-    """A server that answers each path with what a test has put there.
+    """A server that answers each path with the responses that a test has set.
 
-    The responses of a path are given in their order; the last one is repeated.
+    The responses of a path are sent in order; the last one is repeated.
     """
 
     def __init__(self, port: int | None = None) -> None:
@@ -59,16 +59,16 @@ class Cloud:
 
     @property
     def url(self) -> str:
-        """Return where the cloud is."""
+        """Return the URL of the cloud."""
         return str(self.server.make_url("")).rstrip("/")
 
     @property
     def counts(self) -> Counter[str]:
-        """Return how often each path was asked for."""
+        """Return how often each path was requested."""
         return Counter(request.path for request in self.requests)
 
     def handle(self, method: str, path: str, *handlers: Handler) -> None:
-        """Answer a path by hand."""
+        """Answer a path with a function."""
         self._answers[method, path] = list(handlers)
 
     def answer(
@@ -81,7 +81,7 @@ class Cloud:
         text: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Answer a path with JSON, or with text; after those it has already."""
+        """Add a response of JSON or text to a path."""
 
         async def handler(request: web.Request) -> web.Response:
             body = json.dumps(document) if text is None else text
@@ -111,7 +111,7 @@ class Cloud:
 
 
 async def reset(request: web.Request) -> web.StreamResponse:
-    """Break the connection instead of an answer."""
+    """Reset the connection instead of responding."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -119,7 +119,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture
 async def cloud(socket_enabled: None) -> AsyncGenerator[Cloud]:
-    """Return a cloud that gives tokens and knows nothing else."""
+    """Return a cloud that gives tokens and has no other responses yet."""
     cloud = Cloud()
     await cloud.server.start_server()
     yield cloud
@@ -128,14 +128,14 @@ async def cloud(socket_enabled: None) -> AsyncGenerator[Cloud]:
 
 @pytest.fixture
 async def session(socket_enabled: None) -> AsyncGenerator[aiohttp.ClientSession]:
-    """Return where connections come from."""
+    """Return an HTTP session."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing wait between requests."""
+    """Remove the pauses between requests."""
     monkeypatch.setattr(requester, "BACKOFF_BASE", 0.0)
     for module in (auth, client):
         monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Connection details and messages that several test modules use."""
+"""Connection details and messages for several test modules."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ MOMENT = datetime(2026, 5, 20, 12, 41, 41, 500000, UTC)
 
 
 def details(bus_port: int, **changes: Any) -> ConnectionDetails:
-    """Return where the bus is."""
+    """Return the connection details of a bus."""
     return replace(
         ConnectionDetails(
             host="127.0.0.1",

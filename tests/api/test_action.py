@@ -1,4 +1,4 @@
-"""What the user waits for: it ends in time, and says truly whether it was sent."""
+"""Actions of the user end in time, and report truly whether anything was sent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ PAUSE = 600
 def zaptec(
     clocks: TickingDateTimeFactory, cloud: Cloud, session: aiohttp.ClientSession
 ) -> ZaptecClient:
-    """Return a client with the pace of a real one."""
+    """Return a client with the real rate limit and pauses."""
     return new_client(cloud, session)
 
 
@@ -53,7 +53,7 @@ def new_client(cloud: Cloud, session: aiohttp.ClientSession) -> ZaptecClient:
 
 
 def slow(seconds: float, status: int = 200) -> Handler:
-    """Return what answers after so many seconds."""
+    """Return a handler that responds after a number of seconds."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -63,7 +63,7 @@ def slow(seconds: float, status: int = 200) -> Handler:
 
 
 async def hang(request: web.Request) -> web.StreamResponse:
-    """Do not answer."""
+    """Do not respond."""
     await asyncio.sleep(1e9)
     raise AssertionError
 
@@ -80,7 +80,7 @@ async def stop_for_the_user(zaptec: ZaptecClient) -> None:
 
 
 async def look(zaptec: ZaptecClient) -> None:
-    """Read something because the user waits for it."""
+    """Send a read as an action of the user."""
     await zaptec.charger_state(CHARGER, priority=Priority.COMMAND)
 
 
@@ -93,7 +93,7 @@ async def test_many_commands_at_once_are_all_sent(
     number: int,
     send: Callable[[ZaptecClient], Awaitable[None]],
 ) -> None:
-    """The time of a command begins with its turn, and the rate limit is kept."""
+    """Many commands are all sent within the rate limit; the time limit of each starts in its slot."""
     loop = asyncio.get_running_loop()
     spans: list[tuple[float, float]] = []
 
@@ -109,7 +109,7 @@ async def test_many_commands_at_once_are_all_sent(
     )
     assert [error for error, _ in results if error] == []
     assert cloud.counts == {TOKEN: 1, WRITE: number}
-    # The last ones have waited for longer than one command may take.
+    # The last commands have waited longer than the time limit of one command.
     assert max(took for _, took in results) > COMMAND_TIMEOUT
     begins = sorted(begin for begin, _ in spans)
     assert all(
@@ -121,7 +121,7 @@ async def test_many_commands_at_once_are_all_sent(
 async def test_a_command_whose_turn_never_comes_is_not_sent(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Each has either succeeded or was never sent, and none waits forever."""
+    """In a blocked queue, each command either succeeds or fails unsent, and none waits forever."""
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, slow(10))
     results = await outcomes(
@@ -138,7 +138,7 @@ async def test_a_command_whose_turn_never_comes_is_not_sent(
 async def test_the_time_of_a_command_does_not_run_in_the_queue(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """It has its whole 15 s after others that took almost as long."""
+    """A command has its whole 15 s, even if the ones before it took almost as long."""
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, slow(12))
     results = await outcomes(
@@ -151,7 +151,7 @@ async def test_the_time_of_a_command_does_not_run_in_the_queue(
 async def test_the_user_s_action_ends_in_time_in_a_queue_that_stands_still(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """A cloud that hangs answers none of them, so none waits for the others."""
+    """If the cloud hangs, the user's actions end in time instead of waiting for each other."""
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, hang)
     results = await outcomes(
@@ -172,7 +172,7 @@ async def test_a_look_for_the_user_ends_in_time(
     path: str,
     is_automatic: bool,
 ) -> None:
-    """Not after four attempts of 15 s each."""
+    """A read for the user ends in time, and not after four attempts of 15 s each."""
     cloud.handle("POST" if path == TOKEN else "GET", path, hang)
     ((error, took),) = await outcomes(
         clocks,
@@ -187,7 +187,7 @@ async def test_a_look_for_the_user_ends_in_time(
 async def test_all_stages_of_an_action_have_one_deadline(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """A look, a command, and another look."""
+    """The reads and the command of one action share its time limit."""
     await zaptec.authenticate()
     cloud.handle("GET", READ + "/state", hang)
     cloud.handle("POST", WRITE, slow(9, 500))
@@ -197,7 +197,7 @@ async def test_all_stages_of_an_action_have_one_deadline(
         for step in (stop, look, look):
             with pytest.raises((ZaptecServerError, ZaptecConnectionError)):
                 await step(zaptec)
-        # There is no time left for this one.
+        # No time is left for this request.
         with pytest.raises(ZaptecNotSentError):
             await stop_for_the_user(zaptec)
 
@@ -213,7 +213,7 @@ async def test_a_sign_in_ends_in_time(
     cloud: Cloud,
     session: aiohttp.ClientSession,
 ) -> None:
-    """Also if it has to wait for those of other clients of the account."""
+    """A sign-in ends in time even if it waits for sign-ins of the account's other clients."""
     cloud.handle("POST", TOKEN, hang)
     others = [new_client(cloud, session) for _ in range(5)]
     results = await outcomes(
@@ -224,7 +224,7 @@ async def test_a_sign_in_ends_in_time(
 
 
 async def test_a_deadline_ends_with_its_action(clocks: TickingDateTimeFactory) -> None:
-    """What an action has started may go on without it."""
+    """The time limit of an action no longer applies to what it started once the action has ended."""
     with time_limit() as deadline:
         assert current_deadline() is deadline
         with time_limit() as inner:
@@ -249,7 +249,7 @@ async def test_a_deadline_ends_with_its_action(clocks: TickingDateTimeFactory) -
 async def test_a_command_waits_for_a_sign_in_that_fails_once(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud, fault: object
 ) -> None:
-    """Without a token nothing is sent, so it is tried again within its time."""
+    """If the sign-in fails once, nothing was sent, so the command tries again within its time."""
     handler = failing(fault)
     cloud.handle("POST", TOKEN, handler, cloud._give_token)
     cloud.answer("POST", WRITE)
@@ -260,14 +260,14 @@ async def test_a_command_waits_for_a_sign_in_that_fails_once(
 
 
 class Fixed:
-    """Has a token without a request."""
+    """A token source that always has a token."""
 
     async def token(self, priority: Priority = Priority.COMMAND) -> str:
-        """Return it."""
+        """Return the token."""
         return "fixed"
 
     def invalidate(self, token: str) -> None:
-        """Keep it."""
+        """Keep the token."""
 
 
 async def test_a_connection_that_is_never_made(
@@ -275,12 +275,12 @@ async def test_a_connection_that_is_never_made(
     session: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also the last attempt ends before the time does, so it is known to be unsent."""
+    """If no connection is made, the last attempt ends before the time limit, certainly unsent."""
 
     async def connect(*_: object, **__: object) -> None:
         await asyncio.sleep(1e9)
 
-    # Without a connection to the token endpoint that it could use again.
+    # A token source without requests leaves no open connection that could be reused.
     zaptec = ZaptecClient(
         session,
         USER_NAME,
@@ -299,7 +299,7 @@ async def test_a_connection_that_is_never_made(
 async def test_a_command_without_a_sign_in_is_not_sent(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud, fault: object
 ) -> None:
-    """It certainly changed nothing, and the token endpoint is asked politely."""
+    """Without a sign-in the command was certainly not sent, and the token endpoint is spared."""
     loop = asyncio.get_running_loop()
     moments: list[float] = []
     handler = failing(fault)
@@ -327,7 +327,7 @@ async def test_a_command_without_a_sign_in_is_not_sent(
 
 
 def failing(fault: object) -> Handler:
-    """Return what answers with a fault."""
+    """Return a handler that responds with a fault."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         match fault:
@@ -348,19 +348,19 @@ def failing(fault: object) -> Handler:
 
 
 async def read(zaptec: ZaptecClient) -> None:
-    """Read something in the background."""
+    """Send a read in the background."""
     await zaptec.charger(CHARGER)
 
 
 @acts_by_itself
 async def look_by_itself(zaptec: ZaptecClient) -> None:
-    """Read what a command depends on that no user has asked for."""
+    """Send a read for an automatic command."""
     await look(zaptec)
 
 
 @acts_by_itself
 async def stop_by_itself(zaptec: ZaptecClient) -> None:
-    """Send a command that no user has asked for."""
+    """Send an automatic command."""
     await stop(zaptec)
 
 
@@ -371,7 +371,7 @@ async def test_a_pause_holds_for_all_that_is_queued(
     cloud: Cloud,
     queued: Callable[[ZaptecClient], Awaitable[None]],
 ) -> None:
-    """Only what the user asks for is sent, wherever in the queue it was."""
+    """During a pause only requests of the user are sent, wherever they were in the queue."""
     await zaptec.authenticate()
 
     async def pause(request: web.Request) -> web.Response:
@@ -391,7 +391,7 @@ async def test_a_pause_holds_for_all_that_is_queued(
     assert results[-1][0] is None
     assert cloud.counts.total() == sent + 1
 
-    # Nor do those that come later go out, until it is over.
+    # Requests that come later are not sent until the pause is over, either.
     results = await outcomes(
         clocks, *(queued(zaptec) for _ in range(40)), longest=COMMAND_TIMEOUT
     )
@@ -410,12 +410,12 @@ async def test_no_sign_in_during_a_pause_but_for_the_user(
     cloud: Cloud,
     queued: Callable[[ZaptecClient], Awaitable[None]],
 ) -> None:
-    """What must not be sent needs no token."""
+    """During a pause only a request of the user signs in; others are not sent, so need no token."""
     cloud.answer("POST", WRITE, status=429, headers={"Retry-After": str(PAUSE)})
     cloud.answer("POST", WRITE)
     with pytest.raises(ZaptecBusyError):
         await stop(zaptec)
-    # The token ends with the cloud's next answer.
+    # The token expires with the cloud's next response.
     zaptec._token_source.invalidate("token-1")
     results = await outcomes(clocks, *(queued(zaptec) for _ in range(40)), longest=16)
     assert all(isinstance(error, ZaptecBusyError) for error, _ in results)
@@ -433,7 +433,7 @@ async def test_a_sign_in_that_is_queued_when_a_pause_begins(
     session: aiohttp.ClientSession,
     joined: bool,
 ) -> None:
-    """It goes out only if a command of the user waits for it, too."""
+    """A sign-in that is queued when a pause begins is sent only for a command of the user."""
     other = new_client(cloud, session)
     await other.authenticate()
     await travel(clocks, 2)
@@ -443,7 +443,7 @@ async def test_a_sign_in_that_is_queued_when_a_pause_begins(
         return web.Response(status=503, headers={"Retry-After": str(PAUSE)})
 
     cloud.handle("POST", WRITE, pause)
-    # All places are taken, so the sign-in of the other client has to wait.
+    # All slots are taken, so the sign-in of the other client has to wait.
     writes = [asyncio.create_task(stop(other)) for _ in range(10)]
     await calm_down()
     assert cloud.counts == {TOKEN: 1, WRITE: 10}
@@ -468,14 +468,14 @@ async def test_how_long_a_read_waits_for_a_pause(
     seconds: int,
     error_type: type[ZaptecBusyError] | None,
 ) -> None:
-    """A longer pause is left to the caller."""
+    """A read waits for a short pause; a longer one is raised to the caller."""
     headers = {"Retry-After": str(seconds)}
     cloud.answer("GET", READ, status=429, headers=headers)
     cloud.answer("GET", READ, DOCUMENT)
     ((error, took),) = await outcomes(clocks, read(zaptec), longest=20)
     assert (type(error) if error else None) is error_type
     assert took >= (0 if error_type else seconds)
-    # It is no wait for a turn.
+    # This wait does not count as a wait for a slot.
     waits = zaptec.statistics.waits_last_hour().values()
     assert max(wait.longest for wait in waits) < 5
 
@@ -483,7 +483,7 @@ async def test_how_long_a_read_waits_for_a_pause(
 async def test_automatic_commands_wait_behind_the_user_s(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """They are as urgent as anything else, but no user waits for them."""
+    """Automatic commands are sent after the user's, because no user waits for them."""
     await zaptec.authenticate()
     order: list[str] = []
     cloud.handle("POST", WRITE, slow(0.4))
@@ -500,7 +500,7 @@ async def test_automatic_commands_wait_behind_the_user_s(
         *(send("user", stop) for _ in range(10)),
         longest=20,
     )
-    # The first eight had their turn before the user's came.
+    # The first eight had their slots before the user's command came.
     assert order[8:18].count("user") == 10
 
 
@@ -517,23 +517,23 @@ async def test_a_cloud_that_refuses_its_own_tokens(
     session: aiohttp.ClientSession,
     clients: str,
 ) -> None:
-    """Whatever needs a token, only a few are requested until the cloud accepts one."""
+    """If the cloud refuses its own tokens, only a few are requested until it accepts one."""
     cloud.handle("GET", READ, refuse)
     cloud.handle("POST", WRITE, refuse)
     for _ in range(60):
-        # Home Assistant tries a set-up again with a new client each time.
+        # Home Assistant retries a set-up with a new client each time.
         client = zaptec if clients == "one" else new_client(cloud, session)
         results = await outcomes(
             clocks, read(client), stop(client), longest=COMMAND_TIMEOUT + 1
         )
         assert not any(error is None for error, _ in results)
         await travel(clocks, 10, step=5)
-    # It has taken ten minutes.
+    # Ten minutes have passed.
     assert 3 <= cloud.counts[TOKEN] <= 5
     if clients == "one":
-        # Nor is the same token sent twice for one request.
+        # The same token is not sent twice for one request, either.
         assert cloud.counts[READ] <= 60 + cloud.counts[TOKEN]
-        # The tokens that it has given are good again, so no other one is needed.
+        # The cloud accepts its earlier tokens again, so no other one is needed.
         sign_ins = cloud.counts[TOKEN]
         cloud.handle("GET", READ, slow(0))
         ((error, _),) = await outcomes(clocks, read(zaptec), longest=5)
@@ -544,7 +544,7 @@ async def test_a_cloud_that_refuses_its_own_tokens(
 async def test_an_endpoint_that_refuses_all_tokens(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """The others go on with the same token meanwhile."""
+    """If one endpoint refuses all tokens, requests to others still use the same token."""
     cloud.handle("GET", READ, refuse)
     cloud.answer("GET", READ + "/state", [])
     for _ in range(30):
@@ -557,7 +557,7 @@ async def test_an_endpoint_that_refuses_all_tokens(
 async def test_tokens_that_are_refused_now_and_then(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Each is replaced at once, however often, as the new ones are good."""
+    """A refused token is replaced at once, however often, as long as the new ones are accepted."""
     for number in range(12):
         cloud.handle("GET", READ, *([refuse] * (number > 0)), slow(0))
         ((error, _),) = await outcomes(clocks, read(zaptec), longest=5)
@@ -569,7 +569,7 @@ async def test_tokens_that_are_refused_now_and_then(
 async def test_refused_tokens_are_forgotten(
     clocks: TickingDateTimeFactory, zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Half an hour later, the cloud gets the same chance as before."""
+    """Refused tokens are forgotten after half an hour, so that the next one is requested at once."""
     cloud.handle("GET", READ, refuse)
     for _ in range(4):
         await outcomes(clocks, read(zaptec), longest=5)
@@ -577,5 +577,5 @@ async def test_refused_tokens_are_forgotten(
     await travel(clocks, 3000, step=100)
     for _ in range(4):
         await outcomes(clocks, read(zaptec), longest=5)
-    # The old token is not new any more, so it does not count.
+    # The old token is no longer new, so its refusal does not count.
     assert cloud.counts[TOKEN] == 6

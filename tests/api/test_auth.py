@@ -39,7 +39,7 @@ WRONG = {"error": "invalid_grant", "error_description": f"No {USER_NAME} here"}
 def source(
     cloud: Cloud, session: aiohttp.ClientSession, hasty: None
 ) -> PasswordTokenSource:
-    """Return a source of tokens."""
+    """Return a token source."""
     return PasswordTokenSource(
         session, USER_NAME, PASSWORD, base_url=cloud.url + "/", user_agent="test/1.0"
     )
@@ -47,20 +47,20 @@ def source(
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the time that the source sees, to be changed."""
+    """Return the time that the source uses, which the test can change."""
     now = [1000.0]
     monkeypatch.setattr(auth, "monotonic", lambda: now[0])
     return now
 
 
 def answer(cloud: Cloud, document: Any = None, **options: Any) -> None:
-    """Answer token requests."""
+    """Set the responses to token requests."""
     cloud.handle("POST", TOKEN)
     cloud.answer("POST", TOKEN, document, **options)
 
 
 async def test_request(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """The vendor's form is sent, and the token it gives is used again."""
+    """The token request is the vendor's form, and the returned token is used repeatedly."""
     assert await source.token() == "token-1"
     assert await source.token() == "token-1"
     assert cloud.counts[TOKEN] == 1
@@ -108,14 +108,14 @@ async def test_renewal(
 
 
 async def test_one_login_for_all(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """However many wait, there is one request."""
+    """Concurrent callers share a single token request."""
     tokens = await asyncio.gather(*(source.token() for _ in range(50)))
     assert set(tokens) == {"token-1"}
     assert cloud.counts[TOKEN] == 1
 
 
 async def test_one_failure_for_all(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """A wrong password is tried once, not by each that waits."""
+    """Concurrent callers share a failure, so that a wrong password is tried once only."""
     answer(cloud, WRONG, status=400)
     results = await asyncio.gather(
         *(source.token() for _ in range(50)), return_exceptions=True
@@ -130,7 +130,7 @@ async def test_one_failure_for_all(source: PasswordTokenSource, cloud: Cloud) ->
 async def test_a_refused_password_has_another_chance_later(
     source: PasswordTokenSource, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The refusal may have been the cloud's own fault."""
+    """A refused password is tried again later, because the refusal may be the cloud's fault."""
     answer(cloud, WRONG, status=400)
     with pytest.raises(ZaptecAuthenticationError):
         await source.token()
@@ -145,7 +145,7 @@ async def test_a_refused_password_has_another_chance_later(
 async def test_a_refused_password_is_left_alone_for_an_hour(
     source: PasswordTokenSource, cloud: Cloud, clock: list[float]
 ) -> None:
-    """Too many failures may lock the account."""
+    """A refused password is not tried for an hour, because failures may lock the account."""
     answer(cloud, WRONG, status=400)
     with pytest.raises(ZaptecAuthenticationError):
         await source.token()
@@ -160,7 +160,7 @@ async def test_a_refused_password_is_left_alone_for_an_hour(
 
 
 async def test_invalid_token(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """A refused token is replaced, unless that was done already."""
+    """A refused token is replaced, unless another request has already done so."""
     old = await source.token()
     source.invalidate(old)
     new = await source.token()
@@ -170,7 +170,7 @@ async def test_invalid_token(source: PasswordTokenSource, cloud: Cloud) -> None:
 
 
 async def test_pace(cloud: Cloud, session: aiohttp.ClientSession) -> None:
-    """Between two token requests of an account is more than a second."""
+    """Token requests of an account are more than a second apart."""
     loop = asyncio.get_running_loop()
     moments: list[float] = []
 
@@ -194,7 +194,7 @@ async def test_pace(cloud: Cloud, session: aiohttp.ClientSession) -> None:
 async def test_no_login_waits_longer_than_it_must(
     clocks: TickingDateTimeFactory, cloud: Cloud, session: aiohttp.ClientSession
 ) -> None:
-    """The vendor allows one request a second, so three take little more than two."""
+    """Sign-ins wait no longer than the limit of one per second requires."""
     sources = [
         PasswordTokenSource(
             session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
@@ -206,7 +206,7 @@ async def test_no_login_waits_longer_than_it_must(
 
 
 async def test_cancelled_waiter(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """One that gives up takes nothing from the others."""
+    """Cancelling one caller does not affect the others that wait for the same token."""
     asked, answered = asyncio.Event(), asyncio.Event()
 
     async def give(request: web.Request) -> web.Response:
@@ -226,7 +226,7 @@ async def test_cancelled_waiter(source: PasswordTokenSource, cloud: Cloud) -> No
 
 
 async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> None:
-    """The sign-in ends when no request waits for it; the next one starts another."""
+    """The sign-in is cancelled when no caller waits for it; the next caller starts a new one."""
     asked = asyncio.Event()
     forever = asyncio.Event()
 
@@ -252,7 +252,7 @@ async def test_cancelled_login(source: PasswordTokenSource, cloud: Cloud) -> Non
 async def test_a_login_that_fails_as_the_last_one_gives_up(
     source: PasswordTokenSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No caller is left for its error, which is no reason for asyncio to log it."""
+    """If the last caller is cancelled as the sign-in fails, asyncio must not log its exception."""
     logged: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: logged.append(context)
@@ -268,12 +268,12 @@ async def test_a_login_that_fails_as_the_last_one_gives_up(
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     answered.set()
-    # The login ends, of which the waiter has not heard yet.
+    # The sign-in ends before its waiter runs again.
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.wait([waiter])
     assert waiter.cancelled()
-    # Whatever holds the login has to go, as asyncio logs its error at its end.
+    # asyncio logs an unretrieved exception when the task is freed, so drop all references.
     del waiter
     gc.collect()
     assert logged == []
@@ -325,7 +325,7 @@ async def test_failures(
     options: dict[str, Any],
     error: type[ZaptecError],
 ) -> None:
-    """Only an OAuth error concerns the account, and no text contains its secrets."""
+    """Only an OAuth error blames the password, and no error text contains secrets."""
     caplog.set_level(logging.DEBUG)
     answer(cloud, **options)
     with pytest.raises(error) as raised:
@@ -339,7 +339,7 @@ async def test_failures(
 async def test_no_answer(
     source: PasswordTokenSource, cloud: Cloud, zaptec: ZaptecClient
 ) -> None:
-    """A broken connection is no verdict on the password."""
+    """A broken connection does not count as a refused password."""
     cloud.handle("POST", TOKEN, reset)
     with pytest.raises(ZaptecConnectionError):
         await source.token()
@@ -352,7 +352,7 @@ async def test_no_answer(
 async def test_a_new_token_after_a_refused_one_is_used_again(
     source: PasswordTokenSource, cloud: Cloud
 ) -> None:
-    """The refusal was that of the old one."""
+    """A new token is used again; a late refusal of the old one does not affect it."""
     source.invalidate(await source.token())
     assert await source.token() == "token-2"
     assert await source.token() == "token-2"
@@ -362,7 +362,7 @@ async def test_a_new_token_after_a_refused_one_is_used_again(
 async def test_a_token_is_refused_once(
     source: PasswordTokenSource, cloud: Cloud
 ) -> None:
-    """However many requests were under way with it."""
+    """A token is counted as refused once, however many requests in flight used it."""
     token = await source.token()
     for _ in range(20):
         source.invalidate(token)
@@ -371,7 +371,7 @@ async def test_a_token_is_refused_once(
 
 
 def test_new_tokens_that_are_refused(clock: list[float]) -> None:
-    """The delay grows with their number, and each is forgotten after half an hour."""
+    """The delay grows with the number of refused new tokens within the last half hour."""
     tokens = RefusedTokens()
     assert tokens.pause_left == 0
     delays = []
@@ -389,7 +389,7 @@ def test_new_tokens_that_are_refused(clock: list[float]) -> None:
 def test_how_long_a_refused_token_counts(
     clock: list[float], later: float, delay: float
 ) -> None:
-    """A refusal of half an hour ago says nothing of the cloud today."""
+    """A refusal counts for half an hour; older ones say nothing about the cloud's present state."""
     tokens = RefusedTokens()
     tokens.add()
     tokens.add()
@@ -406,7 +406,7 @@ async def test_how_long_a_token_is_new(
     age: float,
     is_new: bool,
 ) -> None:
-    """One that was good for a minute says nothing against the next one."""
+    """A token that worked for a minute is not new, so its refusal does not delay the next one."""
     for _ in range(3):
         token = await source.token()
         clock[0] += age
@@ -417,7 +417,7 @@ async def test_how_long_a_token_is_new(
 async def test_a_sign_in_counts_as_the_request_that_needs_it(
     source: PasswordTokenSource, cloud: Cloud
 ) -> None:
-    """One for the user does not make the next one urgent."""
+    """A sign-in has the priority of the request that needs it, and later ones do not inherit it."""
     source.invalidate(await source.token())
     limiter = source._transport._limiter
     limiter.pause(600)
@@ -432,7 +432,7 @@ async def test_a_sign_in_counts_as_the_request_that_needs_it(
 async def test_a_sign_in_goes_before_all_that_wait_for_it(
     clocks: TickingDateTimeFactory, cloud: Cloud, session: aiohttp.ClientSession
 ) -> None:
-    """Hundreds of commands may be in the queue when a token ends."""
+    """A sign-in is sent before the queued requests that wait for its token."""
     source = PasswordTokenSource(
         session, USER_NAME, PASSWORD, base_url=cloud.url, user_agent="test"
     )

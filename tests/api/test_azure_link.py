@@ -42,7 +42,7 @@ from .messages import KEY, KEY_NAME, TOPIC, details, message
 async def test_silence_is_probed(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quiet link lives on, one that has fallen silent does not."""
+    """A quiet link that answers probes stays open; one that does not answer ends."""
     async with (
         Subscription(details(bus.port), allow_plain=True, quiet_period=0.3) as stream,
         Subscription(details(bus.port, topic="other"), allow_plain=True) as patient,
@@ -66,7 +66,7 @@ async def test_silence_is_probed(
 
         bus.freeze()
         monkeypatch.setattr(azure_link, "PROBE_TIMEOUT", 0.4)
-        # As if the wall clock, by which the library waits, had been set back.
+        # As if the wall clock, which the library uses for its waits, had been set back.
         patient.link._quiet_period = -0.1
         async with asyncio.timeout(10):
             ends = await asyncio.gather(
@@ -79,7 +79,7 @@ async def test_silence_is_probed(
 
 
 async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:
-    """Return the reason for which a subscription ends after a fault."""
+    """Return the reason with which a subscription ends after a fault."""
     async with Subscription(details(bus.port, topic=topic), allow_plain=True) as stream:
         receiving = asyncio.create_task(anext(stream))
         await bus.wait_for_consumer(topic)
@@ -92,7 +92,7 @@ async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:
 
 
 async def test_links_that_break(bus: ServiceBus) -> None:
-    """Every end of a link is an error with the reason."""
+    """Every end of a link raises an error with its reason."""
     reasons = {
         "amqp:link:detach-forced": "connection",
         "com.microsoft:server-busy": "busy",
@@ -113,7 +113,7 @@ async def test_links_that_break(bus: ServiceBus) -> None:
 
 
 async def test_connections_that_break(socket_enabled: None) -> None:
-    """Nor is the end of a connection taken for peace."""
+    """The end of a connection is noticed, and not taken for a quiet link."""
     await asyncio.to_thread(preload)
     async with AsyncExitStack() as stack:
         buses = [ServiceBus(Clock(speed=0)) for _ in range(3)]
@@ -128,12 +128,12 @@ async def test_connections_that_break(socket_enabled: None) -> None:
             end_of(garbage, TOPIC, garbage.send_garbage),
         )
     assert (reset_end, plain_end) == ("connection", "connection")
-    # The library ends without a word; the probe finds it dead.
+    # The library ends the iteration without an error; the probe shows that the link is dead.
     assert garbage_end == "error"
 
 
 async def test_links_that_can_not_be_opened(bus: ServiceBus) -> None:
-    """The error of a link that can't be opened has the reason, but not the key."""
+    """The error of a link that cannot be opened has the reason, but not the key."""
     topics = {
         "amqp:not-found": "not_found",
         "com.microsoft:entity-disabled": "disabled",
@@ -167,7 +167,7 @@ async def test_links_that_can_not_be_opened(bus: ServiceBus) -> None:
 async def test_a_peer_that_does_not_answer(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opening takes no longer than it may, and can be cancelled."""
+    """Opening ends at its time limit if the peer does not answer, and can be cancelled."""
     bus.freeze()
     monkeypatch.setattr(azure_link, "OPEN_TIMEOUT", 0.2)
     with pytest.raises(SubscriptionError) as raised:
@@ -189,7 +189,7 @@ async def test_a_peer_that_does_not_answer(
 async def test_cancelling_and_closing(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A listener can be cancelled; a peer that is away does not delay it for long."""
+    """A subscription can be cancelled, and a peer that does not answer hardly delays that."""
 
     async def listen() -> None:
         async with Subscription(details(bus.port), allow_plain=True) as stream:
@@ -208,7 +208,7 @@ async def test_cancelling_and_closing(
 
 
 async def test_encryption(socket_enabled: None) -> None:
-    """A bus with TLS may be at any port, and has to be trusted."""
+    """A bus with TLS may use any port, and its certificate has to be trusted."""
     await asyncio.to_thread(preload)
     certificate = Certificate()
     bus = ServiceBus(Clock(speed=0), ssl_context=certificate.server_context())
@@ -231,7 +231,7 @@ async def test_encryption(socket_enabled: None) -> None:
 
 
 def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
-    """Return how a subscription would connect."""
+    """Return the options with which a subscription would connect."""
     return azure_link.connection_options(
         details(5671, **{"host": "bus.example.com", "use_ssl": True} | changes),
         None,
@@ -240,7 +240,7 @@ def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
 
 
 def test_addresses() -> None:
-    """The library needs another way for each combination of TLS and port."""
+    """The library needs different options for each combination of TLS and port."""
     key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={KEY}"
     common = {"retry_total": 0, "ssl_context": None}
     assert options() == common | {"conn_str": f"Endpoint=sb://bus.example.com/;{key}"}
@@ -298,7 +298,7 @@ def test_every_peer_is_verified() -> None:
     ],
 )
 async def test_details_that_are_not_followed(changes: dict[str, Any]) -> None:
-    """Nothing that the cloud says can turn encryption off, or lead elsewhere."""
+    """Connection details cannot turn off encryption, or lead to another domain."""
     with pytest.raises(SubscriptionError) as raised:
         options(**changes)
     assert raised.value.reason == "error"
@@ -306,7 +306,7 @@ async def test_details_that_are_not_followed(changes: dict[str, Any]) -> None:
 
 
 class CbsError(Exception):
-    """What the library wraps when a token is refused."""
+    """The error that the library wraps when a token is refused."""
 
     def __init__(self, status_code: int) -> None:
         """Initialize the error."""
@@ -335,7 +335,7 @@ class CbsError(Exception):
     ],
 )
 def test_reasons(error: Exception, reason: str) -> None:
-    """Every error of the library has one of our reasons, and our words."""
+    """Every error of the library is translated to a reason and text of this API."""
     found = azure_link.subscription_error(error)
     assert found.reason == reason
     assert KEY not in str(found)
@@ -343,7 +343,7 @@ def test_reasons(error: Exception, reason: str) -> None:
 
 
 class Script:
-    """A receiver of the library that does what a test says."""
+    """A receiver like the library's, with scripted behavior."""
 
     def __init__(self, *ends: bool) -> None:
         """Initialize the receiver: True for a message, False for an end."""
@@ -360,16 +360,16 @@ class Script:
             )
 
     async def peek_messages(self, max_message_count: int) -> None:
-        """Be well."""
+        """Answer the probe."""
         self.probes += 1
 
     async def close(self) -> None:
-        """Fail, as what is broken may."""
+        """Raise, as closing a broken receiver may."""
         raise OSError
 
 
 async def test_silent_ends() -> None:
-    """An end without a word is forgiven once between two messages."""
+    """An end without an error is tolerated once between two messages."""
     stream = Subscription(details(5671))
     script = Script(False, True, False, True, False, False)
     stream.link.receiver = script  # type: ignore[assignment]
@@ -382,7 +382,7 @@ async def test_silent_ends() -> None:
 
 
 async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """What is broken anyway may be broken when it is closed."""
+    """Exceptions of closing are ignored, because the link may be broken already."""
     caplog.set_level(logging.DEBUG)
     stream = Subscription(details(5671))
     stream.link.receiver = Script()  # type: ignore[assignment]
@@ -391,7 +391,7 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
-    """Home Assistant may give up an entry while a link is being closed."""
+    """If Home Assistant cancels the closing of a link, its socket is closed all the same."""
     stream = await Subscription(details(bus.port), allow_plain=True).__aenter__()
     writer = stream.link.socket.writer
     bus.freeze()
@@ -417,7 +417,7 @@ async def test_an_interrupted_closing_leaves_no_socket(bus: ServiceBus) -> None:
 async def test_a_link_that_has_ended_leaves_no_socket(
     bus: ServiceBus, end: Callable[[ServiceBus], None]
 ) -> None:
-    """The library drops a connection that fails without closing its socket."""
+    """The socket of a failed link is closed, which the library does not do."""
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         writer = stream.link.socket.writer
         end(bus)
@@ -427,7 +427,10 @@ async def test_a_link_that_has_ended_leaves_no_socket(
 
 
 async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> None:
-    """An automation may use the same library, and its errors are logged as usual."""
+    """Code that a message triggers logs as usual, even if it uses the same library.
+
+    Only the library's log lines about the integration's own link are suppressed.
+    """
     seen: list[bool] = []
 
     async def use() -> None:
@@ -453,7 +456,7 @@ async def test_what_a_message_starts_is_not_the_librarys(bus: ServiceBus) -> Non
 async def test_the_library_keeps_nothing_of_what_it_has_given(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its memory of tags would grow for as long as a link lives, which may be months."""
+    """The library's set of delivery tags is emptied; it would grow for months otherwise."""
     monkeypatch.setattr(azure_link, "TAGS_MAX", 20)
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         for number in range(100):
@@ -467,7 +470,7 @@ async def test_the_library_keeps_nothing_of_what_it_has_given(
 
 
 async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
-    """The library would look at its clock five times a second for each installation."""
+    """An idle link wakes up rarely; the library alone would do so five times a second."""
     loop = asyncio.get_running_loop()
     async with Subscription(details(bus.port), allow_plain=True) as stream:
         waiting = asyncio.ensure_future(anext(stream))
@@ -484,7 +487,7 @@ async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
 
 
 async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In time for Home Assistant, and with its socket."""
+    """A closing that hangs is cancelled in time for Home Assistant, and its socket is closed."""
     monkeypatch.setattr(azure_link, "CLOSE_TIMEOUT", 0.01)
     aborted: list[None] = []
     writer = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The endpoints, as documented."""
+"""The client's methods request the documented endpoints."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -36,12 +36,12 @@ def item(number: int, **more: Any) -> dict[str, Any]:
 
 
 async def collect[ItemT](items: AsyncIterator[ItemT]) -> list[ItemT]:
-    """Return all that is yielded."""
+    """Return all items that an iterator yields."""
     return [item async for item in items]
 
 
 async def test_lists_are_paged(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """All pages are read; items that came twice count once."""
+    """All pages are read, and items that are on two pages are returned once."""
     cloud.answer("GET", "/api/chargers", {"Pages": 3, "Data": [item(1), item(2)]})
     cloud.answer("GET", "/api/chargers", {"Pages": 3, "Data": [item(2), item(3)]})
     cloud.answer("GET", "/api/chargers", {"Pages": 3, "Data": [item(4)]})
@@ -56,7 +56,7 @@ async def test_lists_are_paged(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_odd_number_of_pages(
     zaptec: ZaptecClient, cloud: Cloud, pages: object
 ) -> None:
-    """Without a number of pages there is one."""
+    """If the number of pages is missing or invalid, there is one page."""
     cloud.answer("GET", "/api/installation", {"Pages": pages, "Data": [item(1)]})
     assert len(await zaptec.installations()) == 1
     assert cloud.counts["/api/installation"] == 1
@@ -65,7 +65,7 @@ async def test_odd_number_of_pages(
 async def test_pages_end(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty page is the last one, and even endless pages end."""
+    """An empty page is the last one, and the number of pages is limited."""
     cloud.answer("GET", "/api/chargers", {"Pages": 99, "Data": [item(1)]})
     cloud.answer("GET", "/api/chargers", {"Pages": 99, "Data": []})
     assert len(await zaptec.chargers()) == 1
@@ -80,7 +80,7 @@ async def test_pages_end(
 async def test_damaged_items_are_skipped(
     zaptec: ZaptecClient, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One unfinished charger does not hide the others."""
+    """A damaged item is skipped, and does not hide the others."""
     caplog.set_level(logging.DEBUG)
     items = [item(1), None, 7, {"Name": "no id"}, {"Id": "../x"}, item(2)]
     cloud.answer("GET", "/api/chargers", {"Pages": 1, "Data": items})
@@ -92,14 +92,14 @@ async def test_damaged_items_are_skipped(
 async def test_what_is_no_list(
     zaptec: ZaptecClient, cloud: Cloud, document: object
 ) -> None:
-    """A list of another shape is not an empty account."""
+    """A response that is not a list raises an error, and is not taken for an empty account."""
     cloud.answer("GET", "/api/chargers", document)
     with pytest.raises(ZaptecResponseError):
         await zaptec.chargers()
 
 
 async def test_single_objects(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """Each object has its path."""
+    """Each kind of object is read from its own path."""
     base = f"/api/installation/{INSTALLATION}"
     cloud.answer("GET", base, {"Id": INSTALLATION, "Name": "Oak Street"})
     cloud.answer("GET", f"{base}/hierarchy", {"Id": INSTALLATION, "NetworkType": 4})
@@ -126,7 +126,7 @@ async def test_single_objects(zaptec: ZaptecClient, cloud: Cloud) -> None:
 
 
 async def test_details_that_are_none(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """Without details there is a reason."""
+    """If there are no connection details, the error has a reason."""
     path = f"/api/installation/{INSTALLATION}/messagingConnectionDetails"
     cloud.answer("GET", path, status=204, text="")
     cloud.answer("GET", path, {"Host": "bus.example.com"})
@@ -137,7 +137,7 @@ async def test_details_that_are_none(zaptec: ZaptecClient, cloud: Cloud) -> None
 
 
 async def test_state(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """A state is a list of observations, without those that are damaged."""
+    """A state is a list of observations, from which damaged ones are left out."""
     path = f"/api/chargers/{CHARGER}/state"
     moment = "2026-05-20T12:41:41.5"
     cloud.answer(
@@ -169,7 +169,7 @@ async def test_firmware(zaptec: ZaptecClient, cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("command", Command)
 async def test_commands(zaptec: ZaptecClient, cloud: Cloud, command: Command) -> None:
-    """A command is in the path, and has no body."""
+    """A command is sent in the path, without a body."""
     path = f"/api/chargers/{CHARGER}/sendCommand/{int(command)}"
     cloud.answer("POST", path, text="")
     await zaptec.send_command(CHARGER, command)
@@ -177,14 +177,14 @@ async def test_commands(zaptec: ZaptecClient, cloud: Cloud, command: Command) ->
 
 
 async def test_only_documented_commands(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """No other command is ever sent."""
+    """A command that is not documented is never sent."""
     with pytest.raises(ValueError):
         await zaptec.send_command(CHARGER, 501)  # type: ignore[arg-type]
     assert not cloud.requests
 
 
 async def test_update_charger(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """Only what is given is written."""
+    """An update contains only the given settings."""
     path = f"/api/chargers/{CHARGER}/update"
     cloud.answer("POST", path, text="")
     await zaptec.update_charger(CHARGER, max_charge_current=0)
@@ -212,7 +212,7 @@ async def test_update_charger(zaptec: ZaptecClient, cloud: Cloud) -> None:
 
 
 async def test_update_installation(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """The phases are written together, or all as one."""
+    """The current is written for all three phases, or as one value."""
     path = f"/api/installation/{INSTALLATION}/update"
     cloud.answer("POST", path, text="")
     await zaptec.update_installation(INSTALLATION, available_current=10.5)
@@ -237,7 +237,7 @@ async def test_update_installation(zaptec: ZaptecClient, cloud: Cloud) -> None:
 
 
 async def test_updates_without_sense(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """What can't be meant is not sent."""
+    """Invalid combinations of settings are not sent."""
     with pytest.raises(ValueError):
         await zaptec.update_charger(CHARGER)
     with pytest.raises(ValueError):
@@ -250,7 +250,7 @@ async def test_updates_without_sense(zaptec: ZaptecClient, cloud: Cloud) -> None
 
 
 async def test_constants_take_no_login(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """The constants are for everybody."""
+    """The constants need no sign-in."""
     cloud.answer("GET", "/api/constants", {"Version": "6.5.8"})
     assert await zaptec.constants() == {"Version": "6.5.8"}
     assert cloud.counts == {"/api/constants": 1}
@@ -258,7 +258,7 @@ async def test_constants_take_no_login(zaptec: ZaptecClient, cloud: Cloud) -> No
 
 
 async def test_priority_of_a_session(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """A session is given phases and current."""
+    """Prioritizing a session sends its phases and current."""
     path = f"/api/session/{SESSION}/priority"
     cloud.answer("POST", path, text="")
     await zaptec.prioritize_session(SESSION, phases=3, current=16.0)
@@ -301,7 +301,7 @@ async def test_archive(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_archive_without_progress(
     zaptec: ZaptecClient, cloud: Cloud, cursor: str | None
 ) -> None:
-    """A cursor that does not move is the end."""
+    """A cursor that stays the same ends the reading."""
     page: dict[str, Any] = {"sessions": [], "cursor": cursor, "hasMore": True}
     cloud.answer("GET", "/api/sessions/archived", page)
     await collect(zaptec.archived_sessions(installation_id=INSTALLATION))
@@ -311,7 +311,7 @@ async def test_archive_without_progress(
 async def test_endless_archive(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even an archive without an end has one."""
+    """The number of pages of an archive is limited."""
     monkeypatch.setattr(client_module, "PAGES_MAX", 3)
     for cursor in "abcd":
         cloud.answer(
@@ -324,7 +324,7 @@ async def test_endless_archive(
 
 
 async def test_archive_of_what(zaptec: ZaptecClient) -> None:
-    """The archive takes an installation or a charger."""
+    """The archive is requested for an installation or a charger, and not for both."""
     with pytest.raises(ValueError):
         await collect(zaptec.archived_sessions())
     with pytest.raises(ValueError):
@@ -352,7 +352,7 @@ async def test_charge_history(zaptec: ZaptecClient, cloud: Cloud) -> None:
 
 
 async def test_report(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """A report is asked for with POST, but changes nothing, so it is repeated."""
+    """A report is requested with POST, but is repeated like a read, because it changes nothing."""
     path = "/api/chargehistory/installationreport"
     cloud.answer("POST", path, status=502, text="")
     cloud.answer("POST", path, {"totalEnergy": 5})
@@ -383,7 +383,7 @@ async def test_report(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_plain_messages(
     session: aiohttp.ClientSession, url: str, allowed: bool
 ) -> None:
-    """Messages may come unencrypted only if nothing leaves this machine."""
+    """Unencrypted messages are only allowed on loopback."""
     zaptec = ZaptecClient(session, "anna", "secret", base_url=url)
     assert zaptec.allows_plain_bus is allowed
     assert zaptec.base_url == url.rstrip("/")
@@ -405,7 +405,7 @@ async def test_plain_messages(
 async def test_a_password_is_sent_encrypted(
     session: aiohttp.ClientSession, url: str
 ) -> None:
-    """Setting another address does not allow turning encryption off."""
+    """A custom API address must use HTTPS, because the password is sent to it."""
     with pytest.raises(ValueError, match="TLS"):
         ZaptecClient(session, "anna", "secret", base_url=url)
 
@@ -413,7 +413,7 @@ async def test_a_password_is_sent_encrypted(
 async def test_another_source_of_tokens(
     session: aiohttp.ClientSession, cloud: Cloud, hasty: None
 ) -> None:
-    """The password grant can be replaced."""
+    """Another token source can replace the password grant."""
 
     class Fixed:
         async def token(self, priority: Priority = Priority.COMMAND) -> str:
@@ -430,13 +430,13 @@ async def test_another_source_of_tokens(
 
 
 def test_public_names() -> None:
-    """Everything that is public exists, and is listed in order."""
+    """All names in `__all__` exist, and are sorted."""
     assert all(hasattr(api, name) for name in api.__all__)
     assert len(set(api.__all__)) == len(api.__all__)
 
 
 def test_independence_of_home_assistant() -> None:
-    """The api could be a package of its own."""
+    """The API imports nothing of Home Assistant, so it could be a package of its own."""
     program = (
         "import sys, importlib.util, pathlib\n"
         f"path = pathlib.Path({str(api.__file__)!r})\n"

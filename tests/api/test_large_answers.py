@@ -1,4 +1,4 @@
-"""Large answers: they are read, and the event loop goes on meanwhile."""
+"""Large responses are read without blocking the event loop."""
 
 import asyncio
 import json
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.serial
 CHARGER = "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0003"
 STATE = f"/api/chargers/{CHARGER}/state"
 
-# Longest turn of the event loop (s of processor time). The parsing alone takes longer.
+# Maximum iteration of the event loop (s of processor time). Parsing alone takes longer.
 TURN_MAX = 0.05
 
 
 def meter(rows: int) -> str:
-    """Return a signed meter value with so many readings, the last one of 1234.5 kWh."""
+    """Return a signed meter value with a number of readings, the last one of 1234.5 kWh."""
     readings = [
         {
             "TM": "2026-11-26T20:00:00,000+00:00 S",
@@ -74,7 +74,7 @@ LARGE = {
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return how long each turn of the loop takes (s of processor time)."""
+    """Return the durations of the loop's iterations (s of processor time)."""
     taken: list[float] = []
     run = asyncio.Handle._run
 
@@ -95,7 +95,7 @@ async def test_a_large_state_does_not_hold_up_the_loop(
     turns: list[float],
     name: str,
 ) -> None:
-    """A car that was parked for months leaves a signed session of 1.5 MiB."""
+    """A large state, such as the 1.5 MiB session of a car parked for months, does not block."""
     state_id, value = LARGE[name]
     text = json.dumps(document(state_id, value))
     assert len(text) > 1.5 * 1024 * 1024
@@ -133,7 +133,7 @@ async def test_a_large_state_does_not_hold_up_the_loop(
 async def test_a_small_state_is_parsed_at_once(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread would take longer than the parsing."""
+    """A small state is parsed in the event loop, because a thread would take longer."""
 
     async def to_thread(*_: object) -> None:
         raise AssertionError
@@ -147,7 +147,7 @@ async def test_a_small_state_is_parsed_at_once(
 
 @pytest.mark.parametrize("family", Family)
 def test_what_is_parsed_beforehand_is_what_is_parsed_later(family: Family) -> None:
-    """Whatever the family of the charger, and whether the text has a meaning."""
+    """Parsing in advance gives the same values as parsing later, for any family and any text."""
     for state_id in (*(int(item) for item in StateId), 99999):
         for text in (meter(200), "x" * 20_000, f"[{'1,' * 20_000}1]"):
             observation = Observation.from_json(document(state_id, text)[1], CHARGER)

@@ -1,4 +1,4 @@
-"""The pace of requests."""
+"""The rate limiter."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ WINDOW = 0.05
 
 
 async def test_never_more_than_ten_in_a_second() -> None:
-    """Wherever between its start and its end a request counts."""
+    """No second has more than ten requests, wherever between start and end the cloud counts one."""
     loop = asyncio.get_running_loop()
     limiter = RateLimiter()
     spans: list[tuple[float, float]] = []
@@ -35,14 +35,14 @@ async def test_never_more_than_ten_in_a_second() -> None:
     begin = loop.time()
     await asyncio.gather(*(request(number) for number in range(25)))
     spans.sort()
-    # The 11th begins a second after the first ten have ended, and so on.
+    # The 11th request begins a second after the first ten have ended, and so on.
     for index, (start, _) in enumerate(spans):
         assert sum(end > start - 1 for _, end in spans[:index]) < 10
     assert loop.time() - begin < 3 * limiter_module.REQUEST_WINDOW
 
 
 async def test_the_first_ones_do_not_wait() -> None:
-    """A small home is read at once."""
+    """The first ten requests do not wait, so a small home is read at once."""
     limiter = RateLimiter(3, 60)
     async with asyncio.timeout(1):
         for _ in range(3):
@@ -51,7 +51,7 @@ async def test_the_first_ones_do_not_wait() -> None:
 
 
 async def test_requests_under_way_count() -> None:
-    """A slow answer keeps its place until it is there, and a window longer."""
+    """A request keeps its slot until a second after its response."""
     limiter = RateLimiter(1, 0.0)
     slow = limiter.slot(Priority.BACKGROUND)
     await slow.__aenter__()
@@ -82,7 +82,7 @@ async def test_reads_that_hang_do_not_hold_up_a_command() -> None:
 
 
 async def test_the_urgent_go_first() -> None:
-    """Commands go first, and requests of one priority keep their order."""
+    """Commands are sent first, and requests of the same priority keep their order."""
     limiter = RateLimiter(1, 0.01)
     served: list[str] = []
 
@@ -101,7 +101,7 @@ async def test_the_urgent_go_first() -> None:
             ("command 2", Priority.COMMAND),
         ):
             group.create_task(request(name, priority))
-        # All of them wait before the first one ends, also on a busy machine.
+        # All requests must be queued before the first one ends, even on a busy machine.
         await asyncio.sleep(0)
     assert served == [
         "at once",
@@ -115,13 +115,13 @@ async def test_the_urgent_go_first() -> None:
 
 
 async def take(limiter: RateLimiter) -> None:
-    """Send a request that is answered at once."""
+    """Take a slot and release it at once."""
     async with limiter.slot(Priority.COMMAND):
         pass
 
 
 async def test_a_cancelled_request_leaves_its_place() -> None:
-    """Those behind move up, and the last one takes the timer with it."""
+    """Cancelling a queued request lets the others move up; the last one cancels the timer."""
     limiter = RateLimiter(1, WINDOW)
     await take(limiter)
     first, second = (asyncio.create_task(take(limiter)) for _ in range(2))
@@ -141,7 +141,7 @@ async def test_a_cancelled_request_leaves_its_place() -> None:
 
 
 async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
-    """The urgent still go first when the most urgent has given up."""
+    """After the most urgent request was cancelled, the others keep their order."""
     limiter = RateLimiter(1, WINDOW)
     await take(limiter)
     served: list[Priority] = []
@@ -162,7 +162,7 @@ async def test_a_cancelled_request_does_not_disturb_the_order() -> None:
 
 @pytest.mark.parametrize("cancelled_first", [True, False])
 async def test_a_request_cancelled_at_its_turn(cancelled_first: bool) -> None:
-    """A turn that is not taken goes to the next one."""
+    """A slot that is granted to a cancelled request goes to the next one."""
     limiter = RateLimiter(1, WINDOW)
     await take(limiter)
     first = asyncio.create_task(take(limiter))
@@ -184,7 +184,7 @@ async def test_a_request_cancelled_at_its_turn(cancelled_first: bool) -> None:
 
 
 def test_one_limiter_per_account() -> None:
-    """Two clients of an account share its pace, which is forgotten with them."""
+    """Clients of an account share a limiter, which is freed after them."""
     limiter = limiter_for("https://one", "Anna@example.com")
     assert limiter_for("https://one", "anna@example.com ") is limiter
     assert limiter_for("https://two", "anna@example.com") is not limiter
@@ -210,7 +210,7 @@ async def test_a_reload_forgets_nothing() -> None:
 
 
 async def test_a_deadline_ends_the_wait_for_a_turn() -> None:
-    """A queue that stands still is no reason to keep the user waiting."""
+    """A request leaves a blocked queue at its deadline."""
     limiter = RateLimiter(1, WINDOW)
     async with limiter.slot(Priority.COMMAND), asyncio.timeout(10):
         deadline = Deadline(60, Deadline(0.05))
@@ -220,7 +220,7 @@ async def test_a_deadline_ends_the_wait_for_a_turn() -> None:
 
 
 async def test_a_pause_does_not_disturb_the_order() -> None:
-    """Those that it lets through have their turns as before."""
+    """Requests that are sent during a pause keep their order."""
     limiter = RateLimiter(1, WINDOW)
     served: list[int] = []
 
@@ -239,12 +239,12 @@ async def test_a_pause_does_not_disturb_the_order() -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(item, ZaptecBusyError) for item in results] == [True, False] * 8
     assert served == list(range(8))
-    # Those that failed were never under way.
+    # The failed requests were never in flight.
     assert limiter._in_flight == 0
 
 
 async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
-    """It has its turn, but has not been sent yet, so it does not go out."""
+    """A request that has a slot but was not sent yet when a pause begins is not sent."""
     limiter = RateLimiter(1, 0.0)
     sent: list[str] = []
 
@@ -255,7 +255,7 @@ async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
     async with limiter.slot(Priority.COMMAND):
         task = asyncio.create_task(request())
         await asyncio.sleep(0)
-    # The turn was passed on just now.
+    # The slot was passed on just now.
     assert not limiter._queue
     limiter.pause(600)
     with pytest.raises(ZaptecBusyError):
@@ -266,7 +266,7 @@ async def test_a_pause_that_begins_at_the_turn_of_a_request() -> None:
 
 
 async def test_a_pause_in_the_middle_of_a_queue_leaves_a_queue() -> None:
-    """What it lets through goes by its urgency, not by where it was."""
+    """Requests that a pause lets through are sent by priority, not by their place in the queue."""
     limiter = RateLimiter(1, WINDOW)
     served: list[int] = []
 

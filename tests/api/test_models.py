@@ -1,4 +1,4 @@
-"""Documents of the cloud become models, whatever they lack."""
+"""Models are parsed from the cloud's documents, even from incomplete ones."""
 
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ ODD_VALUES: list[Any] = [None, [], {}, "", "odd", -1, 2.5, True, 10**400, float(
 
 
 def test_installation() -> None:
-    """An installation has currents in amperes and flags as flags."""
+    """An installation has currents in amperes and flags as enum values."""
     installation = Installation.from_json(
         {
             "Id": INSTALLATION.upper(),
@@ -86,7 +86,7 @@ def test_installation() -> None:
 
 @pytest.mark.parametrize("roles", [None, -1, "odd", 0])
 def test_no_roles(roles: object) -> None:
-    """Roles that can't be understood allow nothing."""
+    """Roles that cannot be parsed allow nothing."""
     document = {"Id": INSTALLATION, "CurrentUserRoles": roles}
     assert Installation.from_json(document).current_user_roles is UserRole.NONE
 
@@ -168,7 +168,7 @@ def test_model(device_id: str | None, model: str) -> None:
 
 
 def test_hierarchy() -> None:
-    """The chargers of a hierarchy know where they belong; damaged ones are left out."""
+    """Chargers of a hierarchy have their installation and circuit; damaged ones are left out."""
     hierarchy = Hierarchy.from_json(
         {
             "Id": INSTALLATION,
@@ -203,7 +203,7 @@ def test_hierarchy() -> None:
 
 
 def test_firmware() -> None:
-    """Versions are missing for a charger that was never started."""
+    """A charger that was never started has no firmware versions."""
     assert ChargerFirmware.from_json(
         {
             "ChargerId": CHARGER,
@@ -235,7 +235,7 @@ DETAILS = {
 
 
 def test_connection_details_hide_the_key() -> None:
-    """The key is there to be used, not to be shown."""
+    """The representation of connection details does not contain the key."""
     details = ConnectionDetails.from_json(DETAILS)
     assert details.password == "c2VjcmV0"
     assert "c2VjcmV0" not in repr(details)
@@ -244,7 +244,7 @@ def test_connection_details_hide_the_key() -> None:
 
 
 def test_connection_details_default_to_encryption() -> None:
-    """Port and TLS may be missing."""
+    """Without port and TLS in the details, encryption is used."""
     details = ConnectionDetails.from_json(
         {key: DETAILS[key] for key in DETAILS if key not in ("Port", "UseSSL")}
     )
@@ -256,7 +256,7 @@ def test_connection_details_default_to_encryption() -> None:
     "key", ["Host", "Username", "Password", "Topic", "Subscription"]
 )
 def test_incomplete_connection_details(key: str) -> None:
-    """Nothing else can be done without."""
+    """All other fields of the connection details are required."""
     with pytest.raises(ValueError, match=f"{key} is missing"):
         ConnectionDetails.from_json({**DETAILS, key: None})
 
@@ -289,7 +289,7 @@ MOMENT = datetime(2026, 5, 20, 12, 41, 41, 554720, UTC)
     ],
 )
 def test_observation(changes: dict[str, Any], value: str | None) -> None:
-    """The value is text, or there is none."""
+    """The value of an observation is a text or None."""
     assert Observation.from_json(observation(**changes)) == Observation(
         CHARGER, 553, MOMENT, value
     )
@@ -311,13 +311,13 @@ def test_observation(changes: dict[str, Any], value: str | None) -> None:
     ],
 )
 def test_what_is_no_observation(document: object) -> None:
-    """Without charger, StateId, or moment there is no observation."""
+    """An observation without charger, StateId or timestamp is refused."""
     with pytest.raises(ValueError):
         Observation.from_json(document)
 
 
 def test_observation_of_a_state() -> None:
-    """In the state of a charger its id may be left out."""
+    """Observations in a charger's state may lack the charger's id."""
     document = observation()
     del document["ChargerId"]
     assert Observation.from_json(document, CHARGER).charger_id == CHARGER
@@ -326,7 +326,7 @@ def test_observation_of_a_state() -> None:
 
 
 def test_completed_session() -> None:
-    """A completed session ends with a reading of the meter, if it is signed."""
+    """A signed completed session contains the meter reading at its end."""
     session = CompletedSession.from_json(
         {
             "SessionId": SESSION,
@@ -357,7 +357,7 @@ def test_completed_session() -> None:
 
 
 def test_session_of_the_history() -> None:
-    """The history has Pascal case and flags."""
+    """Sessions of the history have names in Pascal case, and flags in one number."""
     session = Session.from_json(
         {
             "Id": SESSION,
@@ -385,7 +385,7 @@ def test_session_of_the_history() -> None:
 
 
 def test_session_of_the_archive() -> None:
-    """The archive has camel case, and a field for each flag."""
+    """Sessions of the archive have names in camel case, and a field for each flag."""
     session = Session.from_json(
         {
             "id": SESSION,
@@ -409,7 +409,7 @@ def test_session_of_the_archive() -> None:
 
 
 def test_single_session() -> None:
-    """A session by itself has names of its own, and no end while it runs."""
+    """A single session has different names, and no end while it is active."""
     session = Session.from_json(
         {
             "sessionId": SESSION,

@@ -64,7 +64,7 @@ def test_text_records(record: bytes) -> None:
     ],
 )
 def test_simple_values(record: bytes, text: str) -> None:
-    """Every simple value is written as XML would."""
+    """Every simple value is decoded to its text in XML."""
     assert decode(HEADER + record + END) == text
     assert decode(HEADER + bytes([record[0] | 1]) + record[1:]) == text
 
@@ -85,7 +85,7 @@ def test_simple_values(record: bytes, text: str) -> None:
     ],
 )
 def test_elements(element: bytes) -> None:
-    """An element may be named in any way."""
+    """All kinds of element names are accepted."""
     assert decode(element + b"\x98\x01x" + END) == "x"
 
 
@@ -108,17 +108,17 @@ def test_elements(element: bytes) -> None:
     ],
 )
 def test_attributes_are_no_text(attribute: bytes) -> None:
-    """Attributes, namespaces, and comments are passed over."""
+    """Attributes, namespaces and comments are skipped."""
     assert decode(b"\x40\x01e" + attribute + b"\x98\x01x" + END) == "x"
 
 
 def test_text_in_parts() -> None:
-    """A text may come in several records, of different kinds."""
+    """A text may be split into several records, of different kinds."""
     assert decode(HEADER + b"\x98\x02ab\xb6\x02c\x00\x99\x01d") == "abcd"
 
 
 def test_nested_elements() -> None:
-    """Text of inner elements counts, as deep as a message may be."""
+    """Text of nested elements is included, down to the maximum depth of a message."""
 
     def nested(depth: int) -> bytes:
         return b"\x42\x02" * depth + b"\x98\x01x" + END * depth
@@ -130,7 +130,7 @@ def test_nested_elements() -> None:
 
 @pytest.mark.parametrize("prefix", [b"", b" \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf "])
 def test_plain_json(prefix: bytes) -> None:
-    """A body may be JSON as it stands."""
+    """A body may be plain JSON."""
     assert decode(prefix + UTF8) == JSON
 
 
@@ -160,13 +160,13 @@ def test_plain_json(prefix: bytes) -> None:
     ],
 )
 def test_damaged_bodies(body: bytes, message: str) -> None:
-    """Damage is an error that names the record."""
+    """A damaged body raises an error that names the record."""
     with pytest.raises(ValueError, match=message):
         decode(body)
 
 
 def test_no_body_hangs_or_breaks_the_decoder() -> None:
-    """Cut anywhere, or with any byte changed, a body is text or an error."""
+    """A body that is cut anywhere, or has any byte changed, gives a text or an error."""
     body = HEADER + b"\x9a" + struct.pack("<H", len(UTF8)) + UTF8 + END
     for position in range(len(body)):
         with pytest.raises(ValueError):

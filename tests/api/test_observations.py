@@ -1,4 +1,4 @@
-"""The table of observations, and the values read by it."""
+"""The table of observations, and the values parsed with it."""
 
 from datetime import UTC, datetime
 import json
@@ -56,13 +56,13 @@ def test_every_state_id_has_a_meaning_in_both_families() -> None:
     ],
 )
 def test_meaning_depends_on_the_family(state_id: int, pro: str, go: str) -> None:
-    """Six StateIds have two meanings, so that of another device is unknown."""
+    """Six StateIds have two meanings, so they are unknown for devices of other families."""
     meanings = [observation_type(state_id, family) for family in Family]
     assert [meaning and meaning.name for meaning in meanings] == [pro, go, None]
 
 
 def test_meaning() -> None:
-    """A StateId has a name, a kind, and perhaps a unit."""
+    """A StateId has a name, a kind, and for some kinds a unit."""
     assert observation_type(513, Family.PRO) == ObservationType(
         "total_charge_power", Kind.NUMBER, "W"
     )
@@ -113,7 +113,7 @@ def test_value(state_id: int, text: str, expected: Value) -> None:
 
 @pytest.mark.parametrize("text", [None, ""])
 def test_no_value(text: str | None, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a value there is none, and nothing to report."""
+    """An observation without a value gives None, without a warning."""
     caplog.set_level(logging.DEBUG)
     assert value_of(StateId.SESSION_IDENTIFIER, text) is None
     assert value_of(StateId.VOLTAGE_PHASE1, text) is None
@@ -139,7 +139,7 @@ def test_no_value(text: str | None, caplog: pytest.LogCaptureFixture) -> None:
 def test_bad_value(
     state_id: StateId, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is no such value is none, and reported once without being quoted."""
+    """An invalid value gives None, and is logged once without being quoted."""
     caplog.set_level(logging.DEBUG)
     assert value_of(state_id, text) is None
     assert value_of(state_id, text) is None
@@ -164,5 +164,5 @@ def test_bad_value(
     ],
 )
 def test_warnings(value: int, family: Family, names: tuple[str, ...]) -> None:
-    """Each bit has a name in its family."""
+    """Each bit of the warnings has a name in its family."""
     assert warning_names(value, family) == names

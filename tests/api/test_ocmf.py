@@ -9,7 +9,7 @@ from custom_components.zaptec.api.ocmf import read_meter
 
 
 def ocmf(*rows: Any, signature: str = "") -> str:
-    """Return readings as a charger sends them."""
+    """Return a meter document in the form that chargers send."""
     readings = {"FV": "1.0", "GI": "A | B", "PG": "F1", "RD": rows}
     return f"OCMF|{json.dumps(readings)}{signature}"
 
@@ -48,7 +48,7 @@ ROW = {"RV": 179.715, "RI": "1-0:1.8.0", "RU": "kWh", "ST": "G"}
     ],
 )
 def test_reading(text: str, expected: float | None) -> None:
-    """The highest reading of the lifetime meter counts; without one there is none."""
+    """The result is the highest reading of the lifetime meter, or None without a reading."""
     assert read_meter(text) == (None if expected is None else pytest.approx(expected))
 
 

@@ -1,4 +1,4 @@
-"""Values of unusual types are read as what they mean, or count as missing."""
+"""Values of unexpected types are converted if their meaning is clear, or else are missing."""
 
 from datetime import UTC, datetime, timedelta, timezone
 import logging
@@ -42,7 +42,7 @@ ID = "6f1c2f0e-5d6b-4a43-9d36-0f5b9e1f7a01"
     ],
 )
 def test_booleans(value: object, expected: bool | None) -> None:
-    """Booleans come as such, as numbers, and as text."""
+    """Booleans are accepted as booleans, numbers and texts."""
     assert parse_bool(value) is expected
 
 
@@ -70,7 +70,7 @@ def test_booleans(value: object, expected: bool | None) -> None:
     ],
 )
 def test_floats(value: object, expected: float | None) -> None:
-    """Only finite numbers are numbers."""
+    """Only finite numbers are accepted as floats."""
     assert parse_float(value) == expected
 
 
@@ -94,7 +94,7 @@ def test_floats(value: object, expected: float | None) -> None:
     ],
 )
 def test_integers(value: object, expected: int | None) -> None:
-    """Whole numbers keep all their bits, however they are written."""
+    """Integers keep all their digits, however they are written."""
     assert parse_int(value) == expected
 
 
@@ -111,12 +111,12 @@ def test_integers(value: object, expected: int | None) -> None:
     ],
 )
 def test_uuids(value: object, expected: str | None) -> None:
-    """Only what is a UUID may get into a URL."""
+    """Only UUIDs are accepted as ids, because ids become part of URLs."""
     assert parse_uuid(value) == expected
 
 
 def test_texts() -> None:
-    """An empty text is none."""
+    """An empty text counts as missing."""
     assert parse_text("Home") == "Home"
     assert parse_text("") is None
     assert parse_text(5) is None
@@ -132,7 +132,7 @@ def test_texts() -> None:
     ],
 )
 def test_timestamps_are_utc(text: str) -> None:
-    """Zone or none, up to seven digits: it is the same moment."""
+    """Timestamps are UTC, with or without a zone and with up to seven decimals."""
     assert parse_timestamp(text) == datetime(2026, 5, 20, 12, 41, 41, 554720, UTC)
     assert parse_timestamp(text).tzinfo is UTC
 
@@ -142,7 +142,7 @@ def test_timestamps_are_utc(text: str) -> None:
     ["", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "2" * 99],
 )
 def test_bad_timestamps(value: str) -> None:
-    """What is no moment is an error, or none where that is allowed."""
+    """An invalid timestamp raises an error, or gives None if it is optional."""
     with pytest.raises(ValueError):
         parse_timestamp(value)
     assert parse_moment(value) is None
@@ -165,10 +165,13 @@ EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
     ],
 )
 def test_the_ends_of_the_calendar_are_never(text: str, moment: datetime) -> None:
-    """As a stamp each is a moment that can be calculated with; as a value it is none."""
+    """The first and last days stand for "never".
+
+    As timestamps they are moved so far that they can be calculated with; as values they are None.
+    """
     assert parse_timestamp(text) == parse_stamp(text) == moment
     assert parse_moment(text) is None
-    # Home Assistant shows a time in the zone of its user.
+    # Home Assistant converts times to the time zone of the user, which must not overflow.
     assert moment.astimezone(timezone(timedelta(hours=14))).year
     assert moment.astimezone(timezone(timedelta(hours=-12))).year
 
@@ -184,7 +187,7 @@ def test_the_ends_of_the_calendar_are_never(text: str, moment: datetime) -> None
     ],
 )
 def test_beyond_the_calendar_there_is_no_moment(text: str) -> None:
-    """Neither as a stamp nor as a value, and no other error is raised."""
+    """Times beyond the calendar give None, as timestamps and as values, and raise no other error."""
     assert parse_stamp(text) is None
     assert parse_moment(text) is None
 
@@ -193,12 +196,12 @@ def test_beyond_the_calendar_there_is_no_moment(text: str) -> None:
     "text", ["9999-12-30T23:59:59.9999980Z", "0001-01-02T00:00:00.000001Z"]
 )
 def test_what_is_far_away_is_a_moment(text: str) -> None:
-    """Only the last day at either end is no moment."""
+    """All times except the first and last day of the calendar are valid values."""
     assert parse_moment(text) == parse_stamp(text) is not None
 
 
 def test_new_members_of_enums(caplog: pytest.LogCaptureFixture) -> None:
-    """An unexpected value becomes unknown, and is logged once."""
+    """An unknown member of an enum becomes UNKNOWN, and is logged once."""
     caplog.set_level(logging.DEBUG)
     assert parse_enum(NetworkType, "4") is NetworkType.TN_3_PHASE
     assert parse_enum(NetworkType, 9.0) is NetworkType.UNKNOWN
@@ -214,7 +217,7 @@ def test_new_members_of_enums(caplog: pytest.LogCaptureFixture) -> None:
 def test_the_memory_of_oddities_is_bounded(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ever new oddities fill neither log nor memory."""
+    """The number of logged oddities is limited, which protects log and memory."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(parsing, "_REPORTED_MAX", 2)
     for number in range(5):

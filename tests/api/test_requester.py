@@ -1,4 +1,4 @@
-"""Requests: their tokens, how they are repeated, and when they are given up."""
+"""Requests: their tokens, their retries, and when they fail."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ from .conftest import PASSWORD, USER_NAME, Cloud, reset
 
 
 async def truncate(request: web.Request) -> web.StreamResponse:
-    """Promise more than what comes."""
+    """Send less data than the response's Content-Length."""
     response = web.StreamResponse(headers={"Content-Length": "100"})
     await response.prepare(request)
     await response.write(b'{"Id":')
@@ -51,7 +51,7 @@ async def truncate(request: web.Request) -> web.StreamResponse:
 async def test_reads_are_repeated(
     zaptec: ZaptecClient, cloud: Cloud, status: int
 ) -> None:
-    """A fault that may pass is tried again, three times at most."""
+    """A read is retried after a temporary fault, at most three times."""
     for _ in range(3):
         cloud.answer("GET", READ, status=status, text="<html>oops</html>")
     cloud.answer("GET", READ, DOCUMENT)
@@ -72,7 +72,7 @@ async def test_reads_are_repeated(
 async def test_reads_are_repeated_after_a_broken_connection(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
-    """So is a read without a whole answer."""
+    """A read is retried if its response was incomplete."""
     monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.1)
     await zaptec.authenticate()
     cloud.handle("GET", READ, fault)
@@ -87,7 +87,7 @@ async def test_reads_are_repeated_after_a_broken_connection(
 async def test_reads_are_not_repeated_in_vain(
     zaptec: ZaptecClient, cloud: Cloud, status: int
 ) -> None:
-    """What is final is final."""
+    """A read is not retried after a fault that a retry cannot resolve."""
     cloud.answer("GET", READ, status=status, headers={"Location": "/elsewhere"})
     with pytest.raises(ZaptecError):
         await read(zaptec)
@@ -113,7 +113,7 @@ async def test_writes_are_not_repeated(
     error: type[ZaptecError],
     words: str,
 ) -> None:
-    """What may have been carried out is not sent again."""
+    """A write that may have been carried out is not sent again."""
     monkeypatch.setattr(transport, "REQUEST_TIMEOUT", 0.2)
     await zaptec.authenticate()
     if isinstance(fault, int):
@@ -129,7 +129,7 @@ async def test_writes_are_not_repeated(
 async def test_writes_are_repeated_when_refused(
     zaptec: ZaptecClient, cloud: Cloud, status: int
 ) -> None:
-    """What the cloud was too busy for is sent again."""
+    """A write is retried if the cloud refused it because it was busy."""
     for _ in range(6):
         cloud.answer("POST", WRITE, status=status, text="")
     cloud.answer("POST", WRITE, text="")
@@ -140,7 +140,7 @@ async def test_writes_are_repeated_when_refused(
 async def test_writes_are_given_up_in_time(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user gets a result within the time limit, not after it."""
+    """A write fails within its time limit, so that the user gets a result in time."""
     monkeypatch.setattr(requester, "COMMAND_TIMEOUT", 0.2)
     await zaptec.authenticate()
     cloud.handle("POST", WRITE, hang)
@@ -160,7 +160,7 @@ async def test_writes_are_given_up_in_time(
 async def test_a_write_that_never_arrived_is_repeated(
     session: aiohttp.ClientSession, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refused connection has carried nothing, neither to the token nor further."""
+    """A write is retried after a refused connection, because nothing was sent over it."""
     monkeypatch.setattr(requester, "BACKOFF_BASE", 0.05)
     port = unused_port()
     cloud = Cloud(port)
@@ -189,7 +189,7 @@ async def test_a_write_that_never_arrived_is_repeated(
 
 
 async def test_an_expired_token_is_renewed(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """A 401 was not carried out, so even a write is sent again, once."""
+    """A 401 was not carried out, so even a write is sent again once, with a new token."""
     cloud.answer("POST", WRITE, status=401, text="")
     cloud.answer("POST", WRITE, text="")
     await write(zaptec)
@@ -198,7 +198,7 @@ async def test_an_expired_token_is_renewed(zaptec: ZaptecClient, cloud: Cloud) -
 
     cloud.handle("POST", WRITE)
     cloud.answer("POST", WRITE, status=401, text="")
-    # Not the account's fault, as the sign-in works; and nothing was carried out.
+    # The sign-in works, so the password is right; and nothing was carried out.
     with pytest.raises(ZaptecNotSentError):
         await write(zaptec)
     assert cloud.counts == {"/oauth/token": 3, WRITE: 4}
@@ -207,7 +207,7 @@ async def test_an_expired_token_is_renewed(zaptec: ZaptecClient, cloud: Cloud) -
 async def test_many_expired_tokens_are_renewed_once(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """The requests of a moment share one new token."""
+    """Concurrent requests with an expired token share one new token."""
     await zaptec.authenticate()
     asked: list[web.Request] = []
     all_there = asyncio.Event()
@@ -229,7 +229,7 @@ async def test_many_expired_tokens_are_renewed_once(
 async def test_a_wrong_password_ends_a_request(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Nothing is repeated that can't succeed."""
+    """A wrong password ends a request without a retry."""
     cloud.handle("POST", "/oauth/token")
     cloud.answer("POST", "/oauth/token", {"error": "invalid_grant"}, status=400)
     with pytest.raises(ZaptecAuthenticationError):
@@ -240,7 +240,7 @@ async def test_a_wrong_password_ends_a_request(
 
 
 def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses double to a bound, at random, and are no shorter than asked for."""
+    """Delays double up to a limit, have jitter, and are no shorter than Retry-After."""
     monkeypatch.setattr("random.uniform", lambda low, high: high - low)
     failure = ZaptecServerError("", 502)
     assert [requester._delay(failure, failures) for failures in range(6)] == [
@@ -259,7 +259,7 @@ def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_refused_read_is_not_repeated(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """500 with a code is an answer, without one it is a failure."""
+    """A 500 with a code is a refusal, and not retried; without a code it is a failure."""
     cloud.answer("GET", READ, REFUSAL, status=500)
     with pytest.raises(ZaptecRejectedError):
         await read(zaptec)
@@ -286,7 +286,7 @@ async def test_answers_that_are_no_document(
     options: dict[str, Any],
     error: type[ZaptecError],
 ) -> None:
-    """Nothing that comes with a 200 breaks more than its request."""
+    """A 200 with an invalid document raises an error for its request only."""
     cloud.answer("GET", READ, **options)
     with pytest.raises(error):
         await read(zaptec)
@@ -294,7 +294,7 @@ async def test_answers_that_are_no_document(
 
 
 async def test_a_write_takes_any_success(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """The documentation shows a document, the cloud sends none."""
+    """A write succeeds with any document; the cloud sends none, unlike its documentation says."""
     document = json.dumps({"Code": 200, "Details": "Charging paused successfully"})
     cloud.answer("POST", WRITE, text=document)
     cloud.answer("POST", WRITE, status=204, text="")
@@ -306,7 +306,7 @@ async def test_a_write_takes_any_success(zaptec: ZaptecClient, cloud: Cloud) -> 
 async def test_a_write_that_a_page_answers_has_not_succeeded(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """A captive portal says 200 to everything, and passes nothing on."""
+    """A write that gets an HTML page has failed, because a captive portal answers 200 to all."""
     cloud.answer("POST", WRITE, text="\n<html>Welcome to our hotel</html>")
     with pytest.raises(ZaptecInterceptedError):
         await write(zaptec)
@@ -314,7 +314,7 @@ async def test_a_write_that_a_page_answers_has_not_succeeded(
 
 
 async def test_odd_ids_are_not_requested(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """An id that is no UUID never gets into a URL."""
+    """An id that is not a UUID is refused, so that it never becomes part of a URL."""
     with pytest.raises(ValueError):
         await zaptec.charger("../oauth")
     with pytest.raises(ValueError):
@@ -325,7 +325,7 @@ async def test_odd_ids_are_not_requested(zaptec: ZaptecClient, cloud: Cloud) -> 
 async def test_a_long_pause_is_left_to_the_caller(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """Home Assistant's start is not to be held up by a cloud that asks for a minute."""
+    """A long Retry-After is raised to the caller, so that it does not delay Home Assistant's start."""
     cloud.answer("GET", READ, status=429, headers={"Retry-After": "60"})
     with pytest.raises(ZaptecBusyError) as raised:
         await read(zaptec)
@@ -334,7 +334,7 @@ async def test_a_long_pause_is_left_to_the_caller(
 
 
 async def test_every_attempt_is_counted(cloud: Cloud, zaptec: ZaptecClient) -> None:
-    """The HTTP library repeats nothing by itself, or the limit would be none."""
+    """Every attempt passes the limiter, because the HTTP library does not retry by itself."""
     cloud.answer("GET", "/api/installation", {"Pages": 1, "Data": []})
     await zaptec.installations()
     cloud.requests.clear()

@@ -1,4 +1,4 @@
-"""Tests of what is counted of the requests."""
+"""Tests of the statistics of requests."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from custom_components.zaptec.api import Priority, Statistics
 
 
 def test_last_hour_is_forgotten_by_the_minute() -> None:
-    """The totals stay, and what is kept of the last hour is bounded."""
+    """Counts of the last hour are dropped by the minute, and totals are kept."""
     with freeze_time(datetime(2026, 1, 1, tzinfo=UTC)) as frozen:
         statistics = Statistics()
         for _ in range(180):
@@ -17,7 +17,7 @@ def test_last_hour_is_forgotten_by_the_minute() -> None:
             statistics.count_wait(Priority.COMMAND, 0.5)
             frozen.tick(60)
         assert statistics.requests.total() == statistics.retries == 180
-        # The present minute is empty so far.
+        # The current minute is still empty.
         assert statistics.requests_last_hour().total() == 59
         assert statistics.retries_last_hour() == 59
         waits = statistics.waits_last_hour()[Priority.COMMAND]
@@ -28,7 +28,7 @@ def test_last_hour_is_forgotten_by_the_minute() -> None:
 
 
 def test_last_error_has_its_time() -> None:
-    """The time distinguishes a new error from an old one."""
+    """The last error is stored with its time, to distinguish it from an older one."""
     with freeze_time(datetime(2026, 1, 1, tzinfo=UTC)):
         statistics = Statistics()
         statistics.record_error("GET /api/chargers: 500")

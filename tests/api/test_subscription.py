@@ -25,7 +25,7 @@ from .messages import CHARGER, MOMENT, TOPIC, details, message
 
 
 async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -> None:
-    """Messages arrive in order; bad ones are counted, and logged once per kind."""
+    """Messages arrive in order; bad ones are counted, and each kind is logged once."""
     reported = {"an earlier kind"}
     async with Subscription(
         details(bus.port), allow_plain=True, reported=reported
@@ -74,7 +74,7 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_body_of_another_kind() -> None:
-    """A message without data is a bad one."""
+    """A message without a data section counts as bad."""
     stream = Subscription(details(5671))
     odd = SimpleNamespace(
         body_type=AmqpMessageBodyType.VALUE, body="text", sequence_number=1
@@ -86,18 +86,18 @@ def test_a_body_of_another_kind() -> None:
 @pytest.mark.parametrize(
     ("octets", "step"),
     [
-        # Data sections that hold null, a number, a list.
+        # Data sections that contain null, a number and a list.
         (b"\x00\x53\x75\x40", "body"),
         (b"\x00\x53\x75\x43", "body"),
         (b"\x00\x53\x75\x45", "body"),
-        # Annotations that are a text.
+        # Annotations that are a text instead of a map.
         (b"\x00\x53\x72\xa1\x01x\x00\x53\x75\xa0\x01x", "header"),
     ],
 )
 def test_what_the_library_lets_through(
     octets: bytes, step: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However odd a message is, the next one is read."""
+    """After any odd message that the library accepts, the next one is still read."""
     receiver = SimpleNamespace(_amqp_transport=PyamqpTransport)
     message = ServiceBusReceivedMessage(
         decode_payload(memoryview(octets)),
@@ -111,7 +111,7 @@ def test_what_the_library_lets_through(
 
 
 async def test_a_fault_of_whoever_takes_ends_the_delivery(bus: ServiceBus) -> None:
-    """The exception is raised by `run`, and not lost in the event loop."""
+    """An exception in the callback ends the delivery, and `run` raises it."""
 
     def fail(observations: list[Observation]) -> None:
         raise ZeroDivisionError
@@ -127,7 +127,7 @@ async def test_a_fault_of_whoever_takes_ends_the_delivery(bus: ServiceBus) -> No
 
 
 async def test_what_came_before_the_end_is_delivered(bus: ServiceBus) -> None:
-    """All that has arrived counts, also where the link breaks in the same moment."""
+    """Messages that arrived before the link broke are delivered."""
     taken: list[int] = []
 
     def take(observations: list[Observation]) -> None:
@@ -148,7 +148,7 @@ async def test_what_came_before_the_end_is_delivered(bus: ServiceBus) -> None:
 async def test_a_burst_does_not_hold_up_the_loop(
     bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Links that have much to read leave turns to others, and share their own."""
+    """During a burst, other tasks still run, and links share the time."""
     monkeypatch.setattr(subscription, "SLICE_TIME", 0.0)
     time_slice = TimeSlice()
     async with (
@@ -185,7 +185,7 @@ async def test_a_burst_does_not_hold_up_the_loop(
 async def test_what_came_in_the_turn_of_the_end_is_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The link may break before the event loop runs any callback."""
+    """Messages that arrive in the same iteration in which the link ends are delivered."""
     stream = Subscription(details(5671))
     script = [1, 2, SubscriptionError("connection", "It broke")]
 

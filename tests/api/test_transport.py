@@ -1,4 +1,4 @@
-"""Single requests: how they are sent, and what their failures mean."""
+"""Single requests: how they are sent, and how their failures are reported."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ from .conftest import PASSWORD, USER_NAME, Cloud
 
 
 async def test_headers(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """A request says who asks, and carries the token."""
+    """A request has a User-Agent and the token."""
     cloud.answer("GET", READ, DOCUMENT)
     await read(zaptec)
     headers = cloud.requests[-1].headers
@@ -53,7 +53,7 @@ async def test_headers(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_an_unreachable_cloud_is_not_named(
     session: aiohttp.ClientSession, hasty: None
 ) -> None:
-    """Errors say what happened, but not at which address."""
+    """The error of an unreachable cloud says what happened, but does not name the address."""
     port = unused_port()
     zaptec = ZaptecClient(
         session, USER_NAME, PASSWORD, base_url=f"http://127.0.0.1:{port}"
@@ -64,7 +64,7 @@ async def test_an_unreachable_cloud_is_not_named(
 
 
 async def test_redirects_are_not_followed(zaptec: ZaptecClient, cloud: Cloud) -> None:
-    """The token goes nowhere else."""
+    """Redirects are not followed, so that the token is sent to no other server."""
     cloud.answer("GET", READ, status=307, headers={"Location": "/elsewhere"})
     with pytest.raises(ZaptecInterceptedError):
         await read(zaptec)
@@ -79,7 +79,7 @@ async def test_a_captive_portal_is_named(
     status: int,
     request_: Callable[[ZaptecClient], Awaitable[None]],
 ) -> None:
-    """It answers everything, and nothing reaches the cloud."""
+    """The error for a web page names a captive portal, which prevents requests to the cloud."""
     await zaptec.authenticate()
     for method, path in (("GET", READ), ("POST", WRITE)):
         cloud.answer(method, path, status=status, headers={"Location": "/portal"})
@@ -101,12 +101,12 @@ async def test_a_captive_portal_is_named(
     ],
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
-    """The cloud may say how long to wait, within reason."""
+    """Retry-After in seconds is followed, up to a limit."""
     assert transport._retry_after(value) == seconds
 
 
 def test_retry_after_a_date() -> None:
-    """It may say so with a date, with or without its zone."""
+    """Retry-After may be a date, with or without a time zone."""
     moment = datetime.now(UTC) + timedelta(seconds=30)
     for text in (
         format_datetime(moment, usegmt=True),
@@ -151,7 +151,7 @@ async def test_refusals(
     code: int,
     details: str | None,
 ) -> None:
-    """A rejection has the vendor's text, made safe to show."""
+    """A rejection has the vendor's text, sanitized for display."""
     cloud.answer("POST", WRITE, document, status=status)
     with pytest.raises(error) as raised:
         await write(zaptec)
@@ -166,7 +166,7 @@ async def test_refusals(
 async def test_huge_answers_are_refused(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A huge response does not fill the memory."""
+    """A response above the size limit is refused, which protects the memory."""
     monkeypatch.setattr(transport, "RESPONSE_SIZE_MAX", 2000)
     cloud.answer("GET", READ, DOCUMENT | {"Filler": "x" * 1000})
     await read(zaptec)
@@ -181,7 +181,7 @@ async def test_huge_answers_are_refused(
 async def test_how_large_an_answer_may_be(
     zaptec: ZaptecClient, cloud: Cloud, mebibytes: int, is_read: bool
 ) -> None:
-    """Several times the largest that the cloud sends, and little of the memory."""
+    """The size limit is several times the cloud's largest response, but small for the memory."""
     cloud.answer("GET", READ, DOCUMENT | {"Filler": "x" * mebibytes * 1024**2})
     with nullcontext() if is_read else pytest.raises(ZaptecResponseError):
         await read(zaptec)
@@ -190,7 +190,7 @@ async def test_how_large_an_answer_may_be(
 async def test_a_cancelled_request_leaves_no_trace(
     zaptec: ZaptecClient, cloud: Cloud
 ) -> None:
-    """The next request is as if nothing had been."""
+    """A cancelled request does not affect the next one."""
     await zaptec.authenticate()
     asked = asyncio.Event()
 
@@ -212,7 +212,7 @@ async def test_a_cancelled_request_leaves_no_trace(
 async def test_an_encrypted_cloud_that_is_none(
     session: aiohttp.ClientSession, cloud: Cloud, hasty: None
 ) -> None:
-    """A broken handshake is no answer."""
+    """A failed TLS handshake is reported as a connection error."""
     zaptec = ZaptecClient(
         session, USER_NAME, PASSWORD, base_url=cloud.url.replace("http:", "https:")
     )
@@ -221,7 +221,7 @@ async def test_an_encrypted_cloud_that_is_none(
 
 
 def test_servers_are_local(cloud: Cloud) -> None:
-    """No test leaves this machine."""
+    """All test servers are on loopback, so no test uses the network."""
     assert isinstance(cloud.server, TestServer)
     assert cloud.url.startswith("http://127.0.0.1:")
 
@@ -230,7 +230,7 @@ def test_servers_are_local(cloud: Cloud) -> None:
 async def test_a_pause_is_the_whole_account_s(
     zaptec: ZaptecClient, cloud: Cloud, status: int, freezer: FrozenDateTimeFactory
 ) -> None:
-    """Only the user's commands are sent until the pause is over."""
+    """A pause applies to all clients of the account; only the user's commands are sent."""
     cloud.answer("GET", READ, status=status, headers={"Retry-After": "60"})
     cloud.answer("GET", f"{READ}/state", [])
     cloud.answer("POST", WRITE)

@@ -1,4 +1,4 @@
-"""Time of the tests of the api that passes as fast as the machine allows."""
+"""Virtual time for the tests of the API, which passes as fast as the machine allows."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -13,7 +13,7 @@ from tests.time_machine import calm_down, leap
 async def travel(
     clocks: TickingDateTimeFactory, seconds: float, *, step: float = 0.1
 ) -> None:
-    """Let time pass in steps, with all that happens on the way."""
+    """Let time pass in steps, and wait after each for its effects."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     await calm_down()
@@ -28,7 +28,7 @@ async def outcomes(
     longest: float,
     step: float = 0.1,
 ) -> list[tuple[BaseException | None, float]]:
-    """Let time pass until all is done; return each error, and the seconds it took."""
+    """Let time pass until all tasks are done; return the error and the duration (s) of each."""
     loop = asyncio.get_running_loop()
     began_at = loop.time()
     results: list[tuple[BaseException | None, float]] = []
