@@ -36,7 +36,7 @@ from .conftest import (
 PARTNER = "partner@example.com"
 OPTION = "chargers"
 
-# What the user has set for a device and an entity, in the registries.
+# Settings of the user for a device and an entity in the registries.
 AREA = "garage"
 LABELS = {"solar"}
 DEVICE_NAME = "Our charger"
@@ -62,7 +62,8 @@ async def first(
 ) -> MockConfigEntry:
     """Return the entry of the first account, not set up.
 
-    The component is: with it, Home Assistant would set up all entries in its own order.
+    The integration itself is set up already. Otherwise, setting up the first entry would set
+    up all entries, in Home Assistant's order.
     """
     assert await async_setup_component(hass, DOMAIN, {})
     return add_entry(hass, sim)
@@ -81,7 +82,7 @@ def second(
 
 
 class Home:
-    """Two accounts, their chargers, and what Home Assistant keeps of them."""
+    """Two accounts, their chargers, and their entries in Home Assistant's registries."""
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class Home:
 
     @property
     def entries(self) -> list[MockConfigEntry]:
-        """Return the accounts that are still there."""
+        """Return the entries of the accounts that have not been removed."""
         return [
             entry
             for entry in (self.first, self.second)
@@ -115,12 +116,12 @@ class Home:
         ]
 
     def device(self, device_id: str) -> dr.DeviceEntry:
-        """Return the only device that there is for a Zaptec id."""
+        """Return the only device with a Zaptec id."""
         (device,) = self.devices.async_get_devices(identifiers={(DOMAIN, device_id)})
         return device
 
     def add_devices(self, entry: MockConfigEntry, *, with_entities: bool) -> None:
-        """Add what an account of the incumbent leaves, as Home Assistant splits it."""
+        """Add the devices that custom-components/zaptec leaves, as Home Assistant migrates them."""
         for device_id in self.ids:
             device = self.devices.async_get_or_create(
                 config_entry_id=entry.entry_id,
@@ -140,7 +141,7 @@ class Home:
                 )
 
     def customize(self, entry: MockConfigEntry) -> None:
-        """Set something for each device of an account and for its entities."""
+        """Change settings of each device of an account, and of its entities, like a user."""
         for device in dr.async_entries_for_config_entry(self.devices, entry.entry_id):
             self.devices.async_update_device(
                 device.id, area_id=AREA, labels=LABELS, name_by_user=DEVICE_NAME
@@ -154,7 +155,7 @@ class Home:
             )
 
     def kept(self) -> dict[str, tuple[object, ...]]:
-        """Return all that must not be lost, by what identifies it for ever."""
+        """Return all registry settings that must not be lost, by their permanent identifiers."""
         found: dict[str, tuple[object, ...]] = {}
         for device_id in self.ids:
             device = self.device(device_id)
@@ -176,14 +177,14 @@ class Home:
         return found
 
     def shown_by(self, entry: MockConfigEntry) -> set[str]:
-        """Return what an account shows."""
+        """Return the Zaptec ids of all devices that an account shows."""
         if entry.state is not ConfigEntryState.LOADED:
             return set()
         data = entry.runtime_data.coordinator.data
         return {*data.installations, *data.chargers}
 
     async def restart(self, *order: MockConfigEntry) -> None:
-        """Start the accounts in an order; the registries are kept."""
+        """Restart the accounts in a given order; the registries are kept."""
         for entry in order:
             if entry.state is ConfigEntryState.LOADED:
                 await self.hass.config_entries.async_unload(entry.entry_id)
@@ -201,7 +202,7 @@ class Home:
         await self.hass.config_entries.async_set_disabled_by(entry.entry_id, None)
 
     async def check_shown_by(self, owner: MockConfigEntry) -> None:
-        """Check that one account alone shows everything, within two minutes, live."""
+        """Check that within two minutes one account alone shows everything, and is live."""
         await self.time_machine.travel(110)
         await wait_until_live(self.hass, owner)
         for entry in self.entries:
@@ -240,7 +241,7 @@ def home(
 
 @pytest.fixture(autouse=True)
 def _no_collisions(caplog: pytest.LogCaptureFixture) -> object:
-    """See that no account ever adds an entity that another one has."""
+    """Check that no account ever adds an entity that another one has."""
     yield
     assert "does not generate unique IDs" not in caplog.text
 
@@ -250,7 +251,7 @@ def _no_collisions(caplog: pytest.LogCaptureFixture) -> object:
 async def test_devices_that_both_accounts_had_with_the_incumbent(
     home: Home, starts_first: str, has_entities: str
 ) -> None:
-    """The account with the entities shows all, whichever of the two starts first."""
+    """The account that has the entities shows everything, whichever account starts first."""
     owner, other = home.first, home.second
     if has_entities == "second":
         owner, other = other, owner
@@ -291,7 +292,10 @@ async def test_devices_that_both_accounts_had_with_the_incumbent(
 async def test_without_entities_the_account_that_is_older_shows_all(
     home: Home, starts_first: str
 ) -> None:
-    """What the user has set for the other account's devices is not lost either."""
+    """Without entities, the older account shows everything.
+
+    The user's settings for the other account's devices must not be lost.
+    """
     home.add_devices(home.first, with_entities=False)
     home.add_devices(home.second, with_entities=False)
     home.customize(home.second)
@@ -310,7 +314,10 @@ async def test_without_entities_the_account_that_is_older_shows_all(
 async def test_entities_that_are_spread_over_both_accounts_come_together(
     home: Home, starts_first: str
 ) -> None:
-    """The incumbent gave each entity to the account that started first that day."""
+    """Entities that are spread over both accounts are moved to one of them.
+
+    With custom-components/zaptec, the account that started first registered an entity.
+    """
     home.add_devices(home.first, with_entities=True)
     home.add_devices(home.second, with_entities=False)
     for charger_id in home.sim.chargers:
@@ -340,7 +347,7 @@ async def test_entities_that_are_spread_over_both_accounts_come_together(
 async def test_an_account_that_was_disabled_finds_its_chargers_with_the_other(
     home: Home, starts_first: str
 ) -> None:
-    """Ids, names and areas go along, and a restart changes nothing."""
+    """Disabling an account moves its devices to the other, with ids, names and areas."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     home.customize(home.first)
@@ -368,7 +375,7 @@ async def test_an_account_that_was_disabled_finds_its_chargers_with_the_other(
 async def test_an_account_that_is_removed_leaves_everything_to_the_other(
     home: Home,
 ) -> None:
-    """Removing an account while the other runs deletes nothing."""
+    """Removing an account while the other runs moves its devices instead of deleting them."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     home.customize(home.first)
@@ -385,7 +392,7 @@ async def test_an_account_that_is_removed_leaves_everything_to_the_other(
     await home.hass.config_entries.async_remove(home.first.entry_id)
     await home.check_shown_by(home.second)
     assert home.kept() == kept
-    # What other integrations attach to a device goes with it.
+    # Entities of other integrations on a device are moved with it.
     assert removed == []
 
 
@@ -393,7 +400,7 @@ async def test_an_account_that_is_removed_leaves_everything_to_the_other(
 async def test_an_entity_of_another_integration_stays_on_the_device(
     home: Home, moves_on: str
 ) -> None:
-    """Helpers such as a utility meter are shown on the device of their source."""
+    """An entity of another integration, such as a utility meter, stays on its moved device."""
     home.add_devices(home.first, with_entities=False)
     if moves_on == "both devices":
         home.add_devices(home.second, with_entities=True)
@@ -424,7 +431,7 @@ async def test_an_entity_of_another_integration_stays_on_the_device(
 async def test_an_account_takes_over_what_one_left_that_is_disabled_already(
     home: Home,
 ) -> None:
-    """The second account is set up only after the first was disabled."""
+    """An account that is added after the other was disabled takes over its devices."""
     await set_up(home.hass, home.first)
     await wait_until_live(home.hass, home.first)
     home.customize(home.first)
@@ -437,7 +444,7 @@ async def test_an_account_takes_over_what_one_left_that_is_disabled_already(
 
 @pytest.mark.parametrize("path", ["/api/chargers$", "/oauth/token"])
 async def test_a_failure_that_passes_moves_no_device(home: Home, path: str) -> None:
-    """The account comes back within two minutes of the cloud, and has everything."""
+    """A temporary failure moves no device; the account is back two minutes after the cloud."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     kept = home.kept()
@@ -453,7 +460,7 @@ async def test_a_failure_that_passes_moves_no_device(home: Home, path: str) -> N
 
 
 async def test_a_refused_password_moves_no_device(home: Home) -> None:
-    """The user is asked for the new one, or disables the account."""
+    """A refused password moves no device, because the user is asked for the new one."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     kept = home.kept()
@@ -471,7 +478,7 @@ async def test_a_refused_password_moves_no_device(home: Home) -> None:
 async def test_lists_that_fail_do_not_keep_an_account_from_taking_over(
     home: Home,
 ) -> None:
-    """It knows from its last lists what it sees."""
+    """An account can take over devices while the lists fail, because it has its last lists."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     kept = home.kept()
@@ -501,7 +508,7 @@ async def add_partner(home: Home) -> ConfigFlowResult:
 async def test_an_account_without_a_charger_of_its_own_is_not_added(
     home: Home, is_running: bool
 ) -> None:
-    """The flow says which account shows all chargers, also while that one is down."""
+    """An account without chargers of its own is refused, naming the account that shows them."""
     await home.hass.config_entries.async_remove(home.second.entry_id)
     await set_up(home.hass, home.first)
     await wait_until_live(home.hass, home.first)
@@ -518,7 +525,7 @@ async def test_an_account_without_a_charger_of_its_own_is_not_added(
 async def test_an_account_with_a_charger_of_its_own_is_added(
     home: Home, reason: str
 ) -> None:
-    """It shows what no other account shows."""
+    """An account with a charger that no other account shows is added, and shows that charger."""
     await home.hass.config_entries.async_remove(home.second.entry_id)
     await set_up(home.hass, home.first)
     await wait_until_live(home.hass, home.first)
@@ -545,7 +552,7 @@ async def test_an_account_with_a_charger_of_its_own_is_added(
 
 
 async def test_an_account_that_sees_no_charger_yet_is_added(home: Home) -> None:
-    """Its chargers may come later, so there is nothing that another account shows."""
+    """An account that sees no charger yet is added, because its chargers may come later."""
     await home.hass.config_entries.async_remove(home.second.entry_id)
     await set_up(home.hass, home.first)
     home.sim.accounts[PARTNER].roles.clear()
@@ -557,7 +564,7 @@ async def test_an_account_that_sees_no_charger_yet_is_added(home: Home) -> None:
 async def test_lists_that_fail_while_an_account_is_added_can_be_tried_again(
     home: Home, path: str
 ) -> None:
-    """Without its lists it is not known whether the account has chargers of its own."""
+    """If the lists fail in the flow, the user can try again; the lists decide about adding."""
     await home.hass.config_entries.async_remove(home.second.entry_id)
     await set_up(home.hass, home.first)
     home.sim.rest.fail(path, fault=503)
@@ -574,7 +581,10 @@ async def test_lists_that_fail_while_an_account_is_added_can_be_tried_again(
 async def test_chargers_that_an_account_leaves_out_are_shown_by_the_other(
     home: Home,
 ) -> None:
-    """An installation has one subscription, so the other account polls its charger."""
+    """A charger that an account's options leave out is shown by the other account.
+
+    The installation has a single subscription, so the other account polls its charger.
+    """
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     home.customize(home.first)
@@ -603,7 +613,7 @@ async def test_chargers_that_an_account_leaves_out_are_shown_by_the_other(
     assert state
     assert state.state == "connected_charging"
 
-    # All chargers again: those of one installation come back together.
+    # If all chargers are chosen again, those of one installation are with one account again.
     home.hass.config_entries.async_update_entry(home.first, options={})
     await home.hass.config_entries.async_reload(home.first.entry_id)
     await home.check_shown_by(home.first)
@@ -613,7 +623,7 @@ async def test_chargers_that_an_account_leaves_out_are_shown_by_the_other(
 async def test_what_is_left_out_waits_for_an_account_that_is_not_running(
     home: Home,
 ) -> None:
-    """It has a device for the charger, too, and will show it."""
+    """A charger that was left out is not shown by others if an account that has it is not running."""
     kept_here, left_out = sorted(home.sim.chargers)
     home.add_devices(home.first, with_entities=True)
     home.add_devices(home.second, with_entities=False)
@@ -641,11 +651,11 @@ async def test_what_is_left_out_waits_for_an_account_that_is_not_running(
 async def test_a_new_charger_goes_with_its_installation(
     home: Home, looks_first: str
 ) -> None:
-    """Whichever account finds it first in its lists."""
+    """A new charger belongs to the account of its installation, whichever account finds it first."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     (installation,) = home.sim.installations.values()
-    # Its messages would have the first account look, too.
+    # A message of the new charger would make the first account read its lists, too.
     home.sim.bus.interfere(installation.topic, "elsewhere")
     home.sim.add_charger(installation.id, serial="ZAP000900", name="New")
     entry = home.first if looks_first == "first" else home.second
@@ -656,7 +666,7 @@ async def test_a_new_charger_goes_with_its_installation(
 async def test_what_an_account_no_longer_sees_goes_to_the_other_after_an_hour(
     home: Home,
 ) -> None:
-    """One incomplete list moves nothing; ids, names and areas stay in the end."""
+    """Devices that an account no longer sees are moved after an hour, not after one short list."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     home.customize(home.first)
@@ -675,7 +685,7 @@ async def test_what_an_account_no_longer_sees_goes_to_the_other_after_an_hour(
 async def test_what_an_account_no_longer_sees_at_its_start_goes_to_the_other(
     home: Home,
 ) -> None:
-    """Nothing is shown then that could be kept for an hour."""
+    """At a start, devices that the account no longer sees are moved to the other at once."""
     await home.restart(home.first, home.second)
     await home.check_shown_by(home.first)
     home.customize(home.first)
@@ -689,7 +699,7 @@ async def test_what_an_account_no_longer_sees_at_its_start_goes_to_the_other(
 async def test_a_charger_that_moves_to_the_other_accounts_installation(
     home: Home,
 ) -> None:
-    """It goes with the installation while both run: no entity exists twice."""
+    """A charger that moves to the other account's installation changes accounts, too."""
     cabin = home.sim.add_installation(InstallationScenario(name="Cabin"))
     home.sim.accounts[PARTNER].roles.clear()
     home.sim.accounts[PARTNER].roles[cabin.id] = OWNER
@@ -702,7 +712,7 @@ async def test_a_charger_that_moves_to_the_other_accounts_installation(
     moved = next(iter(home.sim.chargers.values()))
     assert moved.id in home.shown_by(home.first)
 
-    # The first account may see the cabin, too, but does not show it.
+    # The first account may see the cabin, but does not show it.
     home.sim.accounts[DEMO_USER].roles[cabin.id] = OWNER
     home.sim.move_charger(moved.id, cabin.id)
     await home.first.runtime_data.coordinator.async_refresh()
@@ -717,7 +727,7 @@ async def test_a_charger_that_moves_to_the_other_accounts_installation(
 
 
 async def test_accounts_that_start_at_the_same_time(home: Home) -> None:
-    """Each charger has one account that shows it, and it stays that way."""
+    """If accounts start at the same time, each charger is still shown by exactly one."""
     await asyncio.gather(
         home.hass.config_entries.async_setup(home.first.entry_id),
         home.hass.config_entries.async_setup(home.second.entry_id),

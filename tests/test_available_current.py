@@ -63,13 +63,13 @@ class Current:
 
     @property
     def waiting(self) -> float | None:
-        """Return the current that waits."""
+        """Return the queued current."""
         waiting: float | None = self.state.attributes["waiting_current"]
         return waiting
 
     @property
     def cloud(self) -> tuple[float, float, float] | None:
-        """Return what the cloud holds."""
+        """Return the current that the cloud holds."""
         return self._home.installation.available_current
 
     async def set(self, value: float) -> None:
@@ -77,7 +77,7 @@ class Current:
         await self._home.set_value("available_current", value)
 
     async def limit(self, **data: Any) -> None:
-        """Use the action."""
+        """Call the action."""
         await self._home.hass.services.async_call(
             DOMAIN,
             "limit_current",
@@ -93,12 +93,12 @@ def current(home: Home) -> Current:
 
 
 def account(home: Home) -> Account:
-    """Return the account of the entry, as the cloud has it."""
+    """Return the simulated account of the entry."""
     return home.sim.accounts[home.entry.data[CONF_USERNAME]]
 
 
 def writes(home: Home) -> int:
-    """Return how many changes were asked for since the last look."""
+    """Return how many writes were requested since the last call."""
     count = [record.method for record in home.sim.rest.requests].count("POST")
     home.clear()
     return count
@@ -107,7 +107,7 @@ def writes(home: Home) -> int:
 async def test_ten_wishes_in_a_minute_make_two_requests(
     home: Home, current: Current
 ) -> None:
-    """The first goes at once, the newest when the vendor allows."""
+    """Of ten changes, the first is sent at once, and the newest when the vendor allows."""
     writes(home)
     for value in range(17, 27):
         await current.set(value)
@@ -132,7 +132,7 @@ async def test_ten_wishes_in_a_minute_make_two_requests(
 
 
 async def test_a_reduction_goes_at_once(home: Home, current: Current) -> None:
-    """It may protect a fuse; and more of it waits 15 minutes from then on."""
+    """A reduction is sent at once, as it may protect a fuse; an increase then waits 15 minutes."""
     await current.set(20)
     await current.set(25)
     assert current.waiting == 25
@@ -154,7 +154,7 @@ async def test_a_reduction_goes_at_once(home: Home, current: Current) -> None:
 async def test_the_same_value_is_not_sent_again_within_the_time(
     home: Home, current: Current
 ) -> None:
-    """A load balancer that repeats itself costs nothing; and it forgets what waited."""
+    """A repeated value is not sent again, and replaces a queued one."""
     await current.set(20)
     await current.set(25)
     writes(home)
@@ -166,7 +166,7 @@ async def test_the_same_value_is_not_sent_again_within_the_time(
 async def test_phases_that_rise_wait_while_others_fall_at_once(
     home: Home, current: Current
 ) -> None:
-    """Each phase has its fuse."""
+    """Phases with less current are sent at once, because each has its own fuse; others wait."""
     await current.set(20)
     await current.limit(
         available_current_phase1=25.5,
@@ -180,7 +180,7 @@ async def test_phases_that_rise_wait_while_others_fall_at_once(
 
 
 async def test_an_override_does_not_wait(home: Home, current: Current) -> None:
-    """The user who knows the rule may break it."""
+    """With an override, an increase is sent at once, against the vendor's rule."""
     await current.set(20)
     await current.set(25)
     await current.limit(available_current=24, override=True)
@@ -189,7 +189,7 @@ async def test_an_override_does_not_wait(home: Home, current: Current) -> None:
 
 
 async def test_a_wish_outlives_a_restart(home: Home, current: Current) -> None:
-    """It goes out when it may, also if that was while Home Assistant was down."""
+    """A queued current is sent after a restart, even if it came due while Home Assistant was down."""
     await current.set(20)
     await current.set(25)
     await home.reload()
@@ -208,7 +208,7 @@ async def test_a_wish_outlives_a_restart(home: Home, current: Current) -> None:
 async def test_nothing_is_left_of_an_account_that_is_removed(
     home: Home, hass_storage: dict[str, Any], current: Current
 ) -> None:
-    """Neither what waited nor the time of the last change."""
+    """Removing an account deletes its queued current and the time of its last change."""
     await current.set(20)
     key = f"{DOMAIN}.{home.entry.entry_id}"
     assert key in hass_storage
@@ -220,7 +220,7 @@ async def test_nothing_is_left_of_an_account_that_is_removed(
 async def test_a_wish_waits_for_a_cloud_that_is_away(
     home: Home, current: Current, fault: Fault
 ) -> None:
-    """It is tried again until the cloud takes it."""
+    """A queued current is retried until the cloud can be reached."""
     await current.set(20)
     await current.set(25)
     home.sim.rest.fail("/update$", fault=fault)
@@ -235,7 +235,7 @@ async def test_a_wish_waits_for_a_cloud_that_is_away(
 async def test_a_wish_that_the_cloud_refuses_is_given_up(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says why."""
+    """A queued current that the cloud refuses is dropped, and the log says why."""
     await current.set(20)
     await current.set(25)
     home.installation.available_current_mode = 2
@@ -247,7 +247,7 @@ async def test_a_wish_that_the_cloud_refuses_is_given_up(
 async def test_a_wish_that_fails_at_once_replaces_what_waited(
     home: Home, current: Current
 ) -> None:
-    """A reduction that could not be sent must not be followed by the rise before it."""
+    """A reduction that fails replaces the queued increase, which must not follow it."""
     await current.set(20)
     await current.set(25)
     home.sim.rest.fail("/update$", fault="reset")
@@ -260,7 +260,7 @@ async def test_a_wish_that_fails_at_once_replaces_what_waited(
 
 @pytest.fixture
 def never_set(charger: Charger) -> None:
-    """Let the cloud hold no available current."""
+    """Remove the available current from the cloud."""
     charger.installation.available_current = None
 
 
@@ -268,7 +268,7 @@ def never_set(charger: Charger) -> None:
 async def test_the_cloud_has_no_available_current_yet(
     home: Home, current: Current
 ) -> None:
-    """Then all that the installation is built for is available, and less is a reduction."""
+    """If none was ever set, the installation's maximum applies, and any value is a reduction."""
     assert current.state.state == "unknown"
     await current.limit(available_current=20)
     await current.limit(available_current=15)
@@ -276,7 +276,7 @@ async def test_the_cloud_has_no_available_current_yet(
 
 
 async def test_a_list_that_is_older_than_a_change(home: Home, current: Current) -> None:
-    """It was asked for before the change, and answered after it."""
+    """A list that was requested before a change and arrives after it does not undo the change."""
     await current.set(20)
     home.installation.available_current = (16.0, 16.0, 16.0)
     await home.entry.runtime_data.coordinator.async_refresh()
@@ -289,7 +289,7 @@ async def test_a_list_that_is_older_than_a_change(home: Home, current: Current) 
 async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The current was lowered in the portal since, perhaps to protect a fuse."""
+    """A queued increase is dropped if the current was lowered elsewhere, perhaps for a fuse."""
     await current.set(20)
     await current.set(25)
     home.installation.available_current = (8.0, 8.0, 8.0)
@@ -305,7 +305,7 @@ async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
 async def test_a_wish_of_last_week_is_none(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Home Assistant was down for long."""
+    """A queued current is dropped if Home Assistant was down for days."""
     await current.set(20)
     await current.set(25)
     await home.stop()
@@ -320,7 +320,7 @@ async def test_a_wish_of_last_week_is_none(
 async def test_a_clock_that_was_ahead(
     home: Home, hass_storage: dict[str, Any], current: Current
 ) -> None:
-    """It does not make anything wait for longer than 15 minutes."""
+    """After a clock that was ahead, nothing waits longer than 15 minutes."""
     await current.set(20)
     await home.stop()
     stored = hass_storage[f"{DOMAIN}.{home.entry.entry_id}"]["data"][
@@ -335,7 +335,7 @@ async def test_a_clock_that_was_ahead(
 
 @pytest.fixture
 def answers_get_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the cloud carry out every change, and fail to say so."""
+    """Let the cloud carry out every change, but lose its responses."""
     update = ZaptecClient.update_installation
 
     async def carried_out(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
@@ -347,7 +347,7 @@ def answers_get_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("answers_get_lost")
 async def test_a_change_whose_answer_is_lost(home: Home, current: Current) -> None:
-    """The cloud is looked at, as the sentence says, and the change counts."""
+    """If the response is lost, the cloud is read, and a change that arrived counts."""
     with pytest.raises(HomeAssistantError) as raised:
         await current.set(20)
     assert raised.value.translation_key == "uncertain"
@@ -362,7 +362,7 @@ async def test_a_change_whose_answer_is_lost(home: Home, current: Current) -> No
 async def test_a_change_that_did_not_arrive_does_not_count(
     home: Home, current: Current
 ) -> None:
-    """After the look at the cloud it may be made again at once."""
+    """A change that did not arrive may be repeated at once, after the cloud was read."""
     home.sim.rest.fail("/update$", fault="reset")
     with pytest.raises(HomeAssistantError):
         await current.set(20)
@@ -375,7 +375,7 @@ async def test_a_change_that_did_not_arrive_does_not_count(
 async def test_a_wish_whose_answer_is_lost_is_sent_once(
     home: Home, current: Current, request: pytest.FixtureRequest
 ) -> None:
-    """It is looked for before it would be sent again, also after a restart."""
+    """A queued current whose response was lost is sent once: the cloud is read before a retry."""
     await current.set(20)
     await current.set(25)
     request.getfixturevalue("answers_get_lost")
@@ -399,7 +399,7 @@ async def test_an_unload_in_the_middle_of_a_change(
     current: Current,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is carried out, and nothing is written for an account that is gone."""
+    """A change in flight at the unload is carried out, and stores nothing for a removed account."""
     update = ZaptecClient.update_installation
 
     removals = []
@@ -422,7 +422,7 @@ async def test_an_unload_in_the_middle_of_a_change(
 async def test_a_reduction_does_not_wait_for_a_charger_that_does_not_answer(
     home: Home, current: Current
 ) -> None:
-    """A fuse can't wait."""
+    """A reduction is sent even if a charger does not answer, because it may protect a fuse."""
     home.sim.rest.fail("/chargers/.*/update$", fault="hang")
     stuck = home.hass.async_create_task(home.set_value("charger_max_current", 10))
     await wait_until(
@@ -438,7 +438,7 @@ async def test_a_reduction_does_not_wait_for_a_charger_that_does_not_answer(
         await stuck
 
 
-# What is held already.
+# Values that the cloud already holds.
 
 
 @pytest.mark.parametrize(
@@ -453,11 +453,11 @@ async def test_a_reduction_does_not_wait_for_a_charger_that_does_not_answer(
 async def test_what_is_held_is_not_sent_and_starts_nothing(
     home: Home, current: Current, data: dict[str, Any]
 ) -> None:
-    """A load balancer that repeats itself does not make the next change wait."""
+    """The held current is not sent, and does not start the 15 minutes."""
     home.clear()
     for _ in range(60):
         await current.limit(**data)
-    # Only the list has reported it so far.
+    # So far only the list has reported this current.
     assert [record.method for record in home.sim.rest.requests] == ["GET"]
     await current.set(25)
     assert current.cloud == (25, 25, 25)
@@ -467,7 +467,7 @@ async def test_what_is_held_is_not_sent_and_starts_nothing(
 async def test_a_current_that_the_cloud_never_held_is_sent(
     home: Home, current: Current
 ) -> None:
-    """All that the installation is built for is available, but it is not set."""
+    """If no current was ever set, the maximum is sent although it applies already."""
     await current.limit(available_current=32)
     assert current.cloud == (32, 32, 32)
 
@@ -475,7 +475,7 @@ async def test_a_current_that_the_cloud_never_held_is_sent(
 async def test_what_is_held_is_sent_if_the_list_is_old(
     home: Home, current: Current
 ) -> None:
-    """The vendor's cloud resets the current from time to time."""
+    """If the list is old, the held current is sent, because the cloud resets it at times."""
     home.sim.rest.fail("/api/(installation|chargers)$", fault=502)
     await home.travel(2 * 60 * MINUTE, step=60)
     home.installation.available_current = (32.0, 32.0, 32.0)
@@ -488,7 +488,7 @@ async def test_what_is_held_is_sent_if_the_list_is_old(
 async def test_a_current_that_was_changed_elsewhere_is_set_again(
     home: Home, current: Current, override: bool, cloud: str
 ) -> None:
-    """No message reports what the portal or another program has set."""
+    """A current that was changed elsewhere is set again, although no message reported the change."""
     await current.set(16)
     await home.travel(20 * MINUTE, step=30)
     home.installation.available_current = (32.0, 32.0, 32.0)
@@ -509,18 +509,18 @@ async def test_a_current_that_was_changed_elsewhere_is_set_again(
 async def test_those_who_ask_at_once_wait_for_one_look(
     home: Home, current: Current
 ) -> None:
-    """A look of another request must not make anything be sent."""
+    """Concurrent requests share one read of the cloud, and none is sent without its result."""
     home.clear()
     await asyncio.gather(*(current.limit(available_current=16) for _ in range(10)))
     assert [record.method for record in home.sim.rest.requests] == ["GET"]
 
 
-# A change of unknown outcome.
+# Changes of unknown outcome.
 
 
 @pytest.fixture(params=[True, False], ids=["arrives", "is lost"])
 def arrives(request: pytest.FixtureRequest) -> bool:
-    """Return whether the cloud carries out what it does not answer."""
+    """Return whether the cloud carries out changes to which it does not respond."""
     return bool(request.param)
 
 
@@ -528,7 +528,7 @@ def arrives(request: pytest.FixtureRequest) -> bool:
 def unanswered(
     home: Home, monkeypatch: pytest.MonkeyPatch, current: Current, arrives: bool
 ) -> Callable[[float], Awaitable[None]]:
-    """Return what sets a current without an answer from the cloud."""
+    """Return a function that sets a current without a response from the cloud."""
     update = ZaptecClient.update_installation
 
     async def fail(self: ZaptecClient, *args: Any, **kwargs: Any) -> None:
@@ -553,7 +553,7 @@ type Unanswered = Callable[[float], Awaitable[None]]
 async def test_the_former_current_after_a_reduction_without_an_answer(
     home: Home, current: Current, unanswered: Unanswered, arrives: bool
 ) -> None:
-    """It is what was held, but the cloud must not be left at the reduction."""
+    """After a reduction of unknown outcome, the former current is sent although it seems held."""
     await unanswered(10)
     await current.set(16)
     assert writes(home) == 0
@@ -569,7 +569,7 @@ async def test_the_former_current_after_a_reduction_without_an_answer(
 async def test_an_increase_after_a_reduction_without_an_answer(
     home: Home, current: Current, unanswered: Unanswered, arrives: bool
 ) -> None:
-    """It waits for as long as the reduction counts, if that was made."""
+    """An increase waits after a reduction of unknown outcome only if that has arrived."""
     await unanswered(10)
     await current.set(25)
     assert writes(home) == 0
@@ -584,7 +584,7 @@ async def test_an_increase_after_a_reduction_without_an_answer(
 async def test_a_reduction_after_an_increase_without_an_answer(
     home: Home, current: Current, unanswered: Unanswered
 ) -> None:
-    """The cloud may hold the increase, so what was held is a reduction and is sent."""
+    """After an increase of unknown outcome, the former current counts as a reduction."""
     await unanswered(25)
     await current.set(16)
     assert writes(home) == 1
@@ -594,7 +594,7 @@ async def test_a_reduction_after_an_increase_without_an_answer(
 async def test_a_repetition_after_no_answer(
     home: Home, current: Current, unanswered: Unanswered, arrives: bool
 ) -> None:
-    """It is sent if the look at the cloud shows that the first did not arrive."""
+    """A repeated value is sent if reading the cloud shows that the first did not arrive."""
     await unanswered(25)
     await current.set(25)
     assert writes(home) == 0
@@ -607,7 +607,7 @@ async def test_a_repetition_after_no_answer(
 async def test_a_late_look_does_not_undo_the_time_of_a_later_change(
     home: Home, current: Current, unanswered: Unanswered
 ) -> None:
-    """The 15 minutes begin with the change that has succeeded."""
+    """A late read of an earlier change does not move the 15 minutes of a later one."""
     await unanswered(18)
     await home.travel(5)
     await current.limit(available_current=20, override=True)
@@ -625,7 +625,7 @@ async def test_a_late_look_does_not_undo_the_time_of_a_later_change(
 async def test_two_changes_without_an_answer(
     home: Home, current: Current, unanswered: Unanswered, arrives: bool
 ) -> None:
-    """Each has its own look, and the last that was made counts."""
+    """After two changes of unknown outcome, each is checked, and the last one made counts."""
     await unanswered(10)
     await home.travel(10)
     await unanswered(8)
@@ -642,7 +642,7 @@ async def test_a_change_elsewhere_after_no_answer(
     unanswered: Unanswered,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What waits does not overrule what another program has set meanwhile."""
+    """A queued current does not replace what another program has set meanwhile."""
     await unanswered(10)
     await current.set(25)
     home.installation.available_current = (7.0, 7.0, 7.0)
@@ -655,7 +655,7 @@ async def test_a_change_elsewhere_after_no_answer(
 async def test_a_cloud_that_can_not_be_looked_at_after_no_answer(
     home: Home, current: Current, unanswered: Unanswered
 ) -> None:
-    """What waits is not sent before the cloud shows what it holds."""
+    """While the cloud cannot be read, the queued current is not sent."""
     await unanswered(10)
     await current.set(25)
     home.sim.rest.fail(f"/installation/{home.installation.id}$", fault=502)
@@ -670,7 +670,7 @@ async def test_a_cloud_that_can_not_be_looked_at_after_no_answer(
 async def test_a_restart_after_no_answer(
     home: Home, current: Current, unanswered: Unanswered
 ) -> None:
-    """The list shows what became of the change, and what waits follows it."""
+    """After a restart, the list shows the outcome of the change, and the queued current follows."""
     await unanswered(10)
     await current.set(25)
     await home.reload()
@@ -682,7 +682,7 @@ async def test_a_restart_after_no_answer(
 async def test_a_look_that_is_older_than_a_change(
     home: Home, current: Current, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cloud was asked before the change, and its answer came after it."""
+    """A read that began before the change does not show the outcome of the change."""
     read = ZaptecClient.installation
     looks = 0
 
@@ -704,14 +704,14 @@ async def test_a_look_that_is_older_than_a_change(
     assert current.state.state == "12.0"
 
 
-# What waits, and a newer request.
+# The queued current, and newer requests.
 
 
 @pytest.mark.parametrize("refusal", ["cloud", "mode", "no number"])
 async def test_a_refused_request_leaves_what_waits(
     home: Home, current: Current, refusal: str
 ) -> None:
-    """It changes nothing, so the request before it still counts."""
+    """A refused request leaves the queued current, because it changes nothing."""
     await current.set(20)
     await current.set(25)
     value = 6.0
@@ -737,13 +737,13 @@ async def test_a_refused_request_leaves_what_waits(
 async def test_what_waits_comes_due_in_the_calm_moment_of_a_reduction(
     home: Home, current: Current, monkeypatch: pytest.MonkeyPatch, is_refused: bool
 ) -> None:
-    """It must not be sent just before the reduction, but may follow a refused one."""
+    """A queued current that comes due during a reduction's delay is sent only if that is refused."""
     await current.set(20)
     await current.set(25)
     await home.travel(14 * MINUTE + 30, step=15)
     monkeypatch.setattr(batch, "CALM_TIME", 60.0)
     monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
-    # The time limit of an action is longer than its calm moment.
+    # The time limit of an action must exceed the delay before sending.
     monkeypatch.setattr(action, "ACTION_TIMEOUT", 600.0)
     if is_refused:
         home.sim.rest.fail("/update$", fault=500, times=1)
@@ -760,11 +760,11 @@ async def test_what_waits_comes_due_in_the_calm_moment_of_a_reduction(
 async def test_an_override_counts_for_what_is_sent_with_it(
     home: Home, current: Current, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A newer request in the same moment must not make the urgent one wait."""
+    """An override applies to the whole batch, so a newer request does not delay it."""
     await current.set(20)
     monkeypatch.setattr(batch, "CALM_TIME", 60.0)
     monkeypatch.setattr(batch, "CALM_TIME_MAX", 150.0)
-    # The time limit of an action is longer than its calm moment.
+    # The time limit of an action must exceed the delay before sending.
     monkeypatch.setattr(action, "ACTION_TIMEOUT", 600.0)
     urgent = asyncio.create_task(current.limit(available_current=24, override=True))
     await home.time_machine.pass_by(30)
@@ -774,14 +774,14 @@ async def test_an_override_counts_for_what_is_sent_with_it(
     assert current.cloud == (25, 25, 25)
 
 
-# An installation that is missing from the list.
+# Installations that are missing from the list.
 
 
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_what_waits_for_an_installation_that_is_missing_after_a_restart(
     home: Home, current: Current, is_late: bool
 ) -> None:
-    """It is sent when the installation appears, an hour later, but not days later."""
+    """The queued current of a missing installation is sent if that appears within hours."""
     await current.set(20)
     await current.set(25)
     await home.stop()
@@ -798,7 +798,7 @@ async def test_what_waits_for_an_installation_that_is_missing_after_a_restart(
 
 
 async def test_the_hourly_list_leaves_what_waits(home: Home, current: Current) -> None:
-    """A list with other news says nothing about an installation that it has."""
+    """The hourly list does not affect the queued current of an installation that it has."""
     await current.set(20)
     await current.set(25)
     await home.travel(14 * MINUTE, step=15)
@@ -815,7 +815,7 @@ async def test_the_hourly_list_leaves_what_waits(home: Home, current: Current) -
 async def test_what_waits_for_an_installation_that_goes_missing(
     home: Home, current: Current
 ) -> None:
-    """A role that is taken away for some hours is no refusal."""
+    """The queued current survives the absence of the installation for some hours."""
     account(home).roles, roles = (
         {},
         account(home).roles,
@@ -847,7 +847,7 @@ RECENT_KEY = f"{DOMAIN}.recent_changes"
 async def test_an_account_that_is_removed_and_added_again(
     home: Home, hass_storage: dict[str, Any], current: Current, is_restarted: bool
 ) -> None:
-    """The installation is the same, so the 15 minutes go on."""
+    """Adding a removed account again continues the 15 minutes of the installation."""
     await current.set(20)
     await home.travel(5 * MINUTE, step=15)
     await home.hass.config_entries.async_remove(home.entry.entry_id)
@@ -869,14 +869,14 @@ async def test_an_account_that_is_removed_and_added_again(
     await home.hass.config_entries.async_remove(entry.entry_id)
     assert RECENT_KEY in hass_storage
     await home.travel(16 * MINUTE, step=15)
-    # Nothing is stored for longer than it counts.
+    # Nothing is stored longer than it is needed.
     assert RECENT_KEY not in hass_storage
 
 
 async def test_a_restart_long_after_an_account_was_removed(
     home: Home, hass_storage: dict[str, Any], current: Current
 ) -> None:
-    """What no longer counts is removed, and a time in the future counts from now."""
+    """Expired times are removed from the store, and a time in the future counts as now."""
     await current.set(20)
     await home.hass.config_entries.async_remove(home.entry.entry_id)
     stored = hass_storage[RECENT_KEY]
@@ -898,7 +898,7 @@ async def test_a_restart_long_after_an_account_was_removed(
 async def test_another_account_takes_an_installation_over(
     home: Home, current: Current
 ) -> None:
-    """The vendor's rule applies to the installation, whichever account changes it."""
+    """When another account takes over, the 15 minutes of the installation continue."""
     await current.set(20)
     await home.hass.config_entries.async_remove(home.entry.entry_id)
     first = account(home)
@@ -915,19 +915,19 @@ async def test_another_account_takes_an_installation_over(
 async def test_an_account_that_is_removed_before_it_ever_changed_anything(
     home: Home, hass_storage: dict[str, Any]
 ) -> None:
-    """There is nothing to remember."""
+    """Removing an account that never changed a current stores nothing."""
     await home.hass.config_entries.async_remove(home.entry.entry_id)
     assert RECENT_KEY not in hass_storage
 
 
-# The wall clock.
+# Changes of the wall clock.
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
 async def test_a_wall_clock_that_is_set(
     home: Home, current: Current, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """15 minutes are 15 minutes, for what waits and for what is asked for then."""
+    """A change of the wall clock does not affect the 15 minutes."""
     await current.set(20)
     await current.set(25)
     now, wall = dt_util.utcnow, time.time
@@ -947,7 +947,7 @@ async def test_a_wall_clock_that_is_set(
 async def test_an_increase_does_not_follow_a_reduction_that_failed(
     home: Home, current: Current, failure: Fault
 ) -> None:
-    """Only what the cloud refuses for good leaves what waited."""
+    """A failed reduction drops the queued increase; only a refused one leaves it."""
     await current.set(10)
     await current.set(25)
     assert current.waiting == 25
@@ -964,7 +964,7 @@ async def test_an_increase_does_not_follow_a_reduction_that_failed(
 async def test_what_waits_outlives_a_password_that_is_refused(
     home: Home, current: Current
 ) -> None:
-    """It is sent once the user has signed in again."""
+    """The queued current survives a refused password, and is sent after the next sign-in."""
     owner = account(home)
     password = owner.password
     await current.set(10)
@@ -986,11 +986,11 @@ async def test_what_waits_outlives_a_password_that_is_refused(
 async def test_a_look_that_hangs_does_not_hold_back_the_user(
     home: Home, current: Current, value: float
 ) -> None:
-    """What waits is looked at before it is tried again."""
+    """A read that hangs before a retry of the queued current does not delay the user."""
     await current.set(10)
     await current.set(25)
     home.sim.rest.fail("/update$", fault="reset", times=1)
-    # With the look at what became of the change.
+    # This includes the read of the change's outcome.
     await home.travel(15 * MINUTE + 45, step=15)
     assert current.waiting == 25
     home.sim.rest.fail("/api/installation/[^/]*$", fault="hang")
@@ -1010,5 +1010,5 @@ async def test_a_look_that_hangs_does_not_hold_back_the_user(
     assert current.cloud == (value, value, value)
     home.sim.rest.heal()
     await home.travel(20 * MINUTE, step=15)
-    # What waited was for the time before.
+    # The queued current was for the time before this change.
     assert current.cloud == (value, value, value)

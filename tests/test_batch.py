@@ -1,4 +1,4 @@
-"""Settings that change several times in a moment."""
+"""Batches of settings that change several times in a short time."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from .time_machine import calm_down, wait_until
 async def test_what_is_sent_has_the_time_of_its_newest_request(
     hass: HomeAssistant, earlier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An earlier request, sent before or replaced, has begun its time sooner."""
+    """A batch has the time limit of its newest request, not that of one sent or replaced."""
     if earlier == "pending":
         monkeypatch.setattr("custom_components.zaptec.control.batch.CALM_TIME", 0.02)
     release = asyncio.Event()
@@ -54,7 +54,7 @@ async def test_what_is_sent_has_the_time_of_its_newest_request(
 async def test_a_caller_that_is_cancelled_leaves_no_trace_in_the_log(
     hass: HomeAssistant, caplog: pytest.LogCaptureFixture, is_refused: bool
 ) -> None:
-    """The request goes on without its caller, whatever comes of it."""
+    """If the caller is cancelled, the request continues, and its error is not logged by asyncio."""
     sent: list[int] = []
 
     async def send(value: int) -> None:
@@ -74,7 +74,7 @@ async def test_a_caller_that_is_cancelled_leaves_no_trace_in_the_log(
 
 
 async def test_one_is_sent_after_the_other(hass: HomeAssistant) -> None:
-    """A slow cloud gets no more requests than it can answer, and the newest of them."""
+    """Only one request is in flight, so that a slow cloud gets the newest value next."""
     release = asyncio.Event()
     sent: list[int] = []
 
@@ -98,7 +98,7 @@ async def test_one_is_sent_after_the_other(hass: HomeAssistant) -> None:
 async def test_an_unload_ends_in_time(
     clocks: TickingDateTimeFactory, hass: HomeAssistant, hindrance: str
 ) -> None:
-    """Neither a cloud that hangs nor a program that goes on requesting holds it up."""
+    """An unload ends in time, even if the cloud hangs or a program keeps requesting."""
     release = asyncio.Event()
     sent: list[int] = []
     requests: list[asyncio.Task[None]] = []
@@ -133,7 +133,7 @@ async def test_an_unload_ends_in_time(
 async def test_a_close_sends_what_is_pending_and_waits_for_it(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reduction may wait for its calm moment."""
+    """Closing sends a pending request without its delay, and waits for it."""
     monkeypatch.setattr("custom_components.zaptec.control.batch.CALM_TIME", 60.0)
     sent: list[int] = []
 
@@ -158,7 +158,7 @@ async def test_a_close_sends_what_is_pending_and_waits_for_it(
 async def test_batches_of_entities_that_are_gone_do_not_pile_up(
     hass: HomeAssistant,
 ) -> None:
-    """An entity may be added again many times."""
+    """Batches of removed entities are freed, because an entity may be added again many times."""
 
     async def send(_value: int) -> None:
         """Send nothing."""

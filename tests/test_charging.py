@@ -36,7 +36,7 @@ from .conftest import (
     wait_until_live,
 )
 
-# The contract: what hangs on these is the history of users, and other programs.
+# Unique ids must never change: the history of users and other programs depend on them.
 CHARGER_ENTITIES = {
     "binary_sensor": (
         "authentication_required car_connected charging is_enabled is_online "
@@ -72,7 +72,7 @@ INSTALLATION_ENTITIES = {
 
 
 def unique_ids(device_id: str, keys: dict[str, str]) -> set[tuple[str, str]]:
-    """Return what a device's entities are known by."""
+    """Return the platform and key of each entity of a device."""
     return {("binary_sensor", device_id)} | {
         (platform, f"{device_id}_{key}")
         for platform, names in keys.items()
@@ -84,7 +84,7 @@ LISTS = {("GET", "/api/installation"), ("GET", "/api/chargers")}
 
 
 def requests(sim: Simulator) -> Counter[tuple[str, str]]:
-    """Return what was asked of the cloud since the last look."""
+    """Return the requests since the last call."""
     counted = Counter((record.method, record.path) for record in sim.rest.requests)
     sim.rest.clear()
     return counted
@@ -98,7 +98,7 @@ async def test_devices_and_entities_appear(
     device_registry: dr.DeviceRegistry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """The charger stands below its installation, with all its entities."""
+    """The charger's device is connected via its installation, and has all its entities."""
     installation = device_registry.async_get_device_by_identifier(
         (DOMAIN, charger.installation.id), live_entry.entry_id
     )
@@ -140,7 +140,7 @@ async def test_a_plugged_in_car_shows_at_once_without_a_request(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The message alone changes the mode."""
+    """Plugging in a car changes the mode by the message alone, without a request."""
     requests(sim)
     assert entities.state("sensor", charger.id, "charger_operation_mode") == (
         "disconnected"
@@ -161,7 +161,7 @@ async def test_a_charge_runs_to_its_end(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """Session and lifetime energy are those of the simulator's own integral."""
+    """Session and lifetime energy at the end match the simulator's own integral."""
     charger.plug_in(Car(capacity_kwh=4.0))
     await time_machine.travel(120)
     await entities.wait_for(
@@ -211,7 +211,7 @@ async def test_the_charging_switch_pauses_and_resumes(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The charger confirms by push; a command that changes nothing is not sent."""
+    """The switch follows the pushed confirmation; a command without effect is not sent."""
     switch = entities.id("switch", charger.id, "charger_operation_mode")
     charger.plug_in(Car())
     await time_machine.travel(60)
@@ -253,7 +253,7 @@ async def test_the_max_current_is_set_and_confirmed_by_push(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The number follows the charger; what it is not built for is refused."""
+    """The number follows the charger's confirmation; a value out of range is refused."""
     number = entities.id("number", charger.id, "charger_max_current")
     requests(sim)
     await hass.services.async_call(
@@ -283,7 +283,7 @@ async def test_the_available_current_limits_the_chargers(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The number shows what the cloud accepted, and the push what it did."""
+    """The number shows the accepted current, and messages show its effect on the chargers."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     number = entities.id("number", charger.installation.id, "available_current")
@@ -298,7 +298,7 @@ async def test_the_available_current_limits_the_chargers(
     )
     await time_machine.travel(30)
     await entities.wait_for("sensor", charger.id, "charge_current_set", "8.5")
-    # The next discovery finds the same.
+    # The next discovery shows the same current.
     await time_machine.travel(3610, step=15)
     assert (
         entities.state("number", charger.installation.id, "available_current") == "8.5"
@@ -323,7 +323,7 @@ async def test_an_hour_costs_two_lists_and_nothing_else(
     live_entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """The stream carries everything."""
+    """An hour costs two requests for the lists, because everything else is pushed."""
     for charger in sim.chargers.values():
         if charging:
             charger.plug_in(Car(capacity_kwh=60))
@@ -351,7 +351,7 @@ async def test_all_pages_are_read_within_the_rate_limit(
     entry: MockConfigEntry,
     entities: EntityFinder,
 ) -> None:
-    """130 chargers are on two pages; the cloud never sees 10 requests in a second."""
+    """130 chargers on two pages are all read, with at most 10 requests in a second."""
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
     assert len(sim.chargers) == 130
@@ -372,7 +372,7 @@ async def test_two_accounts_do_not_disturb_each_other(
     entities: EntityFinder,
     device_registry: dr.DeviceRegistry,
 ) -> None:
-    """One account goes, the other stays as it is."""
+    """Unloading one account does not affect the other."""
     user_names = list(sim.accounts)
     sim.accounts[user_names[1]].roles = {
         installation_id: sim.accounts[user_names[0]].roles.pop(installation_id)

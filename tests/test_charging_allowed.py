@@ -1,4 +1,4 @@
-"""Charging that is not allowed: for this car and each next one, until it is again."""
+"""Charging that is not allowed: each car is paused, until charging is allowed again."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,22 +26,22 @@ from .conftest import wait_until
 from .home import Home
 from .test_switch import KEY
 
-# The most that a car may take before its charger has paused it (kWh).
+# Maximum energy that a car may charge before the charger has paused it (kWh).
 A_FEW_SECONDS = 0.02
 
-# The most time that a car which is plugged in may charge (seconds).
+# Maximum time that a car may charge after it is plugged in (s).
 HELD_WITHIN = 10
 
 
 @pytest.fixture(autouse=True)
 def _first_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read the charger before its entities are added, as outside of tests."""
+    """Wait for the first readings before entities are added, as outside of tests."""
     monkeypatch.setattr(reader, "FIRST_READINGS_TIME", 8.0)
 
 
 @pytest.fixture
 def shown(home: Home) -> Callable[[], list[str]]:
-    """Return what begins to note the states of the switch."""
+    """Return a function that starts to record the states of the switch."""
 
     def begin() -> list[str]:
         states = [home.switch]
@@ -58,7 +58,7 @@ def shown(home: Home) -> Callable[[], list[str]]:
 
 
 async def plug_in(home: Home) -> None:
-    """Plug in a car, and let the time pass within which it is to be paused."""
+    """Plug in a car, and let the time pass within which it must be paused."""
     home.charger.plug_in(Car())
     await home.travel(HELD_WITHIN, step=1)
 
@@ -71,7 +71,7 @@ async def leave(home: Home) -> None:
 
 @pytest.fixture
 async def paused(home: Home) -> None:
-    """Have a car that charged until charging was not allowed any more."""
+    """Let a car charge until charging is no longer allowed."""
     home.charger.plug_in(Car())
     await home.travel(60)
     assert home.mode == "connected_charging"
@@ -86,7 +86,7 @@ async def paused(home: Home) -> None:
 async def test_off_stays_off_for_each_next_car(
     home: Home, shown: Callable[[], list[str]], away: float
 ) -> None:
-    """The switch never turns itself on, and each car is paused within ten seconds."""
+    """The switch stays off, and each next car is paused within ten seconds."""
     states = shown()
     for _ in range(3):
         home.charger.unplug()
@@ -108,7 +108,7 @@ async def test_off_stays_off_for_each_next_car(
 
 @pytest.mark.usefixtures("paused")
 async def test_each_next_car_is_paused_with_one_command(home: Home) -> None:
-    """Nothing is sent for a car that is paused, nor while no car is there."""
+    """Each next car is paused with one command; otherwise nothing is sent."""
     await leave(home)
     for _ in range(2):
         home.clear()
@@ -123,7 +123,7 @@ async def test_each_next_car_is_paused_with_one_command(home: Home) -> None:
 async def test_a_stop_from_elsewhere_is_for_this_session_only(
     home: Home, by: str
 ) -> None:
-    """The switch is off as long as the car is paused, and the next car charges."""
+    """A stop by another program applies to this session only: the next car charges."""
     home.charger.plug_in(Car())
     await home.travel(60)
     if by == "button":
@@ -147,7 +147,7 @@ async def test_a_stop_from_elsewhere_is_for_this_session_only(
 async def test_a_resume_from_elsewhere_allows_charging_again(
     home: Home, by: str
 ) -> None:
-    """The user wants the resumed car to charge, so it is not paused a second time."""
+    """A resume by another program allows charging again, because the user wants the car to charge."""
     home.clear()
     if by == "button":
         await home.press("resume_charging")
@@ -169,7 +169,7 @@ async def test_a_resume_from_elsewhere_allows_charging_again(
 
 @pytest.mark.usefixtures("paused")
 async def test_a_held_car_that_is_resumed_allows_charging_again(home: Home) -> None:
-    """It was paused when it came, and not by a use of the switch."""
+    """Resuming a car that was held on arrival allows charging, as for one that was paused."""
     await leave(home)
     await plug_in(home)
     assert home.mode == "connected_finished"
@@ -182,7 +182,7 @@ async def test_a_held_car_that_is_resumed_allows_charging_again(home: Home) -> N
 @pytest.mark.usefixtures("paused")
 @pytest.mark.parametrize("stop", ["button", "app"])
 async def test_a_stop_of_a_held_car_changes_nothing(home: Home, stop: str) -> None:
-    """Charging is not allowed, so the next car is held all the same."""
+    """Stopping a car that is held already changes nothing: the next car is held, too."""
     await leave(home)
     home.charger.plug_in(Car())
     if stop == "button":
@@ -214,7 +214,7 @@ async def test_a_stop_of_a_held_car_changes_nothing(home: Home, stop: str) -> No
 async def test_what_happens_while_nothing_is_heard(
     home: Home, gap: str, meanwhile: str, state: str
 ) -> None:
-    """The session distinguishes a car that was resumed from one that came."""
+    """After an outage, the session shows whether the car was resumed or is a new one."""
     if gap == "reload":
         await home.stop()
     else:
@@ -260,7 +260,7 @@ async def test_what_happens_while_nothing_is_heard(
 async def test_a_restart_reads_what_any_version_has_stored(
     new_home: Home, stored: dict[str, object], state: str
 ) -> None:
-    """Earlier versions stored whether a car is to be held, and nothing else."""
+    """The stored data of earlier versions, which only had the hold, are still read."""
     mock_restore_cache_with_extra_data(
         new_home.hass, [(State("switch.charger_1_charging", STATE_OFF), stored)]
     )
@@ -274,7 +274,7 @@ async def test_a_restart_reads_what_any_version_has_stored(
 
 
 async def test_nothing_is_sent_before_the_charger_was_read(new_home: Home) -> None:
-    """The list shows that a car is there, and not that it is paused."""
+    """Nothing is sent before the first reading: the list does not show whether the car is paused."""
     mock_restore_cache_with_extra_data(
         new_home.hass, [(State("switch.charger_1_charging", STATE_OFF), {"held": True})]
     )
@@ -295,7 +295,7 @@ async def test_nothing_is_sent_before_the_charger_was_read(new_home: Home) -> No
     assert new_home.switch == STATE_OFF
 
 
-# What charges in spite of it.
+# Cars that charge although it is not allowed.
 
 
 FAULTS: list[Fault] = [403, Rejection(528, "Not now")]
@@ -306,7 +306,7 @@ FAULTS: list[Fault] = [403, Rejection(528, "Not now")]
 async def test_a_refused_car_is_not_tried_again_but_the_next_one_is(
     home: Home, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
-    """The switch is on while the refused car may charge, and off again after it."""
+    """If the pause is refused, the switch is on for this car, and the next car is paused again."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=fault)
     home.clear()
@@ -330,7 +330,7 @@ async def test_a_pause_that_the_charger_ignores_is_sent_again(
     caplog: pytest.LogCaptureFixture,
     ignored: int,
 ) -> None:
-    """An accepted command may be lost on its way to the charger, but not each time."""
+    """A pause without an effect is sent again, because it may be lost on its way to the charger."""
     await leave(home)
     stop = home.charger.stop_charging
     count = iter(range(100))
@@ -354,7 +354,7 @@ async def test_a_pause_that_the_charger_ignores_is_sent_again(
 async def test_an_off_that_the_charger_ignores_is_sent_again(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The use of the switch itself is carried out, too."""
+    """Turning the switch off is repeated, too, if the charger does not react."""
     await home.turn_on()
     await home.travel(30)
     with monkeypatch.context() as patch:
@@ -372,13 +372,13 @@ async def test_an_off_that_the_charger_ignores_is_sent_again(
 async def test_the_next_car_does_not_wait_for_the_pause_after_a_failure(
     home: Home, fault: Fault
 ) -> None:
-    """The failures of the car before say nothing about this one."""
+    """The delay after a failure does not apply to the next car."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=fault)
     home.charger.plug_in(Car())
     await home.travel(1200, step=10)
     assert home.switch == STATE_ON
-    # Just after a try, the next one of this car would come in four minutes or more.
+    # Just after an attempt, the next one for this car would be at least four minutes later.
     home.clear()
     await home.time_machine.travel_until(home.sent)
     await leave(home)
@@ -390,7 +390,7 @@ async def test_the_next_car_does_not_wait_for_the_pause_after_a_failure(
 
 @pytest.mark.usefixtures("paused")
 async def test_the_next_car_waits_as_long_as_the_cloud_asks_for(home: Home) -> None:
-    """What the user has not asked for just now is no reason to press."""
+    """The next car is paused only after the cloud's Retry-After, because no user waits for it."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=Busy(600))
     home.clear()
@@ -406,14 +406,14 @@ async def test_the_next_car_waits_as_long_as_the_cloud_asks_for(home: Home) -> N
     assert home.mode == "connected_finished"
 
 
-# What looks like a resume, or like another car.
+# Reports that look like a resume, or like another car.
 
 
 @pytest.mark.usefixtures("paused")
 async def test_a_pause_that_ends_before_the_car_is_gone_is_no_resume(
     home: Home, shown: Callable[[], list[str]]
 ) -> None:
-    """The charger may report the end of the pause before the mode."""
+    """If the end of the pause is reported before the car has left, that is not a resume."""
     states = shown()
     home.clear()
     home.charger.final_stop = False
@@ -433,7 +433,7 @@ async def test_a_pause_that_ends_before_the_car_is_gone_is_no_resume(
 async def test_a_cable_that_is_moved_to_another_car(
     home: Home, has_session: bool
 ) -> None:
-    """The session changes, and no report says that the first car has left."""
+    """A cable moved to another car changes the session only; the new car is paused."""
     home.clear()
     home.charger.observe(
         StateId.SESSION_IDENTIFIER, "another session" if has_session else None
@@ -453,7 +453,7 @@ async def test_a_cable_that_is_moved_to_another_car(
 async def test_the_end_of_a_pause_comes_after_the_next_car(
     home: Home, monkeypatch: pytest.MonkeyPatch, is_lost: bool
 ) -> None:
-    """The pause of the car that has left is not taken for one of the next car."""
+    """If the end of the last car's pause is reported late, it is not taken for a resume."""
     held_back = []
     observe = Telemetry.observe
 
@@ -482,7 +482,7 @@ async def test_the_end_of_a_pause_comes_after_the_next_car(
 async def test_a_car_that_comes_while_its_charger_is_offline(
     home: Home, monkeypatch: pytest.MonkeyPatch, is_known: bool
 ) -> None:
-    """It is paused as soon as the charger is online; until then the cloud only refuses."""
+    """A car at an offline charger is paused when the charger is online; the cloud refuses before."""
     # On a busy machine a time slice may end between the car and the lost connection.
     monkeypatch.setattr(subscription, "SLICE_TIME", 60.0)
     await leave(home)
@@ -505,7 +505,7 @@ async def test_a_car_that_comes_while_its_charger_is_offline(
 
 @pytest.mark.usefixtures("paused")
 async def test_an_off_that_is_refused_for_a_car_that_was_given_up(home: Home) -> None:
-    """Nothing is tried in the background after it."""
+    """After a refused off for a car that was given up, nothing is retried in the background."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"))
     await plug_in(home)
@@ -519,7 +519,7 @@ async def test_an_off_that_is_refused_for_a_car_that_was_given_up(home: Home) ->
 
 @pytest.mark.usefixtures("paused")
 async def test_two_cars_in_one_moment(home: Home) -> None:
-    """What is reported in one turn of the event loop is taken in as one."""
+    """Reports in one iteration of the event loop are handled together, even about two cars."""
     home.charger.unplug()
     await plug_in(home)
     assert home.switch == STATE_OFF
@@ -529,7 +529,7 @@ async def test_two_cars_in_one_moment(home: Home) -> None:
 async def test_off_right_after_on_is_no_resume(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reports of what "on" has sent may come after "off" was sent."""
+    """Late reports of a resume by the switch are not taken for a resume by another program."""
     home.charger.plug_in(Car())
     await home.travel(30)
     await home.turn_off()
@@ -538,7 +538,7 @@ async def test_off_right_after_on_is_no_resume(
     assert await home.turn_on() == ["507"]
     home.sim.clock.advance(3)
     with monkeypatch.context() as patch:
-        # The charger gets the pause some seconds after the cloud.
+        # The charger receives the pause some seconds after the cloud has accepted it.
         patch.setattr(home.charger, "stop_charging", lambda: None)
         assert await home.turn_off() == ["506"]
         home.sim.bus.thaw()
@@ -554,7 +554,7 @@ async def test_off_right_after_on_is_no_resume(
 async def test_an_installation_that_requires_authorization(
     home: Home, set_up_authorization: Callable[[], Awaitable[None]]
 ) -> None:
-    """A car is held before it has a session, and when it is authorized later."""
+    """A car is held before it has a session, and still is when it is authorized later."""
     await set_up_authorization()
     await home.turn_off()
     await plug_in(home)
@@ -571,7 +571,7 @@ async def test_an_installation_that_requires_authorization(
 
 @pytest.fixture
 def set_up_authorization(home: Home) -> Callable[[], Awaitable[None]]:
-    """Return what has the charger require authorization."""
+    """Return a function that makes the installation require authorization."""
 
     async def require() -> None:
         home.installation.authentication_required = True
@@ -585,7 +585,7 @@ def set_up_authorization(home: Home) -> Callable[[], Awaitable[None]]:
 async def test_the_switch_is_written_when_the_pause_is_confirmed_only(
     home: Home,
 ) -> None:
-    """A state that stays the same is no event for automations."""
+    """The switch writes its state once, when the pause is confirmed."""
     await leave(home)
     events = async_capture_events(home.hass, "state_changed")
     await plug_in(home)

@@ -18,7 +18,7 @@ ALL = frozenset({HOME, GARAGE, GUESTS})
 NONE: frozenset[str] = frozenset()
 BIRTH = datetime(2026, 1, 1, tzinfo=UTC)
 
-# An account that runs, and one that does not (its lists are unknown then).
+# Claims of an account that runs, and of one that does not, whose lists are unknown.
 RUNS = Claim(
     entry_id="a", created_at=BIRTH, read_at=10.0, listed=ALL, homes=HOMES, held=NONE
 )
@@ -31,7 +31,7 @@ def second(claim: Claim) -> Claim:
 
 
 def owner(*claims: Claim) -> str | None:
-    """Return the account that shows everything, whatever the order of the claims."""
+    """Return the owner of the device, and check that the order of the claims does not matter."""
     found = {tuple(sorted(owners(order).items())) for order in permutations(claims)}
     assert len(found) == 1
     (by_device,) = found
@@ -40,7 +40,7 @@ def owner(*claims: Claim) -> str | None:
 
 
 def test_an_account_alone_shows_what_it_lists() -> None:
-    """Nothing that it does not list, though."""
+    """A single account shows all that it lists, and nothing else."""
     assert owner(RUNS) == "a"
     assert owners([RESTS]) == {}
     assert owners([]) == {}
@@ -55,13 +55,13 @@ def test_an_account_alone_shows_what_it_lists() -> None:
         (replace(RUNS, held=ALL), replace(RUNS, recorded=ALL), "b"),
         (replace(RUNS, held=ALL, recorded=ALL), replace(RUNS, shown=ALL), "b"),
         (replace(RUNS, shown=ALL), replace(RUNS, held=ALL, recorded=ALL), "a"),
-        # Not running: what it has in the registry stands until it runs.
+        # An account that is not running keeps its devices in the registry.
         (replace(RESTS, held=ALL), RUNS, "a"),
         (replace(RESTS, held=ALL), replace(RUNS, shown=ALL), "b"),
         (replace(RESTS, recorded=ALL), RUNS, "b"),
         (RUNS, replace(RESTS, held=ALL), "b"),
         (RUNS, replace(RESTS, held=ALL, chosen=frozenset({"another"})), "a"),
-        # Running: what it does not list and does not show any more is not its own.
+        # A running account does not own what it neither lists nor shows.
         (replace(RUNS, listed=NONE, homes={}, held=ALL, recorded=ALL), RUNS, "b"),
         (replace(RUNS, listed=NONE, shown=ALL), RUNS, "a"),
     ],
@@ -69,12 +69,12 @@ def test_an_account_alone_shows_what_it_lists() -> None:
 def test_who_shows_an_installation_and_its_chargers(
     first: Claim, other: Claim, expected: str
 ) -> None:
-    """What is shown, then entities, then devices, then age decide."""
+    """The owner is decided by what is shown, then by entities, devices and age."""
     assert owner(first, second(other)) == expected
 
 
 def test_accounts_of_the_same_age_have_an_order_all_the_same() -> None:
-    """Entries that were restored from a file may have the same time."""
+    """Accounts of the same age have a fixed order; restored entries may have equal times."""
     assert owner(RUNS, replace(RUNS, entry_id="b")) == "a"
 
 
@@ -94,7 +94,7 @@ def test_accounts_of_the_same_age_have_an_order_all_the_same() -> None:
 def test_a_charger_that_the_account_of_its_installation_does_not_show(
     change: Callable[[Claim], Claim],
 ) -> None:
-    """The other account shows it, but the installation stays where it is."""
+    """Another account may show a charger, while its installation keeps its own account."""
     first = change(replace(RUNS, shown=frozenset({HOME, GARAGE})))
     for claims in permutations((first, second(RUNS))):
         assert owners(claims) == {HOME: "a", GARAGE: "a", GUESTS: "b"}
@@ -104,10 +104,10 @@ def test_a_charger_that_the_account_of_its_installation_does_not_show(
 def test_an_account_with_older_lists_has_to_look_first(
     read_at: float | None, expected: str
 ) -> None:
-    """A new charger belongs to the account of its installation, if that sees it.
+    """A new charger belongs to the account of its installation, if that account sees it.
 
-    An account that is not running, such as one whose password is refused, is not
-    waited for: it may never look.
+    The decision does not wait for an account that is not running, for example because of a
+    refused password: it may never read its lists.
     """
     first = replace(
         RUNS,
@@ -117,16 +117,16 @@ def test_an_account_with_older_lists_has_to_look_first(
         held=frozenset({HOME, GARAGE}),
     )
     assert owners([first, second(RUNS)])[GUESTS] == expected
-    # One that has its device already keeps it, also after a restart.
+    # An account that already has the device keeps it, also after a restart.
     holding = replace(second(RUNS), held=frozenset({GUESTS}))
     assert owners([first, holding])[GUESTS] == "b"
-    # So does one that shows it.
+    # An account that shows it keeps it, too.
     showing = replace(second(RUNS), shown=frozenset({GUESTS}))
     assert owners([first, showing])[GUESTS] == "b"
 
 
 def test_the_newest_lists_say_where_a_charger_is() -> None:
-    """It has moved from an account's installation to the other's."""
+    """The newest lists decide where a charger is that moved to another installation."""
     first = replace(RUNS, shown=ALL, held=ALL)
     other = replace(
         second(RUNS),
@@ -140,7 +140,7 @@ def test_the_newest_lists_say_where_a_charger_is() -> None:
 
 
 def test_an_installation_that_no_account_sees_has_one_reader() -> None:
-    """A role for a charger alone does not show the installation."""
+    """An installation that no account sees still has one account that reads its messages."""
     first = replace(RUNS, listed=frozenset({GARAGE}), homes={GARAGE: HOME})
     other = replace(second(RUNS), listed=frozenset({GUESTS}), homes={GUESTS: HOME})
     for claims in permutations((first, other)):
@@ -148,13 +148,13 @@ def test_an_installation_that_no_account_sees_has_one_reader() -> None:
 
 
 def test_a_charger_without_an_installation() -> None:
-    """It is shown by itself."""
+    """A charger without an installation has an owner, too."""
     alone = replace(RUNS, listed=frozenset({GARAGE}), homes={GARAGE: None})
     assert owners([alone, second(alone)]) == {GARAGE: "a"}
 
 
 def test_the_rule_is_total_and_steady() -> None:
-    """Over many claims: one owner, in any order, and still after it shows the device."""
+    """Any claims give one owner, in any order, who stays the owner once it shows the device."""
     sets = [NONE, ALL, frozenset({HOME, GARAGE}), frozenset({GUESTS})]
     generator = random.Random(1)
     claims = [
@@ -199,7 +199,7 @@ def test_the_rule_is_total_and_steady() -> None:
 
 
 def test_a_host_that_has_older_lists_has_to_read_them() -> None:
-    """It shows the installation, so the new charger is for it to show."""
+    """The account that shows the installation reads its lists for a new charger, if they are older."""
     host = replace(RUNS, listed=frozenset({HOME}), homes={}, shown=frozenset({HOME}))
     own = second(replace(RUNS, read_at=20.0))
 
@@ -209,22 +209,22 @@ def test_a_host_that_has_older_lists_has_to_read_them() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        # It is not running.
+        # The account is not running.
         {"read_at": None},
-        # Its lists are newer, and it does not see the charger.
+        # The account's lists are newer, and do not have the charger.
         {"read_at": 30.0},
-        # Its options leave the chargers out.
+        # The account's options leave out the chargers.
         {"chosen": NONE},
-        # It sees the chargers already.
+        # The account's lists have the chargers already.
         {"listed": ALL},
-        # It does not show the installation.
+        # The account does not show the installation.
         {"listed": NONE, "shown": NONE},
     ],
 )
 def test_lists_that_would_bring_nothing_are_not_read(
     changes: dict[str, frozenset[str] | float | None],
 ) -> None:
-    """Each look at the lists costs two requests."""
+    """Lists are not read without need, because each reading costs two requests."""
     host = replace(RUNS, listed=frozenset({HOME}), homes={}, shown=frozenset({HOME}))
     own = second(replace(RUNS, read_at=20.0))
 

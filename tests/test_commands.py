@@ -1,4 +1,4 @@
-"""Commands: which are sent, which have nothing to do, and which cannot have an effect."""
+"""Commands: which are sent, which are not needed, and which are refused without a request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -58,7 +58,7 @@ class Remote:
         self._found = found
 
     async def use(self, way: str) -> list[str]:
-        """Use one way to send a command; return the commands that were sent."""
+        """Trigger a command in one of the ways; return the commands that were sent."""
         platform, service, key = WAYS[way]
         data = (
             {ATTR_ENTITY_ID: self._found.id(platform, self._charger.id, key)}
@@ -70,7 +70,7 @@ class Remote:
         return self.sent()
 
     def sent(self) -> list[str]:
-        """Return the commands that were sent since the last use."""
+        """Return the commands that were sent since the last call."""
         return [
             record.path.rpartition("/")[2]
             for record in self._sim.rest.requests
@@ -84,7 +84,7 @@ class Remote:
 
 @pytest.fixture(autouse=True)
 def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable what is disabled by default."""
+    """Enable the entities that are disabled by default."""
     monkeypatch.setattr(
         "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
     )
@@ -94,7 +94,7 @@ def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 def remote(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entities: EntityFinder
 ) -> Remote:
-    """Return what controls the charger through Home Assistant."""
+    """Return the remote of the charger."""
     return Remote(hass, sim, charger, entities)
 
 
@@ -112,7 +112,7 @@ async def wait_for_value(
     )
 
 
-# Refusals.
+# Refused commands.
 
 
 @pytest.mark.parametrize("way", ["restart button", "restart action"])
@@ -132,7 +132,7 @@ async def test_a_refused_restart_shows_the_vendors_reason(
     refusal: Rejection,
     sentence: str,
 ) -> None:
-    """No state of the charger shows that a restart is done already."""
+    """A refused restart is always an error, because no state can show that it was not needed."""
     sim.rest.fail("/sendCommand/102", fault=refusal)
     with pytest.raises(HomeAssistantError) as raised:
         await remote.use(way)
@@ -148,12 +148,12 @@ async def test_a_refused_upgrade_to_the_installed_version_succeeds(
     hass: HomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The refusal 528 is checked against a reading, as for any other command."""
+    """A refused upgrade succeeds if a reading shows that the version is already installed."""
     await wait_until(lambda: bool(live_entry.runtime_data.firmware.data))
     state = live_entry.runtime_data.states[charger.id]
     charger.observe(StateId.COMPUTER_VERSION, "1.0.0.0")
     await wait_until(lambda: state.value(StateId.COMPUTER_VERSION) == "1.0.0.0")
-    # The cloud answers a reading from a cache of 15 s.
+    # The cloud caches readings for 15 s.
     await time_machine.travel(20)
     sim.bus.freeze()
     charger.observe(StateId.COMPUTER_VERSION, charger.available_firmware)
@@ -167,7 +167,7 @@ async def test_a_refused_upgrade_to_the_installed_version_succeeds(
     )
 
 
-# A command is done when its effect is there.
+# A command is done when the charger shows its effect.
 
 
 @pytest.mark.parametrize("way", STOPS)
@@ -180,7 +180,10 @@ async def test_a_car_that_charges_in_spite_of_a_pause_is_stopped(
     way: str,
     mode: int,
 ) -> None:
-    """StateId 718 alone stops no car; the cloud refuses 506 only with 710=5, too."""
+    """A stop is sent while the car charges, even if StateId 718 says that it is paused.
+
+    The cloud refuses 506 only if 718=1 and 710=5.
+    """
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.observe(StateId.OPERATION_MODE, mode)
@@ -201,7 +204,7 @@ async def test_a_refused_resume_of_a_car_that_charges_succeeds(
     remote: Remote,
     way: str,
 ) -> None:
-    """The car charges, which is the effect of a resume, whatever StateId 718 says."""
+    """A refused resume succeeds if the car charges, whatever StateId 718 says."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.observe(StateId.FINAL_STOP_ACTIVE, True)
@@ -218,14 +221,14 @@ async def test_a_full_car_is_paused(
     remote: Remote,
     way: str,
 ) -> None:
-    """710=5 without 718=1 is no pause: the car may start again by itself."""
+    """A full car (710=5 without 718=1) can be paused, because it may start again by itself."""
     charger.plug_in(Car(wants=False))
     await time_machine.travel(30)
     assert remote.state("sensor", "charger_operation_mode") == "connected_finished"
     assert await remote.use(way) == ["506"]
 
 
-# A value that cannot be read is a value all the same.
+# A value that cannot be parsed must not be taken for a missing one.
 
 
 @pytest.mark.parametrize("way", RESUMES)
@@ -241,13 +244,13 @@ async def test_a_schedule_that_cannot_be_read_is_started_before_its_time(
     way: str,
     text: str,
 ) -> None:
-    """The vendor does not document the format of StateId 763."""
+    """A schedule in an unknown format can be overridden; the vendor documents none for 763."""
     charger.plug_in(Car())
     charger.set_schedule(7200, text)
     await time_machine.travel(30)
     assert remote.state("sensor", "charger_operation_mode") == "connected_requesting"
     assert await remote.use(way) == ["507"]
-    # StateId 718 does not change, so that a reading confirms the command.
+    # StateId 718 does not change, so only a reading can confirm the command.
     await time_machine.travel(30)
     assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
     assert await remote.use(way) == []
@@ -260,7 +263,7 @@ async def test_a_pause_that_cannot_be_read_is_not_taken_for_none(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """The switch shows that it is unknown, and a resume is sent."""
+    """If the pause cannot be parsed, the switch is unknown, and a resume is sent."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.stop_charging()
@@ -280,7 +283,7 @@ async def test_a_resume_is_sent_while_the_mode_cannot_be_read(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """Only a mode that is known shows that there is nothing to resume."""
+    """If the mode cannot be parsed, a resume is sent, because it may be needed."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.observe(StateId.OPERATION_MODE, "Charging")
@@ -290,7 +293,7 @@ async def test_a_resume_is_sent_while_the_mode_cannot_be_read(
     assert remote.sent() == ["507"]
 
 
-# A session that has ended while the car stays connected.
+# Sessions that have ended while the car stays connected.
 
 
 @pytest.fixture
@@ -340,7 +343,7 @@ async def test_a_session_that_has_ended_cannot_be_resumed(
     by: str,
     way: str,
 ) -> None:
-    """The car would not charge, so the user is asked to plug it in or to authorize it."""
+    """Resuming an ended session is refused with advice: plug the car in again, or authorize it."""
     await end_session(charger, time_machine, remote, by)
     assert remote.state("binary_sensor", "car_connected") == STATE_ON
     with pytest.raises(ServiceValidationError) as raised:
@@ -348,7 +351,7 @@ async def test_a_session_that_has_ended_cannot_be_resumed(
     assert raised.value.translation_key == "session_ended"
     assert remote.sent() == []
 
-    # What the sentence asks for helps.
+    # Following the advice in the error helps.
     if authentication_required:
         charger.authorize()
     else:
@@ -369,7 +372,7 @@ async def test_an_ended_session_is_known_after_a_reload(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """The charger's own times show it."""
+    """After a reload, the timestamps of the charger show that the session has ended."""
     await end_session(charger, time_machine, remote, "the button")
     await hass.config_entries.async_reload(live_entry.entry_id)
     await wait_until_live(hass, live_entry)
@@ -407,7 +410,7 @@ async def test_a_session_that_no_message_reported_is_resumed(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """What is held may be outdated: the car was plugged in again, and paused elsewhere."""
+    """A session that no message reported is resumed: the car was plugged in again, and paused."""
     await end_session(charger, time_machine, remote, "the cloud")
     await sim.bus.cut()
     await time_machine.travel(30)
@@ -426,7 +429,7 @@ async def test_an_ended_session_while_the_charger_cannot_be_read(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """What is held decides then."""
+    """If the charger cannot be read, the held state decides."""
     await end_session(charger, time_machine, remote, "the cloud")
     await sim.bus.cut()
     await time_machine.travel(30)
@@ -451,7 +454,7 @@ async def test_a_car_that_was_just_plugged_in_is_no_ended_session(
     gap: float | None,
     way: str,
 ) -> None:
-    """Its session is about to begin, or waits for the authorization."""
+    """A car without a session yet, or one that waits for authorization, has no ended session."""
     if gap is not None:
         charger.plug_in(Car())
         charger.authorize()
@@ -472,7 +475,7 @@ async def test_a_car_that_was_plugged_in_again_at_once_is_no_ended_session(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """Without required authentication its session begins a second later."""
+    """A car that is plugged in again at once gets a session a second later, so none has ended."""
     charger.plug_in(Car())
     await time_machine.travel(60)
     charger.unplug()
@@ -488,7 +491,7 @@ async def test_a_session_that_was_paused_at_its_beginning_is_no_ended_session(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """Its identifier is as new as the pause."""
+    """A session that was paused at its beginning has not ended."""
     charger.plug_in(Car())
     await time_machine.travel(3)
     await remote.use("switch off")
@@ -504,7 +507,10 @@ async def test_a_car_that_waits_for_its_authorization_over_a_reload(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """The hourly list shows its mode before the reading, but not since when."""
+    """A car that waits for authorization during a reload has no ended session.
+
+    The hourly list shows its mode before the first reading, but without a timestamp.
+    """
     charger.installation.authentication_required = True
     charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
     charger.plug_in(Car())
@@ -523,7 +529,7 @@ async def test_a_session_that_ends_just_before_the_resume(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """The command that ended it is not confirmed yet, so the charger is asked."""
+    """If the command that ended the session is not confirmed yet, the charger is read."""
     charger.plug_in(Car())
     charger.authorize()
     await time_machine.travel(60)
@@ -543,7 +549,7 @@ async def test_a_paused_session_is_no_ended_session(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """It is resumed, after however long a pause."""
+    """A paused session can be resumed after any time."""
     charger.plug_in(Car())
     charger.authorize()
     await time_machine.travel(60)
@@ -558,7 +564,7 @@ async def test_a_car_that_was_paused_before_its_authorization_is_no_ended_sessio
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """A held car has no session yet, but a pause that a resume ends."""
+    """A car that was paused before its authorization can be resumed, although it has no session."""
     charger.installation.authentication_required = True
     charger.plug_in(Car())
     charger.authorize()
@@ -582,7 +588,7 @@ async def test_a_charger_that_restarts_does_not_lose_its_car(
     live_entry: MockConfigEntry,
     remote: Remote,
 ) -> None:
-    """It reports all its values again, with new times, which ends no session."""
+    """A charger that restarts reports all values with new timestamps, which ends no session."""
     charger.installation.authentication_required = True
     charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
     charger.plug_in(Car())
@@ -605,7 +611,7 @@ async def test_a_charger_that_restarts_does_not_lose_its_car(
     [
         ((0, 1, 2), None, True),
         ((0, 1), None, False),
-        # Of the chargers that were not chosen, no state is known.
+        # The states of chargers that were not chosen are unknown.
         ((0, 1, 2), (0, 1), False),
         ((0,), (0,), False),
     ],
@@ -619,7 +625,7 @@ async def test_an_installation_whose_chargers_are_stand_alone(
     chosen: tuple[int, ...] | None,
     refused: bool,
 ) -> None:
-    """Its current has no effect if none of its chargers follows the cloud."""
+    """Setting the current is refused if all chargers of the installation are stand-alone."""
     chargers = list(sim.chargers.values())
     if chosen is not None:
         hass.config_entries.async_update_entry(
@@ -644,7 +650,7 @@ async def test_a_power_meter_is_no_charger(
     stand_alone: tuple[int, ...],
     refused: bool,
 ) -> None:
-    """A Sense in the list neither follows the cloud nor ignores it."""
+    """A power meter in the list does not count as a charger that follows the cloud."""
     chargers = list(sim.chargers.values())
     sense = chargers[1]
     sense.is_power_meter = True
@@ -661,7 +667,7 @@ async def test_a_charger_whose_state_is_not_known_is_not_counted_as_stand_alone(
     entry: MockConfigEntry,
     set_up_live: GoLive,
 ) -> None:
-    """It may follow the cloud."""
+    """A charger of unknown state does not count as stand-alone, because it may follow the cloud."""
     first, second = sim.chargers.values()
     first.set_stand_alone(True)
     second.observations.pop(StateId.IS_STAND_ALONE)

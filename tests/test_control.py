@@ -1,4 +1,4 @@
-"""Control of chargers and installations on its own, without an account around it."""
+"""Control of chargers and installations, tested without an account around it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import fields
@@ -50,7 +50,7 @@ INSTALLATION = Installation(id="home", current_user_roles=UserRole.OWNER)
 
 
 class Home:
-    """One charger and its installation, with a client that only notes its calls."""
+    """One charger and its installation, with a client that only records its calls."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Initialize the home."""
@@ -92,11 +92,11 @@ class Home:
         )
 
     def _replace(self, installation: Installation) -> None:
-        """Show an installation as it is after a change."""
+        """Replace the installation by a changed one."""
         self.account = Account({"home": installation}, self.account.chargers)
 
     def report(self, state_id: StateId, value: str) -> None:
-        """Have the charger report a value."""
+        """Let the charger report a value."""
         self.states.apply(
             [Observation("charger", int(state_id), datetime.now(UTC), value)]
         )
@@ -104,7 +104,7 @@ class Home:
 
 @pytest.fixture
 async def home(hass: HomeAssistant) -> AsyncGenerator[Home]:
-    """Return a home that leaves no timer behind."""
+    """Return a home, and cancel its timers at the end."""
     home = Home(hass)
     yield home
     home.confirmations.stop()
@@ -116,7 +116,7 @@ def rows(kind: type[Any]) -> list[Any]:
 
 
 def test_each_command_has_a_row() -> None:
-    """A command without a row could not be sent."""
+    """Each command has a row, without which it could not be sent."""
     assert COMMANDS.keys() == set(Command)
 
 
@@ -124,7 +124,7 @@ def test_each_command_has_a_row() -> None:
 def test_a_row_of_a_charger_names_an_argument_of_the_client(
     setting: ChargerSetting,
 ) -> None:
-    """No type checker sees a keyword that is text."""
+    """Rows name existing arguments of the client, which no type checker can check in strings."""
     assert setting.keyword in inspect.signature(ZaptecClient.update_charger).parameters
 
 
@@ -132,14 +132,14 @@ def test_a_row_of_a_charger_names_an_argument_of_the_client(
 def test_a_row_of_an_installation_names_an_argument_and_a_field(
     setting: InstallationSetting,
 ) -> None:
-    """The value that was sent is shown until the cloud reports it."""
+    """Rows of installations name an argument and the field that shows the value once it is sent."""
     method = inspect.signature(ZaptecClient.update_installation)
     assert setting.keyword in method.parameters
     assert setting.keyword in {field.name for field in fields(Installation)}
 
 
 async def test_a_command_is_sent_unless_it_is_done(home: Home) -> None:
-    """The vendor asks not to send a command without an effect."""
+    """A command without an effect is not sent, as the vendor asks."""
     home.report(StateId.CHARGER_OPERATION_MODE, "3")
     await home.chargers.async_send("charger", Command.STOP_CHARGING_FINAL)
     home.client.send_command.assert_awaited_once_with(
@@ -154,7 +154,7 @@ async def test_a_command_is_sent_unless_it_is_done(home: Home) -> None:
 async def test_a_command_is_sent_again_while_its_effect_is_uncertain(
     home: Home,
 ) -> None:
-    """What is held may be outdated while no messages arrive."""
+    """While the effect of a command is uncertain, it is sent again."""
     home.report(StateId.CHARGER_OPERATION_MODE, "1")
     home.is_reliable = False
     await home.chargers.async_send("charger", Command.STOP_CHARGING_FINAL)
@@ -162,14 +162,14 @@ async def test_a_command_is_sent_again_while_its_effect_is_uncertain(
 
 
 async def test_the_newest_firmware_is_not_installed_again(home: Home) -> None:
-    """The charger would restart for nothing."""
+    """The newest firmware is not installed again, because the charger would restart for nothing."""
     home.report(StateId.SOFTWARE_VERSION, "2.0")
     await home.chargers.async_send("charger", Command.UPGRADE_FIRMWARE)
     home.client.send_command.assert_not_awaited()
 
 
 async def test_a_setting_is_one_request(home: Home) -> None:
-    """The row says how the cloud calls it, and which value it accepts."""
+    """A setting is one request, with the cloud's name and the value from the row."""
     home.report(StateId.CHARGER_MAX_CURRENT, "20")
     await home.chargers.async_set("charger", MAX_CURRENT, 16.04)
     home.client.update_charger.assert_awaited_once_with(
@@ -181,7 +181,7 @@ async def test_a_setting_is_one_request(home: Home) -> None:
 
 
 async def test_a_setting_of_an_installation_is_shown_at_once(home: Home) -> None:
-    """No message reports it, so what the cloud has accepted is shown."""
+    """An accepted setting of an installation is shown at once, because no message reports it."""
     await home.installations.async_set("home", PHASE_SWITCH_CURRENT, 12)
     await home.installations.async_set("home", PHASE_SWITCH_CURRENT, 12)
     home.client.update_installation.assert_awaited_once_with(
@@ -201,7 +201,7 @@ async def test_a_setting_of_an_installation_is_shown_at_once(home: Home) -> None
 async def test_all_ways_translate_errors_alike(
     home: Home, error: Exception, key: str, asks_for_password: bool
 ) -> None:
-    """Only one place knows which text belongs to an error of the cloud."""
+    """All ways to send translate the cloud's errors to the same texts."""
     client = home.client
     for method in (
         client.send_command,

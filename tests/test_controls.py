@@ -1,4 +1,4 @@
-"""Controls: what each sends, and what the user is shown when it does not succeed."""
+"""Controls: the request of each, and the error for the user if it fails."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ RESIDENT = "resident@example.com"
 
 @dataclass(frozen=True)
 class Control:
-    """Something that a user may use."""
+    """A control: an entity, and the action that uses it."""
 
     platform: str
     key: str
@@ -48,7 +48,7 @@ class Control:
     path: str
     data: dict[str, Any] = field(default_factory=dict)
     of_installation: bool = False
-    # Whether charging is paused before it is used.
+    # Whether charging is paused before the control is used.
     resumes: bool = False
     enable: bool = False
 
@@ -146,7 +146,7 @@ ACTIONS = {
         of_installation=True,
     ),
 }
-# The cloud carries 10001 out and answers 528 all the same.
+# The cloud carries out 10001, but answers 528 all the same.
 REFUSED_AS_10001_IS = Rejection(528, "The charger reports a relay error")
 # Of the numbers, test_a_failed_control_tells_why_and_is_sent_once tries the refusals.
 REFUSABLE = {
@@ -170,7 +170,7 @@ class User:
         return self._home.state(control.platform, control.key)
 
     def _target(self, control: Control) -> dict[str, str]:
-        """Return what names the device that is controlled."""
+        """Return the target of the action: the device or the entity."""
         if control.platform != DOMAIN:
             return {ATTR_ENTITY_ID: self.entity_id(control)}
         if control.of_installation:
@@ -222,11 +222,11 @@ def scenario() -> Scenario:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a command up sooner, and repeat it without a pause."""
+    """Shorten the time limit of commands, and retry them without a pause."""
     requester = "custom_components.zaptec.api.requester"
     transport = "custom_components.zaptec.api.transport"
     monkeypatch.setattr(f"{requester}.COMMAND_TIMEOUT", 0.5)
-    # Repeated without a pause, a command waits for its turn most of the time.
+    # Retried without a pause, a command mostly waits for a slot of the limiter.
     monkeypatch.setattr("custom_components.zaptec.api.action.ACTION_TIMEOUT", 2.0)
     monkeypatch.setattr(f"{requester}.BACKOFF_BASE", 0.0)
     monkeypatch.setattr(f"{transport}.RETRY_AFTER_MAX", 0.0)
@@ -234,14 +234,14 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable what is disabled by default."""
+    """Enable the entities that are disabled by default."""
     monkeypatch.setattr(
         "homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True
     )
 
 
 def sent(home: Home) -> list[str]:
-    """Return what was written to the cloud."""
+    """Return the requests that wrote to the cloud."""
     return [
         record.path.removeprefix("/api/")
         for record in home.sim.rest.requests
@@ -268,13 +268,13 @@ async def prepare(home: Home, name: str) -> None:
 
 
 async def wait_for_firmware(home: Home) -> None:
-    """Wait until the list of firmware is there, without which nothing is upgraded."""
+    """Wait for the firmware list, without which no upgrade is possible."""
     await wait_until(lambda: bool(home.entry.runtime_data.firmware.data))
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 async def test_a_control_sends_one_request(home: Home, user: User, name: str) -> None:
-    """No more than one, whatever the cloud answers to a deauthorization."""
+    """Each control sends exactly one request, even if the cloud refuses a deauthorization."""
     control = CONTROLS[name]
     await prepare(home, name)
     await wait_for_firmware(home)
@@ -297,7 +297,7 @@ async def test_a_control_sends_one_request(home: Home, user: User, name: str) ->
 async def test_a_number_follows_its_confirmation(
     home: Home, user: User, name: str, observed: tuple[StateId, str]
 ) -> None:
-    """The number shows what the charger reports, not what was requested."""
+    """A number shows the value that the charger reports, not the requested one."""
     control = CONTROLS[name]
     before = user.state(control)
     home.charger.observe, observe = (lambda *_: None), home.charger.observe  # type: ignore[method-assign]
@@ -325,7 +325,7 @@ async def test_a_number_follows_its_confirmation(
 async def test_a_failed_control_tells_why_and_is_sent_once(
     home: Home, user: User, name: str, fault: Fault, sentence: str
 ) -> None:
-    """Each failure has its sentence, and nothing is changed."""
+    """Each failure has its own error text, sends one request, and changes nothing."""
     control = CONTROLS[name]
     await prepare(home, name)
     await wait_for_firmware(home)
@@ -342,7 +342,10 @@ async def test_a_failed_control_tells_why_and_is_sent_once(
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
 async def test_a_busy_cloud_is_told_of(home: Home, user: User, name: str) -> None:
-    """It is asked again for a while; the last attempt may not have had its turn."""
+    """A busy cloud is retried until the time limit, and then the error says that it is busy.
+
+    The last attempt may still be waiting for a slot of the limiter.
+    """
     await prepare(home, name)
     home.sim.rest.fail("/(update|sendCommand)", fault=503)
     with pytest.raises(HomeAssistantError) as raised:
@@ -358,7 +361,7 @@ async def test_a_busy_cloud_is_told_of(home: Home, user: User, name: str) -> Non
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
 async def test_a_cloud_that_is_busy_once(home: Home, user: User, name: str) -> None:
-    """What was certainly not carried out is repeated."""
+    """If the cloud is busy once, the command is retried, as it was certainly not carried out."""
     await prepare(home, name)
     home.sim.rest.fail("/(update|sendCommand)", fault=429, times=1)
     await user.use(CONTROLS[name])
@@ -368,8 +371,8 @@ async def test_a_cloud_that_is_busy_once(home: Home, user: User, name: str) -> N
 async def test_a_control_with_a_password_that_no_longer_counts(
     home: Home, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, and the reauthentication starts."""
-    # Sign-ins are a second apart.
+    """If the password is no longer valid, the error says so, and a reauthentication starts."""
+    # Sign-ins are at least a second apart.
     monkeypatch.setattr("custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 10.0)
     home.sim.set_password(next(iter(home.sim.accounts)), "another")
     with pytest.raises(HomeAssistantError) as raised:
@@ -398,7 +401,7 @@ async def test_a_control_with_a_password_that_no_longer_counts(
 async def test_a_value_that_makes_no_sense_is_refused_unsent(
     home: Home, name: str, value: float, sentence: str
 ) -> None:
-    """No car charges with less than 6 A."""
+    """A value that makes no sense is refused without a request; no car charges below 6 A."""
     control = CONTROLS[name]
     home.clear()
     with pytest.raises(ServiceValidationError) as raised:
@@ -418,7 +421,7 @@ async def test_a_value_that_makes_no_sense_is_refused_unsent(
 async def test_the_currents_that_are_accepted(
     home: Home, name: str, value: float
 ) -> None:
-    """Tenths, and for a charger's maximum also what pauses it: balancers use that."""
+    """Tenths are accepted, and 0 as a charger's maximum, with which load balancers pause it."""
     control = CONTROLS[name]
     await home.set_value(control.key, value)
     await wait_until(lambda: float(home.state("number", control.key)) == value)
@@ -428,7 +431,7 @@ async def test_the_currents_that_are_accepted(
 async def test_a_press_that_has_nothing_to_do_succeeds_quietly(
     home: Home, user: User, name: str
 ) -> None:
-    """The vendor asks not to send a command that changes nothing."""
+    """A button without an effect succeeds without a request, as the vendor asks."""
     control = CONTROLS[name]
     home.clear()
     await user.use(control)
@@ -439,7 +442,7 @@ async def test_a_press_that_has_nothing_to_do_succeeds_quietly(
 async def test_no_upgrade_to_what_is_installed(
     home: Home, user: User, name: str
 ) -> None:
-    """The firmware list says that there is nothing newer."""
+    """No upgrade is sent if the firmware list has no newer version."""
     await wait_for_firmware(home)
     home.charger.observe(StateId.COMPUTER_VERSION, home.charger.available_firmware)
     await wait_until(
@@ -462,7 +465,7 @@ async def test_no_upgrade_to_what_is_installed(
 async def test_a_refusal_because_it_is_so_already_is_a_success(
     home: Home, user: User, name: str, change: str
 ) -> None:
-    """Another program was faster, and its message has not arrived yet."""
+    """A refusal is a success if another program had just done the same."""
     control = CONTROLS[name]
     await prepare(home, name)
     # The cloud answers a reading from a cache of 15 s.
@@ -504,8 +507,8 @@ async def test_a_refused_control_shows_why(
     sentence: str,
     placeholders: dict[str, str] | None,
 ) -> None:
-    """In the vendor's words where there are any; nothing is shown as done."""
-    # A pause that is longer than the time of a command ends that at once.
+    """A refusal shows the vendor's reason, if there is one, and nothing is shown as done."""
+    # A Retry-After beyond the time limit of a command ends the command at once.
     transport = "custom_components.zaptec.api.transport"
     monkeypatch.setattr(f"{transport}.RETRY_AFTER_MAX", 3600.0)
     await prepare(home, name)
@@ -527,7 +530,7 @@ async def test_a_refused_control_shows_why(
 
 
 async def leave_the_cloud(home: Home) -> None:
-    """Put the charger into stand-alone mode, and wait until that is known."""
+    """Put the charger into stand-alone mode, and wait until the integration knows."""
     home.charger.set_stand_alone(True)
     state = home.entry.runtime_data.states[home.charger.id]
     await wait_until(lambda: state.value(StateId.IS_STAND_ALONE) is True)
@@ -537,7 +540,7 @@ async def leave_the_cloud(home: Home) -> None:
 async def test_a_charger_in_stand_alone_mode_is_not_controlled(
     home: Home, user: User, name: str
 ) -> None:
-    """It ignores the cloud, so the user gets an error at once, and nothing is sent."""
+    """A stand-alone charger ignores the cloud, so commands fail at once without a request."""
     await leave_the_cloud(home)
     home.clear()
     with pytest.raises(ServiceValidationError) as raised:
@@ -555,13 +558,13 @@ async def test_a_charger_in_stand_alone_mode_is_not_controlled(
 async def test_an_installation_whose_current_something_else_controls(
     home: Home, user: User, name: str, mode: int, sentence: str, known: bool
 ) -> None:
-    """The error names it, whether or not its control was known before."""
+    """The error names what else controls the current, even if that was not known before."""
     home.installation.available_current_mode = mode
     await home.travel(3700 if known else 0, step=15)
     with pytest.raises(ServiceValidationError) as raised:
         await user.use(CONTROLS["available current"])
     assert raised.value.translation_key == sentence
-    # It is ours again, and an hour need not pass until that is known.
+    # The current can be set again, without waiting for the hourly list.
     home.installation.available_current_mode = 0
     home.clear()
     with pytest.raises(ServiceValidationError):
@@ -577,7 +580,7 @@ async def test_an_installation_whose_current_something_else_controls(
 async def test_an_installation_of_chargers_in_stand_alone_mode(
     home: Home, user: User
 ) -> None:
-    """Its available current changes nothing."""
+    """The available current of stand-alone chargers is refused, as it would have no effect."""
     await leave_the_cloud(home)
     with pytest.raises(ServiceValidationError) as raised:
         await user.use(CONTROLS["available current"])
@@ -591,7 +594,7 @@ async def test_an_installation_of_chargers_in_stand_alone_mode(
 async def test_an_ocpp_system_controls_charging(
     new_home: Home, user: User, name: str, kind: int, futile: set[str]
 ) -> None:
-    """Start and stop are its own; the cloud's deauthorization still works with one kind."""
+    """With OCPP, start and stop are refused; deauthorization still works with one kind of OCPP."""
     new_home.installation.authentication_type = kind
     await new_home.start()
     control = CONTROLS[name]
@@ -610,7 +613,7 @@ async def test_an_ocpp_system_controls_charging(
 async def test_a_user_is_offered_no_controls(
     hass: HomeAssistant, sim: Simulator, entity_registry: er.EntityRegistry
 ) -> None:
-    """Neither owner nor service: what can only fail is not there."""
+    """A user without the role of owner or service has no controls, which could only fail."""
     entry = add_entry(hass, sim, RESIDENT)
     await set_up(hass, entry)
     await wait_until(lambda: bool(entry.runtime_data.firmware.data))
@@ -623,7 +626,7 @@ async def test_a_user_is_offered_no_controls(
 
 
 async def test_buttons_of_a_charger_that_is_offline(home: Home, user: User) -> None:
-    """It can't hear them; its settings stay."""
+    """Buttons of an offline charger are unavailable; its settings stay available."""
     assert user.state(CONTROLS["restart"]) == STATE_UNKNOWN
     home.charger.set_offline()
     await wait_until(lambda: user.state(CONTROLS["restart"]) == STATE_UNAVAILABLE)
@@ -634,7 +637,7 @@ async def test_buttons_of_a_charger_that_is_offline(home: Home, user: User) -> N
 
 
 async def test_a_charger_that_has_just_left_the_account(home: Home, user: User) -> None:
-    """A control that is still there says so."""
+    """A control of a charger that has just left the account fails with an error that says so."""
     runtime = home.entry.runtime_data
     entity_id = user.entity_id(CONTROLS["restart"])
     entity = home.hass.data["entity_components"]["button"].get_entity(entity_id)

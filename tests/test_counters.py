@@ -1,4 +1,4 @@
-"""The counters of energy, held to the recorder's own rule."""
+"""The energy counters, tested with the recorder's rule for sums."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -29,10 +29,10 @@ from .energy_walk import (
     feed_session,
 )
 
-# Number of walks of each kind; docs/chaos.md says how to walk more.
+# Number of walks of each kind; docs/chaos.md says how to run more.
 WALKS = int(os.environ.get("ENERGY_WALKS", "500"))
 
-# Energies are reported with three decimals (kWh).
+# Resolution of reported energies (kWh).
 PRECISION = 0.0015
 
 MINUTE = timedelta(minutes=1)
@@ -42,7 +42,7 @@ A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
 C = "0d6f3c50-0000-4000-8000-00000000000c"
 
-# Faults with which nothing is lost, and others with which energy may be missed.
+# Faults with which no energy is lost, and others with which some may be missed.
 HARMLESS = {
     "none": Faults(),
     "repeated": Faults(repeated=0.3),
@@ -58,7 +58,7 @@ LOSSES = {
 
 
 class Session:
-    """A session's counter, fed as in the tables of the tests, and its sum."""
+    """A session's counter, fed from the tables of the tests, with the recorder's sum."""
 
     def __init__(self, counter: SessionEnergy | None = None) -> None:
         """Initialize the counter, and the recorder with an energy of zero."""
@@ -77,8 +77,8 @@ class Session:
     def report(self, *reports: tuple[int, object] | float | str) -> None:
         """Report observations.
 
-        A number lets seconds pass, `restart` restarts, and `reading` says that what was
-        reported before it came with a reading of the whole state.
+        A number lets seconds pass, `restart` restarts Home Assistant, and `reading` marks the
+        observations before it as coming from a reading of the whole state.
         """
         for report in reports:
             match report:
@@ -120,7 +120,7 @@ type Reports = list[tuple[int, object] | float | str]
 @pytest.mark.parametrize(
     ("before", "after", "more"),
     [
-        # The cable is taken out and put in again within a minute.
+        # The cable is unplugged and plugged in again within a minute.
         (
             [(721, A), (553, 12.3)],
             [15, (710, 1), (721, B), 1, (553, 0.0), (553, 0.5)],
@@ -247,20 +247,20 @@ type Reports = list[tuple[int, object] | float | str]
         ),
         ([(721, A), (553, 5.2)], [60, completed(A, 9917.0), (553, 5.3)], 0.0),
         ([(721, A), (553, 5.2)], [60, completed(None, 7.0, NOON), (553, 5.3)], 0.1),
-        # What was before the session says nothing of its end.
+        # A report from before the session does not show that it ended.
         (
             [(710, 1), (721, None), (553, None), 600, (721, A), (553, 5.0), 60],
             [(553, 5.2), 60, (721, B), 60, (553, 0.3)],
             0.5,
         ),
-        # Nothing but its end says that a session is over.
+        # Only the completed session shows that the session has ended.
         (
             [(721, A), (553, 5.2)],
             [60, completed(A, 5.2), 60, (553, 0.0), 60, (553, 0.3)],
             0.3,
         ),
         ([(721, A), (553, 0.2)], [9, completed(A, 0.2), 3600, (553, 3.0)], 3.0),
-        # A zero after the end is a mistake, too.
+        # A zero after the end is wrong, too.
         (
             [(721, A), (553, 5.2), (721, None), (710, 1), completed(A, 5.2)],
             [300, (553, 0.0), 9, (553, 5.2), 300, (721, B), (553, 0.0), 60, (553, 0.4)],
@@ -272,7 +272,7 @@ type Reports = list[tuple[int, object] | float | str]
             [60, completed(B, 0.6), 60, completed(A, 5.9), (553, 0.6)],
             0.2,
         ),
-        # The end of a session that went on, unseen, with another one.
+        # The end of a session after which another one began unnoticed.
         (
             [(721, A), (553, 0.2)],
             [
@@ -285,7 +285,7 @@ type Reports = list[tuple[int, object] | float | str]
             ],
             2.8,
         ),
-        # A Pro takes the energy away.
+        # A Pro clears the energy at the end.
         (
             [(721, A), (553, 5.2)],
             [
@@ -317,7 +317,7 @@ type Reports = list[tuple[int, object] | float | str]
             [60, (553, 0.0), 60, (553, 0.1), 60, (553, 0.2), 60, (553, 5.4)],
             0.2,
         ),
-        # A rise that no charger can deliver, also after a long standstill.
+        # A rise that no charger can deliver, also after a long time without a report.
         (
             [(721, A), (553, 0.5)],
             [60, (553, 91.7), 120, (553, 0.6), 60, (553, 0.8)],
@@ -328,7 +328,7 @@ type Reports = list[tuple[int, object] | float | str]
             [17 * 24 * 3600, (553, 5.2), 900, (553, 9917.125), 900, (553, 5.4)],
             0.2,
         ),
-        # A smaller one is corrected at the end.
+        # A smaller wrong rise is corrected at the end.
         (
             [(721, A), (553, 5.2)],
             [60, (553, 13.0), 60, completed(A, 5.3, NOON, NOON + 2 * MINUTE)],
@@ -387,7 +387,7 @@ type Reports = list[tuple[int, object] | float | str]
             ],
             4.5,
         ),
-        # An identifier never comes back, whatever is sent again.
+        # The identifier of an earlier session that is sent again is ignored.
         (
             [(721, A), (553, 5.2), 60, (721, B), (553, 0.0), 60, (553, 0.4)],
             [(721, A), 1, (553, 0.4), (721, B), 60, (553, 0.7)],
@@ -398,7 +398,7 @@ type Reports = list[tuple[int, object] | float | str]
 def test_what_a_session_adds_to_the_sum(
     before: Reports, after: Reports, more: float
 ) -> None:
-    """Each input adds what was charged, also over a restart after each report."""
+    """Each table adds what was charged to the sum, also with a restart after each report."""
     for restarts in (False, True):
         session = Session()
         session.report(*before)
@@ -435,7 +435,7 @@ def test_what_a_session_adds_to_the_sum(
             [(710, 1), 60, (721, A), (553, 5.2), 9, (721, None), (553, 0.0), "reading"],
             5.2,
         ),
-        # One that was reported before the end is not.
+        # A zero that was reported before the end is not.
         (
             [
                 (721, A),
@@ -460,7 +460,7 @@ def test_what_a_session_adds_to_the_sum(
         ),
         ([(721, A), (553, 5.2), 300, (721, None), (721, A)], 5.2),
         ([(721, A), (553, 5.2), 300, (721, None)], 5.2),
-        # What had fallen before another session began is its zero, or a mistake.
+        # An energy that fell before the next session began is that session's zero, or wrong.
         ([(721, A), (553, 5.2), 15, (553, 0.0), 5, (721, B)], 0.0),
         ([(721, A), (553, 5.2), 600, (553, 0.3), 60, (721, B)], 5.2),
         ([(721, A), (553, 9917.125)], None),
@@ -471,7 +471,7 @@ def test_what_a_session_adds_to_the_sum(
     ],
 )
 def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
-    """An energy stays what it is until there is another one."""
+    """The shown energy stays the same until another one is reported."""
     session = Session()
     session.report(*reports)
     assert session.counter.energy == energy
@@ -479,7 +479,7 @@ def test_what_a_session_shows(reports: Reports, energy: float | None) -> None:
 
 
 def test_nothing_is_shown_before_there_is_an_energy() -> None:
-    """Neither at first, nor when a session begins."""
+    """Without a reported energy nothing is shown, at first as when a session begins."""
     counter = SessionEnergy()
     assert not counter.is_reported
     counter.report_session(A, NOON)
@@ -494,7 +494,7 @@ def test_nothing_is_shown_before_there_is_an_energy() -> None:
 
 
 def test_stamps_at_the_ends_of_the_calendar() -> None:
-    """The hourly list has no stamp at all; whatever it is, the session goes on."""
+    """Timestamps at the ends of the calendar do not disturb the session."""
     counter = SessionEnergy()
     for at in (datetime.min, datetime.max, datetime.min):
         counter.report_car(is_connected=False, at=at.replace(tzinfo=UTC))
@@ -504,7 +504,7 @@ def test_stamps_at_the_ends_of_the_calendar() -> None:
 
 
 def test_a_reading_after_a_restart() -> None:
-    """Its stamp is rounded, so it may be earlier than that of the message before."""
+    """A reading after a restart counts, although its rounded timestamp may be earlier."""
     session = Session()
     session.report((721, A), (553, 5.2), "restart", -0.0004, (553, 5.2))
     assert session.counter.is_reported
@@ -514,7 +514,7 @@ def test_a_reading_after_a_restart() -> None:
 
 
 def test_a_late_report_does_not_count() -> None:
-    """An energy that is older than the one before is dropped."""
+    """An energy that is older than the previous one is ignored."""
     session = Session()
     session.report((721, A), (553, 5.2), 60, (553, 5.4), -30, (553, 5.3))
     assert session.counter.energy == 5.4
@@ -529,7 +529,7 @@ def test_a_late_report_does_not_count() -> None:
     [
         # The session that was recorded goes on.
         (timedelta(hours=-2), 12.75, 0.5),
-        # Another one began while Home Assistant restarted.
+        # Another session began while Home Assistant restarted.
         (timedelta(minutes=2), 0.75, 0.75),
         (timedelta(minutes=2), 12.75, 12.75),
     ],
@@ -538,7 +538,7 @@ def test_a_late_report_does_not_count() -> None:
 def test_a_recorded_session_goes_on(
     reset: datetime | None, started: timedelta, energy: float, more: float
 ) -> None:
-    """Where only the recorded state is known, its moment decides."""
+    """If only the recorded state is known, its time decides whether the session goes on."""
     counter = SessionEnergy()
     counter.resume(12.25, reset, NOON)
     session = Session(counter)
@@ -550,7 +550,7 @@ def test_a_recorded_session_goes_on(
 
 
 def test_an_identifier_that_is_reported_again_after_the_recorded_energy() -> None:
-    """The car has been connected since before, so its session goes on."""
+    """A repeated identifier does not begin a session if the car was connected before."""
     counter = SessionEnergy()
     counter.resume(12.25, None, NOON)
     session = Session(counter)
@@ -565,17 +565,17 @@ def test_an_identifier_that_is_reported_again_after_the_recorded_energy() -> Non
 @pytest.mark.parametrize(
     ("recorded", "energy", "more"),
     [
-        # What a session before had come to, which the cloud still held for a moment.
+        # The final energy of the previous session, which the cloud still held for a moment.
         (9.6, 0.25, 0.25),
         (9.6, 0.0, 0.0),
-        # So much can have been drawn by then: a mistake, or a small step back.
+        # An energy that can have been charged by then: a wrong value, or a small step back.
         (0.2, 0.0, 0.0),
     ],
 )
 def test_an_energy_that_was_recorded_after_the_next_session_began(
     recorded: float, energy: float, more: float
 ) -> None:
-    """A reading shows that it is not the present session's."""
+    """An energy recorded after the next session began does not belong to it, as a reading shows."""
     counter = SessionEnergy()
     counter.resume(recorded, None, NOON + timedelta(seconds=20))
     session = Session(counter)
@@ -593,7 +593,7 @@ def test_an_energy_that_was_recorded_after_the_next_session_began(
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_sums_of_sessions_are_exact(name: str) -> None:
-    """Repetition, restarts and readings change nothing, whatever the charger does."""
+    """Sums are exact with repeated reports, restarts and readings."""
     for seed in range(WALKS):
         walk, total, _ = _walk(seed, HARMLESS[name])
         assert total == pytest.approx(walk.delivered, abs=6 * PRECISION), seed
@@ -601,14 +601,14 @@ def test_sums_of_sessions_are_exact(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_sums_of_sessions_are_never_too_high(name: str) -> None:
-    """Whatever is lost or late, at no time has more been counted than was charged."""
+    """With lost or late reports, a sum is at no time higher than what was charged."""
     for seed in range(WALKS):
         _, _, excess = _walk(seed, LOSSES[name])
         assert excess <= 6 * PRECISION, seed
 
 
 def _walk(seed: int, faults: Faults) -> tuple[Walk, float, float]:
-    """Walk; return the walk, the sum at its end, and the highest excess of the sum."""
+    """Run a walk; return it, the sum at its end, and the largest excess of the sum."""
     random = Random(seed)
     walk = Walk(random, family=random.choice(("go", "go2", "pro")))
     for _ in range(random.randint(1, 6)):
@@ -650,10 +650,10 @@ def _sum_of(reports: Iterable[tuple[int, CompletedSession]], *, restart: bool) -
         ([completed(A, 5.0, NOON - HOUR), completed(A, 5.0, NOON - HOUR)], 5.0),
         ([completed(A, 5.0), completed(B, 7.0), completed(C, 9.0)], 21.0),
         ([completed(B, 7.0), completed(A, 5.0), completed(B, 7.0)], 12.0),
-        # The same start, as two sessions of a charger without a clock may have.
+        # Two sessions with the same start, as a charger without a clock may report.
         ([completed(A, 5.0, NOON - HOUR), completed(B, 7.0, NOON - HOUR)], 12.0),
         ([completed(B, 7.0, NOON - HOUR), completed(A, 5.0, NOON - 3 * HOUR)], 12.0),
-        # Corrected, and absurd.
+        # A corrected session, and an absurd one.
         ([completed(A, 5.0), completed(A, 4.5)], 4.5),
         ([completed(A, 5.0), completed(B, 7.0), completed(A, 4.5)], 12.0),
         ([completed(A, 5.0), completed(B, 9917.0)], 5.0),
@@ -670,13 +670,13 @@ def _sum_of(reports: Iterable[tuple[int, CompletedSession]], *, restart: bool) -
 def test_each_completed_session_counts_once(
     reports: list[tuple[int, CompletedSession]], total: float, restart: bool
 ) -> None:
-    """Whatever is repeated, and in whatever order."""
+    """Each completed session counts once, in any order and with any repetition."""
     assert _sum_of(reports, restart=restart) == pytest.approx(total)
 
 
 @pytest.mark.parametrize("name", HARMLESS | LOSSES)
 def test_sums_of_completed_sessions(name: str) -> None:
-    """Each session that was reported counts, whatever happens to its messages."""
+    """Each reported session is in the sum, even with repeated or late messages."""
     for seed in range(WALKS):
         random = Random(seed)
         walk = Walk(random)
@@ -702,7 +702,7 @@ def test_sums_of_completed_sessions(name: str) -> None:
 
 
 def test_a_session_that_is_reported_late() -> None:
-    """It counts, but the one that ended last is shown, and may still be corrected."""
+    """A late session counts, but the session that ended last is shown, and may be corrected."""
     counter, recorder = CompletedEnergy(), RecorderSum()
     recorder.record(Total(0.0, None))
     for (_, session), at in (
@@ -721,7 +721,7 @@ def test_a_session_that_is_reported_late() -> None:
 
 
 def test_sessions_that_are_forgotten_do_not_count_again() -> None:
-    """As many as are kept, and no more memory than that."""
+    """Sessions that were dropped from memory do not count again; the number kept is limited."""
     reports = [
         completed(f"0d6f3c50-0000-4000-8000-{count:012}", 1.0)
         for count in range(SESSIONS_KEPT + 10)
@@ -749,7 +749,7 @@ def test_sessions_that_are_forgotten_do_not_count_again() -> None:
 def test_a_recorded_completed_session(
     at: datetime, start: datetime | None, more: float
 ) -> None:
-    """What was recorded before does not count again."""
+    """A completed session that was recorded before does not count again."""
     counter, recorder = CompletedEnergy(), RecorderSum()
     reset = NOON - 5 * HOUR if start else None
     counter.resume(12.25, reset, NOON)
@@ -762,7 +762,7 @@ def test_a_recorded_completed_session(
 
 
 def _meter(*readings: tuple[float, float]) -> list[float | None]:
-    """Return what a meter shows after each reading (hours, kWh)."""
+    """Return the meter value after each reading (hours, kWh)."""
     meter = Meter()
     shown: list[float | None] = []
     for hours, reading in readings:
@@ -782,7 +782,7 @@ def _meter(*readings: tuple[float, float]) -> list[float | None]:
         ([(0, 1234.8), (1, -3.0), (2, 0.0)], [1234.8] * 3),
         # A month of charging.
         ([(0, 1234.8), (720, 17000.0)], [1234.8, 17000.0]),
-        # One reading that is too high by less: the meter catches up with it.
+        # A reading that is only a little too high: the meter catches up with it.
         (
             [(0, 1234.8), (1, 1300.0), (2, 1235.1), (9, 1300.1)],
             [1234.8] + [1300.0] * 2 + [1300.1],
@@ -790,7 +790,7 @@ def _meter(*readings: tuple[float, float]) -> list[float | None]:
         # Late and repeated.
         ([(1, 1235.1), (0, 1234.8), (1, 1235.1), (1, 1235.2)], [1235.1] * 3 + [1235.2]),
         ([(0, 1234.8), (1, 1235.0), (2, 1234.9)], [1234.8, 1235.0, 1235.0]),
-        # Readings that agree already are not given up for a single one.
+        # Several readings that agree are not discarded because of a single one.
         (
             [(0, 100.0), (1, 101.0), (2, 4600.0), (3, 102.0)],
             [100.0, 101.0, 101.0, 102.0],
@@ -800,7 +800,7 @@ def _meter(*readings: tuple[float, float]) -> list[float | None]:
 def test_a_meter(
     readings: list[tuple[float, float]], shown: list[float | None]
 ) -> None:
-    """It rises by what can have been delivered, and does not fall."""
+    """A meter never falls, and rises by no more than can have been delivered."""
     assert _meter(*readings) == shown
 
 
@@ -808,7 +808,7 @@ def test_a_meter(
     ("interval", "first"), [(1.0, 3.2), (0.25, 3.2), (1.0, 90_000.0)]
 )
 def test_an_exchanged_meter(interval: float, first: float) -> None:
-    """It is followed once several readings over hours confirm it."""
+    """An exchanged meter is accepted once several readings over hours confirm it."""
     meter = Meter()
     meter.report(1234.8, NOON)
     exchanges = []
@@ -824,7 +824,7 @@ def test_an_exchanged_meter(interval: float, first: float) -> None:
 
 
 def test_a_meter_that_began_with_a_mistake() -> None:
-    """Readings that agree correct it, although they are not those of another meter."""
+    """A meter whose first value was wrong is corrected by several readings that agree."""
     meter = Meter()
     meter.resume(5000.0)
     meter.report(5000.0, NOON)
@@ -836,7 +836,7 @@ def test_a_meter_that_began_with_a_mistake() -> None:
 
 
 def test_a_meter_of_an_earlier_version_that_overflowed() -> None:
-    """It begins again with the first reading."""
+    """A meter that overflowed in an earlier version starts over with the first reading."""
     meter = Meter()
     meter.resume(4296201.863)
     meter.report(1234.8, NOON)
@@ -848,14 +848,14 @@ def test_a_meter_of_an_earlier_version_that_overflowed() -> None:
     [(0.0, None), (-3.0, None), (0.5, 0.5), (1234.8, 1234.8), (4296201.863, None)],
 )
 def test_a_reading_of_the_list(reading: float, value: float | None) -> None:
-    """A charger without a meter is listed with zero."""
+    """A zero in the list is ignored, because chargers without a meter are listed with it."""
     meter = Meter()
     meter.report_listed(reading, NOON)
     assert meter.value == value
 
 
 def test_a_meter_that_is_not_exchanged() -> None:
-    """Neither repeated readings, nor a few, nor different ones are taken for a new one."""
+    """Repeated, few, or different readings do not prove that a meter was exchanged."""
     meter = Meter()
     meter.report(1234.8, NOON)
     at = NOON
@@ -873,7 +873,7 @@ def test_a_meter_that_is_not_exchanged() -> None:
 
 
 def test_a_meter_whose_moment_is_unknown() -> None:
-    """What an earlier version stored has no moment, and neither have listed readings."""
+    """A meter without a time, from an earlier version or from the list, is handled."""
     meter = Meter()
     meter.resume(1234.8)
     meter.report_listed(1200.0, NOON)

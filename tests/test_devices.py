@@ -1,4 +1,4 @@
-"""What an account keeps of devices that its lists lack, without Home Assistant."""
+"""Devices that are missing from an account's lists, tested without Home Assistant."""
 
 import pytest
 
@@ -17,7 +17,7 @@ class Clock:
     """A monotonic clock that only a test advances."""
 
     def __init__(self) -> None:
-        """Begin at an arbitrary time."""
+        """Start the clock at an arbitrary time."""
         self.now = 1000.0
 
     def __call__(self) -> float:
@@ -27,7 +27,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Return the clock that missing devices are timed with."""
+    """Return the clock for missing devices."""
     clock = Clock()
     monkeypatch.setattr(missing_module, "monotonic", clock)
     return clock
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_missing_device_is_kept_until_it_has_been_missing_for_long(
     clock: Clock,
 ) -> None:
-    """One incomplete list removes nothing, two of them an hour apart do."""
+    """A device is removed after it was missing from lists for an hour, not after one list."""
     missing = MissingDevices()
     found = ALL.subset({"home", "garage"})
 
@@ -55,7 +55,7 @@ def test_a_missing_device_is_kept_until_it_has_been_missing_for_long(
 
 
 def test_a_device_that_returns_is_not_missing_any_more(clock: Clock) -> None:
-    """The time starts again with the next list that lacks the device."""
+    """If a missing device returns, its time starts over with the next list that lacks it."""
     missing = MissingDevices()
     missing.add(["guests"])
     clock.now += GONE_TIME
@@ -66,7 +66,7 @@ def test_a_device_that_returns_is_not_missing_any_more(clock: Clock) -> None:
 
 
 def test_a_device_that_another_account_shows_is_not_kept(clock: Clock) -> None:
-    """It is not missing, either: the other account sees it."""
+    """A device that another account shows is neither kept nor missing."""
     missing = MissingDevices()
     missing.add(["guests"])
     found = ALL.subset({"home", "garage"})
@@ -76,7 +76,7 @@ def test_a_device_that_another_account_shows_is_not_kept(clock: Clock) -> None:
 
 
 def test_a_device_is_missing_since_the_first_list_that_lacks_it(clock: Clock) -> None:
-    """Noting it again does not extend the time."""
+    """Further lists that lack the device do not extend the time."""
     missing = MissingDevices()
     missing.add(["guests"])
     clock.now += GONE_TIME
@@ -87,7 +87,7 @@ def test_a_device_is_missing_since_the_first_list_that_lacks_it(clock: Clock) ->
 
 
 def test_the_union_of_accounts_prefers_the_second_one() -> None:
-    """An installation may have been read after the lists."""
+    """The second source wins, because an installation may have been read after the lists."""
     newer = Installation(id="home", name="Home")
 
     assert ALL | Account({"home": newer}) == Account({"home": newer}, ALL.chargers)

@@ -1,4 +1,4 @@
-"""The energy sensors through a real recorder: its sums equal what the cloud says."""
+"""The energy sensors with a real recorder, whose sums must equal the cloud's energies."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -56,12 +56,12 @@ METER = "signed_meter_value_kwh"
 A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
 
-# Walks by chargers of one cloud at a time. More of them: ENERGY_HOUSES.
+# Number of chargers that walk in one cloud; ENERGY_HOUSES sets the number of clouds.
 CHARGERS = 10
 HOUSES = int(os.environ.get("ENERGY_HOUSES", "4"))
 
 
-# What the recorder compiles at a time.
+# Period that the recorder compiles at a time.
 PERIOD = timedelta(minutes=5)
 
 
@@ -79,7 +79,7 @@ def _five_minutes(moment: datetime) -> datetime:
 
 
 class Statistics:
-    """The sums that the recorder makes of what the sensors show."""
+    """The recorder's sums of the sensors' states."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Initialize the statistics."""
@@ -88,12 +88,12 @@ class Statistics:
 
     @property
     def seconds_left(self) -> float:
-        """Return how long the present five minutes last yet."""
+        """Return the remaining time of the current five minutes (s)."""
         now = dt_util.utcnow()
         return (_five_minutes(now) + PERIOD - now).total_seconds()
 
     async def compile(self) -> None:
-        """Compile the five minutes that are over; each of them is compiled once."""
+        """Compile all five-minute periods that have ended, each once."""
         await async_wait_recording_done(self._hass)
         end = _five_minutes(dt_util.utcnow())
         while self._compiled < end:
@@ -102,7 +102,7 @@ class Statistics:
         await async_wait_recording_done(self._hass)
 
     async def sums(self, *entity_ids: str) -> dict[str, float]:
-        """Return the present sums."""
+        """Return the current sums."""
         rows = await get_instance(self._hass).async_add_executor_job(
             statistics_during_period,
             self._hass,
@@ -126,12 +126,12 @@ def statistics(hass: HomeAssistant) -> Statistics:
 
 
 def ocmf(*rows: dict[str, Any]) -> str:
-    """Return readings of a meter as a charger reports them."""
+    """Return a meter document in the form that chargers report."""
     return "OCMF|" + json.dumps({"RD": list(rows)})
 
 
 def completed(identifier: str, energy: float, **more: str) -> str:
-    """Return a completed session as a charger reports it."""
+    """Return a completed session in the form that chargers report."""
     return json.dumps({"SessionId": identifier, "Energy": energy, **more})
 
 
@@ -139,7 +139,7 @@ type Step = tuple[int, object] | int | Callable[[], Any]
 
 
 class Home:
-    """One charger, what it reports, and what the recorder makes of it."""
+    """One charger, with its reports and the recorder's sums of them."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ async def home(
 async def test_what_a_session_adds(
     home: Home, before: list[object], after: list[object], more: float
 ) -> None:
-    """Each input adds what was charged, no more and no less."""
+    """Each session adds exactly what was charged to the sum."""
     await home.play((710, 3), *before)
     start = await home.sum(SESSION)
     await home.play(300, *after)
@@ -260,7 +260,7 @@ async def test_what_a_session_adds(
 
 
 async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:
-    """The energy of the session stays what it is."""
+    """An identifier that is empty for a moment does not change the session's energy."""
     await home.play((710, 3), (721, A), (553, 5.2), 300, (721, None))
     assert home.state(SESSION) == "5.2"
     await home.play((721, A))
@@ -268,7 +268,7 @@ async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:
 
 
 async def test_completed_sessions_in_one_burst(home: Home) -> None:
-    """Each counts once, also without a start and after a reload."""
+    """Completed sessions in one burst count once each, also without a start or after a reload."""
     await home.play((723, completed(B, 1.0)), 300)
     start = await home.sum(COMPLETED)
     for count, energy in enumerate((5.0, 7.0, 9.0)):
@@ -276,7 +276,7 @@ async def test_completed_sessions_in_one_burst(home: Home) -> None:
     await home.play(300, "reload", 300, "reload")
     assert home.state(COMPLETED) == "9.0"
     assert await home.sum(COMPLETED) - start == pytest.approx(21.0)
-    # A late one counts, too.
+    # A late session counts, too.
     newest = home.charger.observations[723]
     await home.play(
         (723, completed(B.replace("b", "d"), 2.0, EndDateTime="2026-11-20T10:00:00Z"))
@@ -302,7 +302,7 @@ async def test_completed_sessions_in_one_burst(home: Home) -> None:
 async def test_a_meter_after_a_reload(
     home: Home, readings: list[str], shown: str
 ) -> None:
-    """No reading that cannot be one is kept."""
+    """After a reload, an impossible meter reading is not kept."""
     for reading in readings:
         await home.play((554, reading), 60)
     assert home.state(METER) == shown
@@ -313,7 +313,7 @@ async def test_a_meter_after_a_reload(
 async def test_a_meter_that_is_exchanged(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is followed after hours, as a reset, with one line in the log."""
+    """An exchanged meter is accepted after hours, as a reset, with one log line."""
     before = float(home.state(METER))
     home.charger.exchange_meter(3.25)
     await home.time_machine.travel(2.5 * 3600, step=300)
@@ -326,7 +326,7 @@ async def test_a_meter_that_is_exchanged(
 @pytest.mark.parametrize(
     ("meanwhile", "more"),
     [
-        # A Go 2 zeroes at the end, and nothing else says that the session is over.
+        # A Go 2 reports zero at the end, and nothing else shows that the session has ended.
         ([(553, 0.0), (721, None), (710, 1)], 9.0),
         ([(721, B), (553, 3.0)], 12.0),
         ([(553, 9.5)], 9.5),
@@ -339,7 +339,7 @@ async def test_a_power_cut(
     meanwhile: list[object],
     more: float,
 ) -> None:
-    """What was recorded since the session's beginning was stored is not taken back."""
+    """After a power cut, energy recorded since the last store is not subtracted."""
     await home.play((710, 3), 60, (721, A), (553, 0.0), 2)
     start = await home.sum(SESSION)
     await home.play((553, 9.0), 60)
@@ -355,7 +355,7 @@ async def test_a_power_cut(
 
 
 async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
-    """It goes on from there, although it was stored completely at its own end."""
+    """A sensor continues from what another account has shown meanwhile, not from its own store."""
     await home.play((710, 3), 60, (721, A), (553, 0.0), (553, 9.0), 60)
     start = await home.sum(SESSION)
     entity_id = home.entities.id("sensor", home.charger.id, SESSION)
@@ -381,7 +381,7 @@ async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
 async def test_the_last_of_many_recorded_numbers(
     hass: HomeAssistant, charger: Charger, entry: MockConfigEntry
 ) -> None:
-    """What was recorded last counts, however much was recorded before and after it."""
+    """The last recorded number is found among many recorded states."""
     entity_id = "sensor.many"
     for number in range(3 * RECORDED_STATES):
         hass.states.async_set(entity_id, str(number))
@@ -402,7 +402,7 @@ async def test_a_meter_waits_for_its_first_reading(
     entities: EntityFinder,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """After a power cut what was stored is older than what was recorded."""
+    """A meter shows nothing before its first reading; after a power cut, its store is outdated."""
     charger.exchange_meter(1240.0)
     charger.observe(554, ocmf({"RV": 1240.0}))
     entity = entity_registry.async_get_or_create(
@@ -433,7 +433,7 @@ async def test_a_meter_waits_for_its_first_reading(
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
-    """Return one charger, or as many as a walk has."""
+    """Return a cloud with one charger, or with as many as a walk needs."""
     count = CHARGERS if "seed" in request.fixturenames else 1
     models = ("ZAP", "ZPR", "ZPG")
     return Scenario(
@@ -460,7 +460,7 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 
 
 def _disturb(charger: Charger, random: Random) -> None:
-    """Let a charger report what is wrong, and then what is right."""
+    """Let a charger report a wrong value, and then the right one."""
     present = {
         state_id: charger.observations[state_id].value
         for state_id in (553, 721)
@@ -489,7 +489,7 @@ async def test_walks(
     entities: EntityFinder,
     seed: int,
 ) -> None:
-    """The sums of the chargers equal the simulator's, whatever happened on the way."""
+    """After random events, the sums of all chargers equal the simulator's energies."""
     random = Random(seed)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
@@ -539,5 +539,5 @@ async def test_walks(
         if sessions:
             completed_id = entities.id("sensor", charger.id, COMPLETED)
             total = (await statistics.sums(completed_id))[completed_id]
-            # The first state of a sensor is what its statistics begin with.
+            # The statistics of a sensor begin with its first state.
             assert total == pytest.approx(sum(sessions[1:]), abs=precision)

@@ -1,4 +1,4 @@
-"""The tests' own view of Home Assistant works with every supported version."""
+"""The test helpers work with every supported version of Home Assistant."""
 
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er, frame, restore_state
@@ -19,7 +19,7 @@ ENTITY_ID = "sensor.of_a_test"
 async def test_a_deprecated_use_is_noticed(
     hass: HomeAssistant, entry: MockConfigEntry, reported_usage: ReportedUsage
 ) -> None:
-    """What Home Assistant reports of the integration fails a test."""
+    """Home Assistant's report of a deprecated use fails the test in which it occurs."""
     await hass.config_entries.async_setup(entry.entry_id)
     frame.report_usage(
         "uses something old",
@@ -34,7 +34,7 @@ async def test_a_deprecated_use_is_noticed(
 async def test_restored_states_are_provided_and_forgotten(
     hass: HomeAssistant, entity_registry: er.EntityRegistry
 ) -> None:
-    """An entity of the registry and one without an entry find theirs, until then."""
+    """States can be provided and discarded, for entities with and without a registry entry."""
 
     class Restored(restore_state.RestoreEntity):
         """An entity that has just been added."""

@@ -1,4 +1,4 @@
-"""The house: who imports what, and how large classes and functions are."""
+"""Limits of the code's structure: imports, and the sizes of classes and functions."""
 
 import ast
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 INTEGRATION = "custom_components.zaptec"
 
-# The modules and folders of the integration, from the lowest row up. Each imports only
-# what is in a lower row or in its own folder. What is not listed is above all of them:
-# the platforms, the flows and what else Home Assistant calls.
+# The modules and folders of the integration, from the lowest row up. Each may import only
+# from lower rows and from its own folder. Modules that are not listed are above all rows:
+# the platforms, the flows and other modules that Home Assistant calls.
 ROWS = (
     ("api",),
     ("const",),
@@ -25,7 +25,7 @@ ROWS = (
 
 CLASS_MAX = 350
 FUNCTION_MAX = 60
-# The client has a method for each endpoint.
+# The client may be larger, because it has a method for each endpoint.
 LONG_CLASSES = {"ZaptecClient"}
 
 
@@ -69,7 +69,7 @@ def _imports(name: str) -> Iterator[str]:
 
 
 def _reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
-    """Return all modules that a module imports, directly or through others."""
+    """Return all modules that a module imports, directly or indirectly."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -80,7 +80,7 @@ def _reachable(name: str, graph: dict[str, set[str]]) -> set[str]:
 
 
 def test_no_circle_of_imports() -> None:
-    """A module can be read and tested without those that use it."""
+    """There are no circular imports, so a module can be tested without those that use it."""
     graph = {name: set(_imports(name)) for name in _files()}
     reachable = {name: _reachable(name, graph) for name in graph}
     circles = {
@@ -102,7 +102,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def test_imports_follow_the_rows() -> None:
-    """Facts and requests have one direction each, so no part knows who uses it."""
+    """Modules import only from lower rows, so none depends on the modules that use it."""
     wrong = [
         f"{name} imports {module}"
         for name in _files()
@@ -115,7 +115,7 @@ def test_imports_follow_the_rows() -> None:
 
 
 def test_the_rows_exist() -> None:
-    """A module that is renamed is renamed in the rows, too."""
+    """The modules in the rows exist; a renamed module must be renamed there, too."""
     missing = [
         place
         for places in ROWS
@@ -139,7 +139,7 @@ def test_nothing_is_too_long(
     limit: int,
     accepted: set[str],
 ) -> None:
-    """A class or function that grows beyond this has a second subject."""
+    """No class or function exceeds its limit, beyond which it has more than one subject."""
     too_long = [
         f"{name}.{node.name}: {size} lines"
         for name in _files()

@@ -83,7 +83,7 @@ async def moved(
     charger: Charger,
     cabin: Installation,
 ) -> Charger:
-    """Return a charger that the hourly list has just shown in the cabin."""
+    """Return a charger that the latest list shows at the cabin."""
     await time_machine.travel(60)
     sim.move_charger(charger.id, cabin.id)
     await time_machine.travel(30)
@@ -100,7 +100,7 @@ async def test_its_device_is_at_the_new_installation(
     charger: Charger,
     cabin: Installation,
 ) -> None:
-    """Without a reload, and with the ids that it had."""
+    """The device of a moved charger is below its new installation, without a reload or new ids."""
     devices = dr.async_get(hass)
 
     def device(device_id: str) -> dr.DeviceEntry:
@@ -138,7 +138,7 @@ async def test_its_available_current_is_that_of_the_new_installation(
     cabin: Installation,
     entities: EntityFinder,
 ) -> None:
-    """At once when the list shows it, and with each change there afterwards."""
+    """A moved charger shows the available current of its new installation, and its changes."""
     assert entities.state("sensor", moved.id, "available_current") == "16.0"
     await hass.services.async_call(
         "number",
@@ -174,7 +174,7 @@ async def test_its_entities_are_available_with_the_new_installations_link(
     entities: EntityFinder,
     fails: str,
 ) -> None:
-    """That of the former installation does not matter any more."""
+    """The link of the new installation decides about availability, not that of the former one."""
     # The charger cannot be read, so that the link alone keeps it available.
     sim.rest.fail(f"/api/chargers/{moved.id}/state$", fault=500)
     live_entry.runtime_data.reader.read(moved.id)
@@ -201,7 +201,7 @@ async def test_its_messages_come_from_the_new_installation(
     cabin: Installation,
     entities: EntityFinder,
 ) -> None:
-    """Nothing is lost, so nothing has to be polled."""
+    """Messages of a moved charger come over the new link, so it need not be polled."""
     sim.rest.clear()
     moved.plug_in(Car())
     await entities.wait_for(
@@ -222,7 +222,7 @@ async def test_an_installation_that_appears_with_the_charger_gets_a_link(
     charger: Charger,
     entities: EntityFinder,
 ) -> None:
-    """The charger stays what it was; the firmware of the new place is looked up."""
+    """An installation that appears with a moved charger gets a link, and its firmware is read."""
     before = registered(hass, live_entry)
     new = sim.add_installation(InstallationScenario(name="New", available_current=20))
     next(iter(sim.accounts.values())).roles[new.id] = OWNER
@@ -254,7 +254,7 @@ async def test_without_permission_for_messages_it_is_polled_from_then_on(
     cabin: Installation,
     entities: EntityFinder,
 ) -> None:
-    """The account may see the new installation, but not read its messages."""
+    """Without permission to read the new installation's messages, the charger is polled."""
     account = next(iter(sim.accounts.values()))
     account.roles[cabin.id] = UserRole.USER
     await hass.config_entries.async_reload(live_entry.entry_id)
@@ -279,7 +279,7 @@ async def test_what_the_former_link_did_not_report_is_no_loss(
     cabin: Installation,
     entities: EntityFinder,
 ) -> None:
-    """A reading between the move and the list shows what another link has reported."""
+    """Values reported over another link between move and list do not count as lost messages."""
     runtime = live_entry.runtime_data
     await time_machine.travel(60)
     runtime.reader.read(charger.id)

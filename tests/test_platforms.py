@@ -35,7 +35,7 @@ from .conftest import add_entry, set_up, wait_until
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SERIALS = {"pro": "ZPR000303", "go": "ZAP000301", "go2": "GPN000302"}
-# What only an owner or a service account gets.
+# Entities that only an owner or a service account has.
 CONTROL_PLATFORMS = {Platform.BUTTON, Platform.NUMBER, Platform.SWITCH}
 ACCOUNTS = [
     pytest.param("pro", OWNER, id="pro"),
@@ -47,7 +47,7 @@ ACCOUNTS = [
 
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """Return snapshots of what every supported Home Assistant knows of an entity.
+    """Return snapshots limited to the fields that every supported Home Assistant has.
 
     Home Assistant 2026.11 adds `compat_name` to the entries of the registry.
     """
@@ -58,7 +58,7 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 @pytest.fixture
 async def clocks() -> AsyncGenerator[TickingDateTimeFactory]:
-    """Begin at the moment that the payloads are of."""
+    """Begin at the time of the recorded payloads."""
     with freeze_time(NOW, tick=True) as frozen:
         yield frozen
 
@@ -105,7 +105,7 @@ async def test_entities(
     role: UserRole,
     platform: Platform,
 ) -> None:
-    """Names, units, classes and values, from what such a charger really sends."""
+    """Names, units, classes and values of all entities, from recorded payloads."""
     (charger,) = sim.chargers.values()
     charger.installation.updated = NOW
     charger.observations = {

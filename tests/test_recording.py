@@ -1,4 +1,4 @@
-"""The sums over the switch-over, held to the recorder's own rule for five minutes."""
+"""Sums over the switch-over, tested with the recorder's rule for five-minute periods."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,25 +13,25 @@ from custom_components.zaptec.recording import PERIOD, Recorded, Recording
 
 from .energy_walk import START, Report, Walk, feed_session, rounded
 
-# Number of walks of each kind; docs/chaos.md says how to walk more.
+# Number of walks of each kind; docs/chaos.md says how to run more.
 WALKS = int(os.environ.get("ENERGY_WALKS", "500"))
 
-# Energies are reported with three decimals (kWh).
+# Resolution of reported energies (kWh).
 PRECISION = 0.0015
 
-# How long after the end of five minutes the recorder compiles their statistics.
+# Delay after a five-minute period until the recorder compiles its statistics.
 COMPILED_AFTER = timedelta(seconds=10)
 
 
 class RecorderOfPeriods:
     """The sum that the recorder makes (sensor/recorder.py of 2026.10).
 
-    It takes the state class that the entity has when five minutes are compiled for all
-    states of these five minutes.
+    The state class of the entity at the time of compiling applies to all states of the
+    five-minute period.
     """
 
     def __init__(self, start: datetime) -> None:
-        """Initialize without a state, some time before the first one."""
+        """Initialize the sum before the first state."""
         self.sum = 0.0
         self.is_increasing = True
         self._state: float | None = None
@@ -40,13 +40,13 @@ class RecorderOfPeriods:
         self._end = _period(start) + PERIOD
 
     def record(self, at: datetime, state: Recorded) -> None:
-        """Record a state; the moments never go back."""
+        """Record a state; times must not decrease."""
         self.compile(at)
         self._pending.append((at, state))
         self.is_increasing = state.is_increasing
 
     def compile(self, now: datetime) -> None:
-        """Compile the five minutes that are over."""
+        """Compile the five-minute periods that have ended."""
         while self._end + COMPILED_AFTER <= now:
             states = [state for at, state in self._pending if at < self._end]
             self._pending = self._pending[len(states) :]
@@ -55,7 +55,7 @@ class RecorderOfPeriods:
                 self._compile(states)
 
     def _compile(self, states: list[Recorded]) -> None:
-        """Compile five minutes, by the present state class."""
+        """Compile one period with the current state class."""
         old = new = self._state
         for state in states:
             if self.is_increasing:
@@ -78,13 +78,13 @@ class RecorderOfPeriods:
 
 
 def _period(moment: datetime) -> datetime:
-    """Return the start of the five minutes of a moment."""
+    """Return the start of the five-minute period of a time."""
     return moment.replace(minute=moment.minute // 5 * 5, second=0, microsecond=0)
 
 
 @dataclass
 class SwitchOver:
-    """A walk of which the incumbent shows the first part, and we the rest."""
+    """A walk whose first part custom-components/zaptec shows, and this integration the rest."""
 
     walk: Walk
     stopped_at: datetime
@@ -92,12 +92,12 @@ class SwitchOver:
     random: Random
     recorder: RecorderOfPeriods
     lag: float
-    """How long a report takes to the incumbent at most (seconds)."""
+    """Maximum delay of a report to custom-components/zaptec (s)."""
 
     def incumbent(self) -> tuple[Report, datetime, float] | None:
-        """Record what the incumbent shows.
+        """Record what custom-components/zaptec shows.
 
-        Return its last report, when that came, and the sum of all that it has shown.
+        Return its last report, the time when that arrived, and the sum of all it has shown.
         """
         last: Report | None = None
         shown, shown_at, total = 0.0, START, 0.0
@@ -115,7 +115,7 @@ class SwitchOver:
         return last and (last, shown_at, total)
 
     def successor(self, energy: float, until: datetime) -> None:
-        """Record what we show, a reading first."""
+        """Record what this integration shows, beginning with a reading."""
         counter, recording = SessionEnergy(), Recording()
         counter.resume(energy, None, until)
         recording.resume(Total(energy, None), self.started_at)
@@ -147,10 +147,10 @@ class SwitchOver:
 
 
 def sums(seed: int, lag: float = 2, **options: float) -> tuple[float, float] | None:
-    """Return a sum over the switch-over, and what it should be.
+    """Return a sum over the switch-over, and the expected sum.
 
-    None if the second cannot be known: nothing was recorded, the last state is a mistake
-    of the charger, or two sessions have ended since, of which the cloud shows the last.
+    Return None if the expected sum is unknown: nothing was recorded, the last state is a wrong
+    report, or two sessions have ended since, of which the cloud only shows the last.
     """
     random = Random(seed)
     walk = Walk(random, family=random.choice(("go", "go2", "pro")), **options)
@@ -177,7 +177,7 @@ def sums(seed: int, lag: float = 2, **options: float) -> tuple[float, float] | N
 
 
 def _is_mistake(reports: list[Report], last: Report) -> bool:
-    """Return whether a report is one of those that a charger corrects at once."""
+    """Return whether a report is a wrong one that the charger corrects at once."""
     index = reports.index(last)
     following = [
         report
@@ -191,7 +191,7 @@ def _is_mistake(reports: list[Report], last: Report) -> bool:
 
 @pytest.mark.parametrize("lag", [2, 20])
 def test_sums_over_the_switch_over_are_exact(lag: float) -> None:
-    """At any moment of a session, and whatever has begun in the same five minutes."""
+    """Sums are exact if the switch-over is at any time, even as another session begins."""
     found = [sums(seed, lag, blips=0.0, unknown_starts=0.0) for seed in range(WALKS)]
     known = [item for item in found if item]
     assert len(known) > 0.9 * WALKS
@@ -200,7 +200,7 @@ def test_sums_over_the_switch_over_are_exact(lag: float) -> None:
 
 
 def test_sums_with_mistakes_of_the_charger() -> None:
-    """A wrong report is never counted; little is, if it hides when a session began."""
+    """A wrong report is never counted; energy may be missing if it hides a session's beginning."""
     found = [sums(seed, blips=0.2, unknown_starts=0.0) for seed in range(WALKS)]
     differences = [item[0] - item[1] for item in found if item]
     assert len(differences) > 0.8 * WALKS
@@ -210,7 +210,7 @@ def test_sums_with_mistakes_of_the_charger() -> None:
 
 
 def test_sums_with_sessions_of_unknown_start() -> None:
-    """What cannot be known to be a session's energy is missing, not counted twice."""
+    """If the start of a session is unknown, its energy is missing rather than counted twice."""
     found = [sums(seed, blips=0.0, unknown_starts=1.0) for seed in range(WALKS)]
     for total, expected in filter(None, found):
         assert total <= expected + 8 * PRECISION
@@ -224,7 +224,7 @@ A, B, C, D = (NOON + number * MINUTE for number in (-60, 1, 2, 3))
 def shown(
     recording: Recording, minutes: float, *totals: tuple[float, datetime | None]
 ) -> list[tuple[float, datetime | None, bool]]:
-    """Return what is shown of totals, so many minutes after noon."""
+    """Return the shown values of a series of totals, by minutes after noon."""
     states = recording.show(
         [Total(energy, reset) for energy, reset in totals], NOON + minutes * MINUTE
     )
@@ -233,14 +233,14 @@ def shown(
 
 @pytest.fixture
 def recording() -> Recording:
-    """Return the recording of 5 kWh that the incumbent has shown until noon."""
+    """Return the recording of 5 kWh that custom-components/zaptec has shown until noon."""
     recording = Recording()
     recording.resume(Total(5.0, None), NOON)
     return recording
 
 
 def test_nothing_was_recorded_before() -> None:
-    """Then each cycle is one of a `total` from the start."""
+    """If nothing was recorded before, the state class is `total` from the start."""
     recording = Recording()
     assert shown(recording, 0, (5.0, A), (1.0, B)) == [(5.0, A, False), (1.0, B, False)]
     assert recording.last_reset(B) == B
@@ -248,16 +248,16 @@ def test_nothing_was_recorded_before() -> None:
 
 
 def test_a_cycle_that_begins_at_once(recording: Recording) -> None:
-    """It begins with a fall, however much it has come to."""
+    """A cycle that begins at once begins with a fall, whatever its first value is."""
     assert shown(recording, 2, (5.5, None), (7.0, B)) == [
         (5.5, None, True),
         (0.0, None, True),
         (7.0, None, True),
     ]
     assert recording.last_reset(B) is None
-    # The class may change after the next five minutes, so this is a fall, too.
+    # The state class can only change after the next period, so this must be a fall, too.
     assert shown(recording, 9, (1.0, C)) == [(0.0, None, True), (1.0, None, True)]
-    # Each fall puts it off.
+    # Each fall postpones the change.
     assert shown(recording, 14, (0.5, D)) == [(0.0, None, True), (0.5, None, True)]
     later = NOON + 21 * MINUTE
     assert shown(recording, 21, (1.5, D), (0.5, later)) == [
@@ -271,13 +271,13 @@ def test_a_cycle_that_begins_at_once(recording: Recording) -> None:
 def test_the_class_changes_once_the_statistics_are_compiled(
     recording: Recording, minutes: float, waits: bool
 ) -> None:
-    """The five minutes of noon, and those after them, are over by then."""
+    """The state class changes after the statistics of the switch-over are compiled."""
     states = shown(recording, minutes, (1.0, B))
     assert states[-1] == ((1.0, None, True) if waits else (1.0, B, False))
 
 
 def test_a_correction_waits(recording: Recording) -> None:
-    """It would be taken for a new cycle, and what comes after it waits, too."""
+    """A correction is delayed, with all that follows; statistics would see a new cycle."""
     assert shown(recording, 2, (4.0, None)) == []
     assert recording.energy(4.0) == 5.0
     assert recording.due == NOON + 10 * MINUTE
@@ -292,14 +292,17 @@ def test_a_correction_waits(recording: Recording) -> None:
 
 
 def test_a_correction_that_is_overtaken(recording: Recording) -> None:
-    """The energy has risen above it again, so there is nothing to wait for."""
+    """A delayed correction is skipped once the energy has risen above the shown value."""
     assert shown(recording, 2, (4.0, None)) == []
     assert shown(recording, 3, (5.1, None)) == [(5.1, None, True)]
     assert recording.energy(5.1) == 5.1
 
 
 def test_a_late_session_waits(recording: Recording) -> None:
-    """The newest one is taken off the sum and counted again, which only a `total` can."""
+    """A late session waits for the state class `total`.
+
+    It needs the newest session to be subtracted and counted again, which only `total` allows.
+    """
     late = [(0.0, None), (2.0, B), (5.0, C)]
     assert shown(recording, 2, *late) == []
     assert shown(recording, 10) == [
@@ -310,7 +313,7 @@ def test_a_late_session_waits(recording: Recording) -> None:
 
 
 def test_what_was_recorded_after_a_power_cut(recording: Recording) -> None:
-    """More than was stored is of the same cycle; less is of another one."""
+    """After a power cut, more than was stored belongs to the same cycle, and less to another."""
     assert recording.catch_up(5.5)
     assert not recording.catch_up(5.0)
     assert not Recording().catch_up(5.0)
@@ -318,7 +321,7 @@ def test_what_was_recorded_after_a_power_cut(recording: Recording) -> None:
 
 
 def test_a_document_outlives_the_change(recording: Recording) -> None:
-    """The cycle without a reset goes on without one."""
+    """Stored data of the time before the change continue a cycle without a reset."""
     assert shown(recording, 20, (4.0, None)) == [(4.0, None, False)]
     stored = json.loads(json.dumps(recording.as_dict()))
     recording = Recording().restore(stored, NOON + 30 * MINUTE)

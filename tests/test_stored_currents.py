@@ -44,7 +44,7 @@ async def start(
     entry: MockConfigEntry,
     stored: dict[str, Any],
 ) -> None:
-    """Set up an account of which something was stored before Home Assistant stopped."""
+    """Set up an account for which a queued current was stored before Home Assistant stopped."""
     key = f"{DOMAIN}.{entry.entry_id}"
     hass_storage[key] = {"version": 1, "minor_version": 1, "key": key, "data": stored}
     await set_up(hass, entry)
@@ -65,7 +65,7 @@ async def test_a_stored_current_is_sent_when_it_is_due(
     installation: Installation,
     changed: dict[str, Any],
 ) -> None:
-    """An update of the integration must neither lose nor hurry what the user queued."""
+    """A stored current is sent when it is due, not lost or sent early by an update."""
     stored = document(**changed)
     await start(hass, hass_storage, entry, {installation.id: stored})
     state = hass.states.get(entities.id("number", installation.id, "available_current"))
@@ -86,7 +86,7 @@ async def test_a_stored_current_is_not_sent_over_a_change_from_elsewhere(
     entry: MockConfigEntry,
     installation: Installation,
 ) -> None:
-    """The stored base shows that another program has changed the current since."""
+    """A stored current is dropped if the stored base shows that the current was changed since."""
     stored = document(base=[20.0, 20.0, 20.0])
     await start(hass, hass_storage, entry, {installation.id: stored})
     await time_machine.travel(12 * MINUTE, step=15)
@@ -99,7 +99,7 @@ async def test_the_document_keeps_its_form(
     entry: MockConfigEntry,
     installation: Installation,
 ) -> None:
-    """A version that the user goes back to has to be able to read it."""
+    """The stored document keeps its form, so that the user can go back to an earlier version."""
     stored = document(tries=2)
     await start(hass, hass_storage, entry, {installation.id: stored})
     current = entry.runtime_data.available_currents.of(installation.id)

@@ -25,14 +25,14 @@ TRANSPORT = "custom_components.zaptec.api.transport"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a command up sooner, and repeat it without a pause."""
+    """Shorten the time limit of commands, and retry them without a pause."""
     monkeypatch.setattr(f"{REQUESTER}.COMMAND_TIMEOUT", 0.5)
     monkeypatch.setattr(f"{REQUESTER}.BACKOFF_BASE", 0.05)
     monkeypatch.setattr(f"{TRANSPORT}.RETRY_AFTER_MAX", 0.0)
 
 
 async def test_on_and_off_are_idempotent(home: Home) -> None:
-    """The second time nothing is sent."""
+    """Turning on or off a second time sends nothing."""
     home.charger.plug_in(Car())
     await home.travel(30)
     assert await home.turn_on() == []
@@ -47,7 +47,7 @@ async def test_on_and_off_are_idempotent(home: Home) -> None:
 
 
 async def test_it_stays_on_when_a_car_is_full(home: Home) -> None:
-    """Charging is permitted, whether or not the car wants it."""
+    """A full car does not turn the switch off, because charging is still allowed."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.charger.set_car_wants(False)
@@ -57,7 +57,7 @@ async def test_it_stays_on_when_a_car_is_full(home: Home) -> None:
 
 
 async def test_on_right_after_off_waits_for_the_pause(home: Home) -> None:
-    """Until the charger has stopped, the cloud would refuse to resume."""
+    """Turning on right after off waits for the pause; the cloud would refuse to resume before."""
     home.charger.plug_in(Car())
     await home.travel(30)
     assert await home.turn_off() == ["506"]
@@ -70,7 +70,7 @@ async def test_on_right_after_off_waits_for_the_pause(home: Home) -> None:
 
 
 async def test_on_starts_what_a_schedule_holds_back(home: Home) -> None:
-    """The cloud takes a resume for that (StateId 763)."""
+    """Turning on starts a car that waits for its schedule (StateId 763), with a resume."""
     home.charger.plug_in(Car())
     home.charger.set_schedule(7200)
     await home.travel(10)
@@ -81,7 +81,7 @@ async def test_on_starts_what_a_schedule_holds_back(home: Home) -> None:
 
 
 async def test_off_without_a_car_holds_the_next_one(home: Home) -> None:
-    """The cloud can't pause a charger without a car, so it is done as soon as one comes."""
+    """Off without a car pauses the next one when it comes; the cloud cannot do that before."""
     assert await home.turn_off() == []
     assert home.switch == STATE_OFF
     assert await home.turn_off() == []
@@ -93,7 +93,7 @@ async def test_off_without_a_car_holds_the_next_one(home: Home) -> None:
     assert home.mode == "connected_finished"
     assert home.charger.session_energy < 0.02
 
-    # The pause was one of this car, but charging is still not allowed.
+    # The pause applied to this car, but charging is still not allowed.
     home.charger.unplug()
     await home.travel(20)
     assert home.switch == STATE_OFF
@@ -113,7 +113,7 @@ async def test_on_lets_the_next_car_charge_again(home: Home) -> None:
 
 
 async def test_the_next_car_is_held_after_a_reload(home: Home) -> None:
-    """It is held also if it was plugged in while the account was unloaded."""
+    """After a reload the next car is held, even if it came while the account was unloaded."""
     await home.turn_off()
     await home.stop()
     home.charger.plug_in(Car())
@@ -130,7 +130,10 @@ async def test_the_next_car_is_held_after_a_reload(home: Home) -> None:
 async def test_the_wish_outlives_a_restart(
     new_home: Home, stored: dict[str, bool], state: str
 ) -> None:
-    """It is not read from the state, which was off for a paused car, too."""
+    """After a restart, the hold comes from its own store.
+
+    The restored state cannot show it, because that is off for a paused car, too.
+    """
     mock_restore_cache_with_extra_data(
         new_home.hass, [(State("switch.charger_1_charging", STATE_OFF), stored)]
     )
@@ -143,7 +146,7 @@ async def test_the_wish_outlives_a_restart(
 async def test_a_car_that_could_not_be_held(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says so, and the switch shows that the car may charge."""
+    """If a car could not be held, the log says so, and the switch is on."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault=403)
     home.charger.plug_in(Car())
@@ -162,7 +165,7 @@ async def test_a_car_that_could_not_be_held(
 async def test_the_last_wish_counts_before_the_first_is_confirmed(
     home: Home, first: str, second: str, sent: list[str]
 ) -> None:
-    """The message that confirms the first command is still on its way."""
+    """The last command counts, even if the first is not confirmed yet."""
     home.charger.plug_in(Car())
     await home.travel(30)
     if first == SERVICE_TURN_ON:
@@ -187,7 +190,7 @@ async def test_the_last_wish_counts_before_the_first_is_confirmed(
 async def test_nothing_is_left_out_while_push_is_down(
     home: Home, change: str, service: str, command: str
 ) -> None:
-    """The state shown may be ten minutes old then, and the app may have changed it since."""
+    """While the push is down, every command is sent, because the shown state may be outdated."""
     home.charger.plug_in(Car())
     await home.travel(30)
     if service == SERVICE_TURN_OFF:
@@ -201,7 +204,7 @@ async def test_nothing_is_left_out_while_push_is_down(
 
 
 async def test_a_car_is_held_when_the_cloud_is_back(home: Home) -> None:
-    """One connection that breaks is no reason to let it charge."""
+    """A car that could not be held for lack of a connection is held when the cloud is back."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault="reset", times=2)
     home.charger.plug_in(Car())
@@ -211,7 +214,7 @@ async def test_a_car_is_held_when_the_cloud_is_back(home: Home) -> None:
 
 
 async def test_a_car_is_held_after_an_unload_that_cut_it_off(home: Home) -> None:
-    """The hold is stored until the car is paused."""
+    """A hold that an unload interrupted is carried out later, because it is stored until then."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault="hang")
     home.charger.plug_in(Car())
@@ -225,7 +228,7 @@ async def test_a_car_is_held_after_an_unload_that_cut_it_off(home: Home) -> None
 
 
 async def test_on_while_a_car_is_being_held(home: Home) -> None:
-    """The user turns the switch on again, and the last command counts."""
+    """Turning on while a car is being held cancels the hold."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand/506", fault="hang")
     home.charger.plug_in(Car())
@@ -256,7 +259,7 @@ async def hold_without_cloud(home: Home, fault: Fault) -> None:
     home.charger.plug_in(Car())
     await home.travel(25)
     assert home.mode == "connected_charging"
-    # The state shows what is: the car may charge.
+    # The switch is on, because the car may charge.
     assert home.switch == STATE_ON
 
 
@@ -269,7 +272,7 @@ PASSING_FAULTS: list[Fault] = ["reset", 429, 502]
 async def test_off_again_while_the_pause_waits_for_the_cloud(
     home: Home, fault: Fault, times: int
 ) -> None:
-    """Each one fails, and the car is held as soon as the cloud is back."""
+    """Several failing offs pause the car once, as soon as the cloud is back."""
     await hold_without_cloud(home, fault)
     for _ in range(times):
         with pytest.raises(HomeAssistantError):
@@ -287,7 +290,7 @@ async def test_off_again_while_the_pause_waits_for_the_cloud(
 async def test_on_and_off_while_the_pause_waits_for_the_cloud(
     home: Home, fault: Fault
 ) -> None:
-    """The last of them counts, whatever became of the others."""
+    """Of several failing commands, the last one counts."""
     await hold_without_cloud(home, fault)
     with suppress(HomeAssistantError):
         await home.turn_on()
@@ -305,7 +308,7 @@ async def test_on_and_off_while_the_pause_waits_for_the_cloud(
 async def test_off_and_on_while_the_pause_waits_for_the_cloud(
     home: Home, fault: Fault, off_again: bool
 ) -> None:
-    """After it was turned on, no car is paused, even if turning on failed."""
+    """After turning on, no car is paused in the background, even if turning on failed."""
     await hold_without_cloud(home, fault)
     if off_again:
         with pytest.raises(HomeAssistantError):
@@ -321,7 +324,7 @@ async def test_off_and_on_while_the_pause_waits_for_the_cloud(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", PASSING_FAULTS)
 async def test_off_while_the_cloud_cannot_be_reached(home: Home, fault: Fault) -> None:
-    """The user is shown that it failed; the car is paused later, also after a restart."""
+    """An off without the cloud fails with an error, and the car is paused later, also after a restart."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.sim.rest.fail("/sendCommand", fault=fault)
@@ -339,7 +342,7 @@ async def test_off_while_the_cloud_cannot_be_reached(home: Home, fault: Fault) -
 async def test_off_while_the_cloud_cannot_be_reached_and_the_car_leaves(
     home: Home,
 ) -> None:
-    """No car was paused yet, so the next one is."""
+    """If the car leaves before it was paused, the next car is held."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.sim.rest.fail("/sendCommand", fault="reset")
@@ -360,7 +363,7 @@ REFUSALS: list[Fault] = [403, Rejection(528, "Not now"), Rejection(505)]
 
 @pytest.mark.parametrize("fault", REFUSALS)
 async def test_a_refused_off_is_forgotten(home: Home, fault: Fault) -> None:
-    """The user knows that the cloud has refused; no later car is held for it."""
+    """A refused off is dropped, because the user got an error; no later car is held."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.sim.rest.fail("/sendCommand", fault=fault)
@@ -381,7 +384,7 @@ async def test_a_refused_off_is_forgotten(home: Home, fault: Fault) -> None:
 async def test_a_refused_off_does_not_forget_an_earlier_one(
     home: Home, fault: Fault
 ) -> None:
-    """The pause that waits for the cloud goes on waiting."""
+    """A refused off does not drop an earlier one that still waits for the cloud."""
     await hold_without_cloud(home, "reset")
     home.sim.rest.heal()
     home.sim.rest.fail("/sendCommand", fault=fault)
@@ -394,7 +397,7 @@ async def test_a_refused_off_does_not_forget_an_earlier_one(
 
 
 async def test_a_refused_off_without_a_car_is_forgotten(home: Home) -> None:
-    """A charger that ignores the cloud holds no car."""
+    """A refused off without a car is dropped: a stand-alone charger cannot hold one."""
     home.charger.set_stand_alone(True)
     await home.travel(5)
     with pytest.raises(ServiceValidationError):
@@ -406,7 +409,7 @@ async def test_a_refused_off_without_a_car_is_forgotten(home: Home) -> None:
 async def test_an_off_that_is_cancelled_is_carried_out_later(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A script that is stopped takes nothing back."""
+    """If the calling script is cancelled, the off is still carried out later."""
     monkeypatch.setattr(f"{REQUESTER}.COMMAND_TIMEOUT", 15.0)
     home.charger.plug_in(Car())
     await home.travel(30)
@@ -426,7 +429,7 @@ async def test_an_off_that_is_cancelled_is_carried_out_later(
 async def test_the_last_of_two_commands_counts_although_the_first_fails_later(
     home: Home, last: str
 ) -> None:
-    """The second waits for its turn while the first has no answer yet."""
+    """The last of two commands counts, even if the first one fails after it."""
     home.charger.plug_in(Car())
     await home.travel(30)
     if last == SERVICE_TURN_OFF:
@@ -451,7 +454,7 @@ async def test_the_last_of_two_commands_counts_although_the_first_fails_later(
 async def test_a_held_car_is_not_tried_more_often_than_the_cloud_asks_for(
     home: Home,
 ) -> None:
-    """The pause between two tries grows with the outage."""
+    """Attempts to hold a car follow Retry-After, and their delay grows with the outage."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand", fault="reset")
     home.charger.plug_in(Car())
@@ -466,7 +469,7 @@ async def test_a_held_car_is_not_tried_more_often_than_the_cloud_asks_for(
 async def test_an_unexpected_fault_does_not_end_the_holding(
     home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the next change at the charger begins it again."""
+    """An unexpected exception is logged, and the next change at the charger retries the hold."""
     await home.turn_off()
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -483,7 +486,7 @@ async def test_an_unexpected_fault_does_not_end_the_holding(
 
 
 async def test_a_held_car_waits_as_long_as_the_cloud_asks_for(home: Home) -> None:
-    """Retry-After counts for what is tried without the user, too."""
+    """Holding a car waits for Retry-After, because no user waits for it."""
     await home.turn_off()
     home.sim.rest.fail("/sendCommand", fault=Busy(600))
     home.charger.plug_in(Car())
@@ -495,7 +498,7 @@ async def test_a_held_car_waits_as_long_as_the_cloud_asks_for(home: Home) -> Non
 
 
 async def test_an_off_that_waits_for_its_answer_is_sent_once(home: Home) -> None:
-    """What the charger reports meanwhile starts no second try in the background."""
+    """While an off waits for its response, reports of the charger start no second attempt."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.sim.rest.latency = 0.2
@@ -511,7 +514,7 @@ async def test_an_off_that_waits_for_its_answer_is_sent_once(home: Home) -> None
 
 
 async def test_an_off_that_fails_after_an_unload_starts_nothing(home: Home) -> None:
-    """The car is held when the account is set up again, and not before."""
+    """An off that fails after the unload starts no retry; the car is held after the next set-up."""
     home.charger.plug_in(Car())
     await home.travel(30)
     home.sim.rest.fail("/sendCommand", fault="hang")
@@ -533,7 +536,7 @@ async def test_an_off_that_fails_after_an_unload_starts_nothing(home: Home) -> N
 async def test_a_car_is_held_once_the_user_has_signed_in_again(
     home: Home, is_plugged_in: bool
 ) -> None:
-    """A password that is refused says nothing about the pause."""
+    """A refused password does not drop the hold; it is carried out after the next sign-in."""
     account = next(iter(home.sim.accounts.values()))
     password = account.password
 
@@ -555,7 +558,7 @@ async def test_a_car_is_held_once_the_user_has_signed_in_again(
         home.charger.plug_in(Car())
     home.clear()
     await home.travel(600, step=5)
-    # One sign-in was refused; the next ones are not even sent.
+    # One sign-in was refused; further ones are not sent.
     assert home.sent().count("token") <= 1
     home.clear()
     account.password = password

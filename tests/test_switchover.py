@@ -1,7 +1,7 @@
 """Forward to this integration, back to the incumbent and forward again, with a recorder.
 
-What versions of custom-components/zaptec have in the registries is in `incumbent.py`;
-what they show of a charger is put into the state machine here.
+The registry entries of custom-components/zaptec are in `incumbent.py`. Its states are
+written to the state machine here.
 """
 
 from datetime import timedelta
@@ -40,7 +40,7 @@ COMPLETED = "sensor.garage_completed_session_energy"
 METER = "sensor.garage_energy_meter"
 ENERGIES = (SESSION, COMPLETED, METER)
 
-# kWh; energies are reported with three decimals.
+# Resolution of reported energies (kWh).
 PRECISION = 0.02
 
 
@@ -54,7 +54,7 @@ def _custom_integrations(
 
 @pytest.fixture(autouse=True)
 def _as_users_set_up(_quick_set_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for the first readings, as a user's Home Assistant does."""
+    """Keep the real time to wait for the first readings."""
     monkeypatch.setattr(reader_module, "FIRST_READINGS_TIME", 60.0)
 
 
@@ -78,7 +78,7 @@ def scenario() -> Scenario:
 
 
 class House:
-    """A Home Assistant that runs the incumbent, or this integration."""
+    """A Home Assistant that runs custom-components/zaptec or this integration."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class House:
         time_machine: TimeMachine,
         version: str,
     ) -> None:
-        """Initialize with the incumbent, which has set up its entry."""
+        """Initialize the house with custom-components/zaptec set up."""
         self.hass = hass
         self.charger = charger
         self.version = version
@@ -98,16 +98,16 @@ class House:
         self._shown: dict[str, str] = {}
 
     def start_incumbent(self) -> None:
-        """Have the incumbent provide the entities."""
+        """Let custom-components/zaptec provide the entities."""
         register(self.hass, self.entry, self.charger, self.version)
-        # It does not restore states, so Home Assistant does not keep them.
+        # It does not restore states, so Home Assistant does not store them.
         forget_restored_states(self.hass)
         self._is_incumbent = True
         self._shown = {}
         self._show()
 
     def _show(self) -> None:
-        """Show what has been reported, as the incumbent does."""
+        """Write the reported values as custom-components/zaptec does."""
         held = self.charger.observations
         values = {METER: f"{self.charger.reported_meter:.3f}"}
         if (energy := held.get(StateId.SESSION_ENERGY)) and energy.value:
@@ -129,11 +129,11 @@ class House:
 
     @property
     def sessions(self) -> list[float]:
-        """Return the energies of the sessions that are over."""
+        """Return the energies of all completed sessions."""
         return [item.energy for item in self.charger.installation.archive]
 
     async def stop(self) -> None:
-        """Stop whatever runs; its entities are unavailable then."""
+        """Stop the running integration, which makes its entities unavailable."""
         if not self._is_incumbent:
             assert await self.hass.config_entries.async_unload(self.entry.entry_id)
         self._is_incumbent = False
@@ -149,12 +149,12 @@ class House:
         await wait_until_live(self.hass, self.entry)
 
     async def align(self, seconds_left: float) -> None:
-        """Let time pass until the present five minutes last that long, whatever time it is."""
+        """Let time pass until the current five-minute period has a given time left."""
         seconds = (self.statistics.seconds_left - seconds_left) % PERIOD.total_seconds()
         await self._time_machine.travel(seconds)
 
     async def travel(self, seconds: float) -> None:
-        """Let time pass, with what is recorded and compiled on the way."""
+        """Let time pass, and let the recorder record and compile on the way."""
         while seconds > 0:
             stride = min(seconds, 5.0)
             seconds -= stride
@@ -164,7 +164,7 @@ class House:
             await self.statistics.compile()
 
     async def drive(self, random: Random, *, is_watched: bool = True) -> None:
-        """Let a car charge for a while, leave or come, or nothing happen."""
+        """Let a car charge for a while, leave or come, or let nothing happen."""
         charger = self.charger
         if charger.car is None:
             if random.random() < 0.7:
@@ -172,13 +172,13 @@ class House:
         elif random.random() < 0.6:
             charger.unplug()
             if random.random() < 0.7:
-                # What a session has come to is shown before the next one begins.
+                # The final energy of a session is shown before the next one begins.
                 await self.travel(10 if is_watched else 2)
                 charger.plug_in(Car())
         await self.travel(random.uniform(5, 400 if is_watched else 60))
 
     async def sums(self) -> dict[str, float]:
-        """Return the recorder's sums, once all is compiled."""
+        """Return the recorder's sums after everything has been compiled."""
         await self.travel(700)
         return await self.statistics.sums(*ENERGIES)
 
@@ -191,7 +191,7 @@ async def house(
     charger: Charger,
     time_machine: TimeMachine,
 ) -> House:
-    """Return a house with a version of the incumbent, and statistics of its sensors."""
+    """Return a house with a version of custom-components/zaptec, and its statistics."""
     assert await async_setup_component(hass, "sensor", {})
     return House(hass, charger, time_machine, request.param)
 
@@ -207,7 +207,7 @@ def registry_ids(house: House) -> dict[str, str]:
 
 
 async def test_registries_forward_back_and_forward(house: House) -> None:
-    """Each entity stays the one it was; none comes a second time."""
+    """Registry entries are kept through both switches, and none is added twice."""
     house.start_incumbent()
     before = registry_ids(house)
     await house.stop()
@@ -228,7 +228,7 @@ async def test_registries_forward_back_and_forward(house: House) -> None:
     assert ("_circuit`" in named) is is_old
     assert "authorized_by" not in named
 
-    # No version before 0.8 runs in the Home Assistant of today.
+    # Versions before 0.8 do not run in the supported versions of Home Assistant.
     house.version = "0.8.8"
     await house.stop()
     house.start_incumbent()
@@ -245,13 +245,13 @@ async def test_registries_forward_back_and_forward(house: House) -> None:
 async def test_a_session_begins_in_the_five_minutes_of_the_restart(
     house: House,
 ) -> None:
-    """The incumbent has shown its first values, and we go on with it."""
+    """A session that begins in the five minutes of the switch-over is counted exactly once."""
     house.start_incumbent()
     house.charger.plug_in(Car())
     await house.travel(1500)
     house.charger.unplug()
     await house.travel(10)
-    # The next five minutes hold the end of the one, the other, and the switch-over.
+    # The next five minutes contain the end of one session, the next one, and the switch-over.
     while house.statistics.seconds_left < 280:
         await house.travel(5)
     house.charger.plug_in(Car())
@@ -283,7 +283,7 @@ async def test_a_set_up_that_takes_longer_than_a_jump(
         await house.travel(1)
     await house.travel(20)
     await house.stop()
-    # The real time that the set-up takes.
+    # The set-up takes real time.
     clocks.start -= timedelta(seconds=8)
     await house.start()
     house.charger.unplug()
@@ -297,9 +297,9 @@ async def test_a_set_up_that_takes_longer_than_a_jump(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_sums_forward_back_and_forward(house: House, seed: int) -> None:
-    """The switch-over happens at a random moment of a session, three times."""
+    """Sums are exact over three switches at random times of a session."""
     random = Random(seed)
-    # The recorder compiles five minutes at a time, of which no moment is like another.
+    # The recorder compiles five minutes at a time, so the time within them matters.
     await house.align(random.uniform(0, 300))
     house.start_incumbent()
     meter = house.charger.lifetime_energy
@@ -307,7 +307,7 @@ async def test_sums_forward_back_and_forward(house: House, seed: int) -> None:
         for _ in range(2):
             await house.drive(random)
         await house.stop()
-        # What a session has come to while nobody looked, the incumbent never shows.
+        # custom-components/zaptec never shows the final energy of a session that ended unseen.
         if turn == 1:
             await house.travel(random.uniform(5, 60))
             house.version = "0.8.8"

@@ -1,4 +1,4 @@
-"""The switch-over from custom-components/zaptec, with all that hangs on its entities."""
+"""The switch-over from custom-components/zaptec keeps entities, settings and statistics."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ from simulator.telemetry import StoredObservation
 from .conftest import PASSWORD, TimeMachine, wait_until, wait_until_live
 from .incumbent import add_incumbents_entry, register
 
-# What has a clearer name here; a name that the user has given is kept.
+# Entities with a clearer name in this integration. Names given by the user are kept.
 RENAMED = {
     ("binary_sensor", "Charger"): "Active in Zaptec",
     ("binary_sensor", "Installation"): "Active in Zaptec",
@@ -141,7 +141,7 @@ def scenario(role: UserRole) -> Scenario:
 
 @pytest.fixture
 def entry(hass: HomeAssistant, sim: Simulator, charger: Charger) -> MockConfigEntry:
-    """Return an entry, its devices and entities, as the incumbent leaves them."""
+    """Return an entry with devices and entities as custom-components/zaptec leaves them."""
     entry = add_incumbents_entry(
         hass,
         prefix="Zap",
@@ -164,7 +164,7 @@ def entry(hass: HomeAssistant, sim: Simulator, charger: Charger) -> MockConfigEn
 async def recorded(
     hass: HomeAssistant, entry: MockConfigEntry, charger: Charger
 ) -> None:
-    """Record what the incumbent has seen: an hour ago, a car that still charges."""
+    """Record the history of custom-components/zaptec: a car that has been charging for an hour."""
     hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
     for entity_id, energy in ENERGIES.items():
         async_import_statistics(
@@ -211,7 +211,7 @@ def _five_minutes(moment: datetime) -> datetime:
 
 
 def _record_short_term(hass: HomeAssistant, start: datetime) -> None:
-    """Put what the incumbent showed into the short-term statistics."""
+    """Add the values of custom-components/zaptec to the short-term statistics."""
     instance = get_instance(hass)
     with session_scope(hass=hass) as session:
         for entity_id, energy in ENERGIES.items():
@@ -229,7 +229,7 @@ def _record_short_term(hass: HomeAssistant, start: datetime) -> None:
 def entities(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> dict[str, er.RegistryEntry]:
-    """Return the entities of an entry, by what identifies them for ever."""
+    """Return the entities of an entry, by their permanent identifiers."""
     return {
         f"{item.domain} {item.unique_id}": item
         for item in er.async_entries_for_config_entry(
@@ -239,7 +239,7 @@ def entities(
 
 
 def left_behind(hass: HomeAssistant, entry: MockConfigEntry) -> tuple[Any, ...]:
-    """Return all that is stored of an entry, but for when."""
+    """Return everything that is stored of an entry, except its times."""
     return (
         {
             key: {**item.extended_dict, "modified_at": None}
@@ -251,7 +251,7 @@ def left_behind(hass: HomeAssistant, entry: MockConfigEntry) -> tuple[Any, ...]:
 
 
 async def sums(hass: HomeAssistant) -> dict[str, list[float]]:
-    """Return the sums of the energies' statistics, the oldest first."""
+    """Return the sums of the energy statistics, oldest first."""
     found = await get_instance(hass).async_add_executor_job(
         statistics_during_period,
         hass,
@@ -271,14 +271,14 @@ async def sums(hass: HomeAssistant) -> dict[str, list[float]]:
 async def test_the_incumbent_makes_41_entities(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
-    """What the other tests begin with is what was measured."""
+    """The registry that the other tests start from has as many entities as were measured."""
     assert len(entities(hass, entry)) == 41
 
 
 async def test_ids_names_and_devices_are_kept(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entry: MockConfigEntry
 ) -> None:
-    """Every entity that is still offered is the same one afterwards."""
+    """Every entity that this integration still provides keeps its id, name and device."""
     before = entities(hass, entry)
     data = dict(entry.data)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -297,13 +297,13 @@ async def test_ids_names_and_devices_are_kept(
         name = item.original_name or ""
         assert after[key].original_name == RENAMED.get((item.domain, name), name)
 
-    # The way back: its own entry, untouched, of the version that it knows.
+    # For the way back, the entry must still have the data and version that the other knows.
     assert entry.version == 1
     assert dict(entry.data) == data
     assert entry.title == "Zaptec"
     assert entry.unique_id == "someone@example.com"
 
-    # New entities have the prefix in their id, too.
+    # New entities have the prefix in their entity id, too.
     assert hass.states.get("binary_sensor.zap_garage_car_connected")
     assert hass.states.get("sensor.laderen")
 
@@ -311,7 +311,7 @@ async def test_ids_names_and_devices_are_kept(
 async def test_all_kept_entities_are_provided(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entry: MockConfigEntry
 ) -> None:
-    """None stays behind as an empty shell."""
+    """All kept entities are provided, so none stays in the registry without an entity."""
     charger.plug_in(Car())
     sim.clock.advance(60)
     charger.unplug()
@@ -335,7 +335,7 @@ async def test_all_kept_entities_are_provided(
 async def test_only_the_chosen_chargers_are_included(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entry: MockConfigEntry
 ) -> None:
-    """The choice is an option now, which can be changed."""
+    """The chosen chargers become an option, which the user can change."""
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
     assert entry.options["chargers"] == [charger.id]
@@ -356,7 +356,7 @@ async def test_only_the_chosen_chargers_are_included(
 async def test_an_entry_without_a_choice(
     hass: HomeAssistant, sim: Simulator, data: dict[str, Any]
 ) -> None:
-    """All chargers are included, without a prefix."""
+    """An entry without chosen chargers includes all of them, without a prefix."""
     entry = MockConfigEntry(
         domain=DOMAIN,
         unique_id="someone@example.com",
@@ -376,7 +376,7 @@ async def test_an_entry_without_a_choice(
 async def test_an_entry_of_a_version_to_come(
     hass: HomeAssistant, sim: Simulator
 ) -> None:
-    """It is left alone."""
+    """An entry of a newer version is not migrated."""
     entry = MockConfigEntry(domain=DOMAIN, version=2)
     entry.add_to_hass(hass)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -400,7 +400,7 @@ def notes(hass: HomeAssistant) -> dict[str, set[str]]:
 async def open_dialog(
     hass: HomeAssistant, translation_key: str
 ) -> tuple[RepairsFlowResult, RepairsFlowManager]:
-    """Open the dialog of an issue, as the repairs dashboard does."""
+    """Start the repair flow of an issue."""
     assert await async_setup_component(hass, REPAIRS, {})
     manager = repairs_flow_manager(hass)
     assert manager
@@ -416,7 +416,7 @@ async def open_dialog(
 
 
 async def confirm(hass: HomeAssistant, translation_key: str) -> None:
-    """Confirm an issue."""
+    """Confirm the repair flow of an issue."""
     flow, manager = await open_dialog(hass, translation_key)
     result = await manager.async_configure(flow["flow_id"], {})
     assert result["type"] == FlowResultType.CREATE_ENTRY
@@ -434,7 +434,7 @@ async def test_what_goes_stays_until_it_is_confirmed(
     entry: MockConfigEntry,
     hass_client: Callable[..., Any],
 ) -> None:
-    """The issue names what is not offered, and only the user removes it."""
+    """Entities that are no longer provided are named in an issue, and stay until confirmed."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     assert notes(hass) == {"entities_removed": NOT_OFFERED}
@@ -476,7 +476,7 @@ async def test_an_automation_with_a_device_action_on_what_goes(
     key: str,
     action: dict[str, Any],
 ) -> None:
-    """Home Assistant still runs its other steps."""
+    """An automation with a device action of such an entity still runs its other steps."""
     entity = entities(hass, entry)[f"{domain} {charger.id}_{key}"]
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
@@ -510,7 +510,7 @@ async def test_an_automation_with_a_device_action_on_what_goes(
 async def test_an_entity_that_the_user_removes(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The issue does not name it any more, and goes with the last of them."""
+    """An entity that the user removes is no longer named; the issue goes with the last one."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     left = set(NOT_OFFERED)
@@ -528,7 +528,7 @@ async def test_the_note_goes_on_the_way_back(
     entry: MockConfigEntry,
     hass_storage: dict[str, Any],
 ) -> None:
-    """The incumbent offers what it names, so it is not kept over a restart."""
+    """On the way back the issue goes, because custom-components/zaptec provides the entities."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     (issue,) = ir.async_get(hass).issues.values()
@@ -543,7 +543,7 @@ async def test_the_note_goes_on_the_way_back(
 async def test_the_note_of_an_earlier_version(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """It was kept over restarts; what it names is gone already."""
+    """An issue of an earlier version, which restarts kept, goes if its entities are gone."""
     for entity_id in NOT_OFFERED:
         er.async_get(hass).async_remove(entity_id)
     ir.async_create_issue(
@@ -567,7 +567,7 @@ async def test_controls_come_back_with_the_role(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """The owner who gave the role is asked for nothing any more."""
+    """When the role returns, its controls return, and the issue goes."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     assert set(notes(hass)) == {"entities_removed", "controls_removed"}
@@ -586,7 +586,7 @@ async def test_controls_come_back_with_the_role(
 async def test_a_dialog_that_is_confirmed_too_late(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """What the issue does not name any more is not removed."""
+    """Confirming an outdated flow does not remove entities that the issue no longer names."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     flow, manager = await open_dialog(hass, "controls_removed")
@@ -616,7 +616,7 @@ def test_what_to_do_stands_above_the_list(path: Path, key: str) -> None:
 async def test_the_note_goes_with_the_account(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """Nothing is left behind."""
+    """The issue is deleted with the account."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     await hass.config_entries.async_remove(entry.entry_id)
@@ -626,7 +626,7 @@ async def test_the_note_goes_with_the_account(
 async def test_a_second_start_changes_nothing(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """Nor does a third, which would be one after the incumbent was tried again."""
+    """A second start changes nothing, and neither does a third after a try of the other."""
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
     await wait_until(lambda: bool(entry.runtime_data.firmware.data))
@@ -644,7 +644,7 @@ async def test_controls_that_the_role_does_not_allow_go(
     sim: Simulator,
     entry: MockConfigEntry,
 ) -> None:
-    """The incumbent offers them to everybody; they can only fail."""
+    """Controls that the role does not allow are removed, because they could only fail."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     named = notes(hass)
@@ -666,10 +666,10 @@ async def test_controls_that_the_role_does_not_allow_go(
 async def test_all_that_needs_a_role_goes_with_it(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """No entity is left that the integration does not provide any more."""
+    """If a role is withdrawn, all entities that need it are removed."""
 
     def left_over() -> list[str]:
-        """Return the entities that nothing provides."""
+        """Return the registered entities that have no state."""
         return [
             item.entity_id
             for item in entities(hass, entry).values()
@@ -681,7 +681,7 @@ async def test_all_that_needs_a_role_goes_with_it(
         ]
 
     await hass.config_entries.async_setup(entry.entry_id)
-    # No session has ended yet.
+    # This sensor appears only after a session has ended.
     nothing_yet = ["sensor.zap_garage_completed_session_energy"]
     await wait_until(lambda: set(left_over()) == {*nothing_yet, *NOT_OFFERED})
     account = next(iter(sim.accounts.values()))
@@ -696,7 +696,7 @@ async def test_all_that_needs_a_role_goes_with_it(
 async def test_an_owner_is_not_told_to_ask_for_a_role(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The texts of the two issues keep apart what concerns whom."""
+    """An owner's issue does not advise to ask for a role; the two issues have different texts."""
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     (issue,) = ir.async_get(hass).issues.values()
@@ -710,7 +710,7 @@ async def test_an_owner_is_not_told_to_ask_for_a_role(
 def old_entity(
     hass: HomeAssistant, entry: MockConfigEntry, platform: str, unique_id: str
 ) -> er.RegistryEntry:
-    """Register an entity as a version before 0.8 did, and rename it."""
+    """Register an entity like a version before 0.8 did, and give it a name."""
     registry = er.async_get(hass)
     entity = registry.async_get_or_create(
         platform,
@@ -745,7 +745,7 @@ async def test_old_keys_of_a_charger(
     old_key: str,
     key: str,
 ) -> None:
-    """They get the new unique id; no second entity comes beside them."""
+    """Entities with old keys get the new unique id instead of a duplicate."""
     entry = add_incumbents_entry(hass)
     old = old_entity(hass, entry, platform, f"{charger.id}_{old_key}")
     await hass.config_entries.async_setup(entry.entry_id)
@@ -759,7 +759,7 @@ async def test_old_keys_of_a_charger(
 async def test_an_old_key_of_an_installation(
     hass: HomeAssistant, sim: Simulator, charger: Charger
 ) -> None:
-    """The installation has a key of its own for it."""
+    """An old key of an installation is replaced by the installation's own new key."""
     entry = add_incumbents_entry(hass)
     home = charger.installation.id
     old = old_entity(hass, entry, "binary_sensor", f"{home}_is_authorization_required")
@@ -859,7 +859,7 @@ async def test_an_old_key_beside_the_new_one(
     sim: Simulator,
     charger: Charger,
 ) -> None:
-    """The new one stays what it is, and the issue names the old one."""
+    """If old and new key both exist, the new one is kept, and the issue names the old one."""
     entry = add_incumbents_entry(hass)
     old_entity(hass, entry, "sensor", f"{charger.id}_operating_mode")
     new = er.async_get(hass).async_get_or_create(
@@ -883,7 +883,7 @@ async def test_circuits_and_locks_are_named(
     charger: Charger,
     time_machine: TimeMachine,
 ) -> None:
-    """They stay, for hours, until the user confirms; then their device goes, too."""
+    """Circuits and locks are named in the issue, and stay with their device until confirmed."""
     entry = add_incumbents_entry(hass)
     register(hass, entry, charger, "0.7.4")
     before = entities(hass, entry)
@@ -910,7 +910,7 @@ async def test_circuits_and_locks_are_named(
 def chosen_there(
     hass: HomeAssistant, entry: MockConfigEntry, chargers: list[Charger]
 ) -> None:
-    """Choose chargers as the incumbent's reconfiguration does; none are all."""
+    """Choose chargers as the reconfiguration of custom-components/zaptec does; none means all."""
     hass.config_entries.async_update_entry(
         entry,
         data={
@@ -928,7 +928,7 @@ def chosen_there(
 async def test_another_choice_made_by_the_incumbent(
     hass: HomeAssistant, sim: Simulator, first: list[int], second: list[int]
 ) -> None:
-    """It is taken over again, whatever was chosen here in between."""
+    """A new choice made with custom-components/zaptec replaces one made here."""
     chargers = list(sim.chargers.values())
     entry = add_incumbents_entry(hass)
     for choice in (first, second, first):
@@ -948,7 +948,7 @@ async def test_another_choice_made_by_the_incumbent(
 async def test_a_choice_made_here_outlives_the_way_back(
     hass: HomeAssistant, sim: Simulator, here: list[int] | None
 ) -> None:
-    """The incumbent's data are what they were, so they say nothing new."""
+    """A choice made here is kept on the way back and forward, if the data are unchanged."""
     chargers = list(sim.chargers.values())
     entry = add_incumbents_entry(hass)
     chosen_there(hass, entry, chargers[:1])
@@ -973,7 +973,7 @@ async def test_a_choice_made_here_outlives_the_way_back(
 async def test_a_choice_that_an_earlier_version_took_over(
     hass: HomeAssistant, sim: Simulator
 ) -> None:
-    """What was chosen here since then stays."""
+    """A choice that an earlier version migrated does not replace a later one made here."""
     chargers = list(sim.chargers.values())
     entry = add_incumbents_entry(hass)
     chosen_there(hass, entry, chargers[:1])
@@ -995,7 +995,7 @@ async def test_a_choice_that_an_earlier_version_took_over(
 async def test_two_accounts_have_two_titles(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """The incumbent titles all of them alike; one that the user has named stays."""
+    """Entries that share a title get different ones; a title given by the user is kept."""
     second = add_incumbents_entry(hass, "second@example.com")
     third = add_incumbents_entry(hass, "third@example.com")
     named = add_incumbents_entry(hass, "fourth@example.com")
@@ -1015,7 +1015,7 @@ async def test_two_accounts_have_two_titles(
 async def test_numbers_are_shown_as_the_incumbents_are(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
-    """Home Assistant chooses: a slider for a current."""
+    """Numbers keep the automatic mode, with which Home Assistant shows a current as a slider."""
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
     numbers = hass.states.async_all("number")
@@ -1027,11 +1027,11 @@ async def test_numbers_are_shown_as_the_incumbents_are(
 async def test_history_and_statistics_go_on(
     hass: HomeAssistant, sim: Simulator, charger: Charger, entry: MockConfigEntry
 ) -> None:
-    """Not a kWh is counted twice, nor lost, although the car charged meanwhile."""
+    """Statistics continue without energy lost or counted twice, although the car charged meanwhile."""
     before = await sums(hass)
     assert before == {key: [100 + energy] for key, energy in ENERGIES.items()}
 
-    # The session was there, and the one before it was over, when the incumbent went.
+    # The session had begun, and the previous one had ended, before the switch-over.
     earlier = dt_util.utcnow() - timedelta(minutes=30)
     for state_id, value, moment in (
         (StateId.OPERATION_MODE, "3", earlier),

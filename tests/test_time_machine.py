@@ -23,9 +23,9 @@ def test_no_clock_goes_back(
     sim: Simulator,
     seconds: float,
 ) -> None:
-    """All clocks go on from the present, also if more real time passed than the jump."""
+    """No clock goes back, even if more real time has passed than a jump moves the clocks."""
     began_at = sim.clock.now()
-    # So much real time has passed since the last jump.
+    # More real time has passed since the last jump than the next one moves the clocks.
     clocks.start -= timedelta(seconds=8)
     before = dt_util.utcnow()
     time_machine.tick(seconds)
