@@ -197,3 +197,17 @@ async def test_failures_are_told_and_faults_end_nothing(
     cloud.reader.read("c")
     await cloud.count(3)
     assert "Unexpected error while reading a charger" in caplog.text
+
+
+async def test_a_fault_while_a_failure_is_handled_ends_nothing(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other chargers are still read, or their values would silently grow old."""
+    cloud.error = ZaptecConnectionError("gone")
+    cloud.on_failure.side_effect = RuntimeError("a mistake")
+    cloud.reader.read("a")
+    await cloud.count(1)
+    cloud.error = None
+    cloud.reader.read("b")
+    await cloud.count(2)
+    assert "Unexpected error while reading a charger" in caplog.text

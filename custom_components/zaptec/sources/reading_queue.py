@@ -172,6 +172,23 @@ class ReadingQueue:
 
     async def _read(self, charger_id: str, priority: Priority) -> None:
         """Read one charger and pass on what came of it."""
+        try:
+            await self._read_state(charger_id, priority)
+        except Exception:
+            # One charger's fault must not end the readings of all.
+            LOGGER.exception("Unexpected error while reading a charger")
+            if charger_id not in self._forgotten:
+                self.poll(charger_id, FAULT_PAUSE)
+        finally:
+            self._running.discard(charger_id)
+            if charger_id in self._forgotten:
+                self._forgotten.discard(charger_id)
+            else:
+                self._tried[charger_id].set()
+            self._wake.set()
+
+    async def _read_state(self, charger_id: str, priority: Priority) -> None:
+        """Read one charger, and call back with its observations or the error."""
         LOGGER.debug("Reading the state of charger %s", charger_id)
         try:
             observations = await self._client.charger_state(
@@ -185,15 +202,3 @@ class ReadingQueue:
             LOGGER.debug("Charger %s could not be read: %s", charger_id, err)
             if charger_id not in self._forgotten:
                 self._on_failure(charger_id, err)
-        except Exception:
-            # One charger's fault must not end the readings of all.
-            LOGGER.exception("Unexpected error while reading a charger")
-            if charger_id not in self._forgotten:
-                self.poll(charger_id, FAULT_PAUSE)
-        finally:
-            self._running.discard(charger_id)
-            if charger_id in self._forgotten:
-                self._forgotten.discard(charger_id)
-            else:
-                self._tried[charger_id].set()
-            self._wake.set()
