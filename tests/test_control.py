@@ -57,7 +57,7 @@ class Home:
         self.client: Any = create_autospec(ZaptecClient, instance=True)
         self.account = Account({"home": INSTALLATION}, {"charger": CHARGER})
         self.start_reauth = Mock()
-        self.is_reliable = True
+        self.is_live = True
         listeners = Listeners()
         self.states = States(listeners, on_unknown=Mock(), on_new_version=Mock())
         self.states.follow(self.account)
@@ -71,7 +71,7 @@ class Home:
             account=lambda: self.account,
             confirmations=self.confirmations,
             batches=batches,
-            is_reliable=lambda _: self.is_reliable,
+            is_live=lambda _: self.is_live,
             look_at_installation=AsyncMock(),
             newest_firmware=lambda _: "2.0",
             start_reauth=self.start_reauth,
@@ -156,7 +156,7 @@ async def test_a_command_is_sent_again_while_its_effect_is_uncertain(
 ) -> None:
     """While the effect of a command is uncertain, it is sent again."""
     home.report(StateId.CHARGER_OPERATION_MODE, "1")
-    home.is_reliable = False
+    home.is_live = False
     await home.chargers.async_send("charger", Command.STOP_CHARGING_FINAL)
     home.client.send_command.assert_awaited_once()
 

@@ -165,7 +165,7 @@ class ZaptecRuntime:
             self.states,
             self.listeners,
             account=lambda: self.coordinator.data,
-            is_reliable=self.links.is_live,
+            is_live=self.links.is_live,
             newest_firmware=self.firmware.newest,
             confirmations=self.confirmations,
             batches=self.batches,

@@ -55,7 +55,7 @@ class ChargerControl:
         account: Callable[[], Account],
         confirmations: Confirmations,
         batches: Batches,
-        is_reliable: Callable[[str], bool],
+        is_live: Callable[[str], bool],
         look_at_installation: Callable[[str], Awaitable[None]],
         newest_firmware: Callable[[str], str | None],
         start_reauth: Callable[[], None],
@@ -70,7 +70,7 @@ class ChargerControl:
             account: Returns the chargers and installations.
             confirmations: The requests that were sent and are not confirmed yet.
             batches: The requests that are sent when the account is unloaded.
-            is_reliable: Returns whether a charger's state is what the cloud holds, unless
+            is_live: Returns whether a charger's state is what the cloud holds, unless
                 a request is about to change it.
             look_at_installation: Reads an installation, unless it was just read.
             newest_firmware: Returns the newest firmware for a charger, None if unknown.
@@ -84,7 +84,7 @@ class ChargerControl:
         self._account = account
         self._confirmations = confirmations
         self._batches = batches
-        self._is_reliable = is_reliable
+        self._is_live = is_live
         self._look_at_installation = look_at_installation
         self._newest_firmware = newest_firmware
         self._start_reauth = start_reauth
@@ -98,7 +98,7 @@ class ChargerControl:
 
         It is uncertain while no messages arrive, and until a request is confirmed.
         """
-        return self._is_reliable(charger_id) and not self._confirmations.is_pending(
+        return self._is_live(charger_id) and not self._confirmations.is_pending(
             charger_id, state_id
         )
 
