@@ -1,21 +1,32 @@
 """One link and the reader beside it, without a cloud."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from custom_components.zaptec.api import Account, Charger, TimeSlice, ZaptecServerError
+from custom_components.zaptec.api import (
+    Account,
+    Charger,
+    Observation,
+    StateId,
+    TimeSlice,
+    ZaptecServerError,
+)
 from custom_components.zaptec.listeners import Listeners
 from custom_components.zaptec.outages import Outages
 from custom_components.zaptec.sources import link as link_module
 from custom_components.zaptec.sources.link import Link, SharedByLinks
+from custom_components.zaptec.sources.links import Links
 from custom_components.zaptec.sources.reader import StateReader
 from custom_components.zaptec.state import States
 
 CHARGER = Charger.from_json(
     {"Id": "5b9a5a3c-8e7e-4a59-9d53-05e3a0c1a001", "DeviceType": 1}
 )
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 class Parts:
@@ -39,20 +50,18 @@ class Parts:
         )
         self.links = Mock()
         self.reader.attach(self.links)
-        self.link = Link(
-            "home",
-            SharedByLinks(
-                client=self.client,
-                states=self.states,
-                listeners=self.listeners,
-                outages=self.outages,
-                reader=self.reader,
-                ssl_context=Mock(),
-                start_reauth=Mock(),
-                logged_faults=set(),
-                time_slice=TimeSlice(),
-            ),
+        self.shared = SharedByLinks(
+            client=self.client,
+            states=self.states,
+            listeners=self.listeners,
+            outages=self.outages,
+            reader=self.reader,
+            ssl_context=Mock(),
+            start_reauth=Mock(),
+            logged_faults=set(),
+            time_slice=TimeSlice(),
         )
+        self.link = Link("home", self.shared)
 
 
 @pytest.fixture
@@ -99,6 +108,23 @@ async def test_a_closed_link_is_neither_checked_nor_reopened(parts: Parts) -> No
     parts.link.charger_ids = (CHARGER.id,)
     parts.link.check()
     parts.link.reopen()
+    assert parts.reader.due(CHARGER.id) is None
+
+
+async def test_a_link_that_is_removed_reads_no_charger(parts: Parts) -> None:
+    """Messages of the same loop iteration may follow the discovery that removed it.
+
+    The charger may be one of another account by then.
+    """
+    links = Links(Mock(), Mock(), parts.shared, is_fresh=lambda _: True)
+    account = Account(chargers={CHARGER.id: replace(CHARGER, installation_id="home")})
+    links.follow(account, {"home"})
+    link = links["home"]
+    link.is_silent = True
+    links.follow(Account(), set())
+
+    link.received([Observation(CHARGER.id, StateId.IS_ONLINE, NOW, "1")])
+
     assert parts.reader.due(CHARGER.id) is None
 
 

@@ -129,7 +129,7 @@ class Link:
         self.reopened_at = -math.inf
         """When a silent connection was closed last (monotonic seconds)."""
         self.counters = LinkCounters()
-        self.log = LinkLog(installation_id, shared.outages)
+        self._log = LinkLog(installation_id, shared.outages)
         self._opened_at: float | None = None
         self._open: asyncio.Timeout | None = None
         self._failures = DetailsFailures(shared.client)
@@ -175,6 +175,16 @@ class Link:
         """
         self._unread.discard(charger_id)
         self._watch.forget(charger_id)
+
+    @callback
+    def close(self) -> None:
+        """Release the chargers, because the account no longer reads their messages.
+
+        The task of the link is cancelled only in the next iteration of the event loop.
+        Messages that have arrived by then must not cause a reading.
+        """
+        self.charger_ids = ()
+        self._log.close()
 
     async def run(self) -> None:
         """Keep the subscription open until cancelled, whatever ends a connection."""
@@ -392,7 +402,7 @@ class Link:
             LOGGER.debug("Push of installation %s: %s", self.installation_id, fault)
         if (status, refusal) == (self.status, self.refusal):
             return
-        self.log.status_changed(self.status, status, fault)
+        self._log.status_changed(self.status, status, fault)
         self.refusal = refusal
         self._unread = {
             charger_id
@@ -421,9 +431,9 @@ class Link:
     def _set_cloud_reached(self, *, is_reached: bool) -> None:
         """Note whether the cloud answers; without an answer, a state may be outdated."""
         if is_reached:
-            self.log.cloud_reached()
+            self._log.cloud_reached()
             self.is_permitted = True
             self._reader.cloud_reached(self.charger_ids)
         else:
-            self.log.cloud_unreachable()
+            self._log.cloud_unreachable()
             self._reader.cloud_unreachable(self.charger_ids)

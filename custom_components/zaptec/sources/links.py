@@ -120,7 +120,7 @@ class Links(Mapping[str, Link]):
                 link.remove(charger_id)
         self._homes = homes
         for installation_id in self._links.keys() - installation_ids:
-            self._links.pop(installation_id).log.close()
+            self._links.pop(installation_id).close()
             if task := self._tasks.pop(installation_id, None):
                 task.cancel()
         for installation_id in installation_ids:
