@@ -23,6 +23,7 @@ from custom_components.zaptec.api import (
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.sources.link import reconnect_pause
 from simulator.car import Car
+from simulator.charger import Charger
 from simulator.faults import Fault
 from simulator.nbfx import encode
 from simulator.scenario import RESIDENT_USER, Scenario
@@ -33,16 +34,20 @@ from .home import Home
 
 
 def message(
-    home: Home, state_id: int, value: str | None, minutes: int = 1, **fields: object
+    charger: Charger,
+    state_id: int,
+    value: str | None,
+    minutes: int = 1,
+    **fields: object,
 ) -> bytes:
     """Return the body of a message, minutes newer than the charger's last report."""
-    last = home.charger.observations.get(state_id)
-    moment = (last.timestamp if last else home.charger.clock.now()) + timedelta(
+    last = charger.observations.get(state_id)
+    moment = (last.timestamp if last else charger.clock.now()) + timedelta(
         minutes=minutes
     )
     document = {
-        "DeviceId": home.charger.serial,
-        "ChargerId": home.charger.id,
+        "DeviceId": charger.serial,
+        "ChargerId": charger.id,
         "StateId": state_id,
         "Timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.5Z",
         **fields,
@@ -170,22 +175,24 @@ async def test_odd_messages_do_not_stop_the_stream(
     )
     for body in (
         encode(stale),
-        message(home, 4711, "a new StateId"),
-        message(home, mode, "1", ChargerId="00000000-0000-0000-0000-000000000000"),
+        message(home.charger, 4711, "a new StateId"),
+        message(
+            home.charger, mode, "1", ChargerId="00000000-0000-0000-0000-000000000000"
+        ),
         b"",
         b"\x00\x01\x02",
         b"{not json",
         encode("[1, 2, 3]"),
         encode('{"ChargerId": 5}'),
         encode(json.dumps({"deep": [[[[[[]]]]]]})),
-        message(home, 513, "no number"),
-        message(home, mode, "17"),
+        message(home.charger, 513, "no number"),
+        message(home.charger, mode, "17"),
     ):
         home.sim.bus.publish(home.installation.topic, body)
     await home.wait_for("sensor", "charger_operation_mode", STATE_UNKNOWN)
     home.sim.bus.publish(
         home.installation.topic,
-        message(home, mode, "5", minutes=2),
+        message(home.charger, mode, "5", minutes=2),
     )
     await home.wait_for("sensor", "charger_operation_mode", "connected_finished")
     assert home.state("sensor", "total_charge_power") == STATE_UNKNOWN
@@ -195,11 +202,11 @@ async def test_odd_messages_do_not_stop_the_stream(
 
 async def test_a_message_without_a_value_clears(home: Home) -> None:
     """A message without a value clears the value, as at the end of a session."""
-    home.sim.bus.publish(home.installation.topic, message(home, 553, "7.25"))
+    home.sim.bus.publish(home.installation.topic, message(home.charger, 553, "7.25"))
     await home.wait_for("sensor", "total_charge_power_session", "7.25")
     home.sim.bus.publish(
         home.installation.topic,
-        message(home, 553, None, minutes=2),
+        message(home.charger, 553, None, minutes=2),
     )
     await home.wait_for("sensor", "total_charge_power_session", STATE_UNKNOWN)
 
@@ -210,7 +217,7 @@ async def test_an_unknown_charger_is_looked_up_once(home: Home) -> None:
     stranger = "11111111-2222-3333-4444-555555555555"
     for _ in range(3):
         home.sim.bus.publish(
-            home.installation.topic, message(home, 710, "1", ChargerId=stranger)
+            home.installation.topic, message(home.charger, 710, "1", ChargerId=stranger)
         )
     await home.sim.bus.wait_idle()
     await wait_until(lambda: len(home.sim.rest.requests) >= 2)
@@ -377,7 +384,7 @@ async def test_what_was_missed_in_an_outage_is_not_shown_before_it_is_read(
 
 async def test_a_clock_that_is_ahead_freezes_nothing(home: Home) -> None:
     """A timestamp in the future does not block later observations."""
-    body = message(home, 501, "240", Timestamp="2031-01-01T00:00:00Z")
+    body = message(home.charger, 501, "240", Timestamp="2031-01-01T00:00:00Z")
     home.sim.bus.publish(home.installation.topic, body)
     await home.wait_for("sensor", "voltage_phase1", "240.0")
     await home.travel(10)
@@ -421,7 +428,9 @@ async def test_lone_surrogates_reach_no_registry(
     home: Home, device_registry: dr.DeviceRegistry
 ) -> None:
     """Lone surrogates in names are replaced; Home Assistant could not save its registries."""
-    home.sim.bus.publish(home.installation.topic, message(home, 911, "9.9\ud800"))
+    home.sim.bus.publish(
+        home.installation.topic, message(home.charger, 911, "9.9\ud800")
+    )
 
     def version() -> str | None:
         device = device_registry.async_get_device_by_identifier(
