@@ -410,6 +410,103 @@ def test_what_a_session_adds_to_the_sum(
         assert session.sum - start == pytest.approx(more), f"{restarts=}"
 
 
+# A session of which the last minute was not shown before the next one began.
+CUT_SHORT: Reports = [(721, A), (553, 10.0), 60, (721, B), (553, 0.0), 3]
+ENDED_AT = NOON + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("reports", "total"),
+    [
+        ([completed(A, 10.4, NOON - HOUR, ENDED_AT)], 10.4),
+        ([completed(A, 10.4, None, ENDED_AT)], 10.4),
+        # Each of them counts once, whatever follows.
+        ([completed(A, 10.4, None, ENDED_AT), 60, (553, 0.2)], 10.6),
+        (
+            [
+                completed(A, 10.4, None, ENDED_AT),
+                completed(A, 10.4, None, ENDED_AT),
+                60,
+                (553, 0.2),
+                completed(A, 10.4, None, ENDED_AT),
+            ],
+            10.6,
+        ),
+        (
+            [
+                completed(A, 10.4, None, ENDED_AT),
+                60,
+                (553, 0.2),
+                60,
+                completed(B, 0.5, ENDED_AT, NOON + 3 * MINUTE),
+                (721, C),
+                (553, 0.0),
+                completed(A, 10.4, None, ENDED_AT),
+            ],
+            10.9,
+        ),
+        # The final energy was shown.
+        ([completed(A, 10.0, None, ENDED_AT)], 10.0),
+        ([completed(A, 10.001, None, ENDED_AT)], 10.0),
+        ([completed(A, 9.0, None, ENDED_AT)], 10.0),
+        ([completed(A, None, None, ENDED_AT)], 10.0),
+        # The next session has drawn energy: what is missing may be within that.
+        ([60, (553, 0.2), completed(A, 10.4, None, ENDED_AT)], 10.2),
+        # It is not known that the session ended before the next one began.
+        ([completed(A, 10.4)], 10.0),
+        ([completed(A, 10.4, None, NOON + 2 * MINUTE)], 10.0),
+        # It ended before its last energy was reported.
+        ([completed(A, 10.4, None, NOON - MINUTE)], 10.0),
+        # No charger delivers so much in a minute.
+        ([completed(A, 11.0, None, ENDED_AT)], 10.0),
+        # It is not the session before.
+        ([completed(C, 10.4, None, ENDED_AT)], 10.0),
+        # After a restart it is not known any more when that energy was reported.
+        (["restart", completed(A, 10.4, None, ENDED_AT)], 10.0),
+    ],
+)
+def test_the_rest_of_a_session_that_is_completed_late(
+    reports: Reports, total: float
+) -> None:
+    """It is counted before the session that is shown, and that one stays shown."""
+    session = Session()
+    session.report(*CUT_SHORT)
+    assert session.sum == 10.0
+    session.report(*reports)
+    assert session.sum == pytest.approx(total)
+    shown = session.counter.take_unshown()
+    assert shown == []
+
+
+def test_the_rest_of_a_session_is_shown_for_a_moment() -> None:
+    """Each state has a later reset, and the zero of the next session comes last."""
+    session = Session()
+    session.report(*CUT_SHORT)
+    before = session.counter.take_unshown()[-1]
+    session.report(completed(A, 10.4, None, ENDED_AT))
+    rest, last = session.counter.take_unshown()
+    assert rest.energy == pytest.approx(0.4)
+    assert last.energy == before.energy == 0.0
+    assert before.reset and rest.reset and last.reset
+    assert before.reset < rest.reset < last.reset
+
+
+@pytest.mark.parametrize(
+    "next_session",
+    [
+        # Without an identifier, the energy may be one of the same session.
+        [(710, 1), (710, 2), (553, 0.0), 10, (553, 0.05)],
+    ],
+)
+def test_no_rest_is_counted_without_another_session(next_session: Reports) -> None:
+    """What fell and rose may be a mistake that was taken for another session."""
+    session = Session()
+    session.report((721, A), (553, 10.0), 60, *next_session)
+    before = session.sum
+    session.report(completed(A, 10.4, None, ENDED_AT))
+    assert session.sum == before
+
+
 @pytest.mark.parametrize(
     ("reports", "energy"),
     [

@@ -135,6 +135,9 @@ class SessionEnergy(Cycles):
         self._drop: Drop | None = None
         # When an energy was reported last.
         self._reported_at: datetime | None = None
+        # The session before and its last report, until its final energy is known. It is
+        # not stored: after a restart, what is missing of that session is not counted.
+        self._former: tuple[str, datetime] | None = None
 
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
@@ -345,7 +348,10 @@ class SessionEnergy(Cycles):
     def report_completed(self, session: CompletedSession, at: datetime) -> None:
         """Process StateId 723, the final energy of a session."""
         identifier, energy = session.session_id, session.energy
-        if identifier is None or identifier in self._facts.ended:
+        if identifier is None:
+            return
+        if identifier in self._facts.ended:
+            self._count_rest(session)
             return
         if self._facts.session is None and self._facts.overlaps(session):
             self._facts.session = identifier
@@ -388,12 +394,39 @@ class SessionEnergy(Cycles):
         self._facts.completed_at = at
         self._settle_drop()
 
+    def _count_rest(self, session: CompletedSession) -> None:
+        """Count what was not shown of the session before, which is completed late.
+
+        That is only certain while the next session has drawn nothing: no energy is then
+        counted for both, and the energy that is shown does not fall.
+        """
+        if self._former is None or session.energy is None or session.end is None:
+            return
+        identifier, reported_at = self._former
+        rest = session.energy - (self._facts.final or 0.0)
+        if (
+            session.session_id == identifier
+            and self._facts.session is not None
+            and self.energy == 0
+            and self.reset is not None
+            and rest > ROUNDING
+            and is_since(session.end, reported_at)
+            and is_since(self.reset, session.end)
+            and could_be_drawn(rest, reported_at, session.end, REPORT_SLACK)
+        ):
+            self._former = None
+            self._facts.final = session.energy
+            self._begin(self.reset, rest)
+            self._begin(self.reset, 0.0)
+
     def _open(
         self, session: str | None, reset: datetime, energy: float, at: datetime
     ) -> None:
         """Begin the cycle of another session, unless its energy is impossible."""
         if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
+        former, reported_at = self._facts.session, self._facts.confirmed_at
+        self._former = (former, reported_at) if former and reported_at else None
         self._facts.begin(session, at, final=self.energy)
         self._drop = None
         self._begin(reset, energy)
