@@ -135,9 +135,6 @@ class SessionEnergy(Cycles):
         self._drop: Drop | None = None
         # When an energy was reported last.
         self._reported_at: datetime | None = None
-        # The session before and its last report, until its final energy is known. It is
-        # not stored: after a restart, what is missing of that session is not counted.
-        self._former: tuple[str, datetime] | None = None
 
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
@@ -400,12 +397,12 @@ class SessionEnergy(Cycles):
         That is only certain while the next session has drawn nothing: no energy is then
         counted for both, and the energy that is shown does not fall.
         """
-        if self._former is None or session.energy is None or session.end is None:
+        reported_at = self._facts.former_at
+        if reported_at is None or session.energy is None or session.end is None:
             return
-        identifier, reported_at = self._former
         rest = session.energy - (self._facts.final or 0.0)
         if (
-            session.session_id == identifier
+            session.session_id == self._facts.former
             and self._facts.session is not None
             and self.energy == 0
             and self.reset is not None
@@ -414,7 +411,7 @@ class SessionEnergy(Cycles):
             and is_since(self.reset, session.end)
             and could_be_drawn(rest, reported_at, session.end, REPORT_SLACK)
         ):
-            self._former = None
+            self._facts.former = None
             self._facts.final = session.energy
             self._begin(self.reset, rest)
             self._begin(self.reset, 0.0)
@@ -425,8 +422,6 @@ class SessionEnergy(Cycles):
         """Begin the cycle of another session, unless its energy is impossible."""
         if not self._plausibility.accepts(energy, energy, min(reset, at), at):
             return
-        former, reported_at = self._facts.session, self._facts.confirmed_at
-        self._former = (former, reported_at) if former and reported_at else None
         self._facts.begin(session, at, final=self.energy)
         self._drop = None
         self._begin(reset, energy)

@@ -46,6 +46,11 @@ class SessionFacts:
         self.confirmed_at: datetime | None = None
         # The final energy of the previous session.
         self.final: float | None = None
+        # The session of the cycle before, until all its energy is counted, and the last
+        # report of that cycle. They are not stored: after a restart, what is missing of
+        # that session is not counted.
+        self.former: str | None = None
+        self.former_at: datetime | None = None
         # Whether the cloud has had no energy since the last one.
         self.was_emptied = False
         # Whether another program, or another version, has begun the cycle.
@@ -89,6 +94,7 @@ class SessionFacts:
         """
         if self.session is not None:
             self.end(self.session)
+        self.former, self.former_at = self.session, self.confirmed_at
         self.session, self.final = session, final
         self.energy_at = self.confirmed_at = at
         self.is_resumed = self.was_emptied = False
