@@ -492,6 +492,33 @@ def test_the_rest_of_a_session_is_shown_for_a_moment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "total"),
+    [
+        # It ran when the energy was reported that is its final one.
+        (NOON, 1.3),
+        (None, 1.3),
+        # It is another one, which has begun since.
+        (NOON + 1.5 * MINUTE, 2.6),
+    ],
+)
+def test_a_session_without_an_identifier_that_was_zeroed(
+    start: datetime | None, total: float
+) -> None:
+    """Its final energy was counted before the zero, which came before its end."""
+    session = Session()
+    session.report(
+        *((553, 1.0), 60, (553, 1.3), 60, (553, 0.0), 10, (710, 1), "reading")
+    )
+    assert session.counter.energy == 0.0
+    ended_at = NOON + timedelta(seconds=130)
+    session.report(7, completed(B, 1.3, start, ended_at))
+    assert session.sum == pytest.approx(total)
+    # What follows is counted as usual.
+    session.report(600, (721, C), (553, 0.0), 60, (553, 0.2))
+    assert session.sum == pytest.approx(total + 0.2)
+
+
+@pytest.mark.parametrize(
     "next_session",
     [
         # Without an identifier, the energy may be one of the same session.

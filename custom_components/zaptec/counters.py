@@ -351,6 +351,9 @@ class SessionEnergy(Cycles):
             self._count_rest(session)
             return
         if self._facts.session is None and self._facts.overlaps(session):
+            if not self.energy and self._facts.was_counted(session):
+                self._facts.end(identifier)
+                return
             self._facts.session = identifier
         if identifier == self._facts.session:
             self._complete(identifier, energy, session.end or at)

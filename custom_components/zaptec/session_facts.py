@@ -207,6 +207,19 @@ class SessionFacts:
             and is_since(session.end, self.energy_at)
         )
 
+    def was_counted(self, session: CompletedSession) -> bool:
+        """Return whether a session that is completed is that of the cycle before.
+
+        It ran when the last energy of that cycle was reported, and ended with the same
+        energy. A zero that was reported before its end has begun the present cycle.
+        """
+        return (
+            session.energy is not None
+            and self.final is not None
+            and abs(session.energy - self.final) <= FINAL_ROUNDING
+            and is_since(self.former_at, session.start)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""
         return {
