@@ -26,7 +26,7 @@ from simulator.simulator import Simulator
 BUSY_MAX = 0.3
 
 
-class _Told(logging.Handler):
+class _Reports(logging.Handler):
     """Collects the reports of blocking calls and of slow callbacks."""
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ def _block() -> None:
 
 async def main(*, block: bool) -> list[str]:
     """Run through a charge, a lost link, a reload and the stop; return the reports."""
-    told = _Told()
-    logging.getLogger().addHandler(told)
+    reports = _Reports()
+    logging.getLogger().addHandler(reports)
     scenario = Scenario.of(2)
     async with (
         Simulator(scenario, clock=Clock(datetime.now(UTC), speed=60)) as sim,
@@ -89,7 +89,7 @@ async def main(*, block: bool) -> list[str]:
             _block()
         await here.hass.config_entries.async_reload(here.entry.entry_id)
         await here.wait_until(here.is_live)
-    return told.lines
+    return reports.lines
 
 
 if __name__ == "__main__":

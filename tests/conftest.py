@@ -110,7 +110,7 @@ async def clocks(
 
 
 @pytest.fixture(autouse=True)
-def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _notified_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write all due states in one time slice, also on a busy machine."""
     monkeypatch.setattr(listeners, "SLICE_TIME", 60.0)
 

@@ -404,7 +404,7 @@ def entries_are_unique(integration: Integration) -> list[str]:
     return ["nothing keeps an account from being set up twice"]
 
 
-def failed_actions_are_told(integration: Integration) -> list[str]:
+def failed_actions_raise(integration: Integration) -> list[str]:
     """An action that fails raises an exception instead of failing silently."""
     asked = [
         (module, function)
@@ -424,12 +424,12 @@ def failed_actions_are_told(integration: Integration) -> list[str]:
             for module, function in asked
             for handler in ast.walk(function)
             if isinstance(handler, ast.ExceptHandler)
-            and all(_tells_nobody(node) for node in handler.body)
+            and all(_is_silent(node) for node in handler.body)
         }
     )
 
 
-def _tells_nobody(node: ast.stmt) -> bool:
+def _is_silent(node: ast.stmt) -> bool:
     """Return whether a statement does nothing, or only writes to the log."""
     match node:
         case ast.Pass() | ast.Continue():
@@ -789,7 +789,7 @@ CHECKS: dict[str, tuple[Rule, ...]] = {
     "test-before-configure": (flow_tries_before_it_stores,),
     "test-before-setup": (setup_fails_early,),
     "unique-config-entry": (entries_are_unique,),
-    "action-exceptions": (failed_actions_are_told,),
+    "action-exceptions": (failed_actions_raise,),
     "config-entry-unloading": (entries_can_be_unloaded,),
     "entity-unavailable": (entities_become_unavailable,),
     "integration-owner": (has_owner,),

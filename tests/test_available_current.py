@@ -104,7 +104,7 @@ def writes(home: Home) -> int:
     return count
 
 
-async def test_ten_wishes_in_a_minute_make_two_requests(
+async def test_ten_changes_in_a_minute_make_two_requests(
     home: Home, current: Current
 ) -> None:
     """Of ten changes, the first is sent at once, and the newest when the vendor allows."""
@@ -188,7 +188,9 @@ async def test_an_override_does_not_wait(home: Home, current: Current) -> None:
     assert current.waiting is None
 
 
-async def test_a_wish_outlives_a_restart(home: Home, current: Current) -> None:
+async def test_a_queued_current_outlives_a_restart(
+    home: Home, current: Current
+) -> None:
     """A queued current is sent after a restart, even if it came due while Home Assistant was down."""
     await current.set(20)
     await current.set(25)
@@ -217,7 +219,7 @@ async def test_nothing_is_left_of_an_account_that_is_removed(
 
 
 @pytest.mark.parametrize("fault", ["reset", 503, 502])
-async def test_a_wish_waits_for_a_cloud_that_is_away(
+async def test_a_queued_current_waits_for_a_cloud_that_is_away(
     home: Home, current: Current, fault: Fault
 ) -> None:
     """A queued current is retried until the cloud can be reached."""
@@ -232,7 +234,7 @@ async def test_a_wish_waits_for_a_cloud_that_is_away(
     assert current.cloud == (25, 25, 25)
 
 
-async def test_a_wish_that_the_cloud_refuses_is_given_up(
+async def test_a_queued_current_that_the_cloud_refuses_is_given_up(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queued current that the cloud refuses is dropped, and the log says why."""
@@ -244,7 +246,7 @@ async def test_a_wish_that_the_cloud_refuses_is_given_up(
     assert "power management (Sense) controls" in caplog.text
 
 
-async def test_a_wish_that_fails_at_once_replaces_what_waited(
+async def test_a_change_that_fails_at_once_replaces_what_waited(
     home: Home, current: Current
 ) -> None:
     """A reduction that fails replaces the queued increase, which must not follow it."""
@@ -286,7 +288,7 @@ async def test_a_list_that_is_older_than_a_change(home: Home, current: Current) 
     assert current.state.state == "16.0"
 
 
-async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
+async def test_a_queued_current_does_not_overrule_what_was_set_elsewhere(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queued increase is dropped if the current was lowered elsewhere, perhaps for a fuse."""
@@ -302,7 +304,7 @@ async def test_a_wish_does_not_overrule_what_was_set_elsewhere(
     assert "changed elsewhere" in caplog.text
 
 
-async def test_a_wish_of_last_week_is_none(
+async def test_a_queued_current_of_last_week_is_dropped(
     home: Home, current: Current, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A queued current is dropped if Home Assistant was down for days."""
@@ -372,7 +374,7 @@ async def test_a_change_that_did_not_arrive_does_not_count(
     assert current.cloud == (20, 20, 20)
 
 
-async def test_a_wish_whose_answer_is_lost_is_sent_once(
+async def test_a_queued_current_whose_answer_is_lost_is_sent_once(
     home: Home, current: Current, request: pytest.FixtureRequest
 ) -> None:
     """A queued current whose response was lost is sent once: the cloud is read before a retry."""

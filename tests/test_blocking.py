@@ -12,7 +12,7 @@ pytestmark = pytest.mark.serial
 ROOT = Path(__file__).parents[1]
 
 
-def told(*arguments: str) -> list[str]:
+def reports(*arguments: str) -> list[str]:
     """Return the reports of a Home Assistant about calls that block its event loop."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "tests.blocking", *arguments],
@@ -29,7 +29,7 @@ def told(*arguments: str) -> list[str]:
 @pytest.mark.parametrize(("arguments", "expected"), [((), 0), (("block",), 1)])
 def test_nothing_blocks(arguments: tuple[str, ...], expected: int) -> None:
     """Nothing blocks from the set-up to the stop, and a blocking call would be reported."""
-    lines = [line for line in told(*arguments) if line]
+    lines = [line for line in reports(*arguments) if line]
     assert len(lines) == expected, lines
     if lines:
         assert "blocking call to sleep" in lines[0]

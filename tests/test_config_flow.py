@@ -76,7 +76,7 @@ async def test_sign_in(
         (511, "intercepted"),
     ],
 )
-async def test_errors_are_told_apart_and_can_be_mended(
+async def test_errors_are_distinguished_and_can_be_corrected(
     hass: HomeAssistant, sim: Simulator, fault: Fault, error: str
 ) -> None:
     """Each fault has its own message, and the user can try again in the same form."""
@@ -93,7 +93,7 @@ async def test_errors_are_told_apart_and_can_be_mended(
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
-async def test_a_wrong_password_is_told(hass: HomeAssistant, sim: Simulator) -> None:
+async def test_a_wrong_password_is_shown(hass: HomeAssistant, sim: Simulator) -> None:
     """A wrong password is shown as such, not as an unexpected error."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
@@ -125,7 +125,7 @@ async def test_the_unexpected_is_logged(
     assert str(error) in caplog.text
 
 
-async def test_a_forgotten_dialog_is_in_nobodys_way(
+async def test_a_forgotten_dialog_blocks_no_other(
     hass: HomeAssistant, sim: Simulator
 ) -> None:
     """An abandoned flow does not block a new one; the user may have reloaded the page."""

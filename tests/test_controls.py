@@ -148,7 +148,7 @@ ACTIONS = {
 }
 # The cloud carries out 10001, but answers 528 all the same.
 REFUSED_AS_10001_IS = Rejection(528, "The charger reports a relay error")
-# Of the numbers, test_a_failed_control_tells_why_and_is_sent_once tries the refusals.
+# Of the numbers, test_a_failed_control_says_why_and_is_sent_once tries the refusals.
 REFUSABLE = {
     name: control for name, control in CONTROLS.items() if control.platform != "number"
 } | ACTIONS
@@ -322,7 +322,7 @@ async def test_a_number_follows_its_confirmation(
     ],
 )
 @pytest.mark.parametrize("name", CONTROLS)
-async def test_a_failed_control_tells_why_and_is_sent_once(
+async def test_a_failed_control_says_why_and_is_sent_once(
     home: Home, user: User, name: str, fault: Fault, sentence: str
 ) -> None:
     """Each failure has its own error text, sends one request, and changes nothing."""
@@ -341,7 +341,7 @@ async def test_a_failed_control_tells_why_and_is_sent_once(
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("name", ["switch off", "max current", "available current"])
-async def test_a_busy_cloud_is_told_of(home: Home, user: User, name: str) -> None:
+async def test_a_busy_cloud_is_reported(home: Home, user: User, name: str) -> None:
     """A busy cloud is retried until the time limit, and then the error says that it is busy.
 
     The last attempt may still be waiting for a slot of the limiter.

@@ -56,7 +56,7 @@ METER = "signed_meter_value_kwh"
 A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
 
-# Number of chargers that walk in one cloud; ENERGY_HOUSES sets the number of clouds.
+# Number of chargers in a cloud, and of clouds with walks. ENERGY_HOUSES sets the latter.
 CHARGERS = 10
 HOUSES = int(os.environ.get("ENERGY_HOUSES", "4"))
 

@@ -45,7 +45,7 @@ async def texts(hass: HomeAssistant) -> dict[str, str]:
     return shown
 
 
-async def test_an_outage_of_half_an_hour_is_told(
+async def test_an_outage_of_half_an_hour_is_shown(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     sim: Simulator,
@@ -412,7 +412,7 @@ async def test_an_ignored_setting_outlives_a_gap_in_the_list(
         ("AuthenticationType", "authentication_type", "web_hook_authorizes"),
     ],
 )
-async def test_an_ignored_setting_that_is_not_told(
+async def test_an_ignored_setting_that_is_not_listed(
     hass: HomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
     charger: Charger,
@@ -467,7 +467,7 @@ async def test_an_ignored_refusal_of_an_installation_that_is_not_shown(
     assert await texts(hass) == {}
 
 
-async def test_nobody_reads_what_is_not_permitted(
+async def test_no_second_reader_without_permission(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     sim: Simulator,
@@ -604,7 +604,7 @@ async def test_an_outage_ends_with_the_installation(
     assert await texts(hass) == {}
 
 
-async def test_since_when_is_told_anew(
+async def test_a_condition_that_returns_has_a_new_start(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     charger: Charger,

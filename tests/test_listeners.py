@@ -23,49 +23,49 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_each_is_told_once() -> None:
+async def test_each_is_notified_once() -> None:
     """A callback runs once per notification, even if several of its topics are in it."""
     listeners = Listeners()
-    told: list[str] = []
-    listeners.add(lambda: told.append("a"), [TOPIC, "charger"])
-    listeners.add(lambda: told.append("b"), [TOPIC])
-    listeners.add(lambda: told.append("c"), ["another"])
+    called: list[str] = []
+    listeners.add(lambda: called.append("a"), [TOPIC, "charger"])
+    listeners.add(lambda: called.append("b"), [TOPIC])
+    listeners.add(lambda: called.append("c"), ["another"])
     listeners.notify([TOPIC, "charger"])
-    assert told == ["a", "b"]
+    assert called == ["a", "b"]
     listeners.notify(["charger"])
-    assert told == ["a", "b", "a"]
+    assert called == ["a", "b", "a"]
     assert listeners.is_idle
 
 
-async def test_news_of_what_is_told_is_told_too() -> None:
+async def test_a_notification_from_a_callback_is_delivered() -> None:
     """A notification that a callback makes while it runs is delivered, too."""
     listeners = Listeners()
-    told: list[int] = []
+    called: list[int] = []
 
-    def tell() -> None:
-        told.append(len(told))
-        if len(told) < 3:
+    def call() -> None:
+        called.append(len(called))
+        if len(called) < 3:
             listeners.notify([TOPIC])
 
-    listeners.add(tell, [TOPIC])
+    listeners.add(call, [TOPIC])
     listeners.notify([TOPIC])
-    assert told == [0, 1, 2]
+    assert called == [0, 1, 2]
 
 
-async def test_who_has_left_is_not_told() -> None:
+async def test_a_removed_callback_does_not_run() -> None:
     """A callback that another one has removed does not run, because its entity is gone."""
     listeners = Listeners()
-    told: list[str] = []
+    called: list[str] = []
 
-    def tell() -> None:
-        told.append("b")
+    def call() -> None:
+        called.append("b")
         remove()
         remove()
 
-    listeners.add(tell, [TOPIC])
-    remove = listeners.add(lambda: told.append("a"), [TOPIC, "charger"])
+    listeners.add(call, [TOPIC])
+    remove = listeners.add(lambda: called.append("a"), [TOPIC, "charger"])
     listeners.notify([TOPIC])
-    assert told == ["b"]
+    assert called == ["b"]
     assert len(listeners) == 1
 
 
@@ -74,15 +74,15 @@ async def test_a_fault_is_no_reason_to_keep_the_news_from_others(
 ) -> None:
     """An exception in one callback is logged, and the other callbacks still run."""
     listeners = Listeners()
-    told: list[str] = []
+    called: list[str] = []
 
     def fail() -> None:
         raise ZeroDivisionError
 
     listeners.add(fail, [TOPIC])
-    listeners.add(lambda: told.append("b"), [TOPIC])
+    listeners.add(lambda: called.append("b"), [TOPIC])
     listeners.notify([TOPIC])
-    assert told == ["b"]
+    assert called == ["b"]
     assert "Unexpected error while updating an entity" in caplog.text
 
 
@@ -93,25 +93,25 @@ async def test_thousands_do_not_hold_up_the_loop(
     now = 0.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
     listeners = Listeners()
-    told = 0
+    called = 0
 
-    def tell() -> None:
-        nonlocal told, now
-        told += 1
+    def call() -> None:
+        nonlocal called, now
+        called += 1
         now += listeners_module.SLICE_TIME / 10
 
     for _ in range(95):
-        listeners.add(tell, [TOPIC])
+        listeners.add(call, [TOPIC])
     listeners.notify([TOPIC])
-    steps = [told]
+    steps = [called]
     while not listeners.is_idle:
-        before = told
+        before = called
         # A notification during a time slice must not make that slice longer.
         listeners.notify([TOPIC] if before < 20 else [])
         await turn()
-        steps.append(told - before)
+        steps.append(called - before)
     assert max(steps) <= 11
-    assert told > 95
+    assert called > 95
 
 
 @pytest.mark.serial

@@ -28,27 +28,27 @@ DRAWN = {
 MODE = StateId.CHARGER_OPERATION_MODE
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
-type Tell = Callable[..., None]
+type Send = Callable[..., None]
 
 
 @pytest.fixture
-def tell(sim: Simulator, charger: Charger) -> Tell:
+def send(sim: Simulator, charger: Charger) -> Send:
     """Return a function that sends messages of the charger, in the given order, in one batch."""
 
-    def send(*facts: tuple[StateId, str | None], minutes: int = 1) -> None:
+    def publish(*facts: tuple[StateId, str | None], minutes: int = 1) -> None:
         for state_id, value in facts:
             body = message(charger, state_id, value, minutes)
             sim.bus.publish(charger.installation.topic, body)
 
-    return send
+    return publish
 
 
 @pytest.fixture
 async def charging(
-    charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder, tell: Tell
+    charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder, send: Send
 ) -> None:
     """Let a car draw power on three phases."""
-    tell((MODE, "3"), *DRAWN.values())
+    send((MODE, "3"), *DRAWN.values())
     await entities.wait_for("sensor", charger.id, "current_phase3", "15.9")
     await entities.wait_for("sensor", charger.id, POWER, "10969.0")
 
@@ -74,10 +74,10 @@ async def test_nothing_is_drawn_once_the_car_has_left(
     charger: Charger,
     charging: None,
     entities: EntityFinder,
-    tell: Tell,
+    send: Send,
 ) -> None:
     """Power and currents show 0 after the car has left, although the charger never reported that."""
-    tell((MODE, "1"))
+    send((MODE, "1"))
     for key in DRAWN:
         await entities.wait_for("sensor", charger.id, key, "0.0")
     await time_machine.travel(3600, step=300)
@@ -85,15 +85,15 @@ async def test_nothing_is_drawn_once_the_car_has_left(
 
 
 async def test_the_next_car_does_not_draw_what_the_last_one_drew(
-    charger: Charger, charging: None, entities: EntityFinder, tell: Tell
+    charger: Charger, charging: None, entities: EntityFinder, send: Send
 ) -> None:
     """A measurement from before the car was connected is not shown as its power."""
-    tell((MODE, "1"))
+    send((MODE, "1"))
     await entities.wait_for("sensor", charger.id, POWER, "0.0")
-    tell((MODE, "2"), minutes=2)
+    send((MODE, "2"), minutes=2)
     await entities.wait_for("binary_sensor", charger.id, "car_connected", "on")
     assert {entities.state("sensor", charger.id, key) for key in DRAWN} == {"0.0"}
-    tell((StateId.TOTAL_CHARGE_POWER, "7000"), minutes=9)
+    send((StateId.TOTAL_CHARGE_POWER, "7000"), minutes=9)
     await entities.wait_for("sensor", charger.id, POWER, "7000.0")
     # The currents of this car have not been measured yet.
     assert entities.state("sensor", charger.id, "current_phase1") == "0.0"
@@ -106,14 +106,14 @@ async def test_a_late_power_does_not_flicker(
     charger: Charger,
     entities: EntityFinder,
     written: list[str],
-    tell: Tell,
+    send: Send,
     after: list[tuple[str, str]],
 ) -> None:
     """Power that is reported just after the car has left is outdated, and not shown."""
-    tell((MODE, "1"))
+    send((MODE, "1"))
     await entities.wait_for("sensor", charger.id, POWER, "0.0")
     late = [(StateId(int(state_id)), value) for state_id, value in after]
-    tell(*late, (StateId.HUMIDITY, "41"), minutes=2)
+    send(*late, (StateId.HUMIDITY, "41"), minutes=2)
     await entities.wait_for("sensor", charger.id, "humidity", "41.0")
     assert written == ["0.0"]
 
@@ -140,11 +140,11 @@ async def test_only_the_absence_of_a_car_is_certain(
     charger: Charger,
     charging: None,
     entities: EntityFinder,
-    tell: Tell,
+    send: Send,
     mode: str | None,
 ) -> None:
     """With a car, or with an unknown mode, the last measurement is shown."""
-    tell((MODE, mode), (StateId.HUMIDITY, "41"))
+    send((MODE, mode), (StateId.HUMIDITY, "41"))
     await entities.wait_for("sensor", charger.id, "humidity", "41.0")
     assert entities.state("sensor", charger.id, POWER) == "10969.0"
 

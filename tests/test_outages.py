@@ -271,8 +271,8 @@ def test_home_assistants_lines_about_refreshes_are_for_debugging(
     REFRESH_LOGGER.error("Error fetching %s data: %s", "zaptec", "no answer")
     REFRESH_LOGGER.info("Fetching %s data recovered", "zaptec")
     REFRESH_LOGGER.error("Unexpected error fetching %s data", "zaptec")
-    told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert told[-1] == ("ERROR", "Unexpected error fetching zaptec data")
-    assert [item[0] for item in told[:-1]] == (
+    logged = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert logged[-1] == ("ERROR", "Unexpected error fetching zaptec data")
+    assert [item[0] for item in logged[:-1]] == (
         ["DEBUG", "DEBUG"] if level == logging.DEBUG else []
     )

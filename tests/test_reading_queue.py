@@ -178,7 +178,7 @@ async def test_a_charger_that_comes_back_while_it_is_read(cloud: Cloud) -> None:
     cloud.on_state.assert_called_once_with("a", [])
 
 
-async def test_failures_are_told_and_faults_end_nothing(
+async def test_failures_are_reported_and_faults_end_nothing(
     cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Failures are reported, and neither they nor unexpected exceptions stop the queue."""

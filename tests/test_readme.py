@@ -85,8 +85,8 @@ def test_the_tables_are_those_of_the_code(
     """The tables list every entity, with its StateIds, unit, default and meaning."""
     rows = table(title)
     assert all(len(cells) == 6 and cells[5] for cells in rows)
-    told = [tuple(cells[:5]) for cells in rows]
-    assert sorted(told) == sorted(row(*item) for item in descriptions(kind))
+    documented = [tuple(cells[:5]) for cells in rows]
+    assert sorted(documented) == sorted(row(*item) for item in descriptions(kind))
 
 
 @pytest.mark.parametrize("action", TEXTS["services"])

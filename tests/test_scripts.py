@@ -310,7 +310,7 @@ def test_demo_script_starts_the_demo(checkout: Path) -> None:
         pytest.param("echo elsewhere >> .venv/complete", id="moved"),
     ],
 )
-def test_environment_is_made_anew_when_it_must(checkout: Path, change: str) -> None:
+def test_environment_is_made_again_when_it_must(checkout: Path, change: str) -> None:
     """An incomplete or outdated environment is made again."""
     assert bash(checkout, "is_ready").returncode == 0
     run("bash", "-c", change, cwd=checkout)
@@ -370,7 +370,9 @@ def test_lock_keeps_a_second_run_waiting(checkout: Path, has_flock: bool) -> Non
     assert result.stdout.split() == ["first", "released", "second"], result.stderr
 
 
-def test_missing_tools_are_told_in_one_sentence(checkout: Path, tmp_path: Path) -> None:
+def test_missing_tools_are_named_in_one_sentence(
+    checkout: Path, tmp_path: Path
+) -> None:
     """Without uv and python3, one sentence says what to install."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -478,12 +480,12 @@ def test_demo_opens_no_browser_without_a_display(
         patch.object(sys, "platform", "linux"),
         patch("webbrowser.open", return_value=True) as opened,
     ):
-        shown._tell()
+        shown._print_instructions()
         assert not opened.called
         assert "open the address above yourself" in capsys.readouterr().out
 
         os.environ["DISPLAY"] = ":0"
-        shown._tell()
+        shown._print_instructions()
         opened.assert_called_once_with("http://127.0.0.1:8123")
 
 
@@ -492,7 +494,7 @@ def test_demo_says_what_a_newcomer_needs(
 ) -> None:
     """The demo prints both accounts with their passwords, the free charger, and autoplay."""
     options = demo._parser().parse_args(["--no-browser"])
-    demo.Demo(options, DemoFolder(tmp_path))._tell()
+    demo.Demo(options, DemoFolder(tmp_path))._print_instructions()
     text = capsys.readouterr().out
 
     for account in Scenario.default().accounts:
@@ -507,7 +509,7 @@ def test_demo_of_an_own_account_has_no_autoplay(
 ) -> None:
     """With an account in the real cloud there is no simulator, and so no autoplay."""
     options = demo._parser().parse_args(["--no-browser", "--account"])
-    demo.Demo(options, DemoFolder(tmp_path))._tell()
+    demo.Demo(options, DemoFolder(tmp_path))._print_instructions()
 
     assert "utoplay" not in capsys.readouterr().out
 

@@ -44,7 +44,7 @@ def test_the_watch_over_logs_sees(
     secrets_in_logs.lines.clear()
 
 
-async def test_faults_tell_no_secrets(
+async def test_faults_contain_no_secrets(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     sim: Simulator,
@@ -86,7 +86,7 @@ async def test_faults_tell_no_secrets(
     )
 
 
-async def test_a_refused_password_is_not_told(
+async def test_a_refused_password_is_not_logged(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
     """A refused password is not in the log; the entry only starts a reauthentication."""
@@ -96,7 +96,7 @@ async def test_a_refused_password_is_not_told(
     assert [*entry.async_get_active_flows(hass, {"reauth"})]
 
 
-async def test_repr_tells_no_secrets(
+async def test_repr_contains_no_secrets(
     sim: Simulator,
     charger: Charger,
     live_entry: MockConfigEntry,

@@ -30,7 +30,7 @@ SESSION_ENERGY = "total_charge_power_session"
 METER = "signed_meter_value_kwh"
 
 
-async def test_each_session_begins_anew(
+async def test_each_session_has_its_own_reset(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     sim: Simulator,
@@ -218,7 +218,7 @@ async def test_the_meter_never_falls(
     assert entities.state("sensor", charger.id, METER) == (shown or before)
 
 
-async def test_a_device_of_another_kind_gets_what_it_tells(
+async def test_a_device_of_another_kind_gets_what_it_reports(
     hass: HomeAssistant,
     sim: Simulator,
     charger: Charger,
@@ -264,7 +264,7 @@ async def test_a_device_of_another_kind_gets_what_it_tells(
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-async def test_a_session_that_ended_while_nobody_looked(
+async def test_a_session_that_ended_unseen(
     hass: HomeAssistant,
     charger: Charger,
     entry: MockConfigEntry,

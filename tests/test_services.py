@@ -320,7 +320,7 @@ async def test_a_current_that_is_none(
         )
 
 
-async def test_one_futile_installation_keeps_all_unchanged(
+async def test_one_invalid_installation_keeps_all_unchanged(
     hass: HomeAssistant,
     sim: Simulator,
     time_machine: TimeMachine,
@@ -459,7 +459,7 @@ async def test_a_charger_whose_installation_is_not_visible(
     assert raised.value.translation_key == "no_installation"
 
 
-async def test_one_failure_among_several_is_told(
+async def test_one_failure_among_several_is_shown(
     hass: HomeAssistant,
     sim: Simulator,
     accounts: list[MockConfigEntry],

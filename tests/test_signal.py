@@ -25,7 +25,7 @@ def enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def tell(charger: Charger, mode: str | None, signal: float | None) -> None:
+def report(charger: Charger, mode: str | None, signal: float | None) -> None:
     """Report the network of the charger, and its signal strength."""
     charger.observe(StateId.COMMUNICATION_MODE, mode)
     charger.observe(StateId.SIGNAL_STRENGTH, signal)
@@ -75,7 +75,7 @@ async def test_each_unit_has_its_entity(
     quality: str,
 ) -> None:
     """The cloud reports dBm and percent under one StateId, and the network decides which it is."""
-    tell(charger, mode, signal)
+    report(charger, mode, signal)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
     assert entities.state("sensor", charger.id, "signal_strength") == strength
@@ -90,7 +90,7 @@ async def test_a_change_of_the_network_changes_no_unit(
     enabled: None,
 ) -> None:
     """Each unit keeps its own entity, because a change of unit breaks an entity's statistics."""
-    tell(charger, "LTE", 60)
+    report(charger, "LTE", 60)
     await set_up(hass, entry)
     await wait_until_live(hass, entry)
 
@@ -134,7 +134,7 @@ async def test_who_looked_at_the_percentage_goes_on_seeing_it(
     """If the user had enabled the signal strength, the quality is enabled, too, for LTE."""
     if many:
         monkeypatch.setattr(entity_module, "MANY_CHARGERS", 0)
-    tell(charger, mode, 60 if mode == "LTE" else -60)
+    report(charger, mode, 60 if mode == "LTE" else -60)
     entity_registry.async_get_or_create(
         SENSOR_DOMAIN,
         DOMAIN,

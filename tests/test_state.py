@@ -145,7 +145,7 @@ def test_a_clock_that_is_ahead_keeps_its_own_order(
     assert state.apply(mode("2", 3600))
 
 
-def test_received_since_tells_whether_a_charger_was_heard(
+def test_received_since_shows_whether_a_charger_was_heard(
     state: ChargerState, freezer
 ) -> None:
     """An observation confirms a command only if it arrived after the command."""

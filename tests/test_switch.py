@@ -127,7 +127,7 @@ async def test_the_next_car_is_held_after_a_reload(home: Home) -> None:
     ("stored", "state"),
     [({"held": True}, STATE_OFF), ({"held": False}, STATE_ON), ({}, STATE_ON)],
 )
-async def test_the_wish_outlives_a_restart(
+async def test_the_hold_outlives_a_restart(
     new_home: Home, stored: dict[str, bool], state: str
 ) -> None:
     """After a restart, the hold comes from its own store.
@@ -162,7 +162,7 @@ async def test_a_car_that_could_not_be_held(
         (SERVICE_TURN_ON, SERVICE_TURN_OFF, ["506"]),
     ],
 )
-async def test_the_last_wish_counts_before_the_first_is_confirmed(
+async def test_the_last_command_counts_before_the_first_is_confirmed(
     home: Home, first: str, second: str, sent: list[str]
 ) -> None:
     """The last command counts, even if the first is not confirmed yet."""

@@ -693,7 +693,7 @@ async def test_all_that_needs_a_role_goes_with_it(
     await wait_until(lambda: left_over() == nothing_yet, left_over)
 
 
-async def test_an_owner_is_not_told_to_ask_for_a_role(
+async def test_an_owner_is_not_advised_to_ask_for_a_role(
     hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
 ) -> None:
     """An owner's issue does not advise to ask for a role; the two issues have different texts."""

@@ -67,7 +67,7 @@ def readings(sim: Simulator) -> int:
     return sum(record.path.endswith("/state") for record in sim.rest.requests)
 
 
-async def test_a_link_that_tells_nothing_is_found_within_8_minutes(
+async def test_a_silent_link_is_found_within_8_minutes(
     hass: HomeAssistant,
     time_machine: TimeMachine,
     sim: Simulator,

@@ -132,7 +132,7 @@ class Demo:
                 environment["ZAPTEC_API_URL"] = f"http://127.0.0.1:{self._rest_port}"
             stack.push_async_callback(self._stop_home_assistant)
             await self._start_home_assistant(session, environment)
-            self._tell()
+            self._print_instructions()
             async with asyncio.TaskGroup() as group:
                 if not options.account:
                     group.create_task(self._watch_simulator(session))
@@ -144,7 +144,7 @@ class Demo:
             if program:
                 program.kill()
 
-    def _tell(self) -> None:
+    def _print_instructions(self) -> None:
         lines = [f"Home Assistant    {self._url}   (signed in already)"]
         if self._options.account:
             lines.append(

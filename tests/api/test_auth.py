@@ -331,9 +331,9 @@ async def test_failures(
     with pytest.raises(error) as raised:
         await source.token()
     assert type(raised.value) is error
-    told = f"{raised.value!r} {raised.value} {source!r} {caplog.text}"
-    assert USER_NAME not in told
-    assert PASSWORD not in told
+    shown = f"{raised.value!r} {raised.value} {source!r} {caplog.text}"
+    assert USER_NAME not in shown
+    assert PASSWORD not in shown
 
 
 async def test_no_answer(

@@ -84,7 +84,7 @@ async def test_reads_are_repeated_after_a_broken_connection(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 302, 418, 519, 530])
-async def test_reads_are_not_repeated_in_vain(
+async def test_reads_are_not_repeated_after_a_final_answer(
     zaptec: ZaptecClient, cloud: Cloud, status: int
 ) -> None:
     """A read is not retried after a fault that a retry cannot resolve."""

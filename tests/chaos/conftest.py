@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _told_at_once() -> None:
+def _notified_at_once() -> None:
     """Keep the real time slices: a walk only looks when no callback is left to run."""

@@ -154,8 +154,8 @@ def messages(interference: str, **more: Any) -> Fault:
             # The lost messages left no gap that could be noticed. The states are right
             # again only when the chargers report their values again.
             for charger in walk.chargers:
-                for state_id, told in list(charger.observations.items()):
-                    charger.observe(StateId(state_id), told.value)
+                for state_id, held in list(charger.observations.items()):
+                    charger.observe(StateId(state_id), held.value)
 
     return bus(f"messages {interference}", begin, end, **more)
 
@@ -224,7 +224,7 @@ async def keys_rotated(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[Non
 
 
 @asynccontextmanager
-async def subscription_made_anew(
+async def subscription_recreated(
     walk: Walk, entry: MockConfigEntry
 ) -> AsyncGenerator[None]:
     """Remove the topics, and create them again with other keys."""
@@ -313,7 +313,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("REST gone", rest_gone),
     Fault("names gone", names_gone, durations=SHORT),
     Fault("keys rotated", keys_rotated, durations=SHORT),
-    Fault("subscription made anew", subscription_made_anew, bound=after_refusals),
+    Fault("subscription recreated", subscription_recreated, bound=after_refusals),
     Fault("stopped and started", stopped, bound=after_refusals),
     Fault("tokens revoked", tokens_revoked, durations=SHORT),
     Fault(

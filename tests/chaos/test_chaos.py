@@ -27,7 +27,7 @@ def chosen_seeds() -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def tell_of(error: AssertionError, path: Path) -> None:
+def write_failure(error: AssertionError, path: Path) -> None:
     """Write the traceback of a failed walk to a file."""
     path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
 
@@ -66,7 +66,7 @@ async def test_walk(
             if folder:
                 # A run of thousands of walks takes long, so a failure can be read before
                 # the run has ended.
-                tell_of(err, Path(folder, f"{seed}.failed"))
+                write_failure(err, Path(folder, f"{seed}.failed"))
             raise
     if folder:
         report.save(Path(folder, f"{first}.json"))

@@ -704,7 +704,7 @@ def test_upgrade(pro: Charger) -> None:
     assert heard.values(-2) == ["0", "1"]
 
 
-def test_an_upgraded_go_tells_each_of_its_versions(clock: Clock) -> None:
+def test_an_upgraded_go_reports_each_of_its_versions(clock: Clock) -> None:
     """An upgraded Go reports 908, 911 and 916."""
     charger = alone(clock, "ZAP000001")
     charger.firmware = "2.4.0.0"

@@ -42,7 +42,7 @@ async def within_a_second(event: asyncio.Event) -> None:
         await event.wait()
 
 
-def test_starts_at_the_real_present_unless_told() -> None:
+def test_starts_at_the_real_time_by_default() -> None:
     """A clock without a start shows the real time, in UTC."""
     before = datetime.now(UTC)
     clock = Clock()

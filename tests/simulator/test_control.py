@@ -100,7 +100,7 @@ async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
     assert (await page.post(f"{path}/authorize"))[1]["authorized"] is True
 
 
-async def test_impossible_wishes_are_explained(sim: Simulator, page: Page) -> None:
+async def test_impossible_requests_are_explained(sim: Simulator, page: Page) -> None:
     """Impossible requests are answered with 400 or 404 and one sentence."""
     path = f"chargers/{by_serial(sim, 'ZAP000001').id}"
     for status, name, body in (

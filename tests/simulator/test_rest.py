@@ -181,7 +181,7 @@ async def test_the_hierarchy_is_a_tree(sim: Simulator, owner: Api) -> None:
     assert circuit["MaxCurrent"] == 60
 
 
-async def test_the_chargers_list_tells_mode_and_filters(
+async def test_the_chargers_list_has_the_mode_and_filters(
     sim: Simulator, owner: Api, pro: Charger, go: Charger
 ) -> None:
     """The list has OperatingMode and IsOnline, and filters by name, serial and installation."""

@@ -142,7 +142,7 @@ def test_a_missing_file_is_explained(
     ("serial", "family"),
     [("ZAP1", Family.GO), ("GPG1", Family.GO), ("ZCH1", Family.PRO)],
 )
-def test_the_serial_tells_the_family(serial: str, family: Family) -> None:
+def test_the_serial_determines_the_family(serial: str, family: Family) -> None:
     """The first three letters of a serial determine the family."""
     assert ChargerScenario(serial=serial, name="x").family is family
 
