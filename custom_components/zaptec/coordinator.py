@@ -1,4 +1,4 @@
-"""What the account holds: read from its lists each hour, its firmware each day."""
+"""Coordinators that read the lists of an account each hour, and the firmware each day."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -286,7 +286,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
 
 
 class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]]):
-    """Looks once a day which firmware each charger could have.
+    """Reads once a day which firmware is available for each charger.
 
     Source: GET /api/chargerFirmware/installation/{id}.
     """
@@ -333,7 +333,7 @@ class ZaptecFirmwareCoordinator(DataUpdateCoordinator[dict[str, ChargerFirmware]
 
     @override
     async def _async_update_data(self) -> dict[str, ChargerFirmware]:
-        """Look at the list of each installation."""
+        """Read the firmware list of each installation."""
         firmware: dict[str, ChargerFirmware] = {}
         failure: ZaptecError | None = None
         for installation_id in self._account.installation_ids:

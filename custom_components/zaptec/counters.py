@@ -109,7 +109,7 @@ class Cycles:
 
 
 class SessionEnergy(Cycles):
-    """The energy of the present charge session, one cycle for each.
+    """The energy of the current charge session, one cycle for each.
 
     A cycle ends when another session is certain, and by nothing else:
 

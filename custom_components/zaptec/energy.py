@@ -181,7 +181,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
 
     @abstractmethod
     def _show(self) -> None:
-        """Show the present state of the counter."""
+        """Show the current state of the counter."""
 
     @abstractmethod
     def _as_dict(self) -> dict[str, Any]:
@@ -298,7 +298,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
     @callback
     def _write_all(self) -> None:
-        """Write the states of which each has to be recorded, and then the present one."""
+        """Write all states that have to be recorded, and then the current one."""
         self._write()
         self.async_write_ha_state()
 
@@ -365,7 +365,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
 
 class ZaptecSessionEnergySensor(ZaptecCycleSensor):
-    """The energy of the present charge session (StateId 553)."""
+    """The energy of the current charge session (StateId 553)."""
 
     followed = (
         StateId.TOTAL_CHARGE_POWER_SESSION,

@@ -177,7 +177,7 @@ async def async_setup_entry(
 
 
 class ZaptecNumber(NumberEntity):
-    """A number that accepts its present value even outside its range."""
+    """A number that accepts its current value even outside its range."""
 
     @property
     def highest(self) -> float:

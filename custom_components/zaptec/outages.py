@@ -1,4 +1,4 @@
-"""What the log says about outages: one line when each begins, and one when it ends.
+"""Log lines about outages: one when an outage begins, and one when it ends.
 
 The lists, the readings, the firmware list and the messages of each installation fail one
 by one, or all together because there is no internet. Whatever fails in the same outage
@@ -52,16 +52,16 @@ REFRESH_LOGGER.addFilter(_RefreshFilter())
 
 @dataclass(slots=True)
 class _Outage:
-    """One outage: what fails in it, and since when (monotonic seconds)."""
+    """One outage: the parts that fail in it, and since when (monotonic seconds)."""
 
     began_at: float
     over: str
     """What is logged when it ends, if nothing else fails in it."""
     failing: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
-    """Those that fail because the cloud cannot be reached."""
+    """The parts that fail because the cloud cannot be reached."""
     rare: set[str] = field(default_factory=set)
-    """Those that are tried too rarely for the end of the outage to wait for them."""
+    """The parts that are tried too rarely for the end of the outage to wait for them."""
     is_mixed: bool = False
     """Whether more than one part has failed."""
 

@@ -39,7 +39,7 @@ type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
 async def async_create_client(
     hass: HomeAssistant, user_name: str, password: str
 ) -> ZaptecClient:
-    """Return a client for an account, which says who we are to the cloud."""
+    """Return a client for an account, which sends the integration's name to the cloud."""
     integration = await async_get_integration(hass, DOMAIN)
     return ZaptecClient(
         async_get_clientsession(hass),
@@ -195,13 +195,13 @@ class ZaptecRuntime:
                 self.available_currents.follow_discovery
             )
         )
-        # A reduction may wait for its calm moment when Home Assistant is stopped.
+        # A reduction may still be in its delay when Home Assistant is stopped.
         entry.async_on_unload(
             self.hass.async_add_shutdown_job(HassJob(self.batches.async_close))
         )
         entry.async_on_unload(self.batches.async_close)
         entry.async_on_unload(await self.energy_store.async_load())
-        # The bus library looks at the machine when it is first used, which blocks.
+        # The Service Bus library reads files when it is first used, which blocks.
         await self.hass.async_add_executor_job(preload)
         entry.async_create_background_task(
             self.hass, self.reader.run(), name=f"{DOMAIN} state reader"

@@ -80,7 +80,7 @@ class ChargerState:
         return state_id in self._observations and state_id not in self
 
     def since(self, state_id: StateId) -> datetime | None:
-        """Return when the present value of a StateId was first reported."""
+        """Return when the current value of a StateId was first reported."""
         return self._since.get(state_id)
 
     def drawn(self, state_id: StateId) -> float | None:

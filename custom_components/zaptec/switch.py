@@ -59,7 +59,7 @@ async def async_setup_entry(
 
 
 class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
-    """Whether charging is allowed, at present and for each next car.
+    """Whether charging is allowed, now and for each next car.
 
     The state shows what is: it is on while a car that is to be paused could not be.
     """

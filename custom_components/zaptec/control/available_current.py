@@ -134,7 +134,7 @@ class AvailableCurrent:
         """
         installation = self._account().installations.get(self._installation_id)
         highest = installation.max_current if installation else None
-        # The present current may be above a limit that was lowered since.
+        # The current value may be above a limit that was lowered since.
         currents = rounded_currents(
             currents, max(highest or CURRENT_MAX, *self._held())
         )
@@ -391,7 +391,7 @@ class AvailableCurrent:
 
     @callback
     def restore(self, document: Mapping[str, Any], *, is_listed: bool) -> None:
-        """Continue where it was before a restart."""
+        """Restore the state from before a restart."""
         self._recent.take_in({self._installation_id: document["changed_at"]})
         if not self.queue.restore(document):
             return
@@ -434,7 +434,7 @@ class AvailableCurrents:
         )
 
     async def async_load(self) -> None:
-        """Continue where it was before a restart."""
+        """Restore the state from before a restart."""
         self._stored = await self._store.async_load() or {}
         listed = self._account().installations
         for installation_id, document in self._stored.items():

@@ -42,7 +42,7 @@ def has_session_ended(state: ChargerState, *, is_authorization_required: bool) -
     the vendor documents lets the car charge again. Two states look similar:
 
     - A car that was just plugged in has no session yet either. The session before
-      was that of another car, and ended before the present mode began.
+      was that of another car, and ended before the current mode began.
     - A car that was paused before it was authorized has never had a session.
 
     Without required authentication, a charger that is asking for current begins a

@@ -46,7 +46,7 @@ _GOES_ON = (OperationMode.CONNECTED_REQUESTING, OperationMode.CONNECTED_CHARGING
 
 @dataclass(slots=True)
 class HoldNextCar(ExtraStoredData):
-    """One use of the switch: whether cars are held, and what came of it.
+    """One use of the switch: whether cars are held, and what has happened since.
 
     Attributes:
         held: Whether each car is to be paused: the connected one, and every next one.

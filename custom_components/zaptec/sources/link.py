@@ -39,8 +39,8 @@ from .stream_watch import StreamWatch
 PAUSE_MIN = 1.0
 PAUSE_MAX = 300.0
 
-# How the cloud says that there is no subscription to be had (ErrorCodes of the
-# constants): FeatureNotEnabled, NotSupported, Forbidden.
+# Error codes with which the cloud says that no subscription is available (ErrorCodes
+# of the constants): FeatureNotEnabled, NotSupported, Forbidden.
 NOT_PROVISIONED_CODES = {526, 527, 533}
 
 # Minimum age of a connection that ends an outage (seconds).
@@ -52,7 +52,7 @@ REOPEN_INTERVAL = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SharedByLinks:
-    """What the links of an account have in common."""
+    """The parts that all links of an account share."""
 
     client: ZaptecClient
     states: States
@@ -68,10 +68,10 @@ class SharedByLinks:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Why a connection ended, or could not be opened."""
+    """The reason why a connection ended, or could not be opened."""
 
     reason: str
-    """For the log. Never the cloud's own words, which may be private."""
+    """The text for the log. Never the cloud's own text, which may be private."""
     refusal: PushRefusal | None = None
     is_login: bool = False
     """Whether the cloud refuses the login, so that only the user can help."""
@@ -108,17 +108,17 @@ class Link:
         self._reader = shared.reader
         # The chargers whose messages arrive here, in the order of the account.
         self.charger_ids: tuple[str, ...] = ()
-        # Those that were not read since the link came up, although they were outdated.
+        # Chargers that were outdated when the link came up, and were not read since.
         self._unread: set[str] = set()
         self.status = PushStatus.CONNECTING
         self.since = dt_util.utcnow()
-        """Since when the status is what it is."""
+        """When the status changed last."""
         self.refusal: PushRefusal | None = None
         """Why the status is `not_permitted`."""
         self.is_permitted = False
         """Whether the cloud gave the connection details when it last gave a clear answer."""
         self.fault: str | None = None
-        """What ended the last attempt, in words fit for a log."""
+        """The reason why the last attempt ended, as a text that is fit for the log."""
         self.fault_at: datetime | None = None
         self.shared_since: datetime | None = None
         """Since when another program takes some of the messages, as far as is known."""
@@ -142,16 +142,16 @@ class Link:
 
     @property
     def age(self) -> float:
-        """Return the age of the present connection, or of the last one (seconds)."""
+        """Return the age of the current connection, or of the last one (seconds)."""
         return 0.0 if self._opened_at is None else monotonic() - self._opened_at
 
     @property
     def is_reliable(self) -> bool:
-        """Return whether messages report all that happens."""
+        """Return whether the messages report every change."""
         return self.status is PushStatus.CONNECTED and not self.is_incomplete
 
     def is_complete(self, charger_id: str) -> bool:
-        """Return whether nothing is missing of a charger from before the link came up."""
+        """Return whether the charger was read after any outage before the link came up."""
         return charger_id not in self._unread
 
     def is_fresh(self, charger_id: str) -> bool:
@@ -221,8 +221,8 @@ class Link:
                 self._shared.start_reauth()
             return end
         except Exception as err:
-            # Charging goes on whatever the error is, and so must the messages. It is
-            # logged here, but only once.
+            # Chargers continue to charge after any error, so the messages must
+            # continue, too. Log the error here, but only once.
             reason = type(err).__name__
             if reason not in self._shared.logged_faults:
                 self._shared.logged_faults.add(reason)
@@ -255,7 +255,7 @@ class Link:
 
     @callback
     def reopen(self) -> None:
-        """Close the present connection, so that another one is opened."""
+        """Close the current connection, so that another one is opened."""
         if self._open:
             self._open.reschedule(-math.inf)
 
@@ -279,7 +279,7 @@ class Link:
             ZaptecPermissionError,
             ZaptecNotFoundError,
         ):
-            # These have pauses of their own.
+            # These errors have their own delays.
             failures.clear()
             raise
         except ZaptecError as err:
@@ -338,7 +338,7 @@ class Link:
 
     @callback
     def _stream_silent(self) -> None:
-        """Poll the chargers, and open another connection, but not all the time."""
+        """Poll the chargers, and reopen the connection, but not too often."""
         self.counters.losses += 1
         self.is_silent = True
         self._set_status(

@@ -1,4 +1,4 @@
-"""What one link has counted, over all its connections."""
+"""The counters of one link, over all its connections."""
 
 from collections import Counter
 from datetime import datetime
@@ -9,7 +9,7 @@ _COUNTS = ("messages", "bad_messages", "missed")
 
 
 class LinkCounters:
-    """The counters of a link; those of the present connection are its own."""
+    """The counters of a link. Those of the current connection are kept in the connection."""
 
     def __init__(self) -> None:
         """Initialize the counters."""
@@ -17,11 +17,11 @@ class LinkCounters:
         # How often a reading showed a change that no message had reported.
         self.losses = 0
         self.stream: Subscription | None = None
-        """The present connection, None while there is none."""
+        """The current connection, None while there is none."""
         self._ended: Counter[str] = Counter()
         self._last_ended_message: datetime | None = None
-        # How many messages of the present connection were known to be missing, and how
-        # many to be too large to be read.
+        # How many messages of the current connection were missing, and how many were too
+        # large to be read, when `take_gap` and `take_oversized` were last called.
         self._seen_gaps = 0
         self._seen_oversized = 0
 
@@ -52,12 +52,12 @@ class LinkCounters:
         return self._ended[what] + present
 
     def begin(self, stream: Subscription) -> None:
-        """Count what a new connection counts."""
+        """Include the counters of a new connection."""
         self.connects += 1
         self.stream = stream
 
     def end(self) -> None:
-        """Keep what the present connection has counted, which has ended."""
+        """Add up the counters of the current connection, which has ended."""
         for what in _COUNTS:
             self._ended[what] = self._count(what)
         self._last_ended_message = self.last_message
