@@ -75,12 +75,13 @@ async def test_a_second_reading_waits_for_the_cloud_to_forget(cloud: Cloud) -> N
 
 async def test_polls_are_spread(cloud: Cloud) -> None:
     """Polls of many chargers are spread over time, one request after another."""
+    began_at = asyncio.get_running_loop().time()
     for charger_id in "abc":
         cloud.reader.poll(charger_id, 0)
     await cloud.count(3)
-    moments = [moment for _, moment, _ in cloud.readings]
-    assert moments[1] - moments[0] >= 0.099
-    assert moments[2] - moments[1] >= 0.099
+    # On a busy machine a reading begins late, so only the distance from here is certain.
+    for number, (_, moment, _) in enumerate(cloud.readings):
+        assert moment - began_at >= number * reading_queue.POLL_SPACING
 
 
 async def test_a_wanted_reading_does_not_wait_for_a_poll(cloud: Cloud) -> None:
