@@ -26,6 +26,7 @@ PASSWORD = DEMO_PASSWORD
 # The StateIds that a charging charger reports most often: the currents of the phases,
 # the power, the energy of the session, and the current that the charger may use.
 STATE_IDS = (507, 508, 509, 513, 553, 708)
+SESSION_ENERGY = 553
 
 
 class Cloud:
@@ -118,12 +119,21 @@ class _Server:
         self._sim.bus.interfere(topic, None)
 
     def _bodies(self, chargers: list[Charger], count: int) -> Iterable[bytes]:
-        """Yield bodies as the vendor sends them, each with a new value."""
+        """Yield bodies as the vendor sends them, each with a new value.
+
+        A session's energy changes no state if it rises faster than a car can draw it, so
+        it rises slowly, and a message that is sent alone is about something else.
+        """
         for _ in range(count):
             self._turn += 1
+            if count == 1 and STATE_IDS[self._turn % len(STATE_IDS)] == SESSION_ENERGY:
+                self._turn += 1
             charger = chargers[self._turn // len(STATE_IDS) % len(chargers)]
             state_id = STATE_IDS[self._turn % len(STATE_IDS)]
-            yield body(charger.id, state_id, f"{self._turn % 9973 + 0.25}")
+            value = self._turn % 9973 + 0.25
+            if state_id == SESSION_ENERGY:
+                value = self._turn / 1e9
+            yield body(charger.id, state_id, f"{value:.9f}")
 
     async def _requests(self) -> Any:
         """Return all requests so far, with monotonic time, method and path."""
