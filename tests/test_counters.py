@@ -673,6 +673,27 @@ def test_a_recorded_session_goes_on(
     assert session.sum - before == pytest.approx(more)
 
 
+@pytest.mark.parametrize("energy", [12.0, 12.25, 12.31])
+def test_the_final_energy_outranks_one_from_before_the_end(energy: float) -> None:
+    """A first reading has the end of the session already, but its energy arrives later.
+
+    That happens when the car leaves while Home Assistant starts. The energy that is still
+    held is older than the end, so it must not take the final one back.
+    """
+    counter = SessionEnergy()
+    counter.resume(12.25, None, NOON)
+    end = NOON + timedelta(seconds=20)
+    completed = CompletedSession(session_id=A, energy=12.31, start=NOON - HOUR, end=end)
+    counter.report_completed(completed, end)
+    counter.report_energy(energy, NOON - timedelta(seconds=1))
+    counter.report_session(None, end)
+    counter.report_car(is_connected=False, at=end)
+    counter.end_reading()
+    counter.report_energy(12.31, end)
+
+    assert [total.energy for total in counter.take_unshown()] == [12.31]
+
+
 def test_an_identifier_that_is_reported_again_after_the_recorded_energy() -> None:
     """A repeated identifier does not begin a session if the car was connected before."""
     counter = SessionEnergy()

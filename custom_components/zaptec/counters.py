@@ -236,9 +236,13 @@ class SessionEnergy(Cycles):
 
     def _report_fall(self, energy: float, at: datetime) -> None:
         """Process an energy below the one that is shown."""
-        drop = self._drop
-        if not self._facts.is_resumed and is_before(at, self._facts.confirmed_at or at):
-            # A newer energy, such as the final one, has arrived already.
+        drop, facts = self._drop, self._facts
+        if not facts.is_resumed and is_before(at, facts.confirmed_at or at):
+            # A newer energy has arrived already.
+            return
+        if facts.completed_at is not None and is_before(at, facts.completed_at):
+            # The final energy has arrived already. The time of a recorded energy is one
+            # of Home Assistant's clock, but that of the end is one of the charger's.
             return
         if not could_be_drawn(energy, self._facts.confirmed_at or at, at, REPORT_SLACK):
             # No session since the last report can have drawn it, so it is a correction.
