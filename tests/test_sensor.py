@@ -1,9 +1,11 @@
 """Sensors that remember: the session's energy and the lifetime meter."""
 
+import asyncio
 import json
+import uuid
 
 from homeassistant.components.sensor import ATTR_LAST_RESET
-from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import (
     Event,
     EventStateChangedData,
@@ -20,11 +22,15 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.zaptec.api import Charger as ZaptecCharger, Family
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.energy import ZaptecCycleSensor
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.observations import StateId
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .home import Home
+from .time_machine import calm_down
 
 SESSION_ENERGY = "total_charge_power_session"
 METER = "signed_meter_value_kwh"
@@ -292,3 +298,37 @@ async def test_a_session_that_ended_unseen(
     assert state
     assert float(state.state) == 0
     assert state.attributes[ATTR_LAST_RESET] > reset
+
+
+async def test_a_sensor_that_is_added_during_an_unload(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first session that ends just before a reload leaves a sensor that goes on.
+
+    Home Assistant writes the state of the sensor that is still being added, which must
+    not block the id of the next one.
+    """
+    looked_up, is_asked = asyncio.Event(), asyncio.Event()
+
+    async def look_up(_sensor: ZaptecCycleSensor) -> None:
+        is_asked.set()
+        await looked_up.wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZaptecCycleSensor, "_async_last_recorded", look_up)
+        session = {"SessionId": str(uuid.uuid4()), "Energy": 1.5}
+        home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+        async with asyncio.timeout(10):
+            await is_asked.wait()
+        stopping = asyncio.create_task(home.stop())
+        await calm_down()
+        looked_up.set()
+        await stopping
+    assert home.state("sensor", "completed_session.Energy") == STATE_UNAVAILABLE
+    # The cloud answers a reading from a cache for 15 s.
+    await home.travel(20)
+    await home.start()
+    await home.wait_for("sensor", "completed_session.Energy", "1.5")
+    session = {"SessionId": str(uuid.uuid4()), "Energy": 2.5}
+    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+    await home.wait_for("sensor", "completed_session.Energy", "2.5")

@@ -1,6 +1,7 @@
 """Energy sensors, whose long-term statistics depend on their counters."""
 
 from abc import abstractmethod
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, override
@@ -107,13 +108,19 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         """Initialize the sensor without an observation."""
         super().__init__(*args)
         self._arrived: list[tuple[Observation, Value | None]] = []
+        # Held while the entity is restored, which may take a moment.
+        self._adding = asyncio.Lock()
+        self._is_removed = False
 
     @override
     async def async_added_to_hass(self) -> None:
         """Restore the counter, and follow the charger from now on."""
         await super().async_added_to_hass()
         store = self.runtime.energy_store
-        await self._async_restore()
+        async with self._adding:
+            await self._async_restore()
+        if self._is_removed:
+            return
         assert self.unique_id
         self.async_on_remove(store.add(self.unique_id, self._as_dict))
         self.async_on_remove(
@@ -129,6 +136,18 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
             )
         )
         self._follow()
+
+    @override
+    async def async_will_remove_from_hass(self) -> None:
+        """Wait until the entity is restored, if it is removed meanwhile.
+
+        Home Assistant 2026.10: it writes the state of an entity that has been added, even
+        if the entity was removed before that. The next entity with this id would be
+        refused because of that state, unless the removal writes *unavailable* after it.
+        """
+        self._is_removed = True
+        async with self._adding:
+            await super().async_will_remove_from_hass()
 
     @callback
     @override
@@ -291,6 +310,8 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     async def async_added_to_hass(self) -> None:
         """Restore the counter, and follow the charger from now on."""
         await super().async_added_to_hass()
+        if self._is_removed:
+            return
         self._is_added = True
         if self._unwritten:
             # Home Assistant is about to write the first of them.
@@ -334,9 +355,9 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
     @override
     async def async_will_remove_from_hass(self) -> None:
         """Cancel the timer of what waits."""
+        await super().async_will_remove_from_hass()
         if self._cancel_due:
             self._cancel_due()
-        await super().async_will_remove_from_hass()
 
     @callback
     def _write(self) -> None:
