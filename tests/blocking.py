@@ -52,7 +52,7 @@ def _watch_callbacks() -> None:
         if (took := time.thread_time() - began) > BUSY_MAX:
             logging.getLogger(__name__).warning("%s took %.3f s", handle, took)
 
-    asyncio.Handle._run = watch  # type: ignore[assignment,method-assign]
+    asyncio.Handle._run = watch
 
 
 def _block() -> None:

@@ -300,11 +300,11 @@ async def test_a_number_follows_its_confirmation(
     """A number shows the value that the charger reports, not the requested one."""
     control = CONTROLS[name]
     before = user.state(control)
-    home.charger.observe, observe = (lambda *_: None), home.charger.observe  # type: ignore[method-assign]
+    home.charger.observe, observe = (lambda *_: None), home.charger.observe
     await user.use(control)
     assert user.state(control) == before
 
-    home.charger.observe = observe  # type: ignore[method-assign]
+    home.charger.observe = observe
     observe(observed[0], float(observed[1]))
     await wait_until(lambda: float(user.state(control)) == float(observed[1]))
 

@@ -169,7 +169,7 @@ class Home:
                     await self.hass.config_entries.async_reload(self.entry.entry_id)
                     await wait_until_live(self.hass, self.entry)
                 case (int() as state_id, value):
-                    self.charger.observe(state_id, value)  # type: ignore[arg-type]
+                    self.charger.observe(state_id, value)
                     await self.time_machine.settle()
 
     async def sum(self, key: str) -> float:

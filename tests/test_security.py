@@ -167,7 +167,7 @@ async def test_what_a_charger_makes_up_does_not_fill_the_memory(
 ) -> None:
     """The number of StateIds kept per charger is limited, which protects the memory."""
     for state_id in range(10_000, 10_700):
-        charger.observe(state_id, value=1)  # type: ignore[arg-type]
+        charger.observe(state_id, value=1)
     charger.observe(StateId.TOTAL_CHARGE_POWER, value=7.0)
     await sim.bus.wait_idle()
     state = live_entry.runtime_data.states[charger.id]

@@ -378,7 +378,7 @@ async def test_a_device_of_another_integration(
     device = dr.async_get(hass).async_get_or_create(
         config_entry_id=other.entry_id,
         # Some integrations use identifiers with more than two parts.
-        identifiers={("other", "thing", "part")},  # type: ignore[arg-type]
+        identifiers={("other", "thing", "part")},
     )
     with pytest.raises(ServiceValidationError) as raised:
         await call(hass, "restart_charger", device_id=device.id)

@@ -86,7 +86,7 @@ async def test_a_silent_link_is_found_within_8_minutes(
     charger.plug_in(Car())
     await time_machine.travel(120)
     publish = sim.bus.publish
-    sim.bus.publish = lambda topic, body: None  # type: ignore[method-assign]
+    sim.bus.publish = lambda topic, body: None
     opened = sim.bus.attach_count(charger.installation.topic)
     await time_machine.travel(480)
     await entities.wait_for("sensor", installation_id, "push_status", "disconnected")
@@ -102,7 +102,7 @@ async def test_a_silent_link_is_found_within_8_minutes(
     assert sim.bus.attach_count(charger.installation.topic) == opened + 1
 
     # Only a message with an observation of a charger proves that the link works again.
-    sim.bus.publish = publish  # type: ignore[method-assign]
+    sim.bus.publish = publish
     publish(charger.installation.topic, b"nothing of a charger")
     link = live_entry.runtime_data.links[installation_id]
     await wait_until(lambda: link.counters.bad_messages == 1)
@@ -281,7 +281,7 @@ async def test_numbers_that_are_not_ours_alone_prove_nothing(
         topic.skip(3)
         publish(name, body)
 
-    sim.bus.publish = publish_with_gaps  # type: ignore[method-assign]
+    sim.bus.publish = publish_with_gaps
     charger.plug_in(Car())
     await time_machine.travel(1200, step=15)
     assert 4 <= readings(sim) <= 1 + 6
@@ -355,7 +355,7 @@ async def test_the_time_to_detection(
         case "half open":
             sim.bus.forget_connections()
         case _:
-            sim.bus.interfere(charger.installation.topic, fault)  # type: ignore[arg-type]
+            sim.bus.interfere(charger.installation.topic, fault)
     if not is_charging:
         charger.plug_in(Car(wants=False))
     taken = await seconds_until(

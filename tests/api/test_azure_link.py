@@ -372,7 +372,7 @@ async def test_silent_ends() -> None:
     """An end without an error is tolerated once between two messages."""
     stream = Subscription(details(5671))
     script = Script(False, True, False, True, False, False)
-    stream.link.receiver = script  # type: ignore[assignment]
+    stream.link.receiver = script
     assert (await anext(stream)).state_id == 710
     assert (await anext(stream)).state_id == 710
     with pytest.raises(SubscriptionError) as raised:
@@ -385,7 +385,7 @@ async def test_closing_never_fails(caplog: pytest.LogCaptureFixture) -> None:
     """Exceptions of closing are ignored, because the link may be broken already."""
     caplog.set_level(logging.DEBUG)
     stream = Subscription(details(5671))
-    stream.link.receiver = Script()  # type: ignore[assignment]
+    stream.link.receiver = Script()
     await stream.__aexit__(None, None, None)
     assert "not closed cleanly: OSError" in caplog.text
 
@@ -478,7 +478,7 @@ async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
             await asyncio.sleep(0)
         due = sorted(
             handle.when() - loop.time()
-            for handle in loop._scheduled  # type: ignore[attr-defined]
+            for handle in loop._scheduled
             if not handle.cancelled()
         )
         assert due
@@ -494,7 +494,7 @@ async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
         transport=SimpleNamespace(abort=lambda: aborted.append(None))
     )
     stream = Subscription(details(5671))
-    stream.link.receiver = SimpleNamespace(close=asyncio.Event().wait)  # type: ignore[assignment]
+    stream.link.receiver = SimpleNamespace(close=asyncio.Event().wait)
     stream.link.socket = SimpleNamespace(writer=writer, close=asyncio.Event().wait)
     await stream.__aexit__(None, None, None)
     assert aborted

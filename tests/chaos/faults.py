@@ -145,7 +145,7 @@ def messages(interference: str, **more: Any) -> Fault:
 
     def begin(walk: Walk) -> None:
         for topic in walk.topics:
-            walk.sim.bus.interfere(topic, interference)  # type: ignore[arg-type]
+            walk.sim.bus.interfere(topic, interference)
 
     def end(walk: Walk) -> None:
         for topic in walk.topics:

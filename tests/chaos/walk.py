@@ -140,7 +140,7 @@ class Walk:
         calm = 0
         while calm < CALM_TURNS:
             await asyncio.sleep(0)
-            calm = 0 if loop._ready else calm + 1  # type: ignore[attr-defined]
+            calm = 0 if loop._ready else calm + 1
 
     async def live(self, faulty: bool) -> None:
         """Let something ordinary happen: a car comes or goes, or the user changes something."""

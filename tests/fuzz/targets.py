@@ -134,9 +134,9 @@ def value(data: bytes) -> None:
     device_type = {Family.PRO: 1, Family.GO: 4, Family.OTHER: None}[family]
     state = ChargerState(Charger(id=CHARGER_ID, device_type=device_type))
     state.apply(Observation(CHARGER_ID, state_id, MOMENT, "1"))
-    held = state.timestamp(state_id)  # type: ignore[arg-type]
+    held = state.timestamp(state_id)
     state.apply(observation)
-    now = state.timestamp(state_id)  # type: ignore[arg-type]
+    now = state.timestamp(state_id)
     assert held
     assert now
     assert now >= held, "An older observation has undone a newer one"

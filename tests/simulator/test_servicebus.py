@@ -423,7 +423,7 @@ async def test_idle_means_that_sockets_have_taken_all(bus: ServiceBus) -> None:
     """`wait_idle` waits for a peer that does not read; nothing is sent it beyond that."""
     body = bytes(32_000_000)
     async with claimed(bus) as peer:
-        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        peer.writer.transport.pause_reading()
         peer.attach()
         peer.credit(1000)
         await bus.wait_for_consumer(TOPIC)
@@ -434,7 +434,7 @@ async def test_idle_means_that_sockets_have_taken_all(bus: ServiceBus) -> None:
         assert not waiter.done()
         bus.publish(TOPIC, b"next")
         assert (bus.delivered(TOPIC), bus.pending(TOPIC)) == (1, 1)
-        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        peer.writer.transport.resume_reading()
         reading = asyncio.create_task(peer.reader.read(-1))
         await waiter
         assert bus.delivered(TOPIC) == 2
