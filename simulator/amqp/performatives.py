@@ -58,15 +58,16 @@ class Composite:
 
     def encode(self) -> bytes:
         """Return its octets."""
-        return encode(self._described())
+        return encode(self.described())
 
-    def _described(self) -> Described:
+    def described(self) -> Described:
+        """Return the value as it is encoded: a descriptor and a list of fields."""
         values = []
         for each in fields(self):
             value = getattr(self, each.name)
             kind = each.metadata["kind"]
             if isinstance(value, Composite):
-                value = value._described()  # noqa: SLF001
+                value = value.described()
             elif value is not None and kind and not isinstance(value, kind):
                 value = kind(value)
             values.append(value)

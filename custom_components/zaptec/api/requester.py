@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import count
 import random
 from typing import Any
 
@@ -198,7 +197,8 @@ class Requester:
 
         """
         reason: BaseException | None = None
-        for failures in count():
+        failures = 0
+        while True:
             try:
                 response = await self._attempt(request)
                 if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -215,7 +215,7 @@ class Requester:
                 reason = err.__cause__
             await asyncio.sleep(delay)
             self.statistics.count_retry()
-        raise AssertionError  # pragma: no cover
+            failures += 1
 
     async def _attempt(self, request: _Request) -> Response:
         """Send a request once, or twice if the cloud rejects the first token."""
