@@ -195,7 +195,7 @@ async def test_what_is_past(
 ) -> None:
     """A past fault and outdated lists are shown with their times."""
     runtime = live_entry.runtime_data
-    link = runtime.links[charger.installation.id]
+    link = runtime.links[charger.installation.id].own
     shown = (await _download(hass, live_entry))["installations"]["installation 1"]
     assert shown["link"]["fault"] is shown["link"]["fault_at"] is None
     assert shown["link"]["given_up_age"] is None

@@ -340,7 +340,7 @@ async def test_an_ignored_reader_stays_ignored(
 
     def shared_link(since: datetime | None) -> None:
         runtime = live_entry.runtime_data
-        runtime.links[charger.installation.id].shared_since = since
+        runtime.links[charger.installation.id].feeds[0].shared_since = since
 
     shared_link(dt_util.utcnow())
     await time_machine.travel(65)
@@ -475,8 +475,8 @@ async def test_no_second_reader_without_permission(
     live_entry: MockConfigEntry,
 ) -> None:
     """Without permission to read the messages, there is no issue about a second reader."""
-    link = live_entry.runtime_data.links[charger.installation.id]
-    link.shared_since = dt_util.utcnow()
+    push = live_entry.runtime_data.links[charger.installation.id]
+    push.feeds[0].shared_since = dt_util.utcnow()
     await time_machine.travel(65)
     ignore(hass, "push_shared")
     sim.rest.fail(DETAILS, fault=403)

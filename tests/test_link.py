@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -18,7 +19,8 @@ from custom_components.zaptec.api import (
 from custom_components.zaptec.listeners import Listeners
 from custom_components.zaptec.outages import Outages
 from custom_components.zaptec.sources import link as link_module
-from custom_components.zaptec.sources.link import Link, SharedByLinks
+from custom_components.zaptec.sources.installation_push import InstallationPush
+from custom_components.zaptec.sources.link import Channel, Link, SharedByLinks
 from custom_components.zaptec.sources.links import Links
 from custom_components.zaptec.sources.reader import StateReader
 from custom_components.zaptec.state import States
@@ -61,7 +63,15 @@ class Parts:
             logged_faults=set(),
             time_slice=TimeSlice(),
         )
-        self.link = Link("home", self.shared)
+        self.link = Link(
+            Channel(
+                "home",
+                "installation home",
+                partial(self.client.connection_details, "home"),
+            ),
+            self.shared,
+        )
+        self.push = InstallationPush(self.link, self.reader, self.listeners)
 
 
 @pytest.fixture
@@ -96,16 +106,16 @@ async def test_a_charger_that_moves_here_outdated_is_incomplete_until_read(
     parts: Parts,
 ) -> None:
     """The link does not report what happened before the charger came."""
-    parts.link.add(CHARGER.id, is_fresh=False)
-    assert not parts.link.is_complete(CHARGER.id)
+    parts.push.add(CHARGER.id, is_fresh=False)
+    assert not parts.push.is_complete(CHARGER.id)
 
-    parts.link.compare(CHARGER.id, [])
-    assert parts.link.is_complete(CHARGER.id)
+    parts.push.compare(CHARGER.id, [])
+    assert parts.push.is_complete(CHARGER.id)
 
 
 async def test_a_closed_link_is_neither_checked_nor_reopened(parts: Parts) -> None:
     """Silence is no evidence while there is no connection."""
-    parts.link.charger_ids = (CHARGER.id,)
+    parts.push.charger_ids = (CHARGER.id,)
     parts.link.check()
     parts.link.reopen()
     assert parts.reader.due(CHARGER.id) is None
@@ -119,7 +129,7 @@ async def test_a_link_that_is_removed_reads_no_charger(parts: Parts) -> None:
     links = Links(Mock(), Mock(), parts.shared, is_fresh=lambda _: True)
     account = Account(chargers={CHARGER.id: replace(CHARGER, installation_id="home")})
     links.follow(account, {"home"})
-    link = links["home"]
+    link = links["home"].own
     link.is_silent = True
     links.follow(Account(), set())
 

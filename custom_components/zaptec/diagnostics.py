@@ -34,6 +34,7 @@ from .api import (
 from .api.observations import StateId
 from .const import CONF_CHARGERS, DOMAIN
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
+from .sources.link import Link
 from .state import ChargerState
 
 # Values of these kinds are numbers or words of a fixed list.
@@ -217,29 +218,40 @@ def _installation(
         queued = runtime.available_currents.of(key)
         shown["pending_wish"] = queued.waiting
         shown["pending_wish_due"] = _moment(queued.due)
-    if link := runtime.links.get(key):
-        shown["link"] = {
-            "status": link.status.value,
-            "since": _moment(link.since),
-            "refusal": link.refusal.value if link.refusal else None,
-            "fault": link.fault,
-            "fault_at": _moment(link.fault_at),
-            "fault_age": _age(link.fault_at),
-            "shared_since": _moment(link.shared_since),
-            "connects": link.counters.connects,
-            "messages": link.counters.messages,
-            "bad_messages": link.counters.bad_messages,
-            "missed_messages": link.counters.missed_messages,
-            "losses": link.counters.losses,
-            "loses_messages": link.is_incomplete,
-            "silent": link.is_silent,
-            "given_up_age": None
-            if link.reopened_at == -math.inf
-            else round(monotonic() - link.reopened_at),
-            "last_message": _moment(link.counters.last_message),
-            "last_message_age": _age(link.counters.last_message),
+    if push := runtime.links.get(key):
+        shown["link"] = _link(push.own) | {
+            "status": push.status.value,
+            "since": _moment(push.since),
+            "shared_since": _moment(push.shared_since),
+            "loses_messages": push.is_incomplete,
+            "silent": push.is_silent,
+            "last_message": _moment(push.last_message),
+            "last_message_age": _age(push.last_message),
         }
     return shown
+
+
+def _link(link: Link) -> dict[str, Any]:
+    """Return how a link does; ages are in seconds."""
+    return {
+        "status": link.status.value,
+        "since": _moment(link.since),
+        "refusal": link.refusal.value if link.refusal else None,
+        "fault": link.fault,
+        "fault_at": _moment(link.fault_at),
+        "fault_age": _age(link.fault_at),
+        "connects": link.counters.connects,
+        "messages": link.counters.messages,
+        "bad_messages": link.counters.bad_messages,
+        "missed_messages": link.counters.missed_messages,
+        "losses": link.counters.losses,
+        "silent": link.is_silent,
+        "given_up_age": None
+        if link.reopened_at == -math.inf
+        else round(monotonic() - link.reopened_at),
+        "last_message": _moment(link.counters.last_message),
+        "last_message_age": _age(link.counters.last_message),
+    }
 
 
 def _charger(
@@ -273,10 +285,10 @@ def _charger(
     }
     if (state := runtime.states.get(charger.id)) is None:
         return shown
-    link = runtime.links.of(charger.id)
+    push = runtime.links.of(charger.id)
     shown |= {
         "readable": reader.is_live(charger.id),
-        "complete": link is None or link.is_complete(charger.id),
+        "complete": push is None or push.is_complete(charger.id),
         "observations": _observations(state, charger.family),
     }
     return shown

@@ -22,7 +22,7 @@ from .control.checks import may_control
 from .devices.adoption import async_get_device
 from .leftovers import async_remove_named
 from .runtime import ZaptecConfigEntry
-from .sources.link import Link
+from .sources.installation_push import InstallationPush
 from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
@@ -30,11 +30,11 @@ README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 # Interval between two checks of the issues that depend on time alone.
 CHECK_INTERVAL = timedelta(minutes=1)
 
-# Minimum time that a link has to be down before the user learns of it. A shorter outage
+# Minimum time that messages have to be down before the user learns of it. A shorter outage
 # ends by reconnecting.
 DOWN_TIME = timedelta(minutes=30)
 
-# Minimum time that a link has to be up before its outage counts as over.
+# Minimum time that messages have to arrive before its outage counts as over.
 UP_TIME = timedelta(minutes=1)
 
 # Earliest time that is shown. A charger whose clock is not set reports times of long ago.
@@ -136,10 +136,10 @@ class Issues:
     def _issues(self) -> Iterator[_Issue]:
         """Find the problems of the account."""
         account = self._runtime.coordinator.data
-        for installation_id, link in self._runtime.links.items():
+        for installation_id, push in self._runtime.links.items():
             installation = account.installations.get(installation_id)
             name = (installation and installation.name) or "Zaptec"
-            yield from self._link_issues(installation_id, name, link)
+            yield from self._push_issues(installation_id, name, push)
             if installation and may_control(installation):
                 yield from _control_issues(installation, name)
         for charger in account.chargers.values():
@@ -152,21 +152,21 @@ class Issues:
                     _credible(state.timestamp(StateId.IS_STAND_ALONE)),
                 )
 
-    def _link_issues(
-        self, installation_id: str, name: str, link: Link
+    def _push_issues(
+        self, installation_id: str, name: str, push: InstallationPush
     ) -> Iterator[_Issue]:
-        """Find the problems of the message subscription of an installation."""
-        if link.shared_since:
+        """Find the problems of the messages of an installation."""
+        if push.shared_since:
             self._shared.add(installation_id)
-            yield _Issue("push_shared", installation_id, name, link.shared_since)
-        if link.refusal:
-            yield _Issue(_REFUSALS[link.refusal], installation_id, name, link.since)
+            yield _Issue("push_shared", installation_id, name, push.shared_since)
+        if push.refusal:
+            yield _Issue(_REFUSALS[push.refusal], installation_id, name, push.since)
         now = dt_util.utcnow()
-        if link.status is PushStatus.CONNECTED:
-            if now - link.since >= UP_TIME:
+        if push.status is PushStatus.CONNECTED:
+            if now - push.since >= UP_TIME:
                 self._down_since.pop(installation_id, None)
-        elif link.status is not PushStatus.NOT_PERMITTED:
-            self._down_since.setdefault(installation_id, link.since)
+        elif push.status is not PushStatus.NOT_PERMITTED:
+            self._down_since.setdefault(installation_id, push.since)
         else:
             self._down_since.pop(installation_id, None)
         down_since = self._down_since.get(installation_id)
@@ -180,8 +180,8 @@ class Issues:
         """
         account = self._runtime.coordinator.data
         ids: set[str] = set()
-        for installation_id, link in self._runtime.links.items():
-            keys = self._undecided_of_link(installation_id, link)
+        for installation_id, push in self._runtime.links.items():
+            keys = self._undecided_of_push(installation_id, push)
             installation = account.installations.get(installation_id)
             if installation and may_control(installation):
                 if installation.available_current_mode is None:
@@ -207,26 +207,28 @@ class Issues:
             for device_id in self._runtime.missing.ids
         )
 
-    def _undecided_of_link(self, installation_id: str, link: Link) -> set[str]:
-        """Return the keys of the issues that a link does not decide at the moment."""
+    def _undecided_of_push(
+        self, installation_id: str, push: InstallationPush
+    ) -> set[str]:
+        """Return the keys of the issues that messages do not decide at the moment."""
         keys: set[str] = set()
-        if not link.refusal and not link.is_permitted:
+        if not push.refusal and not push.is_permitted:
             keys.update(_REFUSALS.values())
-        up_time = dt_util.utcnow() - link.since
-        is_up = link.status is PushStatus.CONNECTED
-        if link.status is PushStatus.NOT_PERMITTED:
+        up_time = dt_util.utcnow() - push.since
+        is_up = push.status is PushStatus.CONNECTED
+        if push.status is PushStatus.NOT_PERMITTED:
             return keys
         if not is_up or up_time < UP_TIME:
             keys.add("push_down")
         # After a restart, clearing this issue takes the same evidence as while running.
         if installation_id not in self._shared and not (
             is_up
-            and not link.is_incomplete
+            and not push.is_incomplete
             and (
                 up_time.total_seconds() >= LOSS_MEMORY_MAX
                 or (
                     up_time.total_seconds() >= LOSS_MEMORY_MIN
-                    and link.counters.messages >= MESSAGES_WITHOUT_GAP
+                    and push.counters.messages >= MESSAGES_WITHOUT_GAP
                 )
             )
         ):

@@ -62,7 +62,7 @@ from .entity import (
 )
 from .entity_loader import async_add_charger_entities, async_add_installation_entities
 from .runtime import ZaptecConfigEntry
-from .sources.link import Link
+from .sources.installation_push import InstallationPush
 from .state import ChargerState
 
 # Values are pushed; no entity fetches anything.
@@ -131,9 +131,9 @@ class ZaptecPendingSensorDescription(
 class ZaptecLinkSensorDescription(
     ZaptecInstallationDescription, SensorEntityDescription
 ):
-    """Describe a sensor of the message subscription of an installation."""
+    """Describe a sensor of the messages of an installation."""
 
-    value_fn: Callable[[Link], StateType | datetime]
+    value_fn: Callable[[InstallationPush], StateType | datetime]
 
 
 def _states_of(enum: type[IntEnum]) -> list[str]:
@@ -606,7 +606,7 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[status.value for status in PushStatus],
-        value_fn=lambda link: link.status,
+        value_fn=lambda push: push.status,
     ),
     ZaptecLinkSensorDescription(
         key="last_message",
@@ -614,7 +614,7 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         device_class=SensorDeviceClass.TIMESTAMP,
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
-        value_fn=lambda link: link.counters.last_message,
+        value_fn=lambda push: push.last_message,
         each_message=True,
     ),
 )
@@ -728,14 +728,14 @@ class ZaptecPendingSensor(ZaptecInstallationEntity, SensorEntity):
 
 
 class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
-    """A value of the message subscription of an installation."""
+    """A value of the messages of an installation."""
 
     entity_description: ZaptecLinkSensorDescription
 
     @property
     @override
     def available(self) -> bool:
-        """Return whether there is a link; its own values show its outages."""
+        """Return whether messages are read; the values show their outages."""
         return self.installation_id in self.runtime.links
 
     @property

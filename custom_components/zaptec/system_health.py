@@ -28,7 +28,7 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
         for entry in entries
         if isinstance(getattr(entry, "runtime_data", None), ZaptecRuntime)
     ]
-    links = [link for item in runtimes for link in item.links.values()]
+    links = [link for item in runtimes for link in item.links.connections]
     connected = sum(link.status is PushStatus.CONNECTED for link in links)
     messages = [
         link.counters.last_message for link in links if link.counters.last_message

@@ -226,7 +226,7 @@ def _costs(
         note("decode", decode, len(messages))
         observations = bundles(turn)
         topics = {(item.charger_id, item.state_id) for item in observations}
-        apply = partial(runtime.links[installation_id].received, observations)
+        apply = partial(runtime.links[installation_id].own.received, observations)
         # Writing is measured separately.
         listeners.run_due = lambda: None  # type: ignore[method-assign]
         note("apply and announce", apply, len(observations))
@@ -243,7 +243,7 @@ def _costs(
         ("decode", decode, len(messages)),
         (
             "apply, announce and write",
-            partial(runtime.links[installation_id].received, observations),
+            partial(runtime.links[installation_id].own.received, observations),
             len(observations),
         ),
     ):

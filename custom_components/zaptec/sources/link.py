@@ -1,18 +1,20 @@
-"""One message subscription, kept open: its status, its counters and its watch."""
+"""One message subscription, kept open: its status and its counters."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 import math
 import random
 import ssl
 from time import monotonic
+from typing import Protocol
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from ..api import (
+    ConnectionDetails,
     Observation,
     Subscription,
     TimeSlice,
@@ -26,14 +28,14 @@ from ..api import (
 )
 from ..backoff import outage_pause, refusal_pause
 from ..const import DISCOVERY_INTERVAL, LOGGER, PushRefusal, PushStatus
-from ..listeners import Listeners, link_topic, message_topic
+from ..listeners import Listeners, message_topic
 from ..outages import Outages
 from ..state import States
 from .details_failures import DetailsFailures
+from .feed import FedInstallation, Feed
 from .link_counters import LinkCounters
 from .link_log import LinkLog
 from .reader import StateReader
-from .stream_watch import StreamWatch
 
 # Minimum and maximum pause before the next attempt to connect (seconds).
 PAUSE_MIN = 1.0
@@ -48,6 +50,23 @@ HEALTHY_TIME = 60.0
 
 # Minimum time between two connections that are closed because they are silent (seconds).
 REOPEN_INTERVAL = 3600.0
+
+
+class _DetailsRequest(Protocol):
+    """A request for the connection details of a subscription."""
+
+    async def __call__(self, *, repeats: bool) -> ConnectionDetails:
+        """Return the details; `repeats` says whether to retry after temporary faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A message subscription of the cloud."""
+
+    id: str
+    label: str
+    """What it is called in the log."""
+    request_details: _DetailsRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +117,13 @@ def _end_of(error: ZaptecError) -> _End:
 
 
 class Link:
-    """The message subscription of an installation, kept open."""
+    """A message subscription, kept open; each of its feeds is of one installation."""
 
-    def __init__(self, installation_id: str, shared: SharedByLinks) -> None:
-        """Initialize a link that is not connected yet."""
-        self.installation_id = installation_id
+    def __init__(self, channel: Channel, shared: SharedByLinks) -> None:
+        """Initialize a link that is not connected yet, and has no feed."""
+        self.channel = channel
         self._shared = shared
-        self._states = shared.states
-        self._reader = shared.reader
-        # The chargers whose messages arrive here, in the order of the account.
-        self.charger_ids: tuple[str, ...] = ()
-        # Chargers that were outdated when the link came up, and were not read since.
-        self._unread: set[str] = set()
+        self._feeds: list[Feed] = []
         self.status = PushStatus.CONNECTING
         self.since = dt_util.utcnow()
         """When the status changed last."""
@@ -120,70 +134,40 @@ class Link:
         self.fault: str | None = None
         """The reason why the last attempt ended, as a text that is fit for the log."""
         self.fault_at: datetime | None = None
-        self.shared_since: datetime | None = None
-        """Since when another program takes some of the messages, as far as is known."""
         self.is_silent = False
         """Whether the last connection reported nothing; the next one counts once it does."""
-        self.is_incomplete = False
-        """Whether some of the messages are lost, although the link is up."""
         self.reopened_at = -math.inf
         """When a silent connection was closed last (monotonic seconds)."""
         self.counters = LinkCounters()
-        self._log = LinkLog(installation_id, shared.outages)
+        self._log = LinkLog(channel.id, channel.label, shared.outages)
         self._opened_at: float | None = None
         self._open: asyncio.Timeout | None = None
         self._failures = DetailsFailures(shared.client)
-        self._watch = StreamWatch(
-            read=self._reader.read,
-            on_silence=self._stream_silent,
-            on_loss=self._message_lost,
-            on_complete=self._stream_complete,
-        )
 
     @property
     def age(self) -> float:
         """Return the age of the current connection, or of the last one (seconds)."""
         return 0.0 if self._opened_at is None else monotonic() - self._opened_at
 
-    @property
-    def is_reliable(self) -> bool:
-        """Return whether the messages report every change."""
-        return self.status is PushStatus.CONNECTED and not self.is_incomplete
-
-    def is_complete(self, charger_id: str) -> bool:
-        """Return whether the charger was read after any outage before the link came up."""
-        return charger_id not in self._unread
-
-    def is_fresh(self, charger_id: str) -> bool:
-        """Return whether the state of a charger is what the cloud holds."""
-        if self.is_reliable:
-            return self.is_complete(charger_id)
-        return self._reader.is_live(charger_id)
-
     @callback
-    def add(self, charger_id: str, *, is_fresh: bool) -> None:
-        """Add a charger that has moved here, and whether its state was fresh there."""
-        if not is_fresh:
-            self._unread.add(charger_id)
-
-    @callback
-    def remove(self, charger_id: str) -> None:
-        """Remove a charger that is gone or has moved to another installation.
-
-        The messages do not cover it any more, so what they have not reported is no
-        evidence against them.
-        """
-        self._unread.discard(charger_id)
-        self._watch.forget(charger_id)
+    def add_feed(self, installation: FedInstallation) -> Feed:
+        """Return a new feed, with the messages of an installation."""
+        feed = Feed(
+            installation,
+            self.channel.label,
+            self._shared.states,
+            self._shared.reader,
+            on_silence=self._feed_silent,
+            on_loss=self._message_lost,
+        )
+        self._feeds.append(feed)
+        return feed
 
     @callback
     def close(self) -> None:
-        """Release the chargers, because the account no longer reads their messages.
-
-        The task of the link is cancelled only in the next iteration of the event loop.
-        Messages that have arrived by then must not cause a reading.
-        """
-        self.charger_ids = ()
+        """Release the chargers, and end what the log says of the link."""
+        for feed in self._feeds:
+            feed.close()
         self._log.close()
 
     async def run(self) -> None:
@@ -244,7 +228,8 @@ class Link:
         ):
             self._opened_at = monotonic()
             self.counters.begin(stream)
-            self._watch.opened()
+            for feed in self._feeds:
+                feed.link_opened()
             try:
                 if not self.is_silent:
                     self._set_status(PushStatus.CONNECTED)
@@ -252,6 +237,8 @@ class Link:
             finally:
                 self._open = None
                 self.counters.end()
+                for feed in self._feeds:
+                    feed.link_closed()
 
     @callback
     def reopen(self) -> None:
@@ -269,11 +256,8 @@ class Link:
         client, failures = self._shared.client, self._failures
         began_at = monotonic()
         try:
-            details = await client.connection_details(
-                self.installation_id,
-                # After a failure, the loop around this repeats it.
-                repeats=not failures,
-            )
+            # After a failure, the loop around this repeats it.
+            details = await self.channel.request_details(repeats=not failures)
         except (
             ZaptecAuthenticationError,
             ZaptecPermissionError,
@@ -285,8 +269,9 @@ class Link:
         except ZaptecError as err:
             if not failures:
                 # Whether this succeeds shows whether the cloud fails with all requests.
-                for charger_id in self.charger_ids[:1]:
-                    self._reader.read(charger_id)
+                for feed in self._feeds:
+                    if feed.read_one():
+                        break
             failures.add(began_at)
             if isinstance(err, ZaptecConnectionError):
                 self._set_cloud_reached(is_reached=False)
@@ -305,78 +290,47 @@ class Link:
     def received(self, observations: list[Observation]) -> None:
         """Apply the observations of messages."""
         if self.counters.take_gap():
-            self._watch.gap(self.charger_ids)
+            for feed in self._feeds:
+                feed.gap()
         if self.counters.take_oversized():
-            self._watch.oversized(self.charger_ids)
+            for feed in self._feeds:
+                feed.oversized()
         if self.is_silent and observations:
             self.is_silent = False
+            for feed in self._feeds:
+                feed.is_silent = False
             self._set_status(PushStatus.CONNECTED)
-        for observation in observations:
-            self._watch.received(
-                observation, is_known=observation.charger_id in self._states
-            )
-        self._shared.listeners.notify([message_topic(self.installation_id)])
-        self._states.apply(observations)
-
-    @callback
-    def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
-        """Note a reading of a charger before it is applied, as evidence about the link."""
-        self._unread.discard(charger_id)
-        if self._open:
-            self._watch.compare(charger_id, self._states[charger_id], observations)
+        for feed in self._feeds:
+            feed.received(observations)
+        self._shared.listeners.notify(
+            [message_topic(feed.installation_id) for feed in self._feeds]
+        )
+        self._shared.states.apply(observations)
 
     @callback
     def check(self) -> None:
         """Check whether the messages of an open connection report all that happens."""
         if self._open:
-            self._watch.check(
-                {
-                    charger_id: self._states[charger_id]
-                    for charger_id in self.charger_ids
-                }
-            )
+            for feed in self._feeds:
+                feed.check()
 
     @callback
-    def _stream_silent(self) -> None:
+    def _feed_silent(self, feed: Feed) -> None:
         """Poll the chargers, and reopen the connection, but not too often."""
         self.counters.losses += 1
         self.is_silent = True
         self._set_status(
             PushStatus.DISCONNECTED, fault="it does not report what the chargers do"
         )
+        feed.is_silent = True
         if self._open and monotonic() - self.reopened_at >= REOPEN_INTERVAL:
             self.reopened_at = monotonic()
             self.reopen()
 
     @callback
-    def _message_lost(self, is_repeated: bool) -> None:
-        """Poll the chargers: another program may be reading their messages."""
+    def _message_lost(self) -> None:
+        """Count a loss of one of the feeds."""
         self.counters.losses += 1
-        if not self.is_incomplete:
-            self.is_incomplete = True
-            for charger_id in self.charger_ids:
-                self._reader.poll(charger_id, 0)
-        if is_repeated and self.shared_since is None:
-            self.shared_since = dt_util.utcnow()
-            LOGGER.warning(
-                "Some messages of installation %s do not reach us: another program"
-                " seems to read them too. Its chargers are polled",
-                self.installation_id,
-            )
-        self._notify()
-
-    @callback
-    def _stream_complete(self) -> None:
-        """Read the chargers once, because all messages arrive again."""
-        if self.shared_since is not None:
-            LOGGER.info(
-                "All messages of installation %s reach us again", self.installation_id
-            )
-        self.is_incomplete = False
-        self.shared_since = None
-        for charger_id in self.charger_ids:
-            self._reader.read(charger_id)
-        self._notify()
 
     @callback
     def _set_status(
@@ -386,7 +340,7 @@ class Link:
         fault: str | None = None,
         refusal: PushRefusal | None = None,
     ) -> None:
-        """Set the status; read all chargers when the link is up, else poll them.
+        """Set the status, and notify the feeds of it.
 
         Args:
             status: The new status.
@@ -399,33 +353,16 @@ class Link:
         if fault:
             self.fault = fault
             self.fault_at = dt_util.utcnow()
-            LOGGER.debug("Push of installation %s: %s", self.installation_id, fault)
+            LOGGER.debug("Push of %s: %s", self.channel.label, fault)
         if (status, refusal) == (self.status, self.refusal):
             return
         self._log.status_changed(self.status, status, fault)
         self.refusal = refusal
-        self._unread = {
-            charger_id
-            for charger_id in self.charger_ids
-            if not self.is_fresh(charger_id)
-        }
         if status is not self.status:
             self.since = dt_util.utcnow()
         self.status = status
-        for charger_id in self.charger_ids:
-            is_first = not self._reader.has_read(charger_id)
-            if status is PushStatus.CONNECTED or is_first:
-                self._reader.read(charger_id, first=is_first)
-            else:
-                self._reader.poll_regularly(charger_id)
-        self._notify()
-
-    @callback
-    def _notify(self) -> None:
-        """Notify the listeners of the installation and of its chargers."""
-        self._shared.listeners.notify(
-            map(link_topic, (self.installation_id, *self.charger_ids))
-        )
+        for feed in self._feeds:
+            feed.link_changed(is_up=status is PushStatus.CONNECTED)
 
     @callback
     def _set_cloud_reached(self, *, is_reached: bool) -> None:
@@ -433,7 +370,10 @@ class Link:
         if is_reached:
             self._log.cloud_reached()
             self.is_permitted = True
-            self._reader.cloud_reached(self.charger_ids)
         else:
             self._log.cloud_unreachable()
-            self._reader.cloud_unreachable(self.charger_ids)
+        for feed in self._feeds:
+            if is_reached:
+                feed.cloud_reached()
+            else:
+                feed.cloud_unreachable()

@@ -7,11 +7,12 @@ from ..outages import Outages
 class LinkLog:
     """The outages of a link, and of the requests for its connection details."""
 
-    def __init__(self, installation_id: str, outages: Outages) -> None:
-        """Initialize the log of a link."""
-        self._installation_id = installation_id
-        # How an outage names the requests for the connection details.
-        self._details = f"details {installation_id}"
+    def __init__(self, link_id: str, label: str, outages: Outages) -> None:
+        """Initialize the log of a link, with what the link is called in it."""
+        self._label = label
+        # How an outage names the link, and the requests for its connection details.
+        self._link = link_id
+        self._details = f"details {link_id}"
         self._outages = outages
         self._is_refusal_logged = False
 
@@ -19,24 +20,22 @@ class LinkLog:
         self, before: PushStatus, status: PushStatus, fault: str | None
     ) -> None:
         """Log a new status, and why the link is not up."""
-        installation_id = self._installation_id
-        back = f"Push is back for installation {installation_id}"
+        back = f"Push is back for {self._label}"
         if status is PushStatus.CONNECTED:
             was_refused, self._is_refusal_logged = self._is_refusal_logged, False
-            if not self._outages.end(installation_id) and was_refused:
+            if not self._outages.end(self._link) and was_refused:
                 LOGGER.info(back)
         elif status is PushStatus.NOT_PERMITTED:
-            self._outages.end(installation_id, is_back=False)
+            self._outages.end(self._link, is_back=False)
             if not self._is_refusal_logged:
                 self._is_refusal_logged = True
                 LOGGER.info(
-                    "Push is not permitted for installation %s: polling its chargers",
-                    installation_id,
+                    "Push is not permitted for %s: polling its chargers", self._label
                 )
         elif before is not PushStatus.NOT_PERMITTED:
             self._outages.begin(
-                installation_id,
-                f"Push is lost for installation {installation_id}: {fault}",
+                self._link,
+                f"Push is lost for {self._label}: {fault}",
                 back,
             )
 
@@ -55,5 +54,5 @@ class LinkLog:
 
     def close(self) -> None:
         """End the outages of a link that is gone."""
-        for part in (self._installation_id, self._details):
+        for part in (self._link, self._details):
             self._outages.end(part, is_back=False)

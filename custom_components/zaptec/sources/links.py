@@ -1,8 +1,9 @@
-"""Which links there are: one for each installation whose messages the account reads."""
+"""Which message subscriptions the account reads, and what each installation has of them."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import override
 
 from homeassistant.config_entries import ConfigEntry
@@ -11,12 +12,13 @@ from homeassistant.helpers.event import async_track_time_interval
 
 from ..api import Account, Observation
 from ..const import DOMAIN, PushStatus
-from .link import Link, SharedByLinks
+from .installation_push import InstallationPush
+from .link import Channel, Link, SharedByLinks
 from .stream_watch import CHECK_INTERVAL
 
 
-class Links(Mapping[str, Link]):
-    """The links of an account, by the ids of their installations."""
+class Links(Mapping[str, InstallationPush]):
+    """The messages that the account reads, by the ids of the installations."""
 
     def __init__(
         self,
@@ -38,6 +40,8 @@ class Links(Mapping[str, Link]):
         self._entry = entry
         self._shared = shared
         self._is_fresh = is_fresh
+        self._installations: dict[str, InstallationPush] = {}
+        # The links of all subscriptions, by the id of each.
         self._links: dict[str, Link] = {}
         # The installation of each charger, by the charger's id.
         self._homes: dict[str, str | None] = {}
@@ -45,44 +49,49 @@ class Links(Mapping[str, Link]):
         self._is_started = False
 
     @override
-    def __getitem__(self, installation_id: str) -> Link:
-        """Return the link of an installation."""
-        return self._links[installation_id]
+    def __getitem__(self, installation_id: str) -> InstallationPush:
+        """Return the messages of an installation."""
+        return self._installations[installation_id]
 
     @override
     def __iter__(self) -> Iterator[str]:
         """Iterate over the ids of the installations."""
-        return iter(self._links)
+        return iter(self._installations)
 
     @override
     def __len__(self) -> int:
-        """Return the number of links."""
-        return len(self._links)
+        """Return the number of installations."""
+        return len(self._installations)
 
-    def of(self, charger_id: str) -> Link | None:
-        """Return the link that reports a charger, None if there is none."""
-        return self._links.get(self._homes.get(charger_id) or "")
+    @property
+    def connections(self) -> Collection[Link]:
+        """Return the links of all subscriptions."""
+        return self._links.values()
+
+    def of(self, charger_id: str) -> InstallationPush | None:
+        """Return the messages of a charger's installation, None if there are none."""
+        return self._installations.get(self._homes.get(charger_id) or "")
 
     def is_live(self, charger_id: str) -> bool:
         """Return whether messages have reported all that happened at a charger."""
-        link = self.of(charger_id)
-        return link is not None and link.is_reliable and link.is_complete(charger_id)
+        push = self.of(charger_id)
+        return push is not None and push.is_live(charger_id)
 
     def is_reliable(self, charger_id: str) -> bool:
         """Return whether messages report all that happens at a charger from now on."""
-        link = self.of(charger_id)
-        return link is not None and link.is_reliable
+        push = self.of(charger_id)
+        return push is not None and push.is_reliable
 
     def is_connecting(self, charger_id: str) -> bool:
         """Return whether the first connection of a charger's link is pending."""
-        link = self.of(charger_id)
-        return link is not None and link.status is PushStatus.CONNECTING
+        push = self.of(charger_id)
+        return push is not None and push.status is PushStatus.CONNECTING
 
     @callback
     def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
         """Note a reading of a charger before it is applied."""
-        if link := self.of(charger_id):
-            link.compare(charger_id, observations)
+        if push := self.of(charger_id):
+            push.compare(charger_id, observations)
 
     @callback
     def start(self) -> None:
@@ -116,36 +125,58 @@ class Links(Mapping[str, Link]):
             if charger_id in homes and homes[charger_id] != home
         }
         for charger_id in moved.keys() | (self._homes.keys() - homes.keys()):
-            if link := self.of(charger_id):
-                link.remove(charger_id)
+            if push := self.of(charger_id):
+                push.remove(charger_id)
         self._homes = homes
-        for installation_id in self._links.keys() - installation_ids:
-            self._links.pop(installation_id).close()
-            if task := self._tasks.pop(installation_id, None):
-                task.cancel()
+        for installation_id in self._installations.keys() - installation_ids:
+            del self._installations[installation_id]
+            self._close(installation_id)
         for installation_id in installation_ids:
-            if installation_id not in self._links:
-                self._links[installation_id] = Link(installation_id, self._shared)
-        for installation_id, link in self._links.items():
-            link.charger_ids = tuple(
+            if installation_id not in self._installations:
+                self._add(installation_id)
+        for installation_id, push in self._installations.items():
+            push.charger_ids = tuple(
                 charger_id
                 for charger_id, home in homes.items()
                 if home == installation_id
             )
         for charger_id, is_fresh in moved.items():
-            if link := self.of(charger_id):
-                link.add(charger_id, is_fresh=is_fresh)
+            if push := self.of(charger_id):
+                push.add(charger_id, is_fresh=is_fresh)
         if self._is_started:
             self._start_tasks()
 
     @callback
+    def _add(self, installation_id: str) -> None:
+        """Add the messages of an installation, with a link of its own."""
+        shared = self._shared
+        link = self._links[installation_id] = Link(
+            Channel(
+                installation_id,
+                f"installation {installation_id}",
+                partial(shared.client.connection_details, installation_id),
+            ),
+            shared,
+        )
+        self._installations[installation_id] = InstallationPush(
+            link, shared.reader, shared.listeners
+        )
+
+    @callback
+    def _close(self, link_id: str) -> None:
+        """Close a link and end its task."""
+        self._links.pop(link_id).close()
+        if task := self._tasks.pop(link_id, None):
+            task.cancel()
+
+    @callback
     def _start_tasks(self) -> None:
         """Open the links that are new."""
-        for installation_id in self._links.keys() - self._tasks.keys():
-            self._tasks[installation_id] = self._entry.async_create_background_task(
+        for link_id in self._links.keys() - self._tasks.keys():
+            self._tasks[link_id] = self._entry.async_create_background_task(
                 self._hass,
-                self._links[installation_id].run(),
-                name=f"{DOMAIN} push {installation_id}",
+                self._links[link_id].run(),
+                name=f"{DOMAIN} push {link_id}",
             )
 
     @callback

@@ -1,0 +1,241 @@
+"""What one link reports of one installation, and whether that is all that happens."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from homeassistant.core import callback
+from homeassistant.util import dt as dt_util
+
+from ..api import Observation
+from ..const import LOGGER
+from ..state import States
+from .reader import StateReader
+from .stream_watch import StreamWatch
+
+
+class FedInstallation(Protocol):
+    """What a feed asks of its installation, which may have other feeds."""
+
+    installation_id: str
+
+    def is_covered(self, charger_id: str, feed: Feed) -> bool:
+        """Return whether another feed reports all that happens at a charger."""
+
+    def feed_changed(self, feed: Feed) -> None:
+        """Follow a change of a feed, or of its link."""
+
+
+class Feed:
+    """The messages of one installation that arrive by one link.
+
+    It reports while the link is up and it is not silent. Readings of its chargers are the
+    evidence that it reports everything.
+    """
+
+    def __init__(
+        self,
+        installation: FedInstallation,
+        label: str,
+        states: States,
+        reader: StateReader,
+        *,
+        on_silence: Callable[[Feed], None],
+        on_loss: Callable[[], None],
+    ) -> None:
+        """Initialize the feed of a link that is not connected yet.
+
+        Args:
+            installation: The installation whose messages it reports.
+            label: What its messages are called in the log.
+            states: The states of the chargers.
+            reader: Reads what the feed may have missed.
+            on_silence: Called with the feed when it did not report a change, nor anything
+                else recently.
+            on_loss: Called when it did not report a change, although messages arrive.
+
+        """
+        self.installation_id = installation.installation_id
+        # The chargers of the installation, in the order of the account.
+        self.charger_ids: tuple[str, ...] = ()
+        self.is_silent = False
+        """Whether no message arrived, so that the feed does not report before the next one."""
+        self.is_incomplete = False
+        """Whether some of the messages are lost, although the link is up."""
+        self.shared_since: datetime | None = None
+        """Since when another program takes some of the messages, as far as is known."""
+        self._installation = installation
+        self._label = label
+        self._states = states
+        self._reader = reader
+        self._on_loss = on_loss
+        self._is_up = False
+        self._is_open = False
+        # Chargers that were outdated when the link came up, and were not read since.
+        self._unread: set[str] = set()
+        self._watch = StreamWatch(
+            read=reader.read,
+            on_silence=partial(on_silence, self),
+            on_loss=self._message_lost,
+            on_complete=self._stream_complete,
+        )
+
+    @property
+    def is_reporting(self) -> bool:
+        """Return whether messages of the installation arrive."""
+        return self._is_up and not self.is_silent
+
+    @property
+    def is_reliable(self) -> bool:
+        """Return whether the messages report every change."""
+        return self.is_reporting and not self.is_incomplete
+
+    def is_complete(self, charger_id: str) -> bool:
+        """Return whether the charger was read after any outage before the link came up."""
+        return charger_id not in self._unread
+
+    def is_live(self, charger_id: str) -> bool:
+        """Return whether the messages have reported all that happened at a charger."""
+        return self.is_reliable and self.is_complete(charger_id)
+
+    def _is_fresh(self, charger_id: str) -> bool:
+        """Return whether the state of a charger is what the cloud holds."""
+        if self._installation.is_covered(charger_id, self):
+            return True
+        if self.is_reliable:
+            return self.is_complete(charger_id)
+        return self._reader.is_live(charger_id)
+
+    def _uncovered(self) -> list[str]:
+        """Return the chargers that no other feed reports."""
+        return [
+            charger_id
+            for charger_id in self.charger_ids
+            if not self._installation.is_covered(charger_id, self)
+        ]
+
+    @callback
+    def add(self, charger_id: str, *, is_fresh: bool) -> None:
+        """Add a charger that has moved here, and whether its state was fresh there."""
+        if not is_fresh:
+            self._unread.add(charger_id)
+
+    @callback
+    def remove(self, charger_id: str) -> None:
+        """Remove a charger that is gone or has moved to another installation.
+
+        The messages do not cover it any more, so what they have not reported is no
+        evidence against them.
+        """
+        self._unread.discard(charger_id)
+        self._watch.forget(charger_id)
+
+    @callback
+    def close(self) -> None:
+        """Release the chargers, because the account no longer reads their messages.
+
+        The task of the link is cancelled only in the next iteration of the event loop.
+        Messages that have arrived by then must not cause a reading.
+        """
+        self.charger_ids = ()
+
+    @callback
+    def link_opened(self) -> None:
+        """Start over for a new connection of the link."""
+        self._is_open = True
+        self._watch.opened()
+
+    @callback
+    def link_closed(self) -> None:
+        """Note that the connection of the link has ended."""
+        self._is_open = False
+
+    @callback
+    def link_changed(self, *, is_up: bool) -> None:
+        """Follow the link, whose status has changed."""
+        self._unread = {
+            charger_id
+            for charger_id in self.charger_ids
+            if not self._is_fresh(charger_id)
+        }
+        self._is_up = is_up
+        self._installation.feed_changed(self)
+
+    @callback
+    def cloud_reached(self) -> None:
+        """Read the chargers that could not be read, because the cloud answers again."""
+        self._reader.cloud_reached(self._uncovered())
+
+    @callback
+    def cloud_unreachable(self) -> None:
+        """Note that the states of the chargers may be outdated."""
+        self._reader.cloud_unreachable(self._uncovered())
+
+    @callback
+    def read_one(self) -> bool:
+        """Read one charger that no other feed reports; return whether there is one."""
+        for charger_id in self._uncovered()[:1]:
+            self._reader.read(charger_id)
+            return True
+        return False
+
+    @callback
+    def gap(self) -> None:
+        """Note that messages of the link are missing."""
+        self._watch.gap(self.charger_ids)
+
+    @callback
+    def oversized(self) -> None:
+        """Note that a message of the link was too large to be read."""
+        self._watch.oversized(self.charger_ids)
+
+    @callback
+    def received(self, observations: Iterable[Observation]) -> None:
+        """Note the observations of messages before they are applied."""
+        for observation in observations:
+            self._watch.received(
+                observation, is_known=observation.charger_id in self._states
+            )
+
+    @callback
+    def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
+        """Note a reading of a charger before it is applied, as evidence about the feed."""
+        self._unread.discard(charger_id)
+        if self._is_open:
+            self._watch.compare(charger_id, self._states[charger_id], observations)
+
+    @callback
+    def check(self) -> None:
+        """Check whether the messages of an open connection report all that happens."""
+        self._watch.check(
+            {charger_id: self._states[charger_id] for charger_id in self.charger_ids}
+        )
+
+    @callback
+    def _message_lost(self, is_repeated: bool) -> None:
+        """Poll the chargers: another program may be reading their messages."""
+        self._on_loss()
+        if not self.is_incomplete:
+            self.is_incomplete = True
+            for charger_id in self._uncovered():
+                self._reader.poll(charger_id, 0)
+        if is_repeated and self.shared_since is None:
+            self.shared_since = dt_util.utcnow()
+            LOGGER.warning(
+                "Some messages of %s do not reach us: another program"
+                " seems to read them too. Its chargers are polled",
+                self._label,
+            )
+        self._installation.feed_changed(self)
+
+    @callback
+    def _stream_complete(self) -> None:
+        """Read the chargers once, because all messages arrive again."""
+        if self.shared_since is not None:
+            LOGGER.info("All messages of %s reach us again", self._label)
+        for charger_id in self._uncovered():
+            self._reader.read(charger_id)
+        self.is_incomplete = False
+        self.shared_since = None
+        self._installation.feed_changed(self)

@@ -1,0 +1,161 @@
+"""The messages of one installation, by whichever links report them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from homeassistant.core import callback
+from homeassistant.util import dt as dt_util
+
+from ..api import Observation
+from ..const import PushRefusal, PushStatus
+from ..listeners import Listeners, link_topic
+from .feed import Feed
+from .link import Link
+from .link_counters import LinkCounters
+from .reader import StateReader
+
+
+class InstallationPush:
+    """The feeds of an installation, merged: what others need to know of its messages."""
+
+    def __init__(self, own: Link, reader: StateReader, listeners: Listeners) -> None:
+        """Initialize the messages of an installation, which has a link of its own."""
+        self.installation_id = own.channel.id
+        self.own = own
+        """The link of the installation's own subscription."""
+        self._reader = reader
+        self._listeners = listeners
+        self.feeds: list[Feed] = [own.add_feed(self)]
+        """What the links report of the installation, first that of its own link."""
+        self.status = PushStatus.CONNECTING
+        self.since = dt_util.utcnow()
+        """When the status changed last."""
+        # The feeds that were reporting after the last change.
+        self._reporting: list[Feed] = []
+
+    @property
+    def charger_ids(self) -> tuple[str, ...]:
+        """Return the chargers of the installation, in the order of the account."""
+        return self.feeds[0].charger_ids
+
+    @charger_ids.setter
+    def charger_ids(self, charger_ids: tuple[str, ...]) -> None:
+        """Set the chargers of the installation."""
+        for feed in self.feeds:
+            feed.charger_ids = charger_ids
+
+    @property
+    def counters(self) -> LinkCounters:
+        """Return the counters of the installation's own link."""
+        return self.own.counters
+
+    @property
+    def last_message(self) -> datetime | None:
+        """Return when the latest message of the installation arrived."""
+        return self.counters.last_message
+
+    @property
+    def refusal(self) -> PushRefusal | None:
+        """Return why the messages are not permitted, None if they are."""
+        return self.own.refusal
+
+    @property
+    def is_permitted(self) -> bool:
+        """Return whether the cloud is known to permit the messages."""
+        return self.own.is_permitted
+
+    @property
+    def fault(self) -> str | None:
+        """Return why the own link was lost last, as a text that is fit for the log."""
+        return self.own.fault
+
+    @property
+    def shared_since(self) -> datetime | None:
+        """Return since when another program takes some of the messages."""
+        return self.feeds[0].shared_since
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Return whether some of the messages are lost, although a link is up."""
+        return self.feeds[0].is_incomplete
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether no message arrived, although a link is up."""
+        return self.feeds[0].is_silent
+
+    @property
+    def is_reliable(self) -> bool:
+        """Return whether the messages report every change."""
+        return any(feed.is_reliable for feed in self.feeds)
+
+    def is_complete(self, charger_id: str) -> bool:
+        """Return whether a charger was read after any outage of the messages."""
+        feeds = self._reporting or self.feeds[:1]
+        return any(feed.is_complete(charger_id) for feed in feeds)
+
+    def is_live(self, charger_id: str) -> bool:
+        """Return whether messages have reported all that happened at a charger."""
+        return any(feed.is_live(charger_id) for feed in self.feeds)
+
+    def is_covered(self, charger_id: str, feed: Feed) -> bool:
+        """Return whether another feed reports all that happens at a charger."""
+        return any(
+            other is not feed and other.is_live(charger_id) for other in self.feeds
+        )
+
+    @callback
+    def add(self, charger_id: str, *, is_fresh: bool) -> None:
+        """Add a charger that has moved here, and whether its state was fresh there."""
+        for feed in self.feeds:
+            feed.add(charger_id, is_fresh=is_fresh)
+
+    @callback
+    def remove(self, charger_id: str) -> None:
+        """Remove a charger that is gone or has moved to another installation."""
+        for feed in self.feeds:
+            feed.remove(charger_id)
+
+    @callback
+    def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
+        """Note a reading of a charger before it is applied, as evidence about the feeds."""
+        for feed in self.feeds:
+            feed.compare(charger_id, observations)
+
+    @callback
+    def feed_changed(self, feed: Feed) -> None:
+        """Follow a change of a feed or its link: read or poll what no other feed reports."""
+        before = self.status
+        reporting_before, self._reporting = (
+            self._reporting,
+            [item for item in self.feeds if item.is_reporting],
+        )
+        self.status = self._merged_status()
+        if self.status is not before:
+            self.since = dt_util.utcnow()
+        concerned = [
+            charger_id
+            for charger_id in self.charger_ids
+            if not self.is_covered(charger_id, feed)
+        ]
+        if self.status is not before or self._reporting != reporting_before:
+            for charger_id in concerned:
+                self._read_or_poll(charger_id, feed)
+        self._listeners.notify(map(link_topic, (self.installation_id, *concerned)))
+
+    def _merged_status(self) -> PushStatus:
+        """Return the status of the best feed, else that of the own link."""
+        if self._reporting:
+            return PushStatus.CONNECTED
+        if self.own.status is PushStatus.CONNECTED:
+            return PushStatus.DISCONNECTED
+        return self.own.status
+
+    @callback
+    def _read_or_poll(self, charger_id: str, feed: Feed) -> None:
+        """Read a charger once if a feed reports it from now on, else poll it."""
+        is_first = not self._reader.has_read(charger_id)
+        if feed.is_reporting or is_first:
+            self._reader.read(charger_id, first=is_first)
+        else:
+            self._reader.poll_regularly(charger_id)
