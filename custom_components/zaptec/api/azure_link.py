@@ -14,7 +14,7 @@ import logging
 import platform
 import re
 import ssl
-from typing import Any, override
+from typing import Any, TypedDict, Unpack, override
 
 from azure.servicebus import ServiceBusReceiveMode, TransportType
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
@@ -135,6 +135,22 @@ def preload() -> None:
             logging.getLogger(name).addFilter(_LIBRARY_LOG)
 
 
+class LinkOptions(TypedDict, total=False):
+    """How a link connects.
+
+    Attributes:
+        ssl_context: Verifies the service. Without one, the library creates its own,
+            which blocks the event loop for some milliseconds.
+        allow_plain: Whether a connection without TLS is acceptable.
+        quiet_period: Idle time after which the link is probed (s).
+
+    """
+
+    ssl_context: ssl.SSLContext | None
+    allow_plain: bool
+    quiet_period: float
+
+
 class AzureLink:
     """A connection to a message subscription, used until its first fault.
 
@@ -145,34 +161,27 @@ class AzureLink:
     """
 
     def __init__(
-        self,
-        details: ConnectionDetails,
-        *,
-        ssl_context: ssl.SSLContext | None = None,
-        allow_plain: bool = False,
-        quiet_period: float = QUIET_PERIOD,
+        self, details: ConnectionDetails, **options: Unpack[LinkOptions]
     ) -> None:
         """Initialize the link.
 
         Args:
             details: The connection details, fetched just before.
-            ssl_context: Verifies the service. Without one, the library creates its own,
-                which blocks the event loop for some milliseconds.
-            allow_plain: Whether a connection without TLS is acceptable.
-            quiet_period: Idle time after which the link is probed (s).
+            **options: How it connects.
 
         Raises:
             ValueError: The context does not verify the service.
 
         """
+        ssl_context = options.get("ssl_context")
         if ssl_context and not (
             ssl_context.check_hostname and ssl_context.verify_mode is ssl.CERT_REQUIRED
         ):
             raise ValueError("The context has to verify the service and its name")
         self._details = details
         self._ssl_context = ssl_context
-        self._allow_plain = allow_plain
-        self._quiet_period = quiet_period
+        self._allow_plain = options.get("allow_plain", False)
+        self._quiet_period = options.get("quiet_period", QUIET_PERIOD)
         self._client: ServiceBusClient | None = None
         self.receiver: ServiceBusReceiver | None = None
         # The library's receiver drops its connection when that fails, and

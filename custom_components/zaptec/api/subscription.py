@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 import json
 import logging
 import math
-import ssl
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, Unpack
 
 from . import nbfx
-from .azure_link import QUIET_PERIOD, AzureLink, message_body
+from .azure_link import AzureLink, LinkOptions, message_body
 from .errors import SubscriptionError
 from .models import ConnectionDetails, Observation
 from .parsing import parse_literal
@@ -102,34 +101,24 @@ class Subscription:
         self,
         details: ConnectionDetails,
         *,
-        ssl_context: ssl.SSLContext | None = None,
-        allow_plain: bool = False,
-        quiet_period: float = QUIET_PERIOD,
         reported: set[str] | None = None,
         time_slice: TimeSlice | None = None,
+        **options: Unpack[LinkOptions],
     ) -> None:
         """Initialize the subscription.
 
         Args:
             details: The connection details, fetched just before.
-            ssl_context: Verifies the service. Without one, the library creates its own,
-                which blocks the event loop for some milliseconds.
-            allow_plain: Whether a connection without TLS is acceptable.
-            quiet_period: Idle time after which the link is probed (s).
             reported: Kinds of bad messages that were logged before; shared by the
                 successive links of an installation.
             time_slice: The time slice that is shared by all subscriptions.
+            **options: How the link connects.
 
         Raises:
             ValueError: The context does not verify the service.
 
         """
-        self.link = AzureLink(
-            details,
-            ssl_context=ssl_context,
-            allow_plain=allow_plain,
-            quiet_period=quiet_period,
-        )
+        self.link = AzureLink(details, **options)
         self._reported = set() if reported is None else reported
         self._time_slice = time_slice or TimeSlice()
         self.messages = 0
