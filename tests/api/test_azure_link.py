@@ -30,6 +30,7 @@ from custom_components.zaptec.api import (
     Subscription,
     SubscriptionError,
     azure_link,
+    bus_options,
     preload,
 )
 from simulator.certificate import Certificate
@@ -232,7 +233,7 @@ async def test_encryption(socket_enabled: None) -> None:
 
 def options(allow_plain: bool = False, **changes: Any) -> dict[str, Any]:
     """Return the options with which a subscription would connect."""
-    return azure_link.connection_options(
+    return bus_options.connection_options(
         details(5671, **{"host": "bus.example.com", "use_ssl": True} | changes),
         None,
         allow_plain=allow_plain,
