@@ -10,15 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from socket import (
-    AF_INET,
-    AF_INET6,
-    IPPROTO_TCP,
-    SO_REUSEADDR,
-    SOCK_STREAM,
-    SOL_SOCKET,
-    socket,
-)
 import ssl
 from typing import Any, Literal
 from uuid import uuid4
@@ -31,6 +22,7 @@ from .amqp.performatives import Attach, Header, Modified, Properties, Released
 from .amqp.request import RequestNode
 from .amqp.session import Link, Node, ReceivingLink, SendingLink, Session
 from .clock import Clock, Handle
+from .port import Port
 
 # "Integrating with Zaptec charging systems", Service Bus subscription: undelivered messages are
 # dropped after 5 minutes.
@@ -284,20 +276,15 @@ class _ManagementNode(RequestNode):
         return response
 
 
-# Connections that fill the shortest queue of a listening socket.
-_PLUGS = 4
-
-
 class ServiceBus:
     """A Service Bus namespace.
 
     Attributes:
-        port: Where it listens; kept over `cut` and `stop`.
+        direct: The port of AMQP; kept over `cut` and `stop`.
         stall_sasl: While set, new connections get no answer to their first octets.
         stall_cbs: While set, tokens get no answer.
         stall_attach: While set, attaching to a subscription gets no answer.
         stall_management: While set, management requests (peek) get no answer.
-        ssl_context: Certificate and key for TLS, None for plain connections.
         frozen: Whether `freeze` holds every connection.
         dribbles: While set, what is sent goes out an octet at a time.
     """
@@ -320,7 +307,7 @@ class ServiceBus:
             ssl_context: For TLS; plain without it.
             idle_timeout: The idle timeout that is announced to clients, s; 0 for none.
         """
-        self.port = port
+        self.direct = Port(lambda: Connection(self), host, port, ssl_context)
         self.idle_timeout = idle_timeout
         self.frozen = False
         self.dribbles = False
@@ -329,18 +316,21 @@ class ServiceBus:
         self.stall_attach = False
         self.stall_management = False
         self._clock = clock
-        self._host = host
-        self.ssl_context = ssl_context
-        self._server: asyncio.Server | None = None
-        # Reserves the port for `restore` while nothing listens on it.
-        self._reserved: socket | None = None
-        # Connections that fill the queue of the reserved port, so that the kernel drops new ones.
-        self._plugs: list[socket] = []
         self._connections: set[Connection] = set()
         self._topics: dict[str, Topic] = {}
         self._token_status: int | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._breaks: tuple[Stage, Break] | None = None
+
+    @property
+    def port(self) -> int:
+        """The number of the port of AMQP."""
+        return self.direct.number
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Certificate and key for TLS, None for plain connections."""
+        return self.direct.ssl_context
 
     async def start(self) -> None:
         """Listen.
@@ -348,17 +338,14 @@ class ServiceBus:
         Raises:
             OSError: The port is taken.
         """
-        await self._listen(self._bind())
+        await self.direct.open()
 
     async def stop(self) -> None:
         """Close all connections; topics and their messages stay."""
-        await self._close(reset=False)
+        await self._close(self.direct, reset=False)
         for topic in self._topics.values():
             topic.close()
-        self._pull_plugs()
-        if self._reserved:
-            self._reserved.close()
-            self._reserved = None
+        self.direct.release()
 
     def add_topic(self, name: str, key_name: str, key: str) -> Topic:
         """Add a topic, with its subscription "default" and its shared access key."""
@@ -382,9 +369,8 @@ class ServiceBus:
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
-        await self._close(reset=True)
-        if self._reserved is None:
-            self._reserved = self._bind()
+        await self._close(self.direct, reset=True)
+        self.direct.reserve()
 
     async def drop_packets(self) -> None:
         """Reset every connection, and answer no new ones.
@@ -392,29 +378,16 @@ class ServiceBus:
         A firewall does the same with a port that it blocks.
         """
         await self.cut()
-        assert self._reserved
-        self._reserved.listen(0)
-        for _ in range(_PLUGS):
-            plug = socket(self._reserved.family)
-            plug.setblocking(False)
-            plug.connect_ex(self._reserved.getsockname())
-            self._plugs.append(plug)
+        self.direct.drop_packets()
 
     async def restore(self) -> None:
         """Listen again, at the same port."""
-        self._pull_plugs()
-        if self._reserved:
-            reserved, self._reserved = self._reserved, None
-            await self._listen(reserved)
-
-    def _pull_plugs(self) -> None:
-        """Close the connections that fill the queue of the port."""
-        while self._plugs:
-            self._plugs.pop().close()
+        if self.direct.is_reserved:
+            await self.direct.open()
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
         """Use another certificate for connections after the next `restore`."""
-        self.ssl_context = context
+        self.direct.ssl_context = context
 
     def forget_connections(self) -> None:
         """Leave the present connections half open: nothing is sent or received, and none ends."""
@@ -590,36 +563,19 @@ class ServiceBus:
                 return topic
         return None
 
-    def _bind(self) -> socket:
-        # asyncio sets TCP_NODELAY only on a socket that was created with its protocol.
-        family = AF_INET6 if ":" in self._host else AF_INET
-        bound = socket(family, SOCK_STREAM, IPPROTO_TCP)
-        try:
-            bound.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            bound.setblocking(False)
-            bound.bind((self._host, self.port))
-        except OSError:
-            bound.close()
-            raise
-        return bound
+    def _connections_of(self, port: Port) -> set[Connection]:
+        """Return the open connections of a port."""
+        return self._connections.intersection(port.accepted)
 
-    async def _listen(self, bound: socket) -> None:
-        self.port = bound.getsockname()[1]
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), sock=bound, ssl=self.ssl_context
-        )
-
-    async def _close(self, *, reset: bool) -> None:
-        """Stop listening, and end every connection."""
-        server, self._server = self._server, None
-        if server is None:
+    async def _close(self, port: Port, *, reset: bool) -> None:
+        """Stop listening at a port, and end its connections."""
+        if (server := port.close()) is None:
             return
-        server.close()
-        for connection in list(self._connections):
+        for connection in self._connections_of(port):
             connection.drop(reset=reset)
         # Also closes connections that have not finished their TLS handshake.
         server.abort_clients()
-        await self.wait_until(lambda: not self._connections)
+        await self.wait_until(lambda: not self._connections_of(port))
         await server.wait_closed()
 
     def _changed(self) -> None:
