@@ -1,4 +1,4 @@
-"""A port of the Service Bus, which can be closed and opened again."""
+"""A port of the Service Bus, which can be closed, blocked and opened again."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,12 +12,37 @@ from socket import (
     socket,
 )
 import ssl
+from typing import Literal
 from weakref import WeakSet
 
 from .amqp.connection import Connection
+from .faults import abort
+
+# How a firewall keeps connections out. "refused": by RST. "dropped": it drops their packets.
+# "silent": it accepts them, and answers nothing. "reset": it accepts them, and resets them at the
+# first octets, which are those of the TLS handshake.
+type Block = Literal["refused", "dropped", "silent", "reset"]
+BLOCKS: tuple[Block, ...] = ("refused", "dropped", "silent", "reset")
 
 # Connections that fill the shortest queue of a listening socket.
 _PLUGS = 4
+
+
+class _Firewall(asyncio.Protocol):
+    """A connection that a firewall has accepted in place of the service."""
+
+    def __init__(self, *, resets: bool) -> None:
+        self._resets = resets
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Reset the connection, or answer nothing."""
+        if self._resets and self._transport:
+            abort(self._transport)
 
 
 class Port:
@@ -50,15 +75,16 @@ class Port:
         self._connect = connect
         self._host = host
         self._server: asyncio.Server | None = None
+        self._firewall: asyncio.Server | None = None
         # Reserves the port for `open` while nothing listens on it.
         self._reserved: socket | None = None
         # Connections that fill the queue of the reserved port, so that the kernel drops new ones.
         self._plugs: list[socket] = []
 
     @property
-    def is_reserved(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether the port is closed and waits to be opened again."""
-        return self._reserved is not None
+        return self._reserved is not None or self._firewall is not None
 
     async def open(self) -> None:
         """Listen.
@@ -66,7 +92,7 @@ class Port:
         Raises:
             OSError: The port is taken.
         """
-        self._pull_plugs()
+        self._end_block()
         bound, self._reserved = self._reserved or self._bind(), None
         self.number = bound.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(
@@ -80,25 +106,26 @@ class Port:
             server.close()
         return server
 
-    def reserve(self) -> None:
-        """Refuse connections, but keep the port for the next `open`."""
-        if self._reserved is None:
-            self._reserved = self._bind()
-
-    def drop_packets(self) -> None:
-        """Neither accept nor refuse connections, as with a firewall that blocks the port."""
-        self.reserve()
-        assert self._reserved
-        self._reserved.listen(0)
-        for _ in range(_PLUGS):
-            plug = socket(self._reserved.family)
-            plug.setblocking(False)
-            plug.connect_ex(self._reserved.getsockname())
-            self._plugs.append(plug)
+    async def block(self, how: Block) -> None:
+        """Keep connections out of a closed port until the next `open`."""
+        self._end_block()
+        bound = self._reserved = self._reserved or self._bind()
+        if how == "dropped":
+            bound.listen(0)
+            for _ in range(_PLUGS):
+                plug = socket(bound.family)
+                plug.setblocking(False)
+                plug.connect_ex(bound.getsockname())
+                self._plugs.append(plug)
+        elif how in ("silent", "reset"):
+            self._reserved = None
+            self._firewall = await asyncio.get_running_loop().create_server(
+                lambda: _Firewall(resets=how == "reset"), sock=bound
+            )
 
     def release(self) -> None:
         """Give up the port."""
-        self._pull_plugs()
+        self._end_block()
         if self._reserved:
             self._reserved.close()
             self._reserved = None
@@ -109,10 +136,17 @@ class Port:
         self.accepted.add(connection)
         return connection
 
-    def _pull_plugs(self) -> None:
-        """Close the connections that fill the queue of the port."""
+    def _end_block(self) -> None:
+        """Close what a block holds, but keep a port that only refuses."""
+        if self._plugs and self._reserved:
+            self._reserved.close()
+            self._reserved = None
         while self._plugs:
             self._plugs.pop().close()
+        firewall, self._firewall = self._firewall, None
+        if firewall:
+            firewall.close()
+            firewall.abort_clients()
 
     def _bind(self) -> socket:
         # asyncio sets TCP_NODELAY only on a socket that was created with its protocol.

@@ -22,7 +22,7 @@ from .amqp.performatives import Attach, Header, Modified, Properties, Released
 from .amqp.request import RequestNode
 from .amqp.session import Link, Node, ReceivingLink, SendingLink, Session
 from .clock import Clock, Handle
-from .port import Port
+from .port import Block, Port
 
 # "Integrating with Zaptec charging systems", Service Bus subscription: undelivered messages are
 # dropped after 5 minutes.
@@ -369,21 +369,25 @@ class ServiceBus:
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
-        await self._close(self.direct, reset=True)
-        self.direct.reserve()
+        await self.block(self.direct, "refused")
 
     async def drop_packets(self) -> None:
-        """Reset every connection, and answer no new ones.
-
-        A firewall does the same with a port that it blocks.
-        """
-        await self.cut()
-        self.direct.drop_packets()
+        """Reset every connection, and answer no new ones."""
+        await self.block(self.direct, "dropped")
 
     async def restore(self) -> None:
         """Listen again, at the same port."""
-        if self.direct.is_reserved:
-            await self.direct.open()
+        await self.unblock(self.direct)
+
+    async def block(self, port: Port, how: Block) -> None:
+        """Reset the connections of a port, and keep new ones out, as a firewall does."""
+        await self._close(port, reset=True)
+        await port.block(how)
+
+    async def unblock(self, port: Port) -> None:
+        """Listen again at a port that is blocked."""
+        if port.is_blocked:
+            await port.open()
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
         """Use another certificate for connections after the next `restore`."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import pytest
 
 from simulator.clock import Clock
+from simulator.port import BLOCKS, Block
 from simulator.servicebus import ServiceBus
 
 from .test_amqp_connection import claimed, connect
@@ -287,6 +288,60 @@ async def test_packets_that_are_dropped(bus: ServiceBus) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", bus.port)
     writer.close()
     await bus.drop_packets()
+
+
+@pytest.mark.parametrize("how", BLOCKS)
+async def test_a_blocked_port(bus: ServiceBus, how: Block) -> None:
+    """A firewall refuses, drops, ignores or resets new connections until it is opened."""
+    port = bus.port
+    async with receiver(bus) as link, taking(bus, link, 1) as taken:
+        await bus.block(bus.direct, how)
+        with pytest.raises(exceptions.ServiceBusConnectionError):
+            await taken
+    attempt = asyncio.create_task(greeting(port))
+    done, _ = await asyncio.wait([attempt], timeout=0.1)
+    if how in ("refused", "reset"):
+        assert done
+        kind = ConnectionRefusedError if how == "refused" else ConnectionResetError
+        assert isinstance(attempt.exception(), kind)
+    else:
+        assert not done
+        attempt.cancel()
+        await asyncio.wait([attempt])
+    assert bus.connections == 0
+    await bus.unblock(bus.direct)
+    await bus.unblock(bus.direct)
+    assert bus.port == port
+    bus.publish(TOPIC, b"again")
+    async with receiver(bus) as link:
+        assert bodies(await take(link, 1)) == [b"again"]
+
+
+async def greeting(port: int) -> bytes:
+    """Connect, send the first octets of AMQP, and return the first ones of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"AMQP\x03\x01\x00\x00")
+        return await reader.read(8)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("before", BLOCKS)
+@pytest.mark.parametrize("after", BLOCKS)
+async def test_one_block_after_another(
+    bus: ServiceBus, before: Block, after: Block
+) -> None:
+    """A port may change from any kind of block to any other, and be opened or given up."""
+    port = bus.port
+    await bus.block(bus.direct, before)
+    await bus.block(bus.direct, after)
+    assert bus.direct.is_blocked
+    await bus.unblock(bus.direct)
+    assert not bus.direct.is_blocked
+    assert bus.port == port
+    assert await greeting(port)
+    await bus.block(bus.direct, after)
 
 
 async def test_cut_and_restore(bus: ServiceBus) -> None:
