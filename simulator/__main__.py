@@ -20,6 +20,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--rest-port", type=int, default=8480, help="0: a free one")
     parser.add_argument("--bus-port", type=int, default=8481, help="0: a free one")
+    parser.add_argument(
+        "--web-socket-port", type=int, default=8483, help="0: a free one"
+    )
     parser.add_argument("--control-port", type=int, default=8482, help="0: a free one")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--scenario", type=Path, help="a .json or .toml file")
@@ -55,6 +58,8 @@ async def _serve(simulator: Simulator, scenario: Scenario, *, autoplay: bool) ->
         print(f"API           {simulator.api_url}   (ZAPTEC_API_URL)")
         print(f"Control page  {simulator.control_url}")
         print(f"Service Bus   port {simulator.bus.port}")
+        web_socket = simulator.bus.web_socket.number
+        print(f"WebSocket     port {web_socket}   (ZAPTEC_WEB_SOCKET_PORT)")
         for account in scenario.accounts:
             print(f"Account       {account.user_name} / {account.password}")
         print("Ctrl-C ends it.", flush=True)
@@ -75,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             rest_port=options.rest_port,
             bus_port=options.bus_port,
+            web_socket_port=options.web_socket_port,
             control_port=options.control_port,
             tls=options.tls,
         )

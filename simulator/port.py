@@ -60,6 +60,8 @@ class Port:
         host: str,
         number: int,
         ssl_context: ssl.SSLContext | None,
+        *,
+        wrap: Callable[[Connection], asyncio.Protocol] = lambda connection: connection,
     ) -> None:
         """Initialize a port that is not open yet.
 
@@ -68,11 +70,13 @@ class Port:
             host: Address to listen at.
             number: Port to listen at; 0 for any.
             ssl_context: For TLS; plain without it.
+            wrap: Returns what carries the octets of a connection: itself, or a WebSocket.
         """
         self.number = number
         self.ssl_context = ssl_context
         self.accepted: WeakSet[Connection] = WeakSet()
         self._connect = connect
+        self._wrap = wrap
         self._host = host
         self._server: asyncio.Server | None = None
         self._firewall: asyncio.Server | None = None
@@ -134,7 +138,7 @@ class Port:
         """Return the protocol of a new connection."""
         connection = self._connect()
         self.accepted.add(connection)
-        return connection
+        return self._wrap(connection)
 
     def _end_block(self) -> None:
         """Close what a block holds, but keep a port that only refuses."""
@@ -156,7 +160,8 @@ class Port:
             bound.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             bound.setblocking(False)
             bound.bind((self._host, self.number))
-        except OSError:
+        except OSError as err:
             bound.close()
-            raise
+            text = f"port {self.number} is in use or not available"
+            raise OSError(err.errno, text) from err
         return bound

@@ -21,6 +21,7 @@ from .amqp.message import Message
 from .amqp.performatives import Attach, Header, Modified, Properties, Released
 from .amqp.request import RequestNode
 from .amqp.session import Link, Node, ReceivingLink, SendingLink, Session
+from .amqp.web_socket import WebSocket
 from .clock import Clock, Handle
 from .port import Block, Port
 
@@ -280,7 +281,8 @@ class ServiceBus:
     """A Service Bus namespace.
 
     Attributes:
-        direct: The port of AMQP; kept over `cut` and `stop`.
+        direct: The port of AMQP (5671 of the real one); its number is kept over `cut` and `stop`.
+        web_socket: The port of AMQP within a WebSocket (443); both lead to the same topics.
         stall_sasl: While set, new connections get no answer to their first octets.
         stall_cbs: While set, tokens get no answer.
         stall_attach: While set, attaching to a subscription gets no answer.
@@ -295,6 +297,7 @@ class ServiceBus:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        web_socket_port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = 120.0,
     ) -> None:
@@ -304,10 +307,14 @@ class ServiceBus:
             clock: The time by which messages expire. (Tokens expire by real time: the client signs them.)
             host: Address to listen at.
             port: Port to listen at; 0 for any.
+            web_socket_port: Port to listen at for a WebSocket; 0 for any.
             ssl_context: For TLS; plain without it.
             idle_timeout: The idle timeout that is announced to clients, s; 0 for none.
         """
         self.direct = Port(lambda: Connection(self), host, port, ssl_context)
+        self.web_socket = Port(
+            lambda: Connection(self), host, web_socket_port, ssl_context, wrap=WebSocket
+        )
         self.idle_timeout = idle_timeout
         self.frozen = False
         self.dribbles = False
@@ -332,20 +339,27 @@ class ServiceBus:
         """Certificate and key for TLS, None for plain connections."""
         return self.direct.ssl_context
 
+    @property
+    def ports(self) -> tuple[Port, Port]:
+        """Both ports."""
+        return self.direct, self.web_socket
+
     async def start(self) -> None:
         """Listen.
 
         Raises:
             OSError: The port is taken.
         """
-        await self.direct.open()
+        for port in self.ports:
+            await port.open()
 
     async def stop(self) -> None:
         """Close all connections; topics and their messages stay."""
-        await self._close(self.direct, reset=False)
+        for port in self.ports:
+            await self._close(port, reset=False)
+            port.release()
         for topic in self._topics.values():
             topic.close()
-        self.direct.release()
 
     def add_topic(self, name: str, key_name: str, key: str) -> Topic:
         """Add a topic, with its subscription "default" and its shared access key."""
@@ -369,15 +383,18 @@ class ServiceBus:
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
-        await self.block(self.direct, "refused")
+        for port in self.ports:
+            await self.block(port, "refused")
 
     async def drop_packets(self) -> None:
         """Reset every connection, and answer no new ones."""
-        await self.block(self.direct, "dropped")
+        for port in self.ports:
+            await self.block(port, "dropped")
 
     async def restore(self) -> None:
-        """Listen again, at the same port."""
-        await self.unblock(self.direct)
+        """Listen again, at the same ports."""
+        for port in self.ports:
+            await self.unblock(port)
 
     async def block(self, port: Port, how: Block) -> None:
         """Reset the connections of a port, and keep new ones out, as a firewall does."""
@@ -391,7 +408,8 @@ class ServiceBus:
 
     def use_certificate(self, context: ssl.SSLContext) -> None:
         """Use another certificate for connections after the next `restore`."""
-        self.direct.ssl_context = context
+        for port in self.ports:
+            port.ssl_context = context
 
     def forget_connections(self) -> None:
         """Leave the present connections half open: nothing is sent or received, and none ends."""

@@ -46,6 +46,7 @@ class Simulator:
         host: str = "127.0.0.1",
         rest_port: int = 0,
         bus_port: int = 0,
+        web_socket_port: int = 0,
         control_port: int = 0,
         tls: bool = False,
         token_lifetime: int = TOKEN_LIFETIME,
@@ -58,6 +59,7 @@ class Simulator:
             host: A loopback address.
             rest_port: Port of the REST service, 0: a free one.
             bus_port: Port of the Service Bus, 0: a free one.
+            web_socket_port: Port of the Service Bus within a WebSocket, 0: a free one.
             control_port: Port of the control page, 0: a free one.
             tls: Whether the Service Bus speaks TLS; see `client_ssl_context`.
             token_lifetime: `expires_in` of the tokens, s of real time.
@@ -67,6 +69,7 @@ class Simulator:
         self._tls = tls
         self._certificate: Certificate | None = None
         self._bus_port = bus_port
+        self._web_socket_port = web_socket_port
         self._run: asyncio.Task[None] | None = None
         self._bus: ServiceBus | None = None
         self.clock = clock or Clock()
@@ -124,7 +127,7 @@ class Simulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen on the three ports.
+        """Listen on the four ports.
 
         Raises:
             OSError: A port is in use; all servers are stopped then.
@@ -135,12 +138,16 @@ class Simulator:
             self._certificate = await loop.run_in_executor(None, Certificate)
             context = await loop.run_in_executor(None, self._certificate.server_context)
         self._bus = ServiceBus(
-            self.clock, host=self._host, port=self._bus_port, ssl_context=context
+            self.clock,
+            host=self._host,
+            port=self._bus_port,
+            web_socket_port=self._web_socket_port,
+            ssl_context=context,
         )
         for installation in self.installations.values():
             self._add_topic(installation)
         try:
-            await self._start_bus(self._bus)
+            await self._bus.start()
             await self.rest.start()
             await self._control.start()
         except OSError:
@@ -161,14 +168,6 @@ class Simulator:
             await self._bus.stop()
         if run and not run.cancelled() and (error := run.exception()):
             raise error
-
-    async def _start_bus(self, bus: ServiceBus) -> None:
-        try:
-            await bus.start()
-        except OSError as err:
-            raise OSError(
-                err.errno, f"port {self._bus_port} is in use or not available"
-            ) from err
 
     def client_ssl_context(self) -> ssl.SSLContext:
         """Return a context that trusts the Service Bus (blocking; only with `tls`)."""

@@ -132,6 +132,11 @@ class Connection(asyncio.Protocol):
         )
 
     @property
+    def is_forgotten(self) -> bool:
+        """Whether the connection is half open: see `forget`."""
+        return self._forgotten
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits to be sent."""
         return (
