@@ -21,6 +21,7 @@ from .faults import FAULT_NAMES, STATUSES
 from .installation import Installation
 from .listener import Listener
 from .observations import StateId
+from .port import BLOCKS
 from .rest import Rest
 from .servicebus import INTERFERENCES, ServiceBus
 
@@ -31,6 +32,9 @@ FAULTS: tuple[int | str, ...] = (*STATUSES, *FAULT_NAMES)
 # Valid modes of an installation: see `Installation`, and AvailableCurrentMode in
 # GET /api/constants.
 _MODES = {"authentication_type": (0, 1, 2, 3), "available_current_mode": (0, 1, 2)}
+
+# The ports of the bus, by the names of its attributes.
+_PORTS = ("direct", "web_socket")
 
 type Action = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -64,8 +68,6 @@ class Control:
         """Initialize the page; `start` listens."""
         self._simulator = simulator
         self._page = ""
-        # Whether this page has cut the bus; cuts by tests are not tracked.
-        self._bus_is_cut = False
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._serve_page)
         app.router.add_get("/api/state", self._serve_state)
@@ -73,6 +75,7 @@ class Control:
             "bus/cut": self._cut_bus,
             "bus/restore": self._restore_bus,
             "bus/drop": self._drop_bus,
+            "bus/block": self._block_bus,
             "bus/interfere": self._interfere_with_bus,
             "rest/cut": self._cut_rest,
             "rest/restore": self._restore_rest,
@@ -155,7 +158,11 @@ class Control:
                     for item in rest.requests[-12:]
                 ],
             },
-            "bus": {"listening": not self._bus_is_cut, "connections": bus.connections},
+            "bus": {
+                "listening": not all(port.blocked for port in bus.ports),
+                "connections": bus.connections,
+                **{name: getattr(bus, name).blocked for name in _PORTS},
+            },
             "accounts": list(simulator.accounts),
             "fault_choices": FAULTS,
             "installations": [
@@ -235,14 +242,26 @@ class Control:
 
     async def _cut_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.cut()
-        self._bus_is_cut = True
 
     async def _restore_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.restore()
-        self._bus_is_cut = False
 
     async def _drop_bus(self, body: dict[str, Any]) -> None:
         self._simulator.bus.drop_connections()
+
+    async def _block_bus(self, body: dict[str, Any]) -> None:
+        """Block a port of the bus as a firewall does, or open it again."""
+        name, how = body["port"], body["how"]
+        if name not in _PORTS:
+            raise ValueError(f"port is one of {', '.join(_PORTS)}")
+        if how not in (None, *BLOCKS):
+            raise ValueError(f"how is null or one of {', '.join(BLOCKS)}")
+        bus = self._simulator.bus
+        port = getattr(bus, name)
+        if how:
+            await bus.block(port, how)
+        else:
+            await bus.unblock(port)
 
     async def _interfere_with_bus(self, body: dict[str, Any]) -> None:
         how = body["how"]

@@ -52,6 +52,7 @@ class Port:
         number: The port; it stays the same after the first `open`.
         ssl_context: Certificate and key for TLS, None for plain connections.
         accepted: The connections that it has accepted, as long as anything refers to them.
+        blocked: How connections are kept out; None if they are not.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Port:
         self.number = number
         self.ssl_context = ssl_context
         self.accepted: WeakSet[Connection] = WeakSet()
+        self.blocked: Block | None = None
         self._connect = connect
         self._wrap = wrap
         self._host = host
@@ -84,11 +86,6 @@ class Port:
         self._reserved: socket | None = None
         # Connections that fill the queue of the reserved port, so that the kernel drops new ones.
         self._plugs: list[socket] = []
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the port is closed and waits to be opened again."""
-        return self._reserved is not None or self._firewall is not None
 
     async def open(self) -> None:
         """Listen.
@@ -113,6 +110,7 @@ class Port:
     async def block(self, how: Block) -> None:
         """Keep connections out of a closed port until the next `open`."""
         self._end_block()
+        self.blocked = how
         bound = self._reserved = self._reserved or self._bind()
         if how == "dropped":
             bound.listen(0)
@@ -142,6 +140,7 @@ class Port:
 
     def _end_block(self) -> None:
         """Close what a block holds, but keep a port that only refuses."""
+        self.blocked = None
         if self._plugs and self._reserved:
             self._reserved.close()
             self._reserved = None

@@ -403,7 +403,7 @@ class ServiceBus:
 
     async def unblock(self, port: Port) -> None:
         """Listen again at a port that is blocked."""
-        if port.is_blocked:
+        if port.blocked:
             await port.open()
 
     def use_certificate(self, context: ssl.SSLContext) -> None:

@@ -127,6 +127,19 @@ async def test_impossible_requests_are_explained(sim: Simulator, page: Page) -> 
     assert refusal["error"]
 
 
+async def test_a_port_of_the_bus_is_blocked(sim: Simulator, page: Page) -> None:
+    """A firewall may close either port, and the state shows how."""
+    status, state = await page.post("bus/block", port="direct", how="dropped")
+    assert (status, state["bus"]["direct"]) == (200, "dropped")
+    assert state["bus"]["web_socket"] is None
+    assert sim.bus.direct.blocked == "dropped"
+    for name in ("web_socket", "direct"):
+        status, state = await page.post("bus/block", port=name, how=None)
+        assert (status, state["bus"][name]) == (200, None)
+    assert (await page.post("bus/block", port="web_socket", how="badly"))[0] == 400
+    assert (await page.post("bus/block", port="other", how=None))[0] == 400
+
+
 async def test_the_bus_is_cut_and_restored(sim: Simulator, page: Page) -> None:
     """The state shows whether the bus listens."""
     port = sim.bus.port

@@ -336,9 +336,9 @@ async def test_one_block_after_another(
     port = bus.port
     await bus.block(bus.direct, before)
     await bus.block(bus.direct, after)
-    assert bus.direct.is_blocked
+    assert bus.direct.blocked == after
     await bus.unblock(bus.direct)
-    assert not bus.direct.is_blocked
+    assert bus.direct.blocked is None
     assert bus.port == port
     assert await greeting(port)
     await bus.block(bus.direct, after)
