@@ -229,8 +229,9 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if reset:
-            socket = self._transport.get_extra_info("socket")
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+            # A TLS connection that its peer has just closed has no socket any more.
+            if (socket := self._transport.get_extra_info("socket")) is not None:
+                socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
             self._transport.abort()
         else:
             self._transport.close()
