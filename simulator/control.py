@@ -6,6 +6,7 @@ JSON. So a page of another site in the same browser cannot control the simulator
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from .autoplay import Autoplay
 from .car import Car
 from .charger import Charger
 from .clock import Clock
+from .endpoints.call import Channel
 from .faults import FAULT_NAMES, STATUSES
 from .installation import Installation
 from .listener import Listener
@@ -24,6 +26,7 @@ from .observations import StateId
 from .port import BLOCKS
 from .rest import Rest
 from .servicebus import INTERFERENCES, ServiceBus
+from .user_group import UserGroup
 
 _PAGE = Path(__file__).with_name("control.html")
 # Faults that the page offers; the API accepts any status.
@@ -46,12 +49,17 @@ class Controlled(Protocol):
     accounts: dict[str, Account]
     installations: dict[str, Installation[Charger]]
     chargers: dict[str, Charger]
+    user_groups: dict[str, UserGroup]
     rest: Rest
     autoplay: Autoplay
 
     @property
     def bus(self) -> ServiceBus:
         """The Service Bus."""
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The installations and user groups, each with its topic, by id."""
 
     @property
     def api_url(self) -> str:
@@ -91,6 +99,7 @@ class Control:
             app.router.add_post(f"/api/{path}", self._handler(action))
         app.router.add_post("/api/chargers/{id}/{action}", self._act_on_charger)
         app.router.add_post("/api/installations/{id}", self._set_installation)
+        app.router.add_post("/api/user_groups/{id}", self._set_user_group)
         self._listener = Listener(app, host, port)
 
     @property
@@ -181,6 +190,20 @@ class Control:
                 }
                 for item in simulator.installations.values()
             ],
+            "user_groups": [
+                {
+                    "id": item.id,
+                    "name": item.name,
+                    "owners": sorted(item.owners),
+                    "installations": sorted(item.installations),
+                    "messaging_enabled": item.messaging_enabled,
+                    "refuses": bus.topic(item.topic).refusal is not None,
+                    "consumers": bus.consumers(item.topic),
+                    "delivered": bus.delivered(item.topic),
+                    "pending": bus.pending(item.topic),
+                }
+                for item in simulator.user_groups.values()
+            ],
         }
 
     def _handler(
@@ -240,6 +263,44 @@ class Control:
         self._simulator.autoplay.pause()
         return web.json_response(self.state())
 
+    async def _set_user_group(self, request: web.Request) -> web.Response:
+        """Change what the portal and the vendor's support can change of a user group."""
+        group = self._simulator.user_groups.get(request.match_info["id"])
+        if group is None:
+            return _error(404, "No such user group")
+        try:
+            self._change_user_group(group, await _body(request))
+        except (KeyError, TypeError, ValueError) as err:
+            return _error(400, _reason(err))
+        return web.json_response(self.state())
+
+    def _change_user_group(self, group: UserGroup, body: dict[str, Any]) -> None:
+        """Change what a body names of a user group; raise if any of it is invalid."""
+        changes: list[Callable[[], None]] = []
+        for key, value in body.items():
+            match key:
+                case "installations":
+                    ids = {self._simulator.installations[item].id for item in value}
+                    changes.append(partial(setattr, group, key, ids))
+                case "messaging_enabled":
+                    is_enabled = _flag(body, key)
+                    changes.append(partial(setattr, group, key, is_enabled))
+                case "refuses":
+                    is_refused = _flag(body, key)
+                    changes.append(partial(self._refuse, group, is_refused=is_refused))
+                case _:
+                    raise KeyError(key)
+        for change in changes:
+            change()
+
+    def _refuse(self, group: UserGroup, *, is_refused: bool) -> None:
+        """Refuse the receivers of a group's topic, or accept them again."""
+        condition = "com.microsoft:entity-disabled"
+        bus = self._simulator.bus
+        bus.refuse_attach(group.topic, condition if is_refused else None)
+        if is_refused:
+            bus.detach(group.topic, condition)
+
     async def _cut_bus(self, body: dict[str, Any]) -> None:
         await self._simulator.bus.cut()
 
@@ -267,8 +328,10 @@ class Control:
         how = body["how"]
         if how not in (None, *INTERFERENCES):
             raise ValueError(f"how is null or one of {', '.join(INTERFERENCES)}")
-        for installation in self._simulator.installations.values():
-            self._simulator.bus.interfere(installation.topic, how)
+        channels = self._simulator.channels
+        chosen = [channels[body["of"]]] if "of" in body else list(channels.values())
+        for channel in chosen:
+            self._simulator.bus.interfere(channel.topic, how)
 
     async def _cut_rest(self, body: dict[str, Any]) -> None:
         await self._simulator.rest.cut()

@@ -16,6 +16,11 @@ A scenario file is JSON or TOML with the fields of the classes here:
     user_name = "demo@example.com"
     password = "demo"
     roles = { "Home" = ["USER", "OWNER"] }
+
+    [[user_groups]]
+    name = "Association"
+    owners = ["demo@example.com"]
+    installations = ["Home"]
 """
 
 from dataclasses import dataclass, field, fields
@@ -102,11 +107,26 @@ class AccountScenario:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserGroupScenario:
+    """A user group: the user names of its owners, and the names of its installations.
+
+    None are all installations.
+    """
+
+    name: str
+    owners: tuple[str, ...] = ()
+    installations: tuple[str, ...] | None = None
+    id: str | None = None
+    messaging_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A whole cloud. With the same seed it has the same ids and behaves the same."""
 
     accounts: tuple[AccountScenario, ...]
     installations: tuple[InstallationScenario, ...]
+    user_groups: tuple[UserGroupScenario, ...] = ()
     seed: str = "zaptec"
 
     def identifier(self, *parts: str) -> str:
@@ -162,6 +182,7 @@ class Scenario:
                     roles={cooperative.name: UserRole.USER},
                 ),
             ),
+            user_groups=(UserGroupScenario(name="Demo group", owners=(DEMO_USER,)),),
         )
 
     @classmethod
@@ -234,9 +255,15 @@ class Scenario:
             ScenarioError: A field is unknown or missing, or a name is unknown.
         """
         known = {item["name"] for item in document.get("installations", ())}
+        users = {item["user_name"] for item in document.get("accounts", ())}
         for account in document.get("accounts", ()):
             if unknown := set(account.get("roles", ())) - known:
                 raise ScenarioError(f"No such installation: {', '.join(unknown)}")
+        for group in document.get("user_groups", ()):
+            if unknown := set(group.get("installations") or ()) - known:
+                raise ScenarioError(f"No such installation: {', '.join(unknown)}")
+            if unknown := set(group.get("owners", ())) - users:
+                raise ScenarioError(f"No such account: {', '.join(unknown)}")
         return cls(
             **_known(cls, document)
             | {
@@ -254,6 +281,9 @@ class Scenario:
                         }
                     )
                     for item in document.get("accounts", ())
+                ),
+                "user_groups": tuple(
+                    _user_group(item) for item in document.get("user_groups", ())
                 ),
             }
         )
@@ -273,6 +303,14 @@ def _installation(document: dict[str, Any]) -> InstallationScenario:
         if not charger.family or charger.circuit >= max(1, len(installation.circuits)):
             raise ScenarioError(f"{charger.serial}: no such circuit")
     return installation
+
+
+def _user_group(document: dict[str, Any]) -> UserGroupScenario:
+    values = _known(UserGroupScenario, document)
+    for key in ("owners", "installations"):
+        if document.get(key) is not None:
+            values[key] = tuple(document[key])
+    return UserGroupScenario(**values)
 
 
 def _known(kind: type[Any], document: dict[str, Any]) -> dict[str, Any]:

@@ -501,10 +501,17 @@ class ServiceBus:
         await self.wait_until(lambda: self.consumers(topic) > 0)
 
     async def wait_idle(self) -> None:
-        """Wait until every message was written to a socket or has expired."""
+        """Wait until every message was written to a socket or has expired.
+
+        A topic that was never read, such as that of a user group, does not count.
+        """
         await self.wait_until(
             lambda: (
-                not any(topic.pending for topic in self._topics.values())
+                not any(
+                    topic.pending
+                    for topic in self._topics.values()
+                    if topic.attach_count
+                )
                 and all(connection.idle for connection in self._connections)
             )
         )

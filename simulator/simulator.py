@@ -16,11 +16,12 @@ from .charger import Charger, Device
 from .clock import Clock
 from .control import Control
 from .documents import Document
-from .endpoints.call import Cloud
+from .endpoints.call import Channel, Cloud
 from .installation import Circuit, Installation
 from .rest import Rest
 from .scenario import ChargerScenario, InstallationScenario, Scenario
 from .servicebus import ServiceBus
+from .user_group import UserGroup
 
 TOKEN_LIFETIME = 86_399
 
@@ -33,6 +34,7 @@ class Simulator:
         accounts: By user name.
         installations: By id.
         chargers: By id.
+        user_groups: By id.
         rest: The REST service, its faults and counters.
         bus: The Service Bus, its faults and counters.
         autoplay: Cars that come and go by themselves, off at first.
@@ -76,9 +78,11 @@ class Simulator:
         self.accounts: dict[str, Account] = {}
         self.installations: dict[str, Installation[Charger]] = {}
         self.chargers: dict[str, Charger] = {}
+        self.user_groups: dict[str, UserGroup] = {}
         for item in self._scenario.installations:
             self._add_installation(item)
         self._add_accounts()
+        self._add_user_groups()
         self.autoplay = Autoplay(self.clock, self.chargers, self._scenario.seed)
         self.rest = Rest(
             Cloud(
@@ -86,6 +90,7 @@ class Simulator:
                 self.accounts,
                 self.installations,
                 self.chargers,
+                self.user_groups,
                 self.connection_details,
             ),
             self.autoplay.pause,
@@ -101,6 +106,11 @@ class Simulator:
         if self._bus is None:
             raise RuntimeError("The simulator is not started")
         return self._bus
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The installations and user groups, each with its topic, by id."""
+        return {**self.installations, **self.user_groups}
 
     @property
     def api_url(self) -> str:
@@ -144,8 +154,8 @@ class Simulator:
             web_socket_port=self._web_socket_port,
             ssl_context=context,
         )
-        for installation in self.installations.values():
-            self._add_topic(installation)
+        for channel in self.channels.values():
+            self._add_topic(channel)
         try:
             await self._bus.start()
             await self.rest.start()
@@ -175,16 +185,16 @@ class Simulator:
             raise RuntimeError("The simulator is not started with tls")
         return self._certificate.client_context()
 
-    def connection_details(self, installation: Installation[Charger]) -> Document:
+    def connection_details(self, channel: Channel) -> Document:
         """Return the answer of messagingConnectionDetails."""
         return {
             "Type": 0,
             "Host": self._host,
             "Port": self.bus.port,
             "UseSSL": self._tls,
-            "Username": installation.topic,
-            "Password": installation.bus_key,
-            "Topic": installation.topic,
+            "Username": channel.topic,
+            "Password": channel.bus_key,
+            "Topic": channel.topic,
             "Subscription": "default",
         }
 
@@ -193,11 +203,11 @@ class Simulator:
         self.accounts[user_name].password = password
         self.rest.tokens.revoke(user_name)
 
-    def set_bus_key(self, installation_id: str, key: str) -> None:
-        """Rotate the shared key of an installation's topic."""
-        installation = self.installations[installation_id]
-        installation.bus_key = key
-        self.bus.set_key(installation.topic, key)
+    def set_bus_key(self, channel_id: str, key: str) -> None:
+        """Rotate the shared key of an installation's or a user group's topic."""
+        channel = self.channels[channel_id]
+        channel.bus_key = key
+        self.bus.set_key(channel.topic, key)
 
     def add_charger(
         self,
@@ -259,9 +269,7 @@ class Simulator:
             ],
             created=created,
             updated=created,
-            bus_key=base64.b64encode(
-                hashlib.sha256(f"{self._scenario.seed}/{identifier}".encode()).digest()
-            ).decode(),
+            bus_key=self._bus_key(identifier),
             authentication_required=item.authentication_required,
             messaging_enabled=item.messaging_enabled,
             available_current=None if available is None else (available,) * 3,
@@ -300,9 +308,32 @@ class Simulator:
                 roles={ids[name]: role for name, role in item.roles.items()},
             )
 
-    def _add_topic(self, installation: Installation[Charger]) -> None:
-        self.bus.add_topic(installation.topic, installation.topic, installation.bus_key)
+    def _add_user_groups(self) -> None:
+        ids = {item.name: item.id for item in self.installations.values()}
+        for item in self._scenario.user_groups:
+            identifier = item.id or self._scenario.identifier("user group", item.name)
+            names = ids if item.installations is None else item.installations
+            self.user_groups[identifier] = UserGroup(
+                id=identifier,
+                name=item.name,
+                bus_key=self._bus_key(identifier),
+                owners=set(item.owners),
+                installations={ids[name] for name in names},
+                messaging_enabled=item.messaging_enabled,
+            )
+
+    def _bus_key(self, identifier: str) -> str:
+        """Return the first key of a topic."""
+        text = f"{self._scenario.seed}/{identifier}"
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    def _add_topic(self, channel: Channel) -> None:
+        self.bus.add_topic(channel.topic, channel.topic, channel.bus_key)
 
     def _publish(self, device: Device, body: bytes) -> None:
-        if self._bus:
-            self._bus.publish(device.installation.topic, body)
+        if self._bus is None:
+            return
+        self._bus.publish(device.installation.topic, body)
+        for group in self.user_groups.values():
+            if device.installation.id in group.installations:
+                self._bus.publish(group.topic, body)

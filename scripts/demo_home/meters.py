@@ -75,6 +75,7 @@ def to_document(scenario: Scenario) -> dict[str, Any]:
             }
             for account in scenario.accounts
         ],
+        "user_groups": [_fields(group) for group in scenario.user_groups],
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from . import chargers, installations, sessions
+from . import chargers, installations, sessions, user_groups
 from .call import Call
 
 _ID = r"([0-9a-f-]{36})"
@@ -48,4 +48,9 @@ ROUTES = (
     Route("GET", f"session/{_ID}", sessions.read),
     Route("POST", f"session/{_ID}/priority", sessions.prioritize),
     Route("GET", "sessions/archived", sessions.read_archived),
+    Route(
+        "GET",
+        f"userGroups/{_ID}/messagingConnectionDetails",
+        user_groups.read_connection_details,
+    ),
 )

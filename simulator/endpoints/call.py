@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 import json
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -16,9 +16,20 @@ from ..documents import Document
 from ..faults import not_found, rejection
 from ..installation import Installation
 from ..telemetry import StoredObservation
+from ..user_group import UserGroup
 
 STATE_CACHE_SECONDS = 15.0
 _PAGE_SIZE, _LARGEST_PAGE = 50, 100
+
+
+class Channel(Protocol):
+    """Something with a topic of its own: an installation or a user group."""
+
+    bus_key: str
+
+    @property
+    def topic(self) -> str:
+        """The Service Bus topic, also the name of its key."""
 
 
 @dataclass(slots=True)
@@ -30,7 +41,8 @@ class Cloud:
         accounts: By user name.
         installations: By id.
         chargers: By id.
-        connection_details: Returns an installation's address of the Service Bus.
+        user_groups: By id.
+        connection_details: Returns the address of a topic of the Service Bus.
         states: The last answer for each charger's state, with its time.
     """
 
@@ -38,7 +50,8 @@ class Cloud:
     accounts: dict[str, Account]
     installations: dict[str, Installation[Charger]]
     chargers: dict[str, Charger]
-    connection_details: Callable[[Installation[Charger]], Document]
+    user_groups: dict[str, UserGroup]
+    connection_details: Callable[[Channel], Document]
     states: dict[str, tuple[datetime, dict[int, StoredObservation]]] = field(
         default_factory=dict
     )

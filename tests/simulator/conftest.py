@@ -17,6 +17,7 @@ from simulator.scenario import (
     ChargerScenario,
     InstallationScenario,
     Scenario,
+    UserGroupScenario,
 )
 from simulator.simulator import Simulator
 
@@ -66,6 +67,13 @@ def scenario() -> Scenario:
                 for name, role in roles.items()
             ),
             AccountScenario(user_name="stranger@example.com", password="secret"),
+        ),
+        user_groups=(
+            UserGroupScenario(
+                name="Association",
+                owners=("owner@example.com",),
+                installations=("Garage",),
+            ),
         ),
     )
 

@@ -347,6 +347,46 @@ async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
     assert sim.bus.pending(installation.topic) == delivered + 1
 
 
+async def test_a_user_group_on_the_page(sim: Simulator, page: Page) -> None:
+    """The page shows a group's id, and disables, refuses and disturbs its subscription."""
+    (group,) = sim.user_groups.values()
+    charger = by_serial(sim, "ZPR000001")
+    path = f"user_groups/{group.id}"
+    _, state = await page.call("GET", "state")
+    (shown,) = state["user_groups"]
+    assert shown["id"] == group.id
+    assert shown["installations"] == [charger.installation.id]
+    assert group.bus_key not in str(state)
+
+    await page.post("bus/interfere", how="elsewhere", of=group.id)
+    pending = sim.bus.pending(group.topic)
+    others = sim.bus.pending(charger.installation.topic)
+    charger.observe(513, 1.0)
+    assert sim.bus.pending(group.topic) == pending
+    assert sim.bus.pending(charger.installation.topic) == others + 1
+
+    home = by_serial(sim, "ZAP000001").installation
+    _, state = await page.post(
+        path, messaging_enabled=False, installations=[home.id], refuses=True
+    )
+    assert group.installations == {home.id}
+    assert not group.messaging_enabled
+    assert state["user_groups"][0]["refuses"] is True
+    _, state = await page.post(path, refuses=False)
+    assert state["user_groups"][0]["refuses"] is False
+
+    for body in (
+        {"installations": ["nowhere"]},
+        {"messaging_enabled": 1},
+        {"colour": 1},
+    ):
+        status, document = await page.post(path, **body)
+        assert status == 400
+        assert document["error"]
+    assert (await page.post("user_groups/nowhere"))[0] == 404
+    assert (await page.post("bus/interfere", how="lost", of="nowhere"))[0] == 400
+
+
 async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:
     """An invalid value is explained, and nothing changes."""
     installation = by_serial(sim, "ZPR000001").installation

@@ -594,6 +594,42 @@ async def test_connection_details_lead_to_the_bus(
     assert isinstance(answer, dict)
 
 
+async def test_the_details_of_a_user_group(
+    sim: Simulator, owner: Api, sign_in: SignIn
+) -> None:
+    """Only its owner may read them, once the vendor's support has enabled the subscription."""
+    (group,) = sim.user_groups.values()
+    path = f"userGroups/{group.id}/messagingConnectionDetails"
+    details = await owner.get(path)
+    assert details["Topic"] == details["Username"] == f"usergroup_{group.id}"
+    sim.set_bus_key(group.id, "another")
+    assert (await owner.get(path))["Password"] == "another"
+    assert (await sign_in("service").call("GET", path))[0] == 403
+    unknown = f"userGroups/{next(iter(sim.installations))}/messagingConnectionDetails"
+    assert (await owner.call("GET", unknown))[0] == 500
+    group.messaging_enabled = False
+    status, answer = await owner.call("GET", path)
+    assert status == 500
+    assert isinstance(answer, dict)
+    assert answer["Code"] == 526
+
+
+async def test_a_user_group_gets_the_messages_of_its_installations(
+    sim: Simulator, go: Charger, pro: Charger
+) -> None:
+    """Each message is on the installation's topic, and on those of the groups that cover it."""
+    (group,) = sim.user_groups.values()
+    group_before = sim.bus.pending(group.topic)
+    before = sim.bus.pending(pro.installation.topic)
+    pro.observe(StateId.WARNINGS, 2)
+    go.observe(StateId.WARNINGS, 2)
+    assert sim.bus.pending(group.topic) == group_before + 1
+    assert sim.bus.pending(pro.installation.topic) == before + 1
+    group.installations.add(go.installation.id)
+    go.observe(StateId.WARNINGS, 4)
+    assert sim.bus.pending(group.topic) == group_before + 2
+
+
 async def test_constants_need_no_login(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:

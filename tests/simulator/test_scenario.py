@@ -35,6 +35,11 @@ circuit = 1
 user_name = "me@example.com"
 password = "hidden"
 roles = { Home = ["USER", "OWNER"] }
+
+[[user_groups]]
+name = "Association"
+owners = ["me@example.com"]
+installations = ["Home"]
 """
 
 
@@ -49,6 +54,9 @@ def test_the_default_is_a_home_and_a_cooperative() -> None:
     roles = world.accounts[DEMO_USER].roles
     assert set(roles) == set(world.installations)
     assert next(iter(world.accounts)) == DEMO_USER
+    (group,) = world.user_groups.values()
+    assert group.owners == {DEMO_USER}
+    assert group.installations == set(world.installations)
 
 
 @pytest.mark.parametrize(("count", "places"), [(1, 1), (25, 1), (26, 2), (130, 6)])
@@ -94,6 +102,13 @@ def test_a_scenario_file(tmp_path: Path) -> None:
                 "roles": {"Home": ["USER", "OWNER"]},
             }
         ],
+        "user_groups": [
+            {
+                "name": "Association",
+                "owners": ["me@example.com"],
+                "installations": ["Home"],
+            }
+        ],
     }
     other = tmp_path / "street.json"
     other.write_text(json.dumps(document))
@@ -102,6 +117,10 @@ def test_a_scenario_file(tmp_path: Path) -> None:
     assert list(world.chargers) == list(Simulator(scenario).chargers)
     (charger,) = world.chargers.values()
     assert charger.circuit.max_current == 16
+    (group,) = world.user_groups.values()
+    assert group.owners == {"me@example.com"}
+    assert group.installations == {charger.installation.id}
+    assert group.bus_key not in repr(group)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +131,9 @@ def test_a_scenario_file(tmp_path: Path) -> None:
         (("IT_3_PHASE", "DC"), "DC"),
         (("OWNER", "KING"), "KING"),
         (("roles = { Home", "roles = { House"), "House"),
+        (('installations = ["Home"]', 'installations = ["House"]'), "House"),
+        (('owners = ["me@', 'owners = ["you@'), "you@example.com"),
+        (("owners =", "kings ="), "kings"),
         (("max_current", "largest_current"), "largest_current"),
         (('name = "Carport"', ""), "name"),
         (("[[accounts]]", "[[accounts"), "street.toml"),
