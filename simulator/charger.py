@@ -14,6 +14,7 @@ from .charging import Charging
 from .clock import Clock
 from .electrics import Electrics, Settings
 from .engine import Engine
+from .hours import HourlyEnergy
 from .initial_state import configuration, idle_state
 from .installation import Circuit, Demand, Installation
 from .observations import Family, Mode, StateId, Value
@@ -203,6 +204,11 @@ class Device:
     def lifetime_energy(self) -> float:
         """The reading of the meter now, kWh, not rounded."""
         return self._electrics.lifetime_energy
+
+    @property
+    def hourly_energy(self) -> HourlyEnergy:
+        """What has been drawn in each hour until now, the integral of the power."""
+        return self._electrics.hourly_energy()
 
     @property
     def reported_meter(self) -> float:

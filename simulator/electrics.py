@@ -11,6 +11,7 @@ from typing import Protocol
 
 from .car import Car
 from .engine import Engine
+from .hours import HourlyEnergy
 from .installation import NetworkType
 from .observations import Family, StateId
 from .ocmf import Reading
@@ -99,6 +100,7 @@ class Electrics:
         self._settings = settings
         self._lifetime = lifetime_energy
         self._session_energy = 0.0
+        self._hours = HourlyEnergy()
         self._accrued_at = engine.now()
         self._currents = NO_CURRENT
         self._ramp = len(_RAMP)
@@ -114,6 +116,13 @@ class Electrics:
     def lifetime_energy(self) -> float:
         """The reading of the meter now, kWh, not rounded."""
         return self._lifetime + self._pending_energy()
+
+    def hourly_energy(self) -> HourlyEnergy:
+        """Return what has been drawn in each hour until now."""
+        hours = HourlyEnergy()
+        hours.merge(self._hours)
+        hours.add(self._accrued_at, self._engine.now(), self.power)
+        return hours
 
     def power_up(self) -> None:
         """Send the first pulse."""
@@ -250,7 +259,9 @@ class Electrics:
     def _accrue(self) -> None:
         """Count the energy until now."""
         energy = self._pending_energy()
-        self._accrued_at = self._engine.now()
+        now = self._engine.now()
+        self._hours.add(self._accrued_at, now, self.power)
+        self._accrued_at = now
         self._lifetime += energy
         self._session_energy += energy
         if self.car and energy:

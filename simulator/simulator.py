@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 import hashlib
 import ssl
 from types import TracebackType
@@ -197,6 +197,23 @@ class Simulator:
             "Topic": channel.topic,
             "Subscription": "default",
         }
+
+    def energy_by_hour(
+        self,
+        charger_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> dict[datetime, float]:
+        """Return what a charger has drawn in each hour (UTC), kWh: the integral of its power.
+
+        Hours without energy are left out.
+
+        Args:
+            charger_id: The charger.
+            start: Only hours that begin at or after this time.
+            end: Only hours that begin before this time.
+        """
+        return self.chargers[charger_id].hourly_energy.between(start, end)
 
     def set_password(self, user_name: str, password: str) -> None:
         """Change a password; tokens issued before are invalid from now on."""
