@@ -13,6 +13,19 @@ class UserRole(IntFlag):
     MAINTAINER = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """An RFID card of a user: the name that the user has given it, and its secret code."""
+
+    name: str
+    code: str = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """What a charger reports when the card authorizes a session."""
+        return f"nfc-{self.code}"
+
+
 @dataclass(slots=True)
 class Account:
     """A user's account, with its roles by installation id."""
@@ -22,6 +35,7 @@ class Account:
     id: str
     full_name: str
     roles: dict[str, UserRole] = field(default_factory=dict)
+    cards: tuple[Card, ...] = ()
 
     def role(self, installation_id: str) -> UserRole:
         """Return the account's roles in an installation."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from .accounts import Account
+from .accounts import Account, Card
 from .car import Car
-from .charging import Charging
+from .charging import Charging, Recording
 from .clock import Clock
 from .electrics import Electrics, Settings
 from .engine import Engine
@@ -114,7 +114,7 @@ class Device:
             is_mobile=item.communication == "LTE",
         )
 
-    def _new_session(self, user: Account | None) -> Session:
+    def _new_session(self, user: Account | None, card: Card | None) -> Session:
         self._sessions += 1
         reading = self._electrics.read()
         return Session(
@@ -127,6 +127,7 @@ class Device:
             started=reading.time,
             readings=[reading],
             user=user,
+            card=card,
             offline=not self.is_online,
         )
 
@@ -169,6 +170,11 @@ class Device:
     def session(self) -> Session | None:
         """The running session."""
         return self._charging.session
+
+    @property
+    def recording(self) -> Recording:
+        """How well it records its completed sessions."""
+        return self._charging.recording
 
     @property
     def is_authorized(self) -> bool:
@@ -335,9 +341,22 @@ class Charger(Device):
             raise ValueError(f"{self.name} has no car")
         self._charging.unplug()
 
-    def authorize(self, account: Account | None = None) -> None:
+    def authorize(
+        self, account: Account | None = None, card: Card | None = None
+    ) -> None:
         """Authorize the car, as the vendor's app or a card at the charger does."""
-        self._charging.authorize(account)
+        self._charging.authorize(account, card)
+
+    def stop_with_card(self) -> None:
+        """Stop charging as a driver does who shows the card again.
+
+        Raises:
+            ValueError: No session is running.
+        """
+        if not self.session:
+            raise ValueError(f"{self.name} has no session")
+        self.session.stopped_by_card = True
+        self._charging.finish()
 
     def set_car_wants(self, wants: bool) -> None:
         """Let the car start or stop asking for charge.
@@ -370,6 +389,7 @@ class Charger(Device):
         if not self.is_online:
             self._engine.cancel("restart")
             self._telemetry.connect()
+            self._charging.send_completed()
             self.installation.rebalance()
 
     def stop_pulse(self) -> None:

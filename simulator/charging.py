@@ -1,10 +1,11 @@
 """How a charger charges: its operating mode, its session, and the current it asks for."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from .accounts import Account
+from .accounts import Account, Card
 from .car import Car
 from .electrics import Electrics, Settings
 from .engine import Engine
@@ -22,11 +23,30 @@ class Site(Protocol):
         """Whether a session has to be authorized."""
 
     @property
+    def authentication_type(self) -> int:
+        """Who authorizes: 0 is the cloud, any other number another system."""
+
+    @property
     def archive(self) -> list[Session]:
         """Takes the completed sessions."""
 
     def rebalance(self) -> None:
         """Share the current again."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """How well a charger records its completed sessions.
+
+    Attributes:
+        lost_reports: Probability that a session is not reported on the bus (StateId 723).
+        measured_share: Share of the energy that is recorded; `Archive.correct` adds the rest.
+        clock_error: How far its clock is wrong, s; 0 is a reliable clock.
+    """
+
+    lost_reports: float = 0.0
+    measured_share: float = 1.0
+    clock_error: float = 0.0
 
 
 class Charging:
@@ -38,6 +58,7 @@ class Charging:
         session: The running session.
         is_authorized: Whether the car may charge.
         final_stop: Whether charging was stopped until it is resumed (StateId 718).
+        recording: How well the completed sessions are recorded.
     """
 
     def __init__(
@@ -48,7 +69,7 @@ class Charging:
         *,
         settings: Settings,
         site: Site,
-        new_session: Callable[[Account | None], Session],
+        new_session: Callable[[Account | None, Card | None], Session],
     ) -> None:
         """Initialize the state machine of a charger without a car.
 
@@ -58,13 +79,14 @@ class Charging:
             electrics: Switches and measures the current.
             settings: The charger's settings, which may change.
             site: The installation that the charger belongs to.
-            new_session: Returns a session of a user, which starts now.
+            new_session: Returns a session of a user and a card, which starts now.
         """
         self.site: Site = site
         self.mode = Mode.DISCONNECTED
         self.session: Session | None = None
         self.is_authorized = False
         self.final_stop = False
+        self.recording = Recording()
         self._engine = engine
         self._telemetry = telemetry
         self._electrics = electrics
@@ -72,6 +94,9 @@ class Charging:
         self._settings = settings
         self._new_session = new_session
         self._user: Account | None = None
+        self._card: Card | None = None
+        # Sessions that were completed while the charger was offline.
+        self._unsent: list[Session] = []
         self._asks = False
         self._asking_since = engine.now()
         self._is_scheduled = False
@@ -112,15 +137,13 @@ class Charging:
         self._close_session()
         self.site.rebalance()
 
-    def authorize(self, account: Account | None) -> None:
+    def authorize(self, account: Account | None, card: Card | None) -> None:
         """Authorize the car; its session belongs to the account."""
         self.is_authorized = True
-        self._user = account
+        self._user, self._card = account, card
         if self.session:
-            self.session.user = account
-            self._telemetry.report(
-                StateId.CURRENT_USER, account.id if account else None
-            )
+            self.session.user, self.session.card = account, card
+            self._telemetry.report(StateId.CURRENT_USER, self.session.identity or None)
             self.request_later(1)
         elif self._electrics.car:
             self._engine.after("session", 1, self._open_session)
@@ -224,18 +247,23 @@ class Charging:
         if not self.is_authorized or self.session:
             return
         self._electrics.start_session()
-        self.session = self._new_session(self._user)
+        self.session = self._new_session(self._user, self._card)
         self._telemetry.report_session_start(self.session)
         self.request_later(1)
 
     def _close_session(self) -> None:
         session, self.session = self.session, None
-        self._user = None
+        self._user = self._card = None
         if not session:
             return
         session.ended = self._engine.now()
         session.energy = self._electrics.session_energy
         session.readings.append(self._electrics.read())
+        # The cloud cannot know who charges if it does not have to authorize the session.
+        session.is_anonymous = (
+            not self.site.authentication_required or self.site.authentication_type != 0
+        )
+        session.voided = not session.energy
         self._telemetry.report_session_end(session)
         self._engine.after(
             f"completed {session.id}",
@@ -244,10 +272,26 @@ class Charging:
         )
 
     def _complete(self, session: Session) -> None:
-        session.recognized = self._engine.now()
+        """Record a session, and report it; an offline charger sends it when it is back."""
+        recording = self.recording
         session.offline = session.offline or not self._telemetry.is_online
-        self.site.archive.append(session)
-        self._telemetry.observe(StateId.COMPLETED_SESSION, session.completed())
+        if recording.measured_share != 1:
+            session = session.scaled(recording.measured_share)
+        if recording.clock_error:
+            session = session.shifted(timedelta(seconds=recording.clock_error))
+        self._unsent.append(session)
+        if self._telemetry.is_online:
+            self.send_completed()
+        lost = recording.lost_reports
+        if not lost or self._engine.random.random() >= lost:
+            self._telemetry.observe(StateId.COMPLETED_SESSION, session.completed())
+
+    def send_completed(self) -> None:
+        """Send the completed sessions to the cloud, which archives them."""
+        for session in self._unsent:
+            session.recognized = self._engine.now()
+            self.site.archive.append(session)
+        self._unsent.clear()
 
     def _reconnect(self) -> None:
         """Report the car again, which is still connected after its session was ended."""

@@ -318,6 +318,17 @@ def session(item: Session, energy: float) -> Document:
 
 
 def _commit_metadata(item: Session) -> int:
-    """SessionCommitMetadata: 1 online, 2 offline, 4 reliable clock, 16 signed."""
-    signed = 16 if item.meter.family is Family.PRO else 0
-    return (2 if item.offline else 1) | 4 | signed
+    """Return the SessionCommitMetadata.
+
+    Source: GET /api/constants, SessionCommitMetadata.
+    """
+    flags = (
+        (1, not item.offline),
+        (2, item.offline),
+        (4, item.reliable_clock),
+        (8, item.stopped_by_card),
+        (16, item.meter.family is Family.PRO),
+        (32, item.voided),
+        (64, item.aborted),
+    )
+    return sum(bit for bit, is_set in flags if is_set)

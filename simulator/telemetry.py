@@ -136,10 +136,10 @@ class Telemetry:
             self.observe(StateId.CHARGE_MODE, 12)
 
     def report_session_start(self, session: Session) -> None:
-        """Report a new session: 721, 722 if a user is known, 553."""
+        """Report a new session: 721, 722 if a user or a card is known, 553."""
         self.observe(StateId.SESSION_IDENTIFIER, session.id)
-        if session.user:
-            self.observe(StateId.CURRENT_USER, session.user.id)
+        if session.identity:
+            self.observe(StateId.CURRENT_USER, session.identity)
         self.observe(StateId.SESSION_ENERGY, 0.0)
 
     def report_session_end(self, session: Session) -> None:
@@ -150,7 +150,7 @@ class Telemetry:
         """
         self.report(StateId.SESSION_ENERGY, session.energy)
         self.report(StateId.SESSION_IDENTIFIER, None)
-        if session.user:
+        if session.identity:
             self.report(StateId.CURRENT_USER, None)
         if self.family is Family.PRO:
             self.observe(StateId.SESSION_ENERGY, None)
