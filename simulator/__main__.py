@@ -8,7 +8,7 @@ import signal
 import sys
 
 from .clock import Clock
-from .scenario import Scenario, ScenarioError
+from .scenario import PastScenario, Scenario, ScenarioError
 from .simulator import Simulator
 
 
@@ -30,6 +30,12 @@ def _parser() -> argparse.ArgumentParser:
         "--chargers", type=int, help="that many, over several installations"
     )
     parser.add_argument(
+        "--past",
+        type=float,
+        metavar="DAYS",
+        help="completed sessions of the last so many days",
+    )
+    parser.add_argument(
         "--speed", type=float, default=1.0, help="simulated seconds per second"
     )
     parser.add_argument(
@@ -41,10 +47,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
     if arguments.scenario:
-        return Scenario.load(arguments.scenario)
-    if arguments.chargers is not None:
-        return Scenario.of(arguments.chargers)
-    return Scenario.default()
+        scenario = Scenario.load(arguments.scenario)
+    elif arguments.chargers is not None:
+        scenario = Scenario.of(arguments.chargers)
+    else:
+        scenario = Scenario.default()
+    if arguments.past is None:
+        return scenario
+    return scenario.with_past(PastScenario(days=arguments.past))
 
 
 async def _serve(simulator: Simulator, scenario: Scenario, *, autoplay: bool) -> None:

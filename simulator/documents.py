@@ -47,6 +47,15 @@ def session_time(time: datetime | None) -> str | None:
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if time else None
 
 
+def detail_time(time: datetime) -> str:
+    """Write the time of an energy detail, with thousandths.
+
+    The meter reports on the hour within some thousandths of a second, so the first interval of
+    an hour is known only by them.
+    """
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+
+
 def without_nulls(document: Document) -> Document:
     """Leave out what has no value."""
     return {key: value for key, value in document.items() if value is not None}
@@ -153,13 +162,18 @@ def charger_list_item(item: Charger, account: Account) -> Document:
     ) | _charger(item, account)
 
 
-def charger(item: Charger, account: Account) -> Document:
-    """Return a charger's view model with its meter."""
+def charger(item: Charger, account: Account, *, has_past: bool) -> Document:
+    """Return a charger's view model with its meter.
+
+    Args:
+        item: The charger.
+        account: The account that reads it.
+        has_past: Whether it has sessions before the simulation.
+    """
     document = _charger(item, account)
     document |= {
-        "HasSessions": any(
-            session.charger_id == item.id for session in item.installation.archive
-        ),
+        "HasSessions": has_past
+        or any(session.charger_id == item.id for session in item.installation.archive),
         "SignedMeterValueKwh": round(item.reported_meter, 3),
         "SignedMeterValue": item.value(StateId.SIGNED_METER_VALUE),
     }
@@ -270,11 +284,30 @@ def charge_history_item(
     )
 
 
-def archived_session(item: Session) -> Document:
-    """Return a completed session in the newer, camelCase model."""
+def archived_session(item: Session, now: datetime) -> Document:
+    """Return a completed session in the newer, camelCase model, as the cloud has it now.
+
+    Flags that are false are left out, as fields without a value are.
+    """
+    flags = {
+        "offline": item.offline,
+        "reliableClock": item.reliable_clock,
+        "stoppedByRfid": item.stopped_by_card,
+        "signed": item.meter.family is Family.PRO,
+        "voided": item.is_void(now),
+        "aborted": item.aborted,
+        "externallyAbandoned": item.externally_abandoned,
+    }
+    is_replaced = item.replaced_at is not None and item.replaced_at <= now
+    user = None if item.is_anonymous else item.user
     return without_nulls(
         {
             "id": item.id,
+            "externalId": item.external_id,
+            "replacedBySessionId": item.replaced_by if is_replaced else None,
+            "tokenName": item.card.name
+            if item.card and not item.is_anonymous
+            else None,
             "chargerId": item.charger_id,
             "deviceId": item.meter.serial,
             "deviceName": item.charger_name,
@@ -282,24 +315,19 @@ def archived_session(item: Session) -> Document:
             "startDateTime": session_time(item.started),
             "endDateTime": session_time(item.ended),
             "recognizedDateTime": session_time(item.recognized),
-            "offline": item.offline,
-            "reliableClock": True,
-            "stoppedByRfid": False,
-            "signed": item.meter.family is Family.PRO,
-            "voided": False,
-            "aborted": False,
-            "ocppNative": False,
-            "externallyAbandoned": False,
+            **{key: True if flag else None for key, flag in flags.items()},
             "energy": round(item.energy, 3),
             "energyDetails": [
-                {"timestamp": session_time(time), "energy": round(energy, 3)}
-                for time, energy in item.details
-            ],
-            "authorizedUser": item.user
+                {"timestamp": detail_time(time), "energy": energy}
+                for time, energy in item.energy_details()
+            ]
+            if item.has_energy_details
+            else None,
+            "authorizedUser": user
             and {
-                "id": item.user.id,
-                "email": item.user.user_name,
-                "fullName": item.user.full_name,
+                "id": user.id,
+                "email": user.user_name,
+                "fullName": user.full_name,
             },
             "sessionSignature": item.signed_session,
         }

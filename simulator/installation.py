@@ -7,6 +7,7 @@ from enum import IntEnum
 import math
 from typing import Protocol
 
+from .accounts import Account
 from .session import Session
 
 
@@ -84,7 +85,8 @@ class Installation[LoadT: Load]:
     """An installation; currents in A per phase.
 
     `installation_type` is 0 (Pro) or 1 (Smart: Home and Go); `authentication_type` is 0 (Zaptec),
-    1 (web hooks), 2 (OCPP) or 3 (native OCPP).
+    1 (web hooks), 2 (OCPP) or 3 (native OCPP). `drivers` are users who charge there but have no
+    account that a test or a client could sign in to.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Installation[LoadT: Load]:
     time_zone: str = "Europe/Oslo"
     chargers: list[LoadT] = field(default_factory=list)
     archive: list[Session] = field(default_factory=list)
+    drivers: list[Account] = field(default_factory=list)
 
     @property
     def topic(self) -> str:

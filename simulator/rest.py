@@ -138,8 +138,9 @@ class Rest:
         self._faults.add(path_pattern, method, fault, times)
 
     def heal(self) -> None:
-        """End all faults except a cut."""
+        """End all faults except a cut, and the archive's delay and distortions."""
         self._faults.heal()
+        self.cloud.archive.heal()
 
     def clear(self) -> None:
         """Forget the requests counted so far."""

@@ -21,16 +21,27 @@ A scenario file is JSON or TOML with the fields of the classes here:
     name = "Association"
     owners = ["demo@example.com"]
     installations = ["Home"]
+
+Chargers with a past have completed sessions from before the simulation:
+
+    [installations.past]
+    days = 730
+    sessions_per_week = 4
+    [[installations.drivers]]
+    full_name = "Ada Driver"
+    email = "ada@example.com"
+    cards = [{ name = "Key ring", code = "04A1B2C3" }]
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 import json
 from pathlib import Path
 import tomllib
 from typing import Any, Self
 import uuid
 
-from .accounts import UserRole
+from .accounts import Card, UserRole
 from .installation import NetworkType
 from .observations import Family
 
@@ -50,7 +61,10 @@ class ScenarioError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargerScenario:
-    """A charger, of the family that its serial begins with. Energies in kWh, currents in A."""
+    """A charger, of the family that its serial begins with. Energies in kWh, currents in A.
+
+    `past_reading` is its meter at the end of the past, `lifetime_energy` by default.
+    """
 
     serial: str
     name: str
@@ -59,6 +73,7 @@ class ChargerScenario:
     firmware: str | None = None
     available_firmware: str | None = None
     lifetime_energy: float = 1234.5
+    past_reading: float | None = None
     communication: str = "LTE"
     stand_alone: bool = False
 
@@ -80,6 +95,45 @@ class ChargerScenario:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriverScenario:
+    """A user who charges; `email` is what the owner of the installation sees."""
+
+    full_name: str
+    email: str
+    cards: tuple[Card, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastScenario:
+    """What the chargers of an installation have charged before the simulation.
+
+    Attributes:
+        days: How long the past is.
+        end: When it ends; the start of the simulation by default.
+        sessions_per_week: How many sessions a charger has on average.
+        irregular: Share of the sessions that were offline, replaced by a corrected one, voided,
+            aborted, abandoned, or stopped with a card.
+        anonymous: Share of the sessions without a user.
+        unreliable_clock: Share of the sessions whose times are up to 40 hours wrong.
+    """
+
+    days: float
+    end: datetime | None = None
+    sessions_per_week: float = 4.0
+    irregular: float = 0.06
+    anonymous: float = 0.1
+    unreliable_clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a past that cannot be."""
+        if self.days < 0 or not 0 <= self.sessions_per_week <= 168:
+            raise ValueError("A past has 0 to 168 sessions a week, on some days")
+        shares = (self.irregular, self.anonymous, self.unreliable_clock)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError("A share of a past is between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationScenario:
     """An installation. `circuits` are the fuses in A; the default is one of `max_current`."""
 
@@ -94,6 +148,8 @@ class InstallationScenario:
     messaging_enabled: bool = True
     available_current: float | None = None
     three_to_one_phase_switch_current: float | None = None
+    drivers: tuple[DriverScenario, ...] = ()
+    past: PastScenario | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +160,7 @@ class AccountScenario:
     password: str = field(repr=False)
     full_name: str = "Demo"
     roles: dict[str, UserRole] = field(default_factory=dict)
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +189,23 @@ class Scenario:
     def identifier(self, *parts: str) -> str:
         """Return the UUID of an object of this scenario."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, "/".join((self.seed, *parts))))
+
+    def with_past(self, past: PastScenario) -> Self:
+        """Return the scenario with a past of all its chargers, up to their present meters."""
+        return replace(
+            self,
+            installations=tuple(
+                replace(
+                    item,
+                    past=past,
+                    chargers=tuple(
+                        replace(charger, past_reading=charger.lifetime_energy)
+                        for charger in item.chargers
+                    ),
+                )
+                for item in self.installations
+            ),
+        )
 
     @classmethod
     def default(cls) -> Self:
@@ -277,7 +351,8 @@ class Scenario:
                             "roles": {
                                 name: _roles(roles)
                                 for name, roles in item.get("roles", {}).items()
-                            }
+                            },
+                            "cards": _cards(item),
                         }
                     )
                     for item in document.get("accounts", ())
@@ -296,6 +371,12 @@ def _installation(document: dict[str, Any]) -> InstallationScenario:
         for item in document.get("chargers", ())
     )
     values["circuits"] = tuple(document.get("circuits", ()))
+    values["drivers"] = tuple(
+        DriverScenario(**_known(DriverScenario, item) | {"cards": _cards(item)})
+        for item in document.get("drivers", ())
+    )
+    if past := document.get("past"):
+        values["past"] = _past(past)
     if "network_type" in document:
         values["network_type"] = _member(NetworkType, document["network_type"])
     installation = InstallationScenario(**values)
@@ -311,6 +392,19 @@ def _user_group(document: dict[str, Any]) -> UserGroupScenario:
         if document.get(key) is not None:
             values[key] = tuple(document[key])
     return UserGroupScenario(**values)
+
+
+def _past(document: dict[str, Any]) -> PastScenario:
+    values = _known(PastScenario, document)
+    if end := values.get("end"):
+        # TOML has times of its own, JSON has texts.
+        end = end if isinstance(end, datetime) else datetime.fromisoformat(end)
+        values["end"] = end if end.tzinfo else end.replace(tzinfo=UTC)
+    return PastScenario(**values)
+
+
+def _cards(document: dict[str, Any]) -> tuple[Card, ...]:
+    return tuple(Card(**_known(Card, item)) for item in document.get("cards", ()))
 
 
 def _known(kind: type[Any], document: dict[str, Any]) -> dict[str, Any]:

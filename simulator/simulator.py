@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from datetime import datetime, timedelta
 import hashlib
 import ssl
@@ -9,17 +10,20 @@ from types import TracebackType
 from typing import Self
 import uuid
 
-from .accounts import Account
+from .accounts import Account, UserRole
+from .archive import Archive
 from .autoplay import Autoplay
 from .certificate import Certificate
-from .charger import Charger, Device
+from .charger import LATEST_FIRMWARE, Charger, Device
 from .clock import Clock
 from .control import Control
 from .documents import Document
 from .endpoints.call import Channel, Cloud
 from .installation import Circuit, Installation
+from .ocmf import Meter
+from .past import Identity
 from .rest import Rest
-from .scenario import ChargerScenario, InstallationScenario, Scenario
+from .scenario import ChargerScenario, InstallationScenario, PastScenario, Scenario
 from .servicebus import ServiceBus
 from .user_group import UserGroup
 
@@ -35,6 +39,7 @@ class Simulator:
         installations: By id.
         chargers: By id.
         user_groups: By id.
+        archive: The completed sessions.
         rest: The REST service, its faults and counters.
         bus: The Service Bus, its faults and counters.
         autoplay: Cars that come and go by themselves, off at first.
@@ -70,8 +75,7 @@ class Simulator:
         self._host = host
         self._tls = tls
         self._certificate: Certificate | None = None
-        self._bus_port = bus_port
-        self._web_socket_port = web_socket_port
+        self._bus_port, self._web_socket_port = bus_port, web_socket_port
         self._run: asyncio.Task[None] | None = None
         self._bus: ServiceBus | None = None
         self.clock = clock or Clock()
@@ -79,6 +83,7 @@ class Simulator:
         self.installations: dict[str, Installation[Charger]] = {}
         self.chargers: dict[str, Charger] = {}
         self.user_groups: dict[str, UserGroup] = {}
+        self.archive = Archive(self.clock, self.installations)
         for item in self._scenario.installations:
             self._add_installation(item)
         self._add_accounts()
@@ -90,6 +95,7 @@ class Simulator:
                 self.accounts,
                 self.installations,
                 self.chargers,
+                self.archive,
                 self.user_groups,
                 self.connection_details,
             ),
@@ -213,7 +219,9 @@ class Simulator:
             start: Only hours that begin at or after this time.
             end: Only hours that begin before this time.
         """
-        return self.chargers[charger_id].hourly_energy.between(start, end)
+        hours = self.archive.hourly_energy(charger_id, start, end)
+        hours.merge(self.chargers[charger_id].hourly_energy)
+        return hours.between(start, end)
 
     def set_password(self, user_name: str, password: str) -> None:
         """Change a password; tokens issued before are invalid from now on."""
@@ -291,24 +299,40 @@ class Simulator:
             messaging_enabled=item.messaging_enabled,
             available_current=None if available is None else (available,) * 3,
             three_to_one_phase_switch_current=item.three_to_one_phase_switch_current,
+            drivers=_drivers(self._scenario, item),
         )
         self.installations[identifier] = installation
         if self._bus:
             self._add_topic(installation)
         for charger in item.chargers:
-            self._add_charger(installation, charger)
+            self._add_charger(installation, charger, item.past)
         return installation
 
     def _add_charger(
-        self, installation: Installation[Charger], item: ChargerScenario
+        self,
+        installation: Installation[Charger],
+        item: ChargerScenario,
+        past: PastScenario | None = None,
     ) -> Charger:
         identifier = item.id or self._scenario.identifier(installation.id, item.serial)
+        identifier = str(uuid.UUID(identifier))
+        if past:
+            before = self.archive.add(
+                _identity(installation, item, identifier),
+                past,
+                seed=self._scenario.seed,
+                last_reading=item.past_reading or item.lifetime_energy,
+                drivers=lambda: _users(installation, self.accounts),
+            )
+            # The meter has counted the past.
+            reading = max(item.lifetime_energy, before.last_reading)
+            item = replace(item, lifetime_energy=reading)
         charger = Charger(
             self.clock,
             self._publish,
             installation,
             item,
-            id=str(uuid.UUID(identifier)),
+            id=identifier,
             seed=f"{self._scenario.seed}/{item.serial}",
         )
         self.chargers[charger.id] = charger
@@ -323,6 +347,7 @@ class Simulator:
                 id=self._scenario.identifier("account", item.user_name),
                 full_name=item.full_name,
                 roles={ids[name]: role for name, role in item.roles.items()},
+                cards=item.cards,
             )
 
     def _add_user_groups(self) -> None:
@@ -354,3 +379,37 @@ class Simulator:
         for group in self.user_groups.values():
             if device.installation.id in group.installations:
                 self._bus.publish(group.topic, body)
+
+
+def _drivers(scenario: Scenario, item: InstallationScenario) -> list[Account]:
+    """Return the users who charge at an installation; they cannot sign in."""
+    return [
+        Account(
+            user_name=driver.email,
+            password="",
+            id=scenario.identifier("driver", driver.email),
+            full_name=driver.full_name,
+            cards=driver.cards,
+        )
+        for driver in item.drivers
+    ]
+
+
+def _identity(
+    installation: Installation[Charger], item: ChargerScenario, identifier: str
+) -> Identity:
+    """Return a charger as its past sessions show it."""
+    firmware = item.firmware or item.available_firmware or LATEST_FIRMWARE[item.family]
+    meter = Meter(item.family, item.serial, firmware)
+    return Identity(identifier, item.name, installation.id, meter)
+
+
+def _users(
+    installation: Installation[Charger], accounts: dict[str, Account]
+) -> list[Account]:
+    """Return who charges at an installation: its drivers, else the accounts of users."""
+    return installation.drivers or [
+        account
+        for account in accounts.values()
+        if account.role(installation.id) & UserRole.USER
+    ]

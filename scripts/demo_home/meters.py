@@ -3,7 +3,7 @@
 If the lifetime meters started at zero each time, the Energy dashboard would show nonsense.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 from typing import Any
@@ -54,30 +54,14 @@ class Meters:
 
 def to_document(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario as the content of a scenario file."""
-    return {
-        "seed": scenario.seed,
-        "installations": [
-            _fields(installation)
-            | {
-                "network_type": installation.network_type.name,
-                "circuits": list(installation.circuits),
-                "chargers": [_fields(charger) for charger in installation.chargers],
-            }
-            for installation in scenario.installations
-        ],
-        "accounts": [
-            _fields(account)
-            | {
-                "roles": {
-                    name: [role.name for role in roles]
-                    for name, roles in account.roles.items()
-                }
-            }
-            for account in scenario.accounts
-        ],
-        "user_groups": [_fields(group) for group in scenario.user_groups],
-    }
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__dataclass_fields__}
+    document = asdict(scenario)
+    for installation in document["installations"]:
+        installation["network_type"] = installation["network_type"].name
+        if (past := installation["past"]) and past["end"]:
+            past["end"] = past["end"].isoformat()
+    for account in document["accounts"]:
+        account["roles"] = {
+            name: [role.name for role in roles]
+            for name, roles in account["roles"].items()
+        }
+    return document

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from . import chargers, installations, sessions, user_groups
+from . import archive, chargers, installations, sessions, user_groups
 from .call import Call
 
 _ID = r"([0-9a-f-]{36})"
@@ -47,7 +47,7 @@ ROUTES = (
     Route("POST", "chargehistory/installationreport", sessions.report),
     Route("GET", f"session/{_ID}", sessions.read),
     Route("POST", f"session/{_ID}/priority", sessions.prioritize),
-    Route("GET", "sessions/archived", sessions.read_archived),
+    Route("GET", "sessions/archived", archive.read),
     Route(
         "GET",
         f"userGroups/{_ID}/messagingConnectionDetails",

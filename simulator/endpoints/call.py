@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from ..accounts import Account
+from ..archive import Archive
 from ..charger import Charger
 from ..clock import Clock
 from ..documents import Document
@@ -41,6 +42,7 @@ class Cloud:
         accounts: By user name.
         installations: By id.
         chargers: By id.
+        archive: The completed sessions.
         user_groups: By id.
         connection_details: Returns the address of a topic of the Service Bus.
         states: The last answer for each charger's state, with its time.
@@ -50,6 +52,7 @@ class Cloud:
     accounts: dict[str, Account]
     installations: dict[str, Installation[Charger]]
     chargers: dict[str, Charger]
+    archive: Archive[Charger]
     user_groups: dict[str, UserGroup]
     connection_details: Callable[[Channel], Document]
     states: dict[str, tuple[datetime, dict[int, StoredObservation]]] = field(

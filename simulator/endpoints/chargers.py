@@ -29,7 +29,10 @@ async def read_list(call: Call) -> web.Response:
 async def read(call: Call) -> web.Response:
     """Answer with a charger."""
     charger = call.charger(manages=True)
-    return web.json_response(documents.charger(charger, call.account))
+    has_past = call.cloud.archive.has_past(charger.id)
+    return web.json_response(
+        documents.charger(charger, call.account, has_past=has_past)
+    )
 
 
 async def read_state(call: Call) -> web.Response:

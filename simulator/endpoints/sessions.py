@@ -1,7 +1,5 @@
-"""The endpoints of sessions: history, report, archive and priority."""
+"""The endpoints of sessions: history, report, single sessions and priority."""
 
-import base64
-import binascii
 from collections.abc import Iterable
 import math
 
@@ -12,9 +10,7 @@ from ..charger import Charger
 from ..faults import not_found
 from ..observations import StateId
 from ..session import Session
-from .call import Call, integer, invalid, number, page, parse_time
-
-_PAGE_SIZE, _LARGEST_PAGE = 50, 200
+from .call import Call, number, page, parse_time
 
 
 async def read_history(call: Call) -> web.Response:
@@ -77,9 +73,9 @@ async def read(call: Call) -> web.Response:
         if charger.session:
             energy = float(charger.value(StateId.SESSION_ENERGY) or 0)
             return web.json_response(documents.session(charger.session, energy))
-    for session in _completed(call, {}):
-        if session.id == call.ids[0]:
-            return web.json_response(documents.session(session, session.energy))
+    session = call.cloud.archive.find(call.ids[0])
+    if session and call.account.role(session.installation_id):
+        return web.json_response(documents.session(session, session.energy))
     return not_found("Session not found.")
 
 
@@ -96,27 +92,6 @@ async def prioritize(call: Call) -> web.Response:
             charger.installation.rebalance()
             return web.Response()
     return not_found("Session not found.")
-
-
-async def read_archived(call: Call) -> web.Response:
-    """Answer with completed sessions in the newer model."""
-    query = call.query
-    if ("installationid" in query) == ("chargerid" in query):
-        raise invalid("Exactly one of InstallationId and ChargerId")
-    size = integer(query, "pagesize", _PAGE_SIZE, 1, _LARGEST_PAGE)
-    start = _cursor_position(query.get("cursor"))
-    sessions = _completed(call, query)
-    more = start + size < len(sessions)
-    return web.json_response(
-        {
-            "sessions": [
-                documents.archived_session(session)
-                for session in sessions[start : start + size]
-            ],
-            "cursor": _cursor(start + size) if more else None,
-            "hasMore": more,
-        }
-    )
 
 
 def _completed(call: Call, query: dict[str, str]) -> list[Session]:
@@ -142,16 +117,3 @@ def _running(call: Call) -> Iterable[Charger]:
         for charger in item.chargers
         if charger.session and charger.session.id == call.ids[0]
     )
-
-
-def _cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(f"session:{position}".encode()).decode()
-
-
-def _cursor_position(cursor: str | None) -> int:
-    if not cursor:
-        return 0
-    try:
-        return int(base64.urlsafe_b64decode(cursor).decode().removeprefix("session:"))
-    except binascii.Error, UnicodeDecodeError, ValueError:
-        raise invalid("Cursor") from None

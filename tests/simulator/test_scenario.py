@@ -1,6 +1,7 @@
 """Tests of scenarios, by default, by number and from a file, and of the command line."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 import json
 from pathlib import Path
 import signal
@@ -11,11 +12,18 @@ import sys
 import pytest
 
 from simulator.__main__ import main
-from simulator.accounts import UserRole
+from simulator.accounts import Card, UserRole
 from simulator.clock import Clock
 from simulator.installation import NetworkType
 from simulator.observations import Family
-from simulator.scenario import DEMO_USER, ChargerScenario, Scenario, ScenarioError
+from simulator.scenario import (
+    DEMO_USER,
+    RESIDENT_USER,
+    ChargerScenario,
+    PastScenario,
+    Scenario,
+    ScenarioError,
+)
 from simulator.simulator import Simulator
 
 TOML = """
@@ -123,6 +131,87 @@ def test_a_scenario_file(tmp_path: Path) -> None:
     assert group.bus_key not in repr(group)
 
 
+CARDS = 'password = "hidden"\ncards = [{ name = "Blue", code = "04B1" }]'
+PAST = """
+[[installations]]
+name = "Garage"
+[installations.past]
+days = 60
+sessions_per_week = 3
+end = 2026-11-01T00:00:00
+[[installations.drivers]]
+full_name = "Ada Driver"
+email = "ada@example.com"
+cards = [{ name = "Key ring", code = "04A1" }, { name = "Spare", code = "04A2" }]
+[[installations.chargers]]
+serial = "ZPR000101"
+name = "Space 1"
+"""
+
+
+def test_a_file_with_a_past(tmp_path: Path) -> None:
+    """TOML and JSON write a time differently; a code is not shown."""
+    path = tmp_path / "street.toml"
+    path.write_text(TOML.replace('password = "hidden"', CARDS) + PAST)
+    scenario = Scenario.load(path)
+    home, garage = scenario.installations
+    assert (home.past, home.drivers) == (None, ())
+    end = datetime(2026, 11, 1, tzinfo=UTC)
+    assert garage.past == PastScenario(days=60, sessions_per_week=3, end=end)
+    (driver,) = garage.drivers
+    assert driver.cards == (Card("Key ring", "04A1"), Card("Spare", "04A2"))
+    assert scenario.accounts[0].cards == (Card("Blue", "04B1"),)
+    assert "04A1" not in repr(scenario)
+    for text in ("2026-11-01T00:00:00", "2026-11-01T01:00:00+01:00"):
+        document = {
+            "accounts": [],
+            "installations": [{"name": "Garage", "past": {"days": 60, "end": text}}],
+        }
+        (place,) = Scenario.from_document(document).installations
+        assert place.past == PastScenario(days=60, end=end)
+    world = Simulator(scenario)
+    _, item = world.installations.values()
+    assert [account.user_name for account in item.drivers] == ["ada@example.com"]
+    assert "ada@example.com" not in world.accounts
+    assert world.accounts["me@example.com"].cards == (Card("Blue", "04B1"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("days = 60", "days = -1"), "on some days"),
+        (("sessions_per_week = 3", "sessions_per_week = 169"), "168 sessions a week"),
+        (("sessions_per_week = 3", "anonymous = 1.5"), "between 0 and 1"),
+        (("sessions_per_week = 3", "weekly = 3"), "weekly"),
+        (("2026-11-01T00:00:00", '"in autumn"'), "in autumn"),
+        (('full_name = "Ada Driver"', ""), "full_name"),
+        (('name = "Spare"', 'title = "Spare"'), "title"),
+    ],
+)
+def test_a_wrong_past_is_explained(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    """The message names the error in one sentence."""
+    path = tmp_path / "street.toml"
+    path.write_text(TOML + PAST.replace(*change))
+    with pytest.raises(ScenarioError, match=reason):
+        Scenario.load(path)
+
+
+def test_users_of_an_installation_are_its_drivers() -> None:
+    """Without drivers of its own, the accounts with the role of a user have charged there."""
+    scenario = Scenario.default().with_past(PastScenario(days=60, anonymous=0))
+    world = Simulator(scenario)
+    now = world.clock.now()
+    found = []
+    for place in world.installations.values():
+        sessions = world.archive.listed(
+            start=now - timedelta(days=61), end=now, installation_id=place.id
+        )
+        found.append({item.user and item.user.user_name for item in sessions})
+    assert found == [{DEMO_USER}, {DEMO_USER, RESIDENT_USER}]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -156,6 +245,8 @@ def test_a_missing_file_is_explained(
     assert main(["--scenario", str(tmp_path / "none.toml")]) == 2
     assert "No such file" in capsys.readouterr().err
     assert main(["--chargers", "0"]) == 2
+    assert main(["--past", "-1"]) == 2
+    assert "on some days" in capsys.readouterr().err
     assert main(["--host", "0.0.0.0"]) == 2
     assert "this machine only" in capsys.readouterr().err
 
@@ -191,8 +282,8 @@ def test_a_port_in_use_is_one_sentence(
 async def test_the_command_runs_until_interrupted() -> None:
     """The command prints its addresses and accounts, and ends cleanly."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "simulator", "--autoplay", "--rest-port", "0"),
-        *("--bus-port", "0", "--control-port", "0"),
+        *(sys.executable, "-m", "simulator", "--autoplay", "--past", "30"),
+        *("--rest-port", "0", "--bus-port", "0", "--control-port", "0"),
         cwd=Path(__file__).parents[2],
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
