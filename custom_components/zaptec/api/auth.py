@@ -6,6 +6,7 @@ be a `TokenSource`, too.
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from http import HTTPStatus
 import re
 from time import monotonic
@@ -236,6 +237,34 @@ class PasswordTokenSource(TokenSource):
 
     async def _log_in(self) -> str:
         """Sign in, and return the new token."""
+        try:
+            return await self._request_token(
+                {
+                    "grant_type": "password",
+                    "username": self._user_name,
+                    "password": self._password,
+                    # Required by the vendor since the migration of November 2025.
+                    "scope": "openid",
+                },
+                TOKEN_TIMEOUT,
+            )
+        except ZaptecAuthenticationError as err:
+            self._refused = err
+            self._refused_until = monotonic() + REFUSAL_TIME
+            raise
+
+    async def _request_token(self, form: Mapping[str, str], timeout: float) -> str:
+        """Request a token, and return it.
+
+        Args:
+            form: The token request.
+            timeout: Longest time for the response (s).
+
+        Raises:
+            ZaptecAuthenticationError: The cloud rejects what the form contains.
+            ZaptecError: There is no token for another reason.
+
+        """
         async with self._token_limiter.slot(Priority.COMMAND):
             requested_at = monotonic()
             response = await self._transport.send(
@@ -243,22 +272,25 @@ class PasswordTokenSource(TokenSource):
                 TOKEN_ENDPOINT,
                 priority=Priority.SIGN_IN,
                 pause_priority=lambda: self._login_priority,
-                timeout=TOKEN_TIMEOUT,
-                form={
-                    "grant_type": "password",
-                    "username": self._user_name,
-                    "password": self._password,
-                    # Required by the vendor since the migration of November 2025.
-                    "scope": "openid",
-                },
+                timeout=timeout,
+                form=form,
             )
         if response.status != HTTPStatus.OK:
-            error = _login_error(response)
-            if isinstance(error, ZaptecAuthenticationError):
-                self._refused = error
-                self._refused_until = monotonic() + REFUSAL_TIME
-            raise error
+            raise _login_error(response)
         self._refused = None
+        return self._accept(response, requested_at)
+
+    def _accept(self, response: Response, requested_at: float) -> str:
+        """Store the token of a response, and return it.
+
+        Args:
+            response: The response of the token endpoint, with status 200.
+            requested_at: When it was requested (monotonic seconds).
+
+        Raises:
+            ZaptecResponseError: The response contains no token.
+
+        """
         try:
             document = response.document()
         except ZaptecResponseError:
