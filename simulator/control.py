@@ -91,6 +91,7 @@ class Control:
             "rest/heal": self._heal_rest,
             "rest/clear": self._clear_rest,
             "password": self._set_password,
+            "tokens": self._set_tokens,
             "tokens/revoke": self._revoke_tokens,
             "clock": self._set_clock,
             "autoplay": self._set_autoplay,
@@ -360,6 +361,17 @@ class Control:
         if not isinstance(password, str) or not password:
             raise ValueError("A password is a text")
         self._simulator.set_password(body["user_name"], password)
+
+    async def _set_tokens(self, body: dict[str, Any]) -> None:
+        tokens = self._simulator.rest.tokens
+        if "lifetime" in body:
+            tokens.lifetime = int(body["lifetime"])
+        if "refresh_tokens" in body:
+            tokens.gives_refresh_tokens = _flag(body, "refresh_tokens")
+        if "refresh_lifetime" in body:
+            tokens.refresh_lifetime = float(body["refresh_lifetime"])
+        if "detects_reuse" in body:
+            tokens.detects_reuse = _flag(body, "detects_reuse")
 
     async def _revoke_tokens(self, body: dict[str, Any]) -> None:
         self._simulator.rest.tokens.revoke(body.get("user_name"))

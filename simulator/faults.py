@@ -130,10 +130,15 @@ class Faults:
         self._healed.set()
         self._healed = asyncio.Event()
 
-    def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault for a request, and count its use."""
+    def take(self, method: str, *paths: str) -> Fault | None:
+        """Return the fault for a request, and count its use.
+
+        Args:
+            method: The HTTP method.
+            paths: The path, and others that a rule may name instead.
+        """
         for rule in self._rules:
-            if rule.method in (None, method) and rule.path.search(path):
+            if rule.method in (None, method) and any(map(rule.path.search, paths)):
                 if rule.times is not None:
                     rule.times -= 1
                     if rule.times <= 0:

@@ -57,6 +57,7 @@ class Rest:
         host: str,
         port: int,
         token_lifetime: int,
+        refresh_tokens: bool = False,
     ) -> None:
         """Initialize the service; `start` listens.
 
@@ -66,12 +67,15 @@ class Rest:
             host: A loopback address.
             port: 0 for a free one.
             token_lifetime: `expires_in` of the tokens, s of real time.
+            refresh_tokens: Whether each token comes with a refresh token.
         """
         self.requests: list[RequestRecord] = []
         self.forbidden: list[str] = []
         self.peak_per_second = 0
         self.latency = 0.0
-        self.tokens = Tokens(cloud.accounts, token_lifetime)
+        self.tokens = Tokens(
+            cloud.accounts, token_lifetime, gives_refresh_tokens=refresh_tokens
+        )
         self.cloud = cloud
         self._on_write = on_write
         self._faults = Faults()
@@ -126,7 +130,8 @@ class Rest:
         """Make requests fail.
 
         Args:
-            path_pattern: A regular expression, searched in the path without regard to case.
+            path_pattern: A regular expression, searched in the path without regard to case. In a
+                token request, it is also searched in `/oauth/token?grant_type=...`.
             method: Only this HTTP method.
             fault: A status (400 to 599) with the vendor's body, or one of
                 `faults.FAULT_NAMES`.
@@ -162,8 +167,13 @@ class Rest:
             counter = self._counters.setdefault(account.user_name, RequestCounter())
             allowed, seen = counter.count(record.time_monotonic)
             self.peak_per_second = max(self.peak_per_second, seen)
-        fault = self._faults.take(request.method, request.path)
+        form = await _token_form(request)
+        paths = [request.path]
+        if form:
+            paths.append(f"{request.path}?grant_type={form.get('grant_type')}")
+        fault = self._faults.take(request.method, *paths)
         if fault is not None:
+            self.tokens.use_up(form)
             record.status = NO_ANSWER if fault in _UNANSWERED else 0
             response = await self._faults.apply(request, fault)
             record.status = record.status or response.status
@@ -184,8 +194,8 @@ class Rest:
         self, request: web.Request, account: Account | None, record: RequestRecord
     ) -> web.StreamResponse:
         path = request.path
-        if path.lower() == "/oauth/token" and request.method == "POST":
-            return await self._token(request, record)
+        if _is_token_request(request):
+            return self._token(await _token_form(request), record)
         if path.lower() == "/api/constants" and request.method == "GET":
             return web.json_response(CONSTANTS)
         for method, pattern, handler in self._routes:
@@ -202,10 +212,7 @@ class Rest:
             self.forbidden.append(f"{request.method} {path}")
         return web.Response(status=404)
 
-    async def _token(
-        self, request: web.Request, record: RequestRecord
-    ) -> web.StreamResponse:
-        form = {key: str(value) for key, value in (await request.post()).items()}
+    def _token(self, form: dict[str, str], record: RequestRecord) -> web.StreamResponse:
         if (user_name := form.get("username")) in self.cloud.accounts:
             record.account = user_name
         try:
@@ -217,3 +224,14 @@ class Rest:
             if err.uri:
                 answer["error_uri"] = err.uri
             return web.json_response(answer, status=400)
+
+
+def _is_token_request(request: web.Request) -> bool:
+    return request.path.lower() == "/oauth/token" and request.method == "POST"
+
+
+async def _token_form(request: web.Request) -> dict[str, str]:
+    """Return the form of a token request; empty for other requests."""
+    if not _is_token_request(request):
+        return {}
+    return {key: str(value) for key, value in (await request.post()).items()}

@@ -179,12 +179,17 @@ class UserGroupScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A whole cloud. With the same seed it has the same ids and behaves the same."""
+    """A whole cloud. With the same seed it has the same ids and behaves the same.
+
+    `refresh_tokens` is whether each token comes with a refresh token; the vendor's cloud gives none
+    for the scope `openid`.
+    """
 
     accounts: tuple[AccountScenario, ...]
     installations: tuple[InstallationScenario, ...]
     user_groups: tuple[UserGroupScenario, ...] = ()
     seed: str = "zaptec"
+    refresh_tokens: bool = False
 
     def identifier(self, *parts: str) -> str:
         """Return the UUID of an object of this scenario."""

@@ -103,6 +103,7 @@ class Simulator:
             host=host,
             port=rest_port,
             token_lifetime=token_lifetime,
+            refresh_tokens=self._scenario.refresh_tokens,
         )
         self._control = Control(self, host, control_port)
 

@@ -1,6 +1,7 @@
 """Tests of the control page and its API, which serve this machine only."""
 
 import json
+import math
 from pathlib import Path
 import re
 from typing import Any
@@ -179,6 +180,22 @@ async def test_rest_is_broken_and_healed(
     assert state["rest"]["requests"] == 3
     _, state = await page.post("rest/clear")
     assert state["rest"]["requests"] == 0
+
+
+async def test_the_page_sets_what_later_tokens_are_like(
+    sim: Simulator, page: Page
+) -> None:
+    """Each setting of the tokens can be changed alone, and a wrong one changes nothing."""
+    tokens = sim.rest.tokens
+    await page.post("tokens", lifetime=600)
+    await page.post("tokens", refresh_tokens=True)
+    assert (tokens.lifetime, tokens.gives_refresh_tokens) == (600, True)
+    assert (tokens.refresh_lifetime, tokens.detects_reuse) == (math.inf, False)
+    await page.post("tokens", refresh_lifetime=30, detects_reuse=True)
+    assert (tokens.refresh_lifetime, tokens.detects_reuse) == (30.0, True)
+    assert (tokens.lifetime, tokens.gives_refresh_tokens) == (600, True)
+    status, _ = await page.post("tokens", refresh_tokens="no")
+    assert (status, tokens.gives_refresh_tokens) == (400, True)
 
 
 async def test_accounts_and_clock(sim: Simulator, page: Page) -> None:

@@ -116,6 +116,114 @@ async def test_a_refresh_token_comes_with_its_scope_and_works_once(
     assert refusal["error_uri"].endswith("ID2003")
 
 
+def refresh_form(answer: dict[str, object]) -> dict[str, str]:
+    """Return a grant for the refresh token of an answer."""
+    return {
+        "grant_type": "refresh_token",
+        "refresh_token": str(answer["refresh_token"]),
+    }
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service answer any number of token requests a second."""
+    monkeypatch.setattr("simulator.tokens._PACE", 0.0)
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_refresh_tokens_rotate_while_they_are_switched_on(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Any scope returns a refresh token, and its answer the next one, until that is switched off."""
+    sim.rest.tokens.gives_refresh_tokens = True
+    answer = sim.rest.tokens.issue(password_form())
+    status, second = await ask_token(sim, session, **refresh_form(answer))
+    assert status == 200
+    assert second["refresh_token"] != answer["refresh_token"]
+    assert (await Api(sim, session, second["access_token"]).call("GET", "chargers"))[
+        0
+    ] == 200
+    sim.rest.tokens.gives_refresh_tokens = False
+    status, third = await ask_token(sim, session, **refresh_form(second))
+    assert (status, "access_token" in third) == (200, True)
+    assert "refresh_token" not in third
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_refresh_token_that_has_expired_is_invalid(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """An expired or revoked refresh token gets the same answer as an unknown one."""
+    tokens = sim.rest.tokens
+    tokens.gives_refresh_tokens = True
+    tokens.refresh_lifetime = 0.0
+    expired = tokens.issue(password_form())
+    tokens.refresh_lifetime = 3600.0
+    revoked = tokens.issue(password_form())
+    tokens.revoke("owner@example.com")
+    for answer in (expired, revoked, {"refresh_token": "unknown"}):
+        status, refusal = await ask_token(sim, session, **refresh_form(answer))
+        assert (status, refusal["error"]) == (400, "invalid_grant")
+        assert refusal["error_uri"].endswith("ID2003")
+    assert tokens.reused == 0
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_refresh_token_that_is_used_again_revokes_all_tokens(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Where the reuse of a refresh token is detected, the account has to sign in again."""
+    tokens = sim.rest.tokens
+    tokens.gives_refresh_tokens = tokens.detects_reuse = True
+    answer = tokens.issue(password_form())
+    _, second = await ask_token(sim, session, **refresh_form(answer))
+    assert tokens.reused == 0
+    status, refusal = await ask_token(sim, session, **refresh_form(answer))
+    assert (status, refusal["error"]) == (400, "invalid_grant")
+    assert refusal["error_description"] == "refresh token re-use was detected"
+    assert tokens.reused == 1
+    assert (await Api(sim, session, second["access_token"]).call("GET", "chargers"))[
+        0
+    ] == 401
+    assert (await ask_token(sim, session, **refresh_form(second)))[0] == 400
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_fault_can_concern_one_grant_and_uses_up_its_refresh_token(
+    sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """A failed request with a refresh token counts as one whose answer was lost."""
+    tokens = sim.rest.tokens
+    tokens.gives_refresh_tokens = True
+    answer = tokens.issue(password_form())
+    sim.rest.fail("grant_type=refresh_token$", fault=503)
+    status, page = await ask_token(sim, session, **refresh_form(answer))
+    assert status == 503
+    assert "nginx" in page
+    assert (await ask_token(sim, session, **password_form()))[0] == 200
+    assert tokens.reused == 0
+    assert (await ask_token(sim, session, **refresh_form(answer)))[0] == 503
+    assert tokens.reused == 1
+    sim.rest.heal()
+    status, refusal = await ask_token(sim, session, **refresh_form(answer))
+    assert (status, refusal["error"]) == (400, "invalid_grant")
+    assert tokens.reused == 2
+    sim.rest.fail("^/oauth/token$", fault=502)
+    assert (await ask_token(sim, session, **password_form()))[0] == 502
+    assert (await ask_token(sim, session, **refresh_form(answer)))[0] == 502
+
+
+async def test_a_refresh_token_counts_for_the_limit_of_its_account(
+    sim: Simulator, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh token within a second of the sign-in meets the front server, and stays valid."""
+    sim.rest.tokens.gives_refresh_tokens = True
+    _, answer = await ask_token(sim, session, **password_form())
+    assert (await ask_token(sim, session, **refresh_form(answer)))[0] == 503
+    monkeypatch.setattr("simulator.tokens._PACE", 0.0)
+    assert (await ask_token(sim, session, **refresh_form(answer)))[0] == 200
+
+
 async def test_more_than_one_token_request_a_second_meets_the_front_server(
     sim: Simulator, session: aiohttp.ClientSession
 ) -> None:

@@ -28,6 +28,7 @@ from simulator.simulator import Simulator
 
 TOML = """
 seed = "a street"
+refresh_tokens = true
 
 [[installations]]
 name = "Home"
@@ -92,8 +93,12 @@ def test_a_scenario_file(tmp_path: Path) -> None:
     assert place.chargers[0].family is Family.GO
     assert scenario.accounts[0].roles == {"Home": UserRole.USER | UserRole.OWNER}
     assert "hidden" not in repr(scenario)
+    assert scenario.refresh_tokens
+    assert Simulator(scenario).rest.tokens.gives_refresh_tokens
+    assert not Simulator().rest.tokens.gives_refresh_tokens
     document = {
         "seed": "a street",
+        "refresh_tokens": True,
         "installations": [
             {
                 "name": "Home",
