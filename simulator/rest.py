@@ -28,13 +28,17 @@ _UNANSWERED = ("hang", "reset", "giant", "drip")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A received request; `status` is 0 until it is answered, `NO_ANSWER` if a fault prevents it."""
+    """A received request; `status` is 0 until it is answered, `NO_ANSWER` if a fault prevents it.
+
+    `grant` is the grant type of a token request.
+    """
 
     time_monotonic: float
     method: str
     path: str
     status: int = 0
     account: str | None = None
+    grant: str | None = None
 
 
 class Rest:
@@ -170,7 +174,8 @@ class Rest:
         form = await _token_form(request)
         paths = [request.path]
         if form:
-            paths.append(f"{request.path}?grant_type={form.get('grant_type')}")
+            record.grant = form.get("grant_type")
+            paths.append(f"{request.path}?grant_type={record.grant}")
         fault = self._faults.take(request.method, *paths)
         if fault is not None:
             self.tokens.use_up(form)
