@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
+import logging
+import math
 import re
 from time import monotonic
 from typing import Protocol, override
@@ -26,11 +28,24 @@ from .parsing import parse_float, parse_text
 from .statistics import Statistics
 from .transport import Response, Transport
 
+_LOGGER = logging.getLogger(__name__)
+
 TOKEN_ENDPOINT = "/oauth/token"
 
 # Longest time for the response to a sign-in (s), which usually takes 0.2 s. Two
 # sign-ins fit into the time of a command.
 TOKEN_TIMEOUT = 7.0
+
+# Longest time for the response to a refresh token (s). After it, the delay between two
+# token requests, a sign-in that gets no response and another one still fit into the
+# time of a command.
+REFRESH_TIMEOUT = 4.0
+
+# Time during which no refresh token is used after one has failed, or after the cloud
+# has rejected a token (s). Refresh tokens may fail every time: in November 2025, the
+# vendor's cloud issued some that it rejected a day later. A failed one costs a request,
+# so at most one a day may fail. If it failed because of an outage, a later one works.
+REFRESH_PAUSE = 86400.0
 
 # A token that is rejected within this time after it was issued (s) was never valid.
 NEW_TOKEN_TIME = 60.0
@@ -58,6 +73,9 @@ _ERROR_PATTERN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 # The characters that a bearer token may contain (RFC 6750, 2.1).
 _TOKEN_PATTERN = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
+
+# The characters that a refresh token may contain (RFC 6749, A.17).
+_REFRESH_TOKEN_PATTERN = re.compile(r"[ -~]+", re.ASCII)
 
 
 class TokenSource(Protocol):
@@ -125,8 +143,47 @@ def reset_refused_tokens() -> None:
     _refused_tokens.clear()
 
 
+class RefreshToken:
+    """The refresh token of the latest response, if it had one.
+
+    It is used at most once, because the vendor's successor to the password grant
+    revokes all tokens of an account if one is used twice (August 2026).
+    """
+
+    def __init__(self) -> None:
+        """Initialize without a refresh token."""
+        self._value: str | None = None
+        self._paused_until = -math.inf
+
+    def replace(self, value: object) -> None:
+        """Replace the refresh token by that of a response; None if it had none."""
+        self._value = (
+            value
+            if isinstance(value, str) and _REFRESH_TOKEN_PATTERN.fullmatch(value)
+            else None
+        )
+
+    def take(self) -> str | None:
+        """Return the refresh token, and forget it; None if the password is needed.
+
+        It is forgotten before it is sent: if the response is lost, the cloud may have
+        accepted the refresh token, and must not receive it again.
+        """
+        value, self._value = self._value, None
+        return value if monotonic() >= self._paused_until else None
+
+    def give_up(self) -> None:
+        """Forget the refresh token, and use no other one for some time."""
+        self._value = None
+        self._paused_until = monotonic() + REFRESH_PAUSE
+
+
 class PasswordTokenSource(TokenSource):
     """Provides tokens for a user name and password.
+
+    If the cloud issues refresh tokens, they renew the token instead of the password.
+    Whatever goes wrong with a refresh token, the password is used at once, so that a
+    request fails only if the password fails, too.
 
     All requests that wait for a token share one sign-in, and its error if it fails.
     """
@@ -167,6 +224,7 @@ class PasswordTokenSource(TokenSource):
             f"{base_url}{TOKEN_ENDPOINT}", user_name, limit=1
         )
         self._refused_tokens = refused_tokens_of(base_url, user_name)
+        self._refresh_token = RefreshToken()
         self._token: str | None = None
         # Whether the cloud has rejected the token.
         self._is_token_refused = False
@@ -219,6 +277,9 @@ class PasswordTokenSource(TokenSource):
         if token != self._token or self._is_token_refused:
             return
         self._is_token_refused = True
+        # The cloud may have revoked the refresh token along with the token, and a
+        # sign-in by password is the surest way to a token that is accepted.
+        self._refresh_token.give_up()
         if monotonic() - self._issued_at < NEW_TOKEN_TIME:
             self._refused_tokens.add()
 
@@ -236,7 +297,30 @@ class PasswordTokenSource(TokenSource):
             self._login = None
 
     async def _log_in(self) -> str:
-        """Sign in, and return the new token."""
+        """Return a new token, by the refresh token or else by the password."""
+        # A pause would hold the request back after its refresh token was forgotten.
+        self._transport.check_pause(self._login_priority)
+        if (refresh_token := self._refresh_token.take()) is not None:
+            try:
+                return await self._request_token(
+                    {"grant_type": "refresh_token", "refresh_token": refresh_token},
+                    REFRESH_TIMEOUT,
+                )
+            except ZaptecError as err:
+                self._refresh_token.give_up()
+                _LOGGER.debug(
+                    "A refresh token failed, so the password is used: %s", err
+                )
+        return await self._sign_in()
+
+    async def _sign_in(self) -> str:
+        """Return a new token by the password.
+
+        Raises:
+            ZaptecAuthenticationError: User name or password are wrong.
+            ZaptecError: There is no token for another reason.
+
+        """
         try:
             return await self._request_token(
                 {
@@ -305,6 +389,7 @@ class PasswordTokenSource(TokenSource):
         if lifetime is None or lifetime <= 0:
             lifetime = DEFAULT_LIFETIME
         self._token = token
+        self._refresh_token.replace(document.get("refresh_token"))
         self._is_token_refused = False
         self._issued_at = monotonic()
         self._renew_at = (
