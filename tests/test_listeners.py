@@ -7,13 +7,19 @@ import pytest
 
 from custom_components.zaptec import listeners as listeners_module
 from custom_components.zaptec.api import (
+    Account,
+    Charger,
     acts_by_itself,
     current_deadline,
     limits_time,
     outside_of_actions,
 )
 from custom_components.zaptec.api.action import is_automatic
-from custom_components.zaptec.listeners import Listeners
+from custom_components.zaptec.listeners import (
+    Listeners,
+    device_topics,
+    installation_topic,
+)
 
 TOPIC = ("charger", 710)
 
@@ -163,3 +169,30 @@ async def test_a_failure_outside_of_an_action_leaves_the_action_as_it_was() -> N
         assert current_deadline() is before is not None
 
     await act()
+
+
+def test_the_topics_of_an_installation_include_its_chargers() -> None:
+    """Entities of a charger listen to its installation by the id of the charger."""
+    account = Account(
+        chargers={
+            charger_id: Charger(id=charger_id, installation_id=installation_id)
+            for charger_id, installation_id in (
+                ("one", "home"),
+                ("two", "home"),
+                ("three", "elsewhere"),
+                ("four", None),
+            )
+        }
+    )
+    assert device_topics(["home"], account) == (
+        "home",
+        installation_topic("one"),
+        installation_topic("two"),
+    )
+    assert set(device_topics({"three", "elsewhere"}, account)) == {
+        "three",
+        "elsewhere",
+        installation_topic("three"),
+    }
+    assert device_topics(["one"], account) == ("one",)
+    assert device_topics([], account) == ()

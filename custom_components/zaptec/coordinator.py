@@ -30,7 +30,7 @@ from .api import (
 )
 from .backoff import READ_RETRY, outage_pause
 from .const import DISCOVERY_INTERVAL, DOMAIN, FIRMWARE_INTERVAL, LOGGER
-from .listeners import Listeners, installation_topic
+from .listeners import Listeners, device_topics
 from .outages import REFRESH_LOGGER, Outages, is_unreachable
 from .state import LIST_LAG
 
@@ -213,16 +213,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             if was_successful is not self.last_update_success
             or known.get(device_id) != found.get(device_id)
         }
-        self._topic_listeners.notify(
-            (
-                *changed,
-                *(
-                    installation_topic(charger.id)
-                    for charger in self.data.chargers.values()
-                    if charger.installation_id in changed
-                ),
-            )
-        )
+        self._topic_listeners.notify(device_topics(changed, self.data))
 
     @callback
     def look_up(self, charger_id: str) -> None:
@@ -263,16 +254,7 @@ class ZaptecCoordinator(DataUpdateCoordinator[Account]):
             self.data,
             installations={**self.data.installations, installation.id: installation},
         )
-        self._topic_listeners.notify(
-            (
-                installation.id,
-                *(
-                    installation_topic(charger.id)
-                    for charger in self.data.chargers.values()
-                    if charger.installation_id == installation.id
-                ),
-            )
-        )
+        self._topic_listeners.notify(device_topics([installation.id], self.data))
 
     def replaced_at(self, installation_id: str) -> float:
         """Return when an installation was replaced (monotonic seconds), -inf if never."""

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from homeassistant.core import CALLBACK_TYPE, callback
 
-from .api import outside_of_actions
+from .api import Account, outside_of_actions
 from .const import LOGGER
 
 # A StateId of a charger, the messages or the link of an installation, or the rest of
@@ -128,3 +128,19 @@ def installation_topic(charger_id: str) -> Topic:
     Whichever installation that is: a charger may move to another one.
     """
     return (charger_id, -2)
+
+
+def device_topics(device_ids: Collection[str], account: Account) -> tuple[Topic, ...]:
+    """Return the topics for changes of devices.
+
+    A changed installation is also a change for its chargers, which have a topic of
+    their own for it.
+    """
+    return (
+        *device_ids,
+        *(
+            installation_topic(charger.id)
+            for charger in account.chargers.values()
+            if charger.installation_id in device_ids
+        ),
+    )
