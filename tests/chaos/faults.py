@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+import math
 import socket
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -29,6 +30,8 @@ API = "^/api/"
 DETAILS = "messagingConnectionDetails$"
 STATE = "/state$"
 LISTS = "^/api/(installation|chargers)$"
+SIGN_IN = "^/oauth/token$"
+REFRESH = "grant_type=refresh_token$"
 
 type During = Callable[[Walk, MockConfigEntry], AbstractAsyncContextManager[None]]
 
@@ -62,6 +65,8 @@ class Fault:
     bound: Callable[[float], float] = promptly
     log_lines: int = 4
     """Maximum number of log lines per account and installation, not counting the links' own."""
+    needs_refresh_tokens: bool = False
+    """Whether it has no effect where the cloud issues no refresh tokens."""
 
 
 def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
@@ -77,6 +82,34 @@ def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
         walk.sim.rest.heal()
 
     return Fault(f"REST {name}", during, **more)
+
+
+def refresh(
+    name: str,
+    begin: Callable[[Walk], None],
+    end: Callable[[Walk], None] = lambda walk: None,
+) -> Fault:
+    """Return a fault of refresh tokens, of which only the debug log may have a line."""
+
+    @asynccontextmanager
+    async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+        begin(walk)
+        # The links need connection details, and these a token. By then, it has expired.
+        for _ in range(2):
+            await walk.travel(walk.sim.rest.tokens.lifetime)
+            walk.sim.bus.drop_connections()
+        yield
+        end(walk)
+        walk.sim.rest.heal()
+
+    return Fault(
+        f"refresh token {name}", during, log_lines=0, needs_refresh_tokens=True
+    )
+
+
+def refused_refresh(name: str, fault: Any, **more: Any) -> Fault:
+    """Return a fault in which the requests with a refresh token fail."""
+    return refresh(name, lambda walk: walk.sim.rest.fail(REFRESH, fault=fault), **more)
 
 
 def bus(
@@ -397,5 +430,22 @@ FAULTS: tuple[Fault, ...] = (
     rest("details 500", DETAILS, 500, bound=after_refusals),
     rest("states 404", STATE, 404, bound=after_refusals),
     rest("lists 500", LISTS, 500),
-    rest("sign-in 503", "^/oauth/token$", 503),
+    rest("sign-in 503", SIGN_IN, 503),
+    refused_refresh("refused", 400),
+    refused_refresh("busy", 429),
+    refused_refresh("503", 503),
+    refused_refresh("HTML", "html"),
+    refused_refresh("answer lost", "reset"),
+    refused_refresh("answer truncated", "truncated"),
+    refused_refresh("silent", "hang"),
+    refresh(
+        "expired",
+        lambda walk: setattr(walk.sim.rest.tokens, "refresh_lifetime", 0.0),
+        lambda walk: setattr(walk.sim.rest.tokens, "refresh_lifetime", math.inf),
+    ),
+    refresh(
+        "missing",
+        lambda walk: setattr(walk.sim.rest.tokens, "gives_refresh_tokens", False),
+        lambda walk: setattr(walk.sim.rest.tokens, "gives_refresh_tokens", True),
+    ),
 )

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 import logging
 from pathlib import Path
 from random import Random
@@ -40,6 +42,10 @@ CALM_TURNS = 6
 LONG_STEP = 80.0
 OPENING_STEP = 0.5
 RECOVERY_STEP = 1.0
+
+# Lifetimes of the tokens (s) where the cloud issues refresh tokens. They are shorter than
+# the vendor's, so that tokens are renewed during a fault.
+TOKEN_LIFETIMES = (300, 1800)
 
 
 class LogLines(logging.Handler):
@@ -105,6 +111,16 @@ class Walk:
     def topics(self) -> list[str]:
         """Return the topics of all installations."""
         return [item.topic for item in self.sim.installations.values()]
+
+    @property
+    def possible_faults(self) -> list[Fault]:
+        """Return the faults that have an effect in this cloud."""
+        has_refresh_tokens = self.sim.rest.tokens.gives_refresh_tokens
+        return [
+            fault
+            for fault in FAULTS
+            if has_refresh_tokens or not fault.needs_refresh_tokens
+        ]
 
     @property
     def _opens(self) -> bool:
@@ -228,8 +244,13 @@ async def _world(
     forget_restored_states(hass)
     before = asyncio.all_tasks()
     sockets_before = sockets()
-    scenario = Scenario.of(rng.choice((1, 1, 2, 3)))
+    scenario = replace(
+        Scenario.of(rng.choice((1, 1, 2, 3))), refresh_tokens=rng.random() < 0.5
+    )
     async with Simulator(scenario, clock=Clock(datetime.now(UTC), speed=0)) as sim:
+        if scenario.refresh_tokens:
+            sim.rest.tokens.lifetime = rng.choice(TOKEN_LIFETIMES)
+            sim.rest.tokens.detects_reuse = True
         set_url(sim.api_url)
         walk = Walk(hass, sim, frozen, rng)
         entry = add_entry(hass, sim)
@@ -242,11 +263,20 @@ async def _world(
         await walk.travel(60.0, step=5.0)
         assert sim.bus.connections == 0, "A link is left"
         assert sim.rest.forbidden == []
+        assert sim.rest.tokens.reused == 0
+        check_pace_of_tokens(sim)
     # Connections of the HTTP session belong to Home Assistant. Idle ones time out.
     await walk_until(walk, lambda: not asyncio.all_tasks() - before)
     left = [task.get_name() for task in asyncio.all_tasks() - before]
     assert not left, f"Tasks are left: {left}"
     assert sockets() <= sockets_before + 2, "Sockets are left"
+
+
+def check_pace_of_tokens(sim: Simulator) -> None:
+    """Check that the token endpoint never received two requests within a second."""
+    moments = [item.time_monotonic for item in sim.rest.requests if item.grant]
+    for before, after in pairwise(moments):
+        assert after - before > 1.0, "Two token requests came within a second"
 
 
 async def walk_until(walk: Walk, condition: Callable[[], bool]) -> None:
@@ -326,7 +356,7 @@ async def run(
                     for _ in range(rng.randint(0, 4)):
                         await walk.live(faulty=False)
                         await walk.travel(rng.choice((10.0, 600.0, 7200.0)))
-                    fault = rng.choice(FAULTS)
+                    fault = rng.choice(walk.possible_faults)
                     trail.append(fault.name)
                     await _endure(walk, entry, oracle, fault, log, report, seed)
                 assert walk.sim.rest.peak_per_second <= 10
