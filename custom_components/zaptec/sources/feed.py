@@ -1,8 +1,11 @@
 """What one link reports of one installation, and whether that is all that happens."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+import math
+from time import monotonic
 from typing import Protocol
 
 from homeassistant.core import callback
@@ -12,7 +15,7 @@ from ..api import Observation
 from ..const import LOGGER
 from ..state import States
 from .reader import StateReader
-from .stream_watch import StreamWatch
+from .stream_watch import MESSAGE_DELAY, SILENCE_IDLE, StreamWatch
 
 
 class FedInstallation(Protocol):
@@ -26,12 +29,46 @@ class FedInstallation(Protocol):
     def feed_changed(self, feed: Feed) -> None:
         """Follow a change of a feed, or of its link."""
 
+    def feed_received(self, feed: Feed) -> None:
+        """Note that a message about a charger arrived by a feed."""
+
+
+@dataclass(slots=True)
+class _Absence:
+    """Messages that arrive by another feed, but not by this one.
+
+    Both links deliver each message at about the same time. All times are in monotonic
+    seconds.
+    """
+
+    received_at: float = math.inf
+    """When a message arrived last, or the link was opened."""
+    since: float | None = None
+
+    def received(self) -> None:
+        """Note that a message about a charger arrived, or that the link was opened."""
+        self.received_at = monotonic()
+        self.since = None
+
+    def other_received(self) -> None:
+        """Note that a message arrived by another feed."""
+        now = monotonic()
+        if self.since is None and now - self.received_at > MESSAGE_DELAY:
+            self.since = now
+
+    def take(self) -> bool:
+        """Return whether messages are absent for certain, and forget it."""
+        if self.since is None or monotonic() - self.since < MESSAGE_DELAY:
+            return False
+        self.since = None
+        return True
+
 
 class Feed:
     """The messages of one installation that arrive by one link.
 
-    It reports while the link is up and it is not silent. Readings of its chargers are the
-    evidence that it reports everything.
+    It reports while the link is up and it is not silent. Evidence that it does not report
+    everything is a reading of a charger, or a message that arrives by another feed only.
     """
 
     def __init__(
@@ -43,6 +80,7 @@ class Feed:
         *,
         on_silence: Callable[[Feed], None],
         on_loss: Callable[[], None],
+        is_proven: bool,
     ) -> None:
         """Initialize the feed of a link that is not connected yet.
 
@@ -51,27 +89,40 @@ class Feed:
             label: What its messages are called in the log.
             states: The states of the chargers.
             reader: Reads what the feed may have missed.
-            on_silence: Called with the feed when it did not report a change, nor anything
-                else recently.
+            on_silence: Called with the feed when it reports nothing any more.
             on_loss: Called when it did not report a change, although messages arrive.
+            is_proven: Whether the link is known to report the installation. Otherwise the
+                first message proves it.
 
         """
         self.installation_id = installation.installation_id
         # The chargers of the installation, in the order of the account.
         self.charger_ids: tuple[str, ...] = ()
-        self.is_silent = False
+        self.is_proven = is_proven
+        """Whether the link is known to report the installation."""
+        self.is_silent = not is_proven
         """Whether no message arrived, so that the feed does not report before the next one."""
         self.is_incomplete = False
         """Whether some of the messages are lost, although the link is up."""
+        self.last_message: datetime | None = None
+        """When the latest message of the installation arrived."""
         self.shared_since: datetime | None = None
         """Since when another program takes some of the messages, as far as is known."""
         self._installation = installation
         self._label = label
         self._states = states
         self._reader = reader
+        self._on_silence = on_silence
         self._on_loss = on_loss
         self._is_up = False
-        self._is_open = False
+        self._is_refused = False
+        # When the current connection was opened (monotonic seconds).
+        self._opened_at: float | None = None
+        # When the link was opened or lost last, or the feed fell silent (monotonic seconds).
+        self._changed_at = monotonic()
+        self._absence = _Absence()
+        # Chargers that were read since the connection was opened.
+        self._read: set[str] = set()
         # Chargers that were outdated when the link came up, and were not read since.
         self._unread: set[str] = set()
         self._watch = StreamWatch(
@@ -91,6 +142,17 @@ class Feed:
         """Return whether the messages report every change."""
         return self.is_reporting and not self.is_incomplete
 
+    @property
+    def is_pending(self) -> bool:
+        """Return whether the feed may report soon, and nothing says that it will not."""
+        is_recent = monotonic() - self._changed_at < SILENCE_IDLE
+        return is_recent and not (self.is_reporting or self._is_refused)
+
+    @property
+    def is_needed(self) -> bool:
+        """Return whether there are chargers that no other feed reports."""
+        return bool(self._uncovered())
+
     def is_complete(self, charger_id: str) -> bool:
         """Return whether the charger was read after any outage before the link came up."""
         return charger_id not in self._unread
@@ -98,6 +160,19 @@ class Feed:
     def is_live(self, charger_id: str) -> bool:
         """Return whether the messages have reported all that happened at a charger."""
         return self.is_reliable and self.is_complete(charger_id)
+
+    def has_read(self, charger_id: str) -> bool:
+        """Return whether a charger was read at the beginning of the connection.
+
+        Such a charger need not be read again when the first message proves the feed. If
+        that message comes late, the installation may have been added to the subscription
+        only then, and the charger may have changed since it was read.
+        """
+        return (
+            not self.is_proven
+            and charger_id in self._read
+            and monotonic() - self._changed_at < SILENCE_IDLE
+        )
 
     def _is_fresh(self, charger_id: str) -> bool:
         """Return whether the state of a charger is what the cloud holds."""
@@ -129,6 +204,7 @@ class Feed:
         evidence against them.
         """
         self._unread.discard(charger_id)
+        self._read.discard(charger_id)
         self._watch.forget(charger_id)
 
     @callback
@@ -143,23 +219,39 @@ class Feed:
     @callback
     def link_opened(self) -> None:
         """Start over for a new connection of the link."""
-        self._is_open = True
+        self._opened_at = self._changed_at = monotonic()
+        self._absence.received()
+        self._read.clear()
         self._watch.opened()
 
     @callback
     def link_closed(self) -> None:
         """Note that the connection of the link has ended."""
-        self._is_open = False
+        self._opened_at = None
+        self._changed_at = monotonic()
 
     @callback
-    def link_changed(self, *, is_up: bool) -> None:
+    def link_changed(self, *, is_up: bool, is_refused: bool) -> None:
         """Follow the link, whose status has changed."""
+        self._note_outdated()
+        self._is_up = is_up
+        self._is_refused = is_refused
+        self._installation.feed_changed(self)
+
+    @callback
+    def _note_outdated(self) -> None:
+        """Note which chargers are outdated, because the feed begins or ends."""
         self._unread = {
             charger_id
             for charger_id in self.charger_ids
             if not self._is_fresh(charger_id)
         }
-        self._is_up = is_up
+
+    @callback
+    def silence(self) -> None:
+        """Report no more until the next message."""
+        self.is_silent = True
+        self._changed_at = monotonic()
         self._installation.feed_changed(self)
 
     @callback
@@ -183,7 +275,7 @@ class Feed:
     @callback
     def gap(self) -> None:
         """Note that messages of the link are missing."""
-        self._watch.gap(self.charger_ids)
+        self._watch.gap(self._uncovered())
 
     @callback
     def oversized(self) -> None:
@@ -191,25 +283,46 @@ class Feed:
         self._watch.oversized(self.charger_ids)
 
     @callback
-    def received(self, observations: Iterable[Observation]) -> None:
+    def received(self, observations: list[Observation]) -> None:
         """Note the observations of messages before they are applied."""
+        is_heard = False
         for observation in observations:
-            self._watch.received(
-                observation, is_known=observation.charger_id in self._states
-            )
+            charger_id = observation.charger_id
+            is_heard = is_heard or charger_id in self.charger_ids
+            self._watch.received(observation, is_known=charger_id in self._states)
+        if is_heard:
+            self._absence.received()
+            self._installation.feed_received(self)
+        if self.is_silent and observations:
+            self._note_outdated()
+            self.is_silent = False
+            self._installation.feed_changed(self)
+            self.is_proven = True
+
+    @callback
+    def other_received(self) -> None:
+        """Note that a message arrived by another feed of the installation."""
+        self._absence.other_received()
 
     @callback
     def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:
         """Note a reading of a charger before it is applied, as evidence about the feed."""
         self._unread.discard(charger_id)
-        if self._is_open:
+        self._read.add(charger_id)
+        if self._opened_at is not None:
             self._watch.compare(charger_id, self._states[charger_id], observations)
 
     @callback
     def check(self) -> None:
-        """Check whether the messages of an open connection report all that happens."""
+        """Check whether the messages of an open connection report all that happens.
+
+        Where another feed reports it anyway, a suspicion is not worth a reading.
+        """
+        if self.is_reporting and self._absence.take():
+            self._on_silence(self)
+            return
         self._watch.check(
-            {charger_id: self._states[charger_id] for charger_id in self.charger_ids}
+            {charger_id: self._states[charger_id] for charger_id in self._uncovered()}
         )
 
     @callback

@@ -52,17 +52,30 @@ class InstallationPush:
     @property
     def last_message(self) -> datetime | None:
         """Return when the latest message of the installation arrived."""
-        return self.counters.last_message
+        return max(
+            filter(
+                None,
+                (
+                    self.counters.last_message,
+                    *(feed.last_message for feed in self.feeds[1:]),
+                ),
+            ),
+            default=None,
+        )
 
     @property
     def refusal(self) -> PushRefusal | None:
-        """Return why the messages are not permitted, None if they are."""
-        return self.own.refusal
+        """Return why the messages are not permitted, None while a link reports them.
+
+        None also while another link is about to report them, because that is over soon.
+        """
+        is_pending = any(feed.is_pending for feed in self.feeds[1:])
+        return None if self._reporting or is_pending else self.own.refusal
 
     @property
     def is_permitted(self) -> bool:
         """Return whether the cloud is known to permit the messages."""
-        return self.own.is_permitted
+        return bool(self._reporting) or self.own.is_permitted
 
     @property
     def fault(self) -> str | None:
@@ -71,13 +84,14 @@ class InstallationPush:
 
     @property
     def shared_since(self) -> datetime | None:
-        """Return since when another program takes some of the messages."""
-        return self.feeds[0].shared_since
+        """Return since when another program takes messages that no other link reports."""
+        is_covered = any(feed.is_reliable for feed in self.feeds[1:])
+        return None if is_covered else self.feeds[0].shared_since
 
     @property
     def is_incomplete(self) -> bool:
         """Return whether some of the messages are lost, although a link is up."""
-        return self.feeds[0].is_incomplete
+        return any(feed.is_incomplete for feed in self.feeds) and not self.is_reliable
 
     @property
     def is_silent(self) -> bool:
@@ -105,6 +119,11 @@ class InstallationPush:
         )
 
     @callback
+    def add_link(self, link: Link) -> None:
+        """Add what a link of several installations reports of this one."""
+        self.feeds.append(link.add_feed(self))
+
+    @callback
     def add(self, charger_id: str, *, is_fresh: bool) -> None:
         """Add a charger that has moved here, and whether its state was fresh there."""
         for feed in self.feeds:
@@ -121,6 +140,13 @@ class InstallationPush:
         """Note a reading of a charger before it is applied, as evidence about the feeds."""
         for feed in self.feeds:
             feed.compare(charger_id, observations)
+
+    @callback
+    def feed_received(self, feed: Feed) -> None:
+        """Note that a message about a charger arrived by a feed."""
+        for other in self.feeds:
+            if other is not feed:
+                other.other_received()
 
     @callback
     def feed_changed(self, feed: Feed) -> None:
@@ -154,8 +180,14 @@ class InstallationPush:
     @callback
     def _read_or_poll(self, charger_id: str, feed: Feed) -> None:
         """Read a charger once if a feed reports it from now on, else poll it."""
-        is_first = not self._reader.has_read(charger_id)
-        if feed.is_reporting or is_first:
-            self._reader.read(charger_id, first=is_first)
+        reader = self._reader
+        is_first = not reader.has_read(charger_id)
+        is_first_running = is_first and reader.is_reading(charger_id)
+        if feed.is_reporting and (
+            feed.has_read(charger_id) or (is_first_running and not feed.is_proven)
+        ):
+            reader.cancel_poll(charger_id)
+        elif feed.is_reporting or is_first:
+            reader.read(charger_id, first=is_first)
         else:
-            self._reader.poll_regularly(charger_id)
+            reader.poll_regularly(charger_id)

@@ -28,14 +28,16 @@ from ..api import (
 )
 from ..backoff import outage_pause, refusal_pause
 from ..const import DISCOVERY_INTERVAL, LOGGER, PushRefusal, PushStatus
-from ..listeners import Listeners, message_topic
+from ..listeners import Listeners, link_topic, message_topic
 from ..outages import Outages
 from ..state import States
 from .details_failures import DetailsFailures
 from .feed import FedInstallation, Feed
+from .feeds import Feeds
 from .link_counters import LinkCounters
 from .link_log import LinkLog
 from .reader import StateReader
+from .stream_watch import MESSAGE_DELAY
 
 # Minimum and maximum pause before the next attempt to connect (seconds).
 PAUSE_MIN = 1.0
@@ -119,11 +121,28 @@ def _end_of(error: ZaptecError) -> _End:
 class Link:
     """A message subscription, kept open; each of its feeds is of one installation."""
 
-    def __init__(self, channel: Channel, shared: SharedByLinks) -> None:
-        """Initialize a link that is not connected yet, and has no feed."""
+    def __init__(
+        self,
+        channel: Channel,
+        shared: SharedByLinks,
+        *,
+        home_of: Callable[[str], str | None] | None = None,
+    ) -> None:
+        """Initialize a link that is not connected yet, and has no feed.
+
+        Args:
+            channel: The subscription.
+            shared: The parts that all links share.
+            home_of: Returns the installation of a charger, whose feed gets its messages.
+                Without it, the subscription is that of one installation.
+
+        """
         self.channel = channel
         self._shared = shared
-        self._feeds: list[Feed] = []
+        # Whether a message has to prove that the link reports an installation.
+        self._is_unproven = home_of is not None
+        self.feeds = Feeds(home_of)
+        """What the link reports, by the ids of the installations."""
         self.status = PushStatus.CONNECTING
         self.since = dt_util.utcnow()
         """When the status changed last."""
@@ -141,6 +160,8 @@ class Link:
         self.counters = LinkCounters()
         self._log = LinkLog(channel.id, channel.label, shared.outages)
         self._opened_at: float | None = None
+        # When the latest observation arrived (monotonic seconds).
+        self._received_at = -math.inf
         self._open: asyncio.Timeout | None = None
         self._failures = DetailsFailures(shared.client)
 
@@ -148,6 +169,16 @@ class Link:
     def age(self) -> float:
         """Return the age of the current connection, or of the last one (seconds)."""
         return 0.0 if self._opened_at is None else monotonic() - self._opened_at
+
+    @property
+    def shared_since(self) -> datetime | None:
+        """Return since when another program takes messages that no other link reports."""
+        return self.feeds.shared_since
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Return whether messages are lost that no other link reports."""
+        return self.feeds.is_incomplete
 
     @callback
     def add_feed(self, installation: FedInstallation) -> Feed:
@@ -159,15 +190,24 @@ class Link:
             self._shared.reader,
             on_silence=self._feed_silent,
             on_loss=self._message_lost,
+            is_proven=not self._is_unproven,
         )
-        self._feeds.append(feed)
+        self.feeds.add(feed)
+        if self._open:
+            feed.link_opened()
+        if self.status is not PushStatus.CONNECTING:
+            feed.link_changed(is_up=self._is_up, is_refused=self.refusal is not None)
         return feed
+
+    @property
+    def _is_up(self) -> bool:
+        """Return whether messages arrive."""
+        return self.status is PushStatus.CONNECTED
 
     @callback
     def close(self) -> None:
         """Release the chargers, and end what the log says of the link."""
-        for feed in self._feeds:
-            feed.close()
+        self.feeds.close()
         self._log.close()
 
     async def run(self) -> None:
@@ -227,9 +267,9 @@ class Link:
             asyncio.timeout(None) as self._open,
         ):
             self._opened_at = monotonic()
+            self._received_at = -math.inf
             self.counters.begin(stream)
-            for feed in self._feeds:
-                feed.link_opened()
+            self.feeds.link_opened()
             try:
                 if not self.is_silent:
                     self._set_status(PushStatus.CONNECTED)
@@ -237,8 +277,7 @@ class Link:
             finally:
                 self._open = None
                 self.counters.end()
-                for feed in self._feeds:
-                    feed.link_closed()
+                self.feeds.link_closed()
 
     @callback
     def reopen(self) -> None:
@@ -269,9 +308,7 @@ class Link:
         except ZaptecError as err:
             if not failures:
                 # Whether this succeeds shows whether the cloud fails with all requests.
-                for feed in self._feeds:
-                    if feed.read_one():
-                        break
+                self.feeds.read_one()
             failures.add(began_at)
             if isinstance(err, ZaptecConnectionError):
                 self._set_cloud_reached(is_reached=False)
@@ -290,20 +327,20 @@ class Link:
     def received(self, observations: list[Observation]) -> None:
         """Apply the observations of messages."""
         if self.counters.take_gap():
-            for feed in self._feeds:
-                feed.gap()
+            self.feeds.gap()
         if self.counters.take_oversized():
-            for feed in self._feeds:
-                feed.oversized()
-        if self.is_silent and observations:
+            self.feeds.oversized()
+        by_feed = self.feeds.sort(observations)
+        if observations:
+            self._received_at = monotonic()
+        if self.is_silent and any(by_feed.values()):
             self.is_silent = False
-            for feed in self._feeds:
-                feed.is_silent = False
             self._set_status(PushStatus.CONNECTED)
-        for feed in self._feeds:
-            feed.received(observations)
+        for feed, its_observations in by_feed.items():
+            feed.last_message = self.counters.last_message
+            feed.received(its_observations)
         self._shared.listeners.notify(
-            [message_topic(feed.installation_id) for feed in self._feeds]
+            [message_topic(feed.installation_id) for feed in by_feed]
         )
         self._shared.states.apply(observations)
 
@@ -311,18 +348,23 @@ class Link:
     def check(self) -> None:
         """Check whether the messages of an open connection report all that happens."""
         if self._open:
-            for feed in self._feeds:
-                feed.check()
+            self.feeds.check(is_silent=self.is_silent)
 
     @callback
     def _feed_silent(self, feed: Feed) -> None:
-        """Poll the chargers, and reopen the connection, but not too often."""
+        """Reopen the connection, but not too often, if nothing else arrives by it."""
         self.counters.losses += 1
+        if (
+            self.feeds.is_reporting_without(feed)
+            or monotonic() - self._received_at < MESSAGE_DELAY
+        ):
+            feed.silence()
+            return
         self.is_silent = True
         self._set_status(
             PushStatus.DISCONNECTED, fault="it does not report what the chargers do"
         )
-        feed.is_silent = True
+        feed.silence()
         if self._open and monotonic() - self.reopened_at >= REOPEN_INTERVAL:
             self.reopened_at = monotonic()
             self.reopen()
@@ -361,8 +403,9 @@ class Link:
         if status is not self.status:
             self.since = dt_util.utcnow()
         self.status = status
-        for feed in self._feeds:
-            feed.link_changed(is_up=status is PushStatus.CONNECTED)
+        self.feeds.link_changed(is_up=self._is_up, is_refused=refusal is not None)
+        if self.channel.id not in self.feeds:
+            self._shared.listeners.notify([link_topic(self.channel.id)])
 
     @callback
     def _set_cloud_reached(self, *, is_reached: bool) -> None:
@@ -372,8 +415,4 @@ class Link:
             self.is_permitted = True
         else:
             self._log.cloud_unreachable()
-        for feed in self._feeds:
-            if is_reached:
-                feed.cloud_reached()
-            else:
-                feed.cloud_unreachable()
+        self.feeds.cloud_reached(is_reached=is_reached)

@@ -41,11 +41,10 @@ class Links(Mapping[str, InstallationPush]):
         self._shared = shared
         self._is_fresh = is_fresh
         self._installations: dict[str, InstallationPush] = {}
-        # The links of all subscriptions, by the id of each.
-        self._links: dict[str, Link] = {}
+        self._groups: list[Link] = []
         # The installation of each charger, by the charger's id.
         self._homes: dict[str, str | None] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[Link, asyncio.Task[None]] = {}
         self._is_started = False
 
     @override
@@ -66,11 +65,21 @@ class Links(Mapping[str, InstallationPush]):
     @property
     def connections(self) -> Collection[Link]:
         """Return the links of all subscriptions."""
-        return self._links.values()
+        own = [push.own for push in self._installations.values()]
+        return [*own, *self._groups]
+
+    @property
+    def groups(self) -> Collection[Link]:
+        """Return the links that report several installations each."""
+        return self._groups
 
     def of(self, charger_id: str) -> InstallationPush | None:
         """Return the messages of a charger's installation, None if there are none."""
-        return self._installations.get(self._homes.get(charger_id) or "")
+        return self._installations.get(self._home_of(charger_id) or "")
+
+    def _home_of(self, charger_id: str) -> str | None:
+        """Return the installation of a charger, None if it is unknown."""
+        return self._homes.get(charger_id)
 
     def is_live(self, charger_id: str) -> bool:
         """Return whether messages have reported all that happened at a charger."""
@@ -129,8 +138,7 @@ class Links(Mapping[str, InstallationPush]):
                 push.remove(charger_id)
         self._homes = homes
         for installation_id in self._installations.keys() - installation_ids:
-            del self._installations[installation_id]
-            self._close(installation_id)
+            self._remove(installation_id)
         for installation_id in installation_ids:
             if installation_id not in self._installations:
                 self._add(installation_id)
@@ -147,10 +155,15 @@ class Links(Mapping[str, InstallationPush]):
             self._start_tasks()
 
     @callback
+    def add_group(self, channel: Channel) -> None:
+        """Add a subscription that may report any installation of the account."""
+        self._groups.append(Link(channel, self._shared, home_of=self._home_of))
+
+    @callback
     def _add(self, installation_id: str) -> None:
         """Add the messages of an installation, with a link of its own."""
         shared = self._shared
-        link = self._links[installation_id] = Link(
+        link = Link(
             Channel(
                 installation_id,
                 f"installation {installation_id}",
@@ -158,29 +171,32 @@ class Links(Mapping[str, InstallationPush]):
             ),
             shared,
         )
-        self._installations[installation_id] = InstallationPush(
-            link, shared.reader, shared.listeners
-        )
+        push = InstallationPush(link, shared.reader, shared.listeners)
+        for group in self._groups:
+            push.add_link(group)
+        self._installations[installation_id] = push
 
     @callback
-    def _close(self, link_id: str) -> None:
-        """Close a link and end its task."""
-        self._links.pop(link_id).close()
-        if task := self._tasks.pop(link_id, None):
+    def _remove(self, installation_id: str) -> None:
+        """Remove the messages of an installation, and end its link."""
+        link = self._installations.pop(installation_id).own
+        for group in self._groups:
+            group.feeds.remove(installation_id)
+        link.close()
+        if task := self._tasks.pop(link, None):
             task.cancel()
 
     @callback
     def _start_tasks(self) -> None:
         """Open the links that are new."""
-        for link_id in self._links.keys() - self._tasks.keys():
-            self._tasks[link_id] = self._entry.async_create_background_task(
-                self._hass,
-                self._links[link_id].run(),
-                name=f"{DOMAIN} push {link_id}",
-            )
+        for link in self.connections:
+            if link not in self._tasks:
+                self._tasks[link] = self._entry.async_create_background_task(
+                    self._hass, link.run(), name=f"{DOMAIN} push {link.channel.id}"
+                )
 
     @callback
     def _check(self, _now: datetime) -> None:
         """Check whether the messages of each link report all that happens."""
-        for link in list(self._links.values()):
+        for link in self.connections:
             link.check()

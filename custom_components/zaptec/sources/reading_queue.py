@@ -103,6 +103,15 @@ class ReadingQueue:
             charger_id, _Reading(monotonic() + delay, Priority.BACKGROUND, poll=True)
         )
 
+    def is_reading(self, charger_id: str) -> bool:
+        """Return whether a reading of a charger is running."""
+        return charger_id in self._running
+
+    def cancel_poll(self, charger_id: str) -> None:
+        """Drop the planned poll of a charger, because messages report it from now on."""
+        if (planned := self._readings.get(charger_id)) and planned.poll:
+            del self._readings[charger_id]
+
     def forget(self, charger_id: str) -> None:
         """Drop what is planned for a charger, and the result of a running reading.
 

@@ -12,7 +12,7 @@ and costs a reading. A reading that shows a change which no message reports, not
 within a minute after it, is the proof.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 import math
@@ -165,13 +165,14 @@ class StreamWatch:
         if change and change.is_reported_by(observation):
             del self._changes[key]
 
-    def gap(self, charger_ids: Iterable[str]) -> None:
+    def gap(self, charger_ids: Collection[str]) -> None:
         """Note a gap in the numbers of messages, and read these chargers.
 
         The missing messages may be about any of them.
         """
         self._in_a_row = 0
-        self._note_gap(charger_ids)
+        if charger_ids:
+            self._note_gap(charger_ids)
 
     def oversized(self, charger_ids: Iterable[str]) -> None:
         """Note a message that is too large to be read, and read these chargers.

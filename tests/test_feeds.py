@@ -1,0 +1,568 @@
+"""Two links that report the same installation, without a cloud."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from unittest.mock import AsyncMock, Mock
+
+from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
+import pytest
+
+from custom_components.zaptec.api import (
+    Account,
+    Charger,
+    Observation,
+    StateId,
+    TimeSlice,
+    ZaptecConnectionError,
+)
+from custom_components.zaptec.const import PushRefusal, PushStatus
+from custom_components.zaptec.listeners import Listeners, link_topic
+from custom_components.zaptec.outages import Outages
+from custom_components.zaptec.sources.installation_push import InstallationPush
+from custom_components.zaptec.sources.link import Channel, Link, SharedByLinks
+from custom_components.zaptec.sources.links import Links
+from custom_components.zaptec.sources.stream_watch import (
+    CHECK_INTERVAL,
+    LOSSES_APART,
+    MESSAGE_DELAY,
+    SILENCE_IDLE,
+)
+from custom_components.zaptec.state import States
+
+HOME, CABIN = "home", "cabin"
+CHARGERS = {
+    HOME: ("5b9a5a3c-8e7e-4a59-9d53-05e3a0c1a001",),
+    CABIN: (
+        "5b9a5a3c-8e7e-4a59-9d53-05e3a0c1b001",
+        "5b9a5a3c-8e7e-4a59-9d53-05e3a0c1b002",
+    ),
+}
+(AT_HOME,) = CHARGERS[HOME]
+STRANGER = "5b9a5a3c-8e7e-4a59-9d53-05e3a0c1c001"
+
+
+class Reader:
+    """Notes what is read and polled, instead of reading it."""
+
+    def __init__(self) -> None:
+        """Initialize a reader that has read each charger."""
+        self.read: list[str] = []
+        self.polled: list[str] = []
+        self.cancelled: list[str] = []
+        self.unreachable: list[str] = []
+        self.reached: list[str] = []
+        self.unread: set[str] = set()
+        self.running: set[str] = set()
+        self.failing: set[str] = set()
+        self.shared = Mock()
+        self.shared.read = lambda charger_id, first=False: self.read.append(charger_id)
+        self.shared.poll = lambda charger_id, _: self.polled.append(charger_id)
+        self.shared.poll_regularly = self.polled.append
+        self.shared.cancel_poll = self.cancelled.append
+        self.shared.has_read = lambda charger_id: charger_id not in self.unread
+        self.shared.is_reading = self.running.__contains__
+        self.shared.is_live = lambda charger_id: charger_id not in self.failing
+        self.shared.cloud_unreachable = self.unreachable.extend
+        self.shared.cloud_reached = self.reached.extend
+
+    def take(self) -> tuple[list[str], list[str]]:
+        """Return what was read and what was polled since the last call."""
+        taken = self.read[:], self.polled[:]
+        self.read.clear()
+        self.polled.clear()
+        return taken
+
+
+class Two:
+    """The links of two installations and of a group, without connections."""
+
+    def __init__(self, clock: FrozenDateTimeFactory) -> None:
+        """Initialize the links; none is up."""
+        self.clock = clock
+        self.reader = Reader()
+        self.listeners = Listeners()
+        self.states = States(self.listeners, on_unknown=Mock(), on_new_version=Mock())
+        self.client = Mock()
+        shared = SharedByLinks(
+            client=self.client,
+            states=self.states,
+            listeners=self.listeners,
+            outages=Outages(),
+            reader=self.reader.shared,
+            ssl_context=Mock(),
+            start_reauth=Mock(),
+            logged_faults=set(),
+            time_slice=TimeSlice(),
+        )
+        self.links = Links(Mock(), Mock(), shared, is_fresh=lambda _: True)
+        self.details = AsyncMock()
+        self.links.add_group(Channel("group", "user group group", self.details))
+        (self.group,) = self.links.groups
+        self.account = Account(
+            chargers={
+                charger_id: replace(
+                    Charger.from_json({"Id": charger_id, "DeviceType": 1}),
+                    installation_id=installation_id,
+                )
+                for installation_id, ids in CHARGERS.items()
+                for charger_id in ids
+            }
+        )
+        self.follow()
+        self.notified: list[str] = []
+        for topic in (HOME, CABIN, "group", AT_HOME):
+            self.listeners.add(
+                lambda topic=topic: self.notified.append(topic), [link_topic(topic)]
+            )
+
+    def follow(self) -> None:
+        """Bring all in line with the account."""
+        self.states.follow(self.account)
+        self.links.follow(self.account, {HOME, CABIN} & self.account.installation_ids)
+
+    @property
+    def home(self) -> InstallationPush:
+        """Return the messages of the home."""
+        return self.links[HOME]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and check all links as often as the integration does."""
+        for _ in range(int(seconds // CHECK_INTERVAL)):
+            self.clock.tick(CHECK_INTERVAL)
+            for link in self.links.connections:
+                link.check()
+        self.clock.tick(seconds % CHECK_INTERVAL)
+
+    def open(self, link: Link) -> None:
+        """Let a link connect."""
+        link._open = Mock()
+        link._opened_at = 1.0
+        link.feeds.link_opened()
+        if not link.is_silent:
+            link._set_status(PushStatus.CONNECTED)
+
+    def lose(self, link: Link) -> None:
+        """Let a link lose its connection."""
+        link._open = None
+        link.feeds.link_closed()
+        link._set_status(PushStatus.DISCONNECTED, fault="lost")
+
+    def refuse(self, link: Link) -> None:
+        """Let a link be refused."""
+        link._set_status(
+            PushStatus.NOT_PERMITTED, fault="refused", refusal=PushRefusal.ROLE
+        )
+
+    def message(
+        self, *links: Link, charger_id: str = AT_HOME, value: str = "1"
+    ) -> None:
+        """Let a message arrive by some links."""
+        now = datetime.now(UTC)
+        for link in links:
+            link.received([Observation(charger_id, StateId.IS_ONLINE, now, value)])
+
+    def reading(self, charger_id: str = AT_HOME, power: str | None = None) -> None:
+        """Let a charger be read."""
+        observations = []
+        if power:
+            now = datetime.now(UTC)
+            observations = [
+                Observation(charger_id, StateId.TOTAL_CHARGE_POWER, now, power)
+            ]
+        self.reader.unread.discard(charger_id)
+        self.links.compare(charger_id, observations)
+        self.states.apply(observations)
+
+
+@pytest.fixture
+async def two() -> Generator[Two]:
+    """Return the links of two installations and of a group."""
+    with freeze_time(datetime(2026, 11, 27, 12, tzinfo=UTC)) as clock:
+        yield Two(clock)
+
+
+async def test_a_group_reports_an_installation_from_its_first_message(two: Two) -> None:
+    """The group may not cover the installation, so that only a message proves it."""
+    two.refuse(two.home.own)
+    two.refuse(two.links[CABIN].own)
+    two.reader.take()
+    two.open(two.group)
+    assert two.group.status is PushStatus.CONNECTED
+    assert two.home.status is PushStatus.NOT_PERMITTED
+    assert two.reader.take() == ([], [])
+
+    two.message(two.group)
+    assert two.home.status is PushStatus.CONNECTED
+    assert two.links.is_live(AT_HOME)
+    assert two.links[CABIN].status is PushStatus.NOT_PERMITTED
+    assert two.reader.take() == ([AT_HOME], [])
+    assert two.home.last_message == two.group.counters.last_message
+
+
+async def test_a_charger_that_was_read_since_is_not_read_again(two: Two) -> None:
+    """At a start each charger is read once, although the first message comes later."""
+    two.reader.unread.add(AT_HOME)
+    two.open(two.group)
+    two.refuse(two.home.own)
+    assert two.reader.take() == ([AT_HOME], [])
+    two.reading()
+    two.message(two.group)
+    assert two.reader.take() == ([], [])
+    assert two.reader.cancelled == [AT_HOME]
+
+
+async def test_a_first_reading_under_way_is_enough(two: Two) -> None:
+    """A reading that runs when the first message arrives is as new as the message."""
+    two.reader.unread.add(AT_HOME)
+    two.reader.running.add(AT_HOME)
+    two.open(two.group)
+    two.message(two.group)
+    assert two.reader.take() == ([], [])
+
+
+async def test_a_late_first_message_is_followed_by_a_reading(two: Two) -> None:
+    """The installation may have been added to the group after the charger was read."""
+    two.refuse(two.home.own)
+    two.open(two.group)
+    two.reading()
+    two.pass_time(SILENCE_IDLE + 60)
+    two.reader.take()
+    two.message(two.group)
+    assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_the_loss_of_one_link_changes_nothing(two: Two) -> None:
+    """What another link reports is neither read nor polled, and no entity is written."""
+    two.open(two.home.own)
+    two.open(two.group)
+    two.message(two.group, two.home.own)
+    two.reader.take()
+    two.notified.clear()
+    for link in (two.home.own, two.group):
+        two.lose(link)
+        assert two.home.status is PushStatus.CONNECTED
+        assert two.links.is_live(AT_HOME)
+        two.open(link)
+    assert two.reader.take() == ([], [])
+    assert AT_HOME not in two.notified
+    assert {HOME, "group"} <= set(two.notified)
+
+    two.lose(two.home.own)
+    two.lose(two.group)
+    assert two.home.status is PushStatus.DISCONNECTED
+    assert not two.links.is_live(AT_HOME)
+    assert two.reader.take()[1].count(AT_HOME) == 1
+    assert AT_HOME in two.notified
+
+
+async def test_the_own_link_reads_what_the_group_does_not_report(two: Two) -> None:
+    """Both were lost, and only the own link is back."""
+    two.open(two.home.own)
+    two.open(two.group)
+    two.message(two.group)
+    two.lose(two.group)
+    two.lose(two.home.own)
+    two.reader.take()
+    two.open(two.home.own)
+    assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_a_dead_own_link_is_found_by_the_groups_messages(two: Two) -> None:
+    """It stops to report before it is needed, and is opened again."""
+    own = two.home.own
+    two.open(own)
+    two.open(two.group)
+    two.message(own, two.group)
+    two.pass_time(MESSAGE_DELAY + 60)
+    two.message(two.group)
+    two.pass_time(MESSAGE_DELAY)
+    assert own.status is PushStatus.DISCONNECTED
+    assert own._open.reschedule.called
+    assert two.home.status is PushStatus.CONNECTED
+    assert two.reader.take()[1] == []
+
+    two.message(own, two.group)
+    assert own.status is PushStatus.CONNECTED
+    assert two.home.feeds[0].is_reporting
+
+
+async def test_messages_that_arrive_late_are_no_sign_of_a_dead_link(two: Two) -> None:
+    """Each link may be the first to deliver a message."""
+    own = two.home.own
+    two.open(own)
+    two.open(two.group)
+    for first, second in ((own, two.group), (two.group, own)):
+        two.message(first)
+        two.clock.tick(5)
+        two.message(second)
+        two.pass_time(1200)
+    two.message(own)
+    two.pass_time(MESSAGE_DELAY - 1)
+    two.message(two.group)
+    two.pass_time(600)
+    assert own.status is two.group.status is PushStatus.CONNECTED
+    assert all(feed.is_reporting for feed in two.home.feeds)
+
+
+async def test_a_group_that_loses_one_installation_is_not_reopened(two: Two) -> None:
+    """Its link still delivers the messages of others, so that another one would not help."""
+    cabin = two.links[CABIN]
+    for link in two.links.connections:
+        two.open(link)
+    two.message(two.group, two.home.own)
+    two.message(two.group, cabin.own, charger_id=CHARGERS[CABIN][0])
+    for _ in range(6):
+        two.pass_time(60)
+        two.message(two.group, two.home.own)
+        two.message(cabin.own, charger_id=CHARGERS[CABIN][0])
+    assert two.group.status is PushStatus.CONNECTED
+    assert not two.group._open.reschedule.called
+    assert two.home.feeds[1].is_reporting
+    assert not cabin.feeds[1].is_reporting
+    assert cabin.status is PushStatus.CONNECTED
+
+
+async def test_a_group_that_loses_all_is_reopened_once(two: Two) -> None:
+    """It is silent as a whole, and is opened again at most once an hour."""
+    cabin = two.links[CABIN]
+    for link in two.links.connections:
+        two.open(link)
+    two.message(two.group, two.home.own)
+    two.message(two.group, cabin.own, charger_id=CHARGERS[CABIN][0])
+    for _ in range(6):
+        two.pass_time(60)
+        two.message(two.home.own)
+        two.message(cabin.own, charger_id=CHARGERS[CABIN][0])
+    assert two.group.status is PushStatus.DISCONNECTED
+    assert two.group._open.reschedule.call_count == 1
+    two.lose(two.group)
+    two.open(two.group)
+    assert two.group.status is PushStatus.DISCONNECTED
+    two.message(two.group)
+    assert two.group.status is PushStatus.CONNECTED
+    assert two.home.feeds[1].is_reporting
+    assert not cabin.feeds[1].is_reporting
+
+
+async def test_a_stranger_is_no_sign_of_an_installation(two: Two) -> None:
+    """A group's messages may be about chargers that the account does not show."""
+    two.refuse(two.home.own)
+    two.open(two.group)
+    two.message(two.group, charger_id=STRANGER)
+    assert two.home.status is PushStatus.NOT_PERMITTED
+    assert not any(feed.is_reporting for feed in two.group.feeds.values())
+
+
+async def test_a_suspicion_is_not_worth_a_reading_while_another_link_reports(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gap, and silence, are suspicions."""
+    own = two.home.own
+    two.open(own)
+    two.open(two.group)
+    two.message(own, two.group)
+    two.reader.take()
+    monkeypatch.setattr(own.counters, "take_gap", lambda: True)
+    two.message(own)
+    two.pass_time(2 * SILENCE_IDLE)
+    assert two.reader.take() == ([], [])
+
+    # Where the group does not report any more, the next gap is worth one.
+    two.lose(two.group)
+    two.message(own)
+    assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_an_oversized_message_is_lost_to_both(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is too large for either link, so the chargers are read."""
+    two.open(two.home.own)
+    two.open(two.group)
+    two.message(two.home.own, two.group)
+    two.reader.take()
+    monkeypatch.setattr(two.group.counters, "take_oversized", lambda: True)
+    two.message(two.group)
+    assert AT_HOME in two.reader.take()[0]
+
+
+def lose_messages(two: Two, link: Link) -> None:
+    """Let two readings show changes that a link did not report, although others arrive."""
+    two.reading(power="1000")
+    for power in ("2000", "3000"):
+        two.clock.tick(1)
+        two.message(link)
+        two.reading(power=power)
+        two.pass_time(LOSSES_APART + 30)
+
+
+async def test_a_second_reader_of_the_own_subscription_does_not_matter(
+    two: Two,
+) -> None:
+    """While the group reports all, nothing is polled, and it is no problem."""
+    own = two.home.own
+    two.open(own)
+    two.message(own)
+    lose_messages(two, own)
+    assert two.home.is_incomplete
+    assert two.home.shared_since
+    assert AT_HOME in two.reader.take()[1]
+
+    two.open(two.group)
+    two.message(own, two.group)
+    assert two.reader.take() == ([AT_HOME], [])
+    assert two.links.is_reliable(AT_HOME)
+    assert not two.home.is_incomplete
+    assert two.home.shared_since is None
+    assert own.shared_since is None
+    assert not own.is_incomplete
+
+    two.lose(two.group)
+    assert two.home.shared_since
+    assert own.shared_since
+    assert two.reader.take()[1] == [AT_HOME]
+
+
+async def test_a_second_reader_of_the_group(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a problem of the group, only while an installation depends on it."""
+    two.refuse(two.home.own)
+    two.open(two.group)
+    two.message(two.group)
+    lose_messages(two, two.group)
+    assert two.group.shared_since
+    assert two.group.is_incomplete
+    assert two.home.shared_since is None
+    assert two.home.status is PushStatus.CONNECTED
+    assert not two.home.is_reliable
+    assert caplog.text.count("messages of user group group do not reach us") == 1
+    two.reader.take()
+
+    two.open(two.home.own)
+    two.reading()
+    assert two.group.shared_since is None
+    assert not two.group.is_incomplete
+    assert two.links.is_live(AT_HOME)
+
+
+async def test_a_refusal_that_the_group_makes_up_for(two: Two) -> None:
+    """It is not reported while the group's link reports the messages, or soon may."""
+    two.refuse(two.home.own)
+    assert two.home.refusal is None
+    assert not two.home.is_permitted
+    two.open(two.group)
+    two.message(two.group)
+    assert two.home.refusal is None
+    assert two.home.is_permitted
+
+    two.lose(two.group)
+    assert two.home.refusal is None
+    two.pass_time(SILENCE_IDLE + 60)
+    assert two.home.refusal is PushRefusal.ROLE
+    assert not two.home.is_permitted
+
+
+async def test_a_refusal_that_the_group_does_not_make_up_for(two: Two) -> None:
+    """A group that covers another installation, or is refused itself, does not."""
+    two.refuse(two.home.own)
+    two.open(two.group)
+    two.pass_time(SILENCE_IDLE + 60)
+    assert two.home.refusal is PushRefusal.ROLE
+    two.lose(two.group)
+    assert two.home.refusal is None
+    two.refuse(two.group)
+    assert two.home.refusal is PushRefusal.ROLE
+
+
+async def test_the_cloud_is_out_of_reach_for_the_details_only(two: Two) -> None:
+    """What a link reports is not unavailable because the other one cannot be opened."""
+    two.open(two.home.own)
+    two.details.side_effect = ZaptecConnectionError("unreachable")
+    end = await two.group._connect()
+    assert "unreachable" in end.reason
+    assert AT_HOME not in two.reader.unreachable
+    assert set(two.reader.unreachable) == set(CHARGERS[CABIN])
+    assert two.reader.read[-1:] == [CHARGERS[CABIN][0]]
+    two.group._set_cloud_reached(is_reached=True)
+    assert set(two.reader.reached) == set(CHARGERS[CABIN])
+
+
+async def test_where_all_is_reported_no_charger_is_read_for_the_details(
+    two: Two,
+) -> None:
+    """The reading would show whether the cloud fails with all requests."""
+    for push in two.links.values():
+        two.open(push.own)
+    two.reader.take()
+    two.details.side_effect = ZaptecConnectionError("unreachable")
+    await two.group._connect()
+    assert two.reader.take() == ([], [])
+    assert two.reader.unreachable == []
+
+
+async def test_an_installation_that_is_new_or_gone(two: Two) -> None:
+    """Its feed of the group follows: it begins with its first message."""
+    two.open(two.group)
+    account = two.account
+    at_home = {AT_HOME: account.chargers[AT_HOME]}
+    two.account = replace(account, chargers=at_home)
+    two.follow()
+    assert set(two.group.feeds) == {HOME}
+    charger_id = CHARGERS[CABIN][0]
+    two.message(two.group, charger_id=charger_id)
+
+    two.account = account
+    two.follow()
+    assert not two.group.feeds[CABIN].is_reporting
+    two.message(two.group, charger_id=charger_id)
+    assert two.group.feeds[CABIN].is_reporting
+    assert two.links[CABIN].status is PushStatus.CONNECTED
+
+
+async def test_a_charger_that_moves_is_reported_by_the_other_feed(two: Two) -> None:
+    """It is read if its state was outdated, and each feed has its own chargers."""
+    two.open(two.group)
+    two.message(two.group)
+    two.message(two.group, charger_id=CHARGERS[CABIN][0])
+    moved = replace(two.account.chargers[AT_HOME], installation_id=CABIN)
+    two.account = replace(
+        two.account, chargers={**two.account.chargers, AT_HOME: moved}
+    )
+    two.links._is_fresh = lambda _: False
+    two.follow()
+    assert two.group.feeds[CABIN].charger_ids[0] == AT_HOME
+    assert not two.links.is_live(AT_HOME)
+    two.reading()
+    assert two.links.is_live(AT_HOME)
+
+
+async def test_a_charger_is_outdated_until_it_is_read(two: Two) -> None:
+    """It could not be read in the outage before the link came up."""
+    two.reader.failing.add(AT_HOME)
+    two.open(two.home.own)
+    assert two.home.status is PushStatus.CONNECTED
+    assert not two.links.is_live(AT_HOME)
+    two.open(two.group)
+    two.message(two.group)
+    assert not two.links.is_live(AT_HOME)
+    assert not two.home.is_complete(AT_HOME)
+    two.reading()
+    assert two.links.is_live(AT_HOME)
+    assert two.home.is_complete(AT_HOME)
+
+
+async def test_the_age_of_a_message_is_shown_per_installation(two: Two) -> None:
+    """The group's messages of other installations do not count."""
+    two.group.counters.stream = Mock(
+        missed=0, oversized=0, last_message=datetime.now(UTC)
+    )
+    two.open(two.group)
+    two.message(two.group, charger_id=CHARGERS[CABIN][0])
+    assert two.home.last_message is None
+    assert two.links[CABIN].last_message == datetime.now(UTC)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    two.links[CABIN].own.counters.stream = Mock(last_message=later)
+    assert two.links[CABIN].last_message == later
