@@ -71,9 +71,12 @@ class Session:
         """
         first, *between, last = self.readings
         rows = [first]
+        before = 0.0
         for reading in between:
-            if round(reading.energy, 3) != round(rows[-1].energy, 3):
+            energy = round(reading.energy - first.energy, 3)
+            if energy != before:
                 rows.append(reading)
+            before = energy
         return self.meter.transaction(
             [*rows, last], self.number, self.id, self.identity
         )
