@@ -1,11 +1,17 @@
 """Meter readings in Open Charge Metering Format."""
 
+from datetime import UTC, datetime, timedelta
 import json
 from typing import Any
 
 import pytest
 
-from custom_components.zaptec.api.ocmf import read_meter
+from custom_components.zaptec.api.ocmf import (
+    MeterReading,
+    read_meter,
+    read_readings,
+    read_session,
+)
 
 
 def ocmf(*rows: Any, signature: str = "") -> str:
@@ -57,3 +63,64 @@ def test_a_long_session() -> None:
     rows = [{"RV": 1000, "RU": "Wh"}, *({"RV": 1000 + count} for count in range(1000))]
     document = json.dumps({"RD": rows})
     assert read_meter(f"OCMF|{document}") == pytest.approx(1.999)
+
+
+def timed(minute: int, energy: float, **more: Any) -> dict[str, Any]:
+    """Return a reading some minutes after ten."""
+    return {"TM": f"2026-01-05T10:{minute:02}:00,250+00:00 R", "RV": energy} | more
+
+
+def at(minute: int, energy: float) -> MeterReading:
+    """Return the same reading, parsed."""
+    time = datetime(2026, 1, 5, 10, minute, 0, 250_000, UTC)
+    return MeterReading(time, pytest.approx(energy))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            ocmf(timed(0, 100.5, TX="B"), timed(15, 101), timed(20, 103.25)),
+            (at(0, 100.5), at(15, 101.0), at(20, 103.25)),
+        ),
+        (
+            ocmf(timed(0, 1000, RU="Wh"), timed(5, 2000)),
+            (at(0, 1.0), at(5, 2.0)),
+        ),
+        (
+            ocmf(timed(0, 1.0), timed(1, 9.0, ST="E"), 7, timed(2, 2.0)),
+            (at(0, 1.0), at(2, 2.0)),
+        ),
+        (ocmf(timed(0, 1.0), {"RV": 2.0}), ()),
+        (ocmf(timed(0, 1.0), {"RV": 2.0, "TM": 7}), ()),
+        (ocmf(timed(0, 1.0), {"RV": 2.0, "TM": "late"}), ()),
+        (ocmf(), ()),
+        ("OCMF|{", ()),
+        ("", ()),
+    ],
+)
+def test_readings_with_their_times(
+    text: str, expected: tuple[MeterReading, ...]
+) -> None:
+    """All valid readings are returned in order, or none if one has no time."""
+    assert read_readings(text) == expected
+
+
+def test_the_number_of_readings_is_limited() -> None:
+    """A part of the readings would hide when the rest was drawn, so none is returned."""
+    rows = [
+        {
+            "TM": f"{datetime(2026, 1, 5, tzinfo=UTC) + timedelta(minutes=number):%FT%TZ}",
+            "RV": number,
+        }
+        for number in range(1025)
+    ]
+    assert len(read_readings(ocmf(*rows[:1024]))) == 1024
+    assert read_readings(ocmf(*rows)) == ()
+    assert read_session(ocmf(*rows)) == (1024.0, ())
+
+
+def test_a_session_is_decoded_once() -> None:
+    """The highest reading and all readings are read together."""
+    text = ocmf(timed(0, 100.5), timed(15, 101))
+    assert read_session(text) == (read_meter(text), read_readings(text))
