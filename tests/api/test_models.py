@@ -19,6 +19,7 @@ from custom_components.zaptec.api import (
     Hierarchy,
     Installation,
     InstallationType,
+    MeterReading,
     NetworkType,
     Observation,
     OperationMode,
@@ -352,6 +353,7 @@ def test_completed_session() -> None:
         meter_value=37.932,
     )
     assert "nfc" not in repr(session)
+    assert session.readings == ()
     assert CompletedSession.from_json({"SignedSession": ""}).meter_value is None
     assert CompletedSession.from_json({"SignedSession": "odd"}).meter_value is None
 
@@ -408,6 +410,121 @@ def test_session_of_the_archive() -> None:
     assert session.end is None
 
 
+def test_readings_of_a_completed_session() -> None:
+    """The rows of the meter say when the energy was drawn."""
+    signed = (
+        'OCMF|{"RD":[{"TM":"2026-01-05T10:00:00,000+00:00 R","RV":10.5},'
+        '{"TM":"2026-01-05T11:00:00,060+00:00 R","RV":12.25}]}'
+    )
+    expected = (
+        MeterReading(datetime(2026, 1, 5, 10, tzinfo=UTC), 10.5),
+        MeterReading(datetime(2026, 1, 5, 11, 0, 0, 60_000, UTC), 12.25),
+    )
+    completed = CompletedSession.from_json({"SignedSession": signed})
+    assert completed.readings == expected
+    assert completed.meter_value == 12.25
+    session = Session.from_json({"id": SESSION, "sessionSignature": signed})
+    assert session.readings == expected
+    assert Session.from_json({"id": SESSION}).readings == ()
+
+
+PRIVATE = {
+    "tokenName": "Anna's key ring",
+    "authorizedUser": {
+        "id": "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0009",
+        "email": "anna@example.com",
+        "fullName": "Anna Driver",
+    },
+}
+
+
+def test_details_of_an_archived_session() -> None:
+    """The details are in the order of time; a damaged one is left out."""
+    session = Session.from_json(
+        {
+            "id": SESSION,
+            "externalId": "hook-1",
+            "chargerFirmwareVersion": "3.2.4.1",
+            "recognizedDateTime": "2026-01-07T11:00:05",
+            "externallyAbandoned": True,
+            "energy": 7.5,
+            "energyDetails": [
+                {"timestamp": "2026-01-05T10:30:00.060Z", "energy": 5.0},
+                {"timestamp": "2026-01-05T10:15:00.060Z", "energy": 2.5},
+                {"timestamp": "2026-01-05T10:00:00Z", "energy": 0},
+                {"timestamp": "late", "energy": 1.0},
+                None,
+            ],
+        }
+        | PRIVATE
+    )
+    assert [
+        (detail.timestamp.minute, detail.energy) for detail in session.energy_details
+    ] == [(0, 0.0), (15, 2.5), (30, 5.0)]
+    assert session.external_id == "hook-1"
+    assert session.firmware == "3.2.4.1"
+    assert session.recognized == datetime(2026, 1, 7, 11, 0, 5, tzinfo=UTC)
+    assert session.externally_abandoned
+    assert session.user_id == "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0009"
+    assert session.user_name == "Anna Driver"
+    assert session.token_name == "Anna's key ring"
+
+
+def test_persons_are_not_in_the_representation() -> None:
+    """Names of users and cards do not get into logs; mail addresses are not kept."""
+    session = Session.from_json({"id": SESSION} | PRIVATE)
+    assert "Anna" not in repr(session)
+    assert "f0009" not in repr(session)
+    values = [getattr(session, field.name) for field in fields(session)]
+    assert "example.com" not in str(values)
+    old = Session.from_json(
+        {
+            "Id": SESSION,
+            "UserId": "0b6ff0f2-9b3f-4df4-8a6b-6b8a4f2f0009",
+            "UserFullName": "Anna Driver",
+            "TokenName": "Anna's key ring",
+            "CommitEndDateTime": "2026-01-07T11:00:05",
+        }
+    )
+    assert old.user_id == session.user_id
+    assert old.user_name == session.user_name
+    assert old.token_name == session.token_name
+    assert old.recognized == datetime(2026, 1, 7, 11, 0, 5, tzinfo=UTC)
+
+
+def test_flags_that_are_left_out_are_not_set() -> None:
+    """The archive leaves out false flags, so a clock is only reliable if it says so."""
+    session = Session.from_json({"id": SESSION, "energy": 1.0})
+    assert session.metadata is CommitMetadata.NONE
+    assert not session.externally_abandoned
+    assert session.user_id is session.user_name is session.token_name is None
+
+
+@pytest.mark.parametrize(
+    ("more", "counts"),
+    [
+        ({}, True),
+        ({"offline": True, "externallyAbandoned": True}, True),
+        ({"voided": True}, False),
+        ({"aborted": True}, False),
+        ({"replacedBySessionId": CIRCUIT}, False),
+        ({"voided": False, "aborted": None, "replacedBySessionId": ""}, True),
+    ],
+)
+def test_which_sessions_count(more: dict[str, Any], counts: bool) -> None:
+    """The energy of a void, aborted or replaced session means nothing."""
+    assert Session.from_json({"id": SESSION} | more).counts is counts
+
+
+def test_too_many_details() -> None:
+    """A session with more details than a charger can report is refused."""
+    detail = {"timestamp": "2026-01-05T10:15:00Z", "energy": 0.001}
+    session = Session.from_json({"id": SESSION, "energyDetails": [detail] * 10_000})
+    assert len(session.energy_details) == 10_000
+    with pytest.raises(ValueError, match="too many"):
+        Session.from_json({"id": SESSION, "energyDetails": [detail] * 20_161})
+
+
 def test_single_session() -> None:
     """A single session has different names, and no end while it is active."""
     session = Session.from_json(
@@ -443,7 +560,8 @@ def test_everything_but_the_id_may_be_odd(model: Any, document: dict[str, Any]) 
         "DeviceType InstallationId OperatingMode SignedMeterValueKwh Warnings Energy "
     )
     keys += "Circuits CurrentVersion CommitMetadata EnergyDetails StartDateTime "
-    keys += "SignedSession SessionId"
+    keys += "SignedSession SessionId AuthorizedUser TokenName ExternalId "
+    keys += "RecognizedDateTime ExternallyAbandoned ReplacedBySessionId"
     for value in ODD_VALUES:
         odd = model.from_json(dict.fromkeys(keys.split(), value) | document)
         assert all(hasattr(odd, field.name) for field in fields(model))

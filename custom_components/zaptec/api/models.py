@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum, IntEnum, IntFlag
 from typing import Any, Self
 
-from .ocmf import read_meter
+from .ocmf import MeterReading, read_readings, read_session
 from .parsing import (
     clean,
     log_once,
@@ -46,6 +46,7 @@ __all__ = [
     "Hierarchy",
     "Installation",
     "InstallationType",
+    "MeterReading",
     "NetworkType",
     "Observation",
     "OperationMode",
@@ -56,6 +57,10 @@ __all__ = [
 ]
 
 AMQPS_PORT = 5671
+
+# Maximum number of energy details of a session: one per minute for two weeks. The bound
+# protects memory from a cloud that sends more; such a session is skipped.
+_DETAILS_MAX = 20_160
 
 # The first three characters of a serial number (Identify device types).
 _MODELS = {
@@ -549,6 +554,8 @@ class CompletedSession:
     """The card or account that authorized the session."""
     meter_value: float | None = None
     """The lifetime meter at the end of the session (kWh)."""
+    readings: tuple[MeterReading, ...] = field(default=(), repr=False)
+    """The lifetime meter during the session, if the charger has recorded it."""
 
     @classmethod
     def from_json(cls, data: object) -> Self:
@@ -560,6 +567,7 @@ class CompletedSession:
         """
         data = parse_object(data)
         signed = parse_text(data.get("SignedSession"))
+        meter_value, readings = read_session(signed) if signed else (None, ())
         return cls(
             session_id=parse_uuid(data.get("SessionId")),
             energy=parse_float(data.get("Energy")),
@@ -568,7 +576,8 @@ class CompletedSession:
             reliable_clock=parse_bool(data.get("ReliableClock")),
             stopped_by_rfid=parse_bool(data.get("StoppedByRFID")),
             authentication_code=parse_text(data.get("AuthenticationCode")),
-            meter_value=read_meter(signed) if signed else None,
+            meter_value=meter_value,
+            readings=readings,
         )
 
 
@@ -597,61 +606,123 @@ class EnergyDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A charge session, from the history or the archive."""
+    """A charge session, from the history or the archive.
+
+    The name of the user and the name of the card belong to other persons than the owner
+    of the account, so they are left out of the representation. Mail addresses are not
+    kept.
+    """
 
     id: str
+    external_id: str | None = None
+    """The id in the system that authorizes, such as OCPP or a web hook."""
     charger_id: str | None = None
+    firmware: str | None = None
     start: datetime | None = None
     end: datetime | None = None
     """None while the session runs."""
+    recognized: datetime | None = None
+    """The time at which the cloud received the completed session."""
     energy: float | None = None
     """kWh."""
     energy_details: tuple[EnergyDetail, ...] = ()
+    """In the order of time; the first one is at the start, and 0."""
     metadata: CommitMetadata = CommitMetadata.NONE
+    externally_abandoned: bool = False
     replaced_by: str | None = None
+    user_id: str | None = field(default=None, repr=False)
+    user_name: str | None = field(default=None, repr=False)
+    token_name: str | None = field(default=None, repr=False)
+    """The name of the card, which is not its code."""
     signed_session: str | None = field(default=None, repr=False)
     """OCMF, with the serial number and the identity of the user who charged."""
+
+    @property
+    def counts(self) -> bool:
+        """Return whether the energy was drawn in this session.
+
+        A voided or aborted session has no meaningful energy, and that of a replaced one
+        is in the session that replaces it.
+        """
+        return self.replaced_by is None and not self.metadata & (
+            CommitMetadata.VOID | CommitMetadata.ABORTED
+        )
+
+    @property
+    def readings(self) -> tuple[MeterReading, ...]:
+        """Return the lifetime meter during the session, if it was recorded."""
+        return read_readings(self.signed_session) if self.signed_session else ()
 
     @classmethod
     def from_json(cls, data: object) -> Self:
         """Parse a session.
 
         The history has keys in Pascal case, and the newer endpoints in camel case. The
-        endpoint of a single session puts "session" in front of some names.
+        endpoint of a single session puts "session" in front of some names. A flag that
+        is left out is not set.
 
         Raises:
-            ValueError: The session has no id.
+            ValueError: The session has no id, or too many energy details.
 
         """
         data = _lower_keys(data)
         if (session_id := parse_uuid(data.get("id") or data.get("sessionid"))) is None:
             raise ValueError("id is not a UUID")
-        details = parse_items(EnergyDetail.from_json, _items(data.get("energydetails")))
-        metadata = CommitMetadata(_flags(data.get("commitmetadata")))
-        for key, flag in (
-            ("offline", CommitMetadata.OFFLINE),
-            ("reliableclock", CommitMetadata.RELIABLE_CLOCK),
-            ("stoppedbyrfid", CommitMetadata.STOPPED_BY_RFID),
-            ("signed", CommitMetadata.SIGNED),
-            ("voided", CommitMetadata.VOID),
-            ("aborted", CommitMetadata.ABORTED),
-            ("ocppnative", CommitMetadata.OCPP_NATIVE),
-        ):
-            if parse_bool(data.get(key)):
-                metadata |= flag
+        user = data.get("authorizeduser")
+        user = _lower_keys(user) if isinstance(user, dict) else {}
         return cls(
             id=session_id,
+            external_id=parse_words(data.get("externalid")),
             charger_id=parse_uuid(data.get("chargerid")),
+            firmware=parse_words(data.get("chargerfirmwareversion")),
             start=parse_moment(data.get("startdatetime") or data.get("sessionstart")),
             end=parse_moment(data.get("enddatetime") or data.get("sessionend")),
+            recognized=parse_moment(
+                data.get("recognizeddatetime") or data.get("commitenddatetime")
+            ),
             energy=parse_float(data.get("energy")),
-            energy_details=tuple(details),
-            metadata=metadata,
+            energy_details=_energy_details(data.get("energydetails")),
+            metadata=_metadata(data),
+            externally_abandoned=bool(parse_bool(data.get("externallyabandoned"))),
             replaced_by=parse_uuid(data.get("replacedbysessionid")),
+            user_id=parse_words(user.get("id") or data.get("userid")),
+            user_name=parse_words(user.get("fullname") or data.get("userfullname")),
+            token_name=parse_words(data.get("tokenname")),
             signed_session=parse_text(
                 data.get("signedsession") or data.get("sessionsignature")
             ),
         )
+
+
+def _energy_details(value: object) -> tuple[EnergyDetail, ...]:
+    """Return the energy details of a session in the order of time.
+
+    Raises:
+        ValueError: There are too many.
+
+    """
+    items = _items(value)
+    if len(items) > _DETAILS_MAX:
+        raise ValueError("There are too many energy details")
+    details = parse_items(EnergyDetail.from_json, items)
+    return tuple(sorted(details, key=lambda detail: detail.timestamp))
+
+
+def _metadata(data: Mapping[str, Any]) -> CommitMetadata:
+    """Return the flags of a session, which has one number or a field for each flag."""
+    metadata = CommitMetadata(_flags(data.get("commitmetadata")))
+    for key, flag in (
+        ("offline", CommitMetadata.OFFLINE),
+        ("reliableclock", CommitMetadata.RELIABLE_CLOCK),
+        ("stoppedbyrfid", CommitMetadata.STOPPED_BY_RFID),
+        ("signed", CommitMetadata.SIGNED),
+        ("voided", CommitMetadata.VOID),
+        ("aborted", CommitMetadata.ABORTED),
+        ("ocppnative", CommitMetadata.OCPP_NATIVE),
+    ):
+        if parse_bool(data.get(key)):
+            metadata |= flag
+    return metadata
 
 
 def _lower_keys(data: object) -> Mapping[str, Any]:
