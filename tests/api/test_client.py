@@ -22,6 +22,7 @@ from custom_components.zaptec.api import (
     ZaptecResponseError,
     client as client_module,
 )
+from custom_components.zaptec.api.requester import Requester
 
 from .conftest import Cloud
 
@@ -270,6 +271,7 @@ async def test_priority_of_a_session(zaptec: ZaptecClient, cloud: Cloud) -> None
 
 START = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
 END = datetime(2026, 2, 1, tzinfo=UTC)
+PERIOD: dict[str, Any] = {"installation_id": INSTALLATION, "start": START, "end": END}
 
 
 async def test_archive(zaptec: ZaptecClient, cloud: Cloud) -> None:
@@ -301,17 +303,18 @@ async def test_archive(zaptec: ZaptecClient, cloud: Cloud) -> None:
 async def test_archive_without_progress(
     zaptec: ZaptecClient, cloud: Cloud, cursor: str | None
 ) -> None:
-    """A cursor that stays the same ends the reading."""
+    """A cursor that stays the same ends the reading, which is not complete then."""
     page: dict[str, Any] = {"sessions": [], "cursor": cursor, "hasMore": True}
     cloud.answer("GET", "/api/sessions/archived", page)
-    await collect(zaptec.archived_sessions(installation_id=INSTALLATION))
+    with pytest.raises(ZaptecResponseError):
+        await collect(zaptec.archived_sessions(**PERIOD))
     assert cloud.counts["/api/sessions/archived"] == (2 if cursor else 1)
 
 
 async def test_endless_archive(
     zaptec: ZaptecClient, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number of pages of an archive is limited."""
+    """The number of pages is limited; an incomplete archive is not taken for a whole one."""
     monkeypatch.setattr(client_module, "PAGES_MAX", 3)
     for cursor in "abcd":
         cloud.answer(
@@ -319,18 +322,78 @@ async def test_endless_archive(
             "/api/sessions/archived",
             {"sessions": [], "cursor": cursor, "hasMore": True},
         )
-    await collect(zaptec.archived_sessions(installation_id=INSTALLATION))
+    with pytest.raises(ZaptecResponseError):
+        await collect(zaptec.archived_sessions(**PERIOD))
     assert cloud.counts["/api/sessions/archived"] == 3
 
 
-async def test_archive_of_what(zaptec: ZaptecClient) -> None:
-    """The archive is requested for an installation or a charger, and not for both."""
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"installation_id": None},
+        {"charger_id": CHARGER},
+        {"end": START},
+        {"end": START - timedelta(days=1)},
+        {"end": START + timedelta(milliseconds=900)},
+    ],
+)
+async def test_archive_of_what(
+    zaptec: ZaptecClient, cloud: Cloud, wrong: dict[str, Any]
+) -> None:
+    """Only what the cloud accepts is requested: one place, and a period in whole seconds."""
     with pytest.raises(ValueError):
-        await collect(zaptec.archived_sessions())
-    with pytest.raises(ValueError):
-        await collect(
-            zaptec.archived_sessions(installation_id=INSTALLATION, charger_id=CHARGER)
-        )
+        await collect(zaptec.archived_sessions(**PERIOD | wrong))
+    assert cloud.requests == []
+
+
+@pytest.mark.parametrize(
+    "document", [[], None, 7, {}, {"sessions": None}, {"sessions": {}}]
+)
+async def test_what_is_no_archive(
+    zaptec: ZaptecClient, cloud: Cloud, document: object
+) -> None:
+    """A response without sessions raises an error, and is not taken for an empty archive."""
+    cloud.answer("GET", "/api/sessions/archived", document)
+    with pytest.raises(ZaptecResponseError):
+        await collect(zaptec.archived_sessions(**PERIOD))
+
+
+async def test_archive_is_requested_page_by_page(
+    zaptec: ZaptecClient, cloud: Cloud
+) -> None:
+    """The next page is not requested before it is needed."""
+    path = "/api/sessions/archived"
+    cloud.answer(
+        "GET", path, {"sessions": [{"id": SESSION}], "cursor": "a", "hasMore": True}
+    )
+    cloud.answer("GET", path, {"sessions": [], "cursor": None, "hasMore": False})
+    sessions = zaptec.archived_sessions(**PERIOD)
+    assert (await anext(sessions)).id == SESSION
+    assert cloud.counts[path] == 1
+    with pytest.raises(StopAsyncIteration):
+        await anext(sessions)
+    assert cloud.counts[path] == 2
+
+
+@pytest.mark.parametrize("more", [{}, {"priority": Priority.COMMAND}])
+async def test_priority_of_the_archive(
+    zaptec: ZaptecClient,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+) -> None:
+    """The archive waits behind everything else, unless the user waits for it."""
+    cloud.answer("GET", "/api/sessions/archived", {"sessions": []})
+    priorities: list[Priority] = []
+    request = Requester.request
+
+    async def spy(self: Requester, *args: Any, **options: Any) -> Any:
+        priorities.append(options["priority"])
+        return await request(self, *args, **options)
+
+    monkeypatch.setattr(Requester, "request", spy)
+    await collect(zaptec.archived_sessions(**PERIOD, **more))
+    assert priorities == [more.get("priority", Priority.BACKGROUND)]
 
 
 async def test_charge_history(zaptec: ZaptecClient, cloud: Cloud) -> None:

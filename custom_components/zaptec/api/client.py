@@ -379,46 +379,54 @@ class ZaptecClient:
         *,
         installation_id: str | None = None,
         charger_id: str | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
+        start: datetime,
+        end: datetime,
+        priority: Priority = Priority.BACKGROUND,
     ) -> AsyncIterator[Session]:
-        """Yield completed sessions of an installation or of a charger.
+        """Yield completed sessions of an installation or of a charger, oldest first.
+
+        Each page is requested when the sessions of the previous one were taken. A
+        session may appear twice if the archive changes between two pages.
 
         Args:
             installation_id: The installation; give either this
             charger_id: or the charger.
             start: Only sessions that ended at or after this time.
             end: Only sessions that ended before this time.
+            priority: The priority among queued requests.
 
         Raises:
-            ValueError: Not exactly one of installation and charger is given.
+            ValueError: Not exactly one of installation and charger is given, or the
+                period is empty; the cloud accepts neither.
+            ZaptecPermissionError: The account is not the owner.
+            ZaptecResponseError: The archive did not come to an end, so sessions may be
+                missing.
 
         """
         if (installation_id is None) is (charger_id is None):
             raise ValueError("Either an installation or a charger")
-        params: dict[str, str | int] = {
-            "PageSize": PAGE_SIZE,
-            **_query(
-                InstallationId=installation_id, ChargerId=charger_id, From=start, To=end
-            ),
-        }
+        query = _query(
+            InstallationId=installation_id, ChargerId=charger_id, From=start, To=end
+        )
+        if query["From"] == query["To"] or start > end:
+            raise ValueError("The end has to be after the start")
+        params: dict[str, str | int] = {"PageSize": PAGE_SIZE, **query}
         for _ in range(PAGES_MAX):
-            page = _expect_dict(
-                await self._requester.request(
-                    "GET", "/api/sessions/archived", params=params
-                )
+            sessions, cursor = await self._requester.request(
+                "GET",
+                "/api/sessions/archived",
+                params=params,
+                priority=priority,
+                parse=_archive_page,
             )
-            for session in parse_items(
-                Session.from_json, _expect_list(page.get("sessions"))
-            ):
+            for session in sessions:
                 yield session
-            cursor = parse_text(page.get("cursor"))
-            if not parse_bool(page.get("hasMore")) or cursor in (
-                None,
-                params.get("Cursor"),
-            ):
+            if cursor is None:
                 return
+            if cursor == params.get("Cursor"):
+                break
             params["Cursor"] = cursor
+        raise ZaptecResponseError("The archive has no last page")
 
     async def charge_history(
         self,
@@ -537,6 +545,23 @@ class ZaptecClient:
         await self._requester.request(
             "POST", path, object_id=object_id, json=body, priority=Priority.COMMAND
         )
+
+
+def _archive_page(document: object) -> tuple[list[Session], str | None]:
+    """Return the sessions of a page of the archive, and the cursor of the next page.
+
+    Raises:
+        ZaptecResponseError: The page has no list of sessions, or no cursor although
+            there is another page.
+
+    """
+    page = _expect_dict(document)
+    sessions = parse_items(Session.from_json, _expect_list(page.get("sessions")))
+    if not parse_bool(page.get("hasMore")):
+        return sessions, None
+    if (cursor := parse_text(page.get("cursor"))) is None:
+        raise ZaptecResponseError("A page of the archive does not say what follows it")
+    return sessions, cursor
 
 
 def _expect_list(document: object) -> list[Any]:
