@@ -90,15 +90,7 @@ class Simulator:
         self._add_user_groups()
         self.autoplay = Autoplay(self.clock, self.chargers, self._scenario.seed)
         self.rest = Rest(
-            Cloud(
-                self.clock,
-                self.accounts,
-                self.installations,
-                self.chargers,
-                self.archive,
-                self.user_groups,
-                self.connection_details,
-            ),
+            _cloud(self),
             self.autoplay.pause,
             host=host,
             port=rest_port,
@@ -380,6 +372,19 @@ class Simulator:
         for group in self.user_groups.values():
             if device.installation.id in group.installations:
                 self._bus.publish(group.topic, body)
+
+
+def _cloud(simulator: Simulator) -> Cloud:
+    """Return what the endpoints serve."""
+    return Cloud(
+        simulator.clock,
+        simulator.accounts,
+        simulator.installations,
+        simulator.chargers,
+        simulator.archive,
+        simulator.user_groups,
+        simulator.connection_details,
+    )
 
 
 def _drivers(scenario: Scenario, item: InstallationScenario) -> list[Account]:
