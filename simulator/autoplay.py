@@ -112,6 +112,14 @@ class Autoplay:
             )
         )
         if charger.installation.authentication_required:
+            self._authorize(charger)
+
+    def _authorize(self, charger: Charger) -> None:
+        """Let one of the drivers use a card or the app, if the installation has drivers."""
+        if drivers := charger.installation.drivers:
+            driver = self._random.choice(drivers)
+            charger.authorize(driver, next(iter(driver.cards), None))
+        else:
             charger.authorize()
 
     def _stay(self, charger: Charger, now: float) -> None:

@@ -53,6 +53,13 @@ OWNER = UserRole.USER | UserRole.OWNER
 _GO_PREFIXES = ("ZAP", "ZGB", "ZAG", "GPN", "GPG")
 _PRO_PREFIXES = ("ZCS", "ZPR", "ZCH", "ZPG")
 _CHARGERS_PER_INSTALLATION = 25
+# The drivers of the cooperative, with a card; the last one uses the app only.
+_DRIVERS = (
+    ("Ingrid Example", "Blue key ring", "04A1B2C3D4E5F6"),
+    ("Marius Example", "Company card", "04B7C8D9E0F112"),
+    ("Sofie Example", "Card", "049922AA7C2D90"),
+    ("Ola Resident", "", ""),
+)
 
 
 class ScenarioError(Exception):
@@ -243,6 +250,14 @@ class Scenario:
                     lifetime_energy=1000.0 + 321.7 * number,
                 )
                 for number in range(1, 7)
+            ),
+            drivers=tuple(
+                DriverScenario(
+                    full_name=name,
+                    email=f"{name.split()[0].lower()}@example.com",
+                    cards=(Card(card, code),) if code else (),
+                )
+                for name, card, code in _DRIVERS
             ),
         )
         return cls(

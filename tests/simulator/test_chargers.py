@@ -810,6 +810,23 @@ def test_autoplay_has_always_something_to_see() -> None:
     assert not simulator.autoplay.is_playing
 
 
+def test_autoplay_has_drivers_with_cards() -> None:
+    """Where sessions must be authorized, the drivers of the installation charge."""
+    simulator = Simulator(clock=Clock(START, speed=0))
+    home, cooperative = simulator.installations.values()
+    home.authentication_required = cooperative.authentication_required = True
+    simulator.autoplay.start()
+    simulator.clock.advance(3600)
+    assert home.archive
+    assert {item.user for item in home.archive} == {None}
+    sessions = cooperative.archive
+    assert not any(item.is_anonymous for item in sessions)
+    names = {item.user.full_name for item in sessions if item.user}
+    assert names == {driver.full_name for driver in cooperative.drivers}
+    cards = {item.card for item in sessions}
+    assert cards == {None, *(driver.cards[0] for driver in cooperative.drivers[:3])}
+
+
 @pytest.mark.parametrize("speed", [0.0, 1.0, 20.0])
 def test_autoplay_begins_with_a_free_charger(speed: float) -> None:
     """The first charger stays free for ten minutes of real time, so that a user can try it."""

@@ -1,6 +1,7 @@
 """Tests of scenarios, by default, by number and from a file, and of the command line."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import json
 from pathlib import Path
@@ -206,15 +207,27 @@ def test_a_wrong_past_is_explained(
 def test_users_of_an_installation_are_its_drivers() -> None:
     """Without drivers of its own, the accounts with the role of a user have charged there."""
     scenario = Scenario.default().with_past(PastScenario(days=60, anonymous=0))
+    home, cooperative = scenario.installations
+    without = replace(scenario, installations=(home, replace(cooperative, drivers=())))
+    assert drivers(without) == [{DEMO_USER}, {DEMO_USER, RESIDENT_USER}]
+    names = {item.email for item in cooperative.drivers}
+    assert drivers(scenario) == [{DEMO_USER}, names]
+
+
+def drivers(scenario: Scenario) -> list[set[str]]:
+    """Return who has charged at each installation."""
     world = Simulator(scenario)
     now = world.clock.now()
-    found = []
-    for place in world.installations.values():
-        sessions = world.archive.listed(
-            start=now - timedelta(days=61), end=now, installation_id=place.id
-        )
-        found.append({item.user and item.user.user_name for item in sessions})
-    assert found == [{DEMO_USER}, {DEMO_USER, RESIDENT_USER}]
+    return [
+        {
+            item.user.user_name
+            for item in world.archive.listed(
+                start=now - timedelta(days=61), end=now, installation_id=place.id
+            )
+            if item.user
+        }
+        for place in world.installations.values()
+    ]
 
 
 @pytest.mark.parametrize(
