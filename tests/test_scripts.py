@@ -1,6 +1,7 @@
 """The scripts, as far as they can be tested without installing anything."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 import json
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from unittest.mock import AsyncMock, patch
 
 import pytest
 
-from scripts.demo_home import __main__ as demo, hass
+from scripts.demo_home import __main__ as demo, hass, past as demo_past
 from scripts.demo_home.dashboard import (
     Device,
     dashboard,
@@ -29,9 +30,11 @@ from scripts.demo_home.dashboard import (
 from scripts.demo_home.errors import DemoError
 from scripts.demo_home.folder import DemoFolder, machine_time_zone
 from scripts.demo_home.meters import Meters, to_document
+from scripts.demo_home.past import with_past
 from scripts.demo_home.ports import claim
 from scripts.demo_home.process import Program
 from simulator.scenario import Scenario
+from simulator.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELL_SCRIPTS = [
@@ -582,6 +585,35 @@ def test_scenario_survives_its_file(tmp_path: Path) -> None:
     file.write_text(json.dumps(to_document(scenario)), encoding="utf-8")
 
     assert Scenario.load(file) == scenario
+
+
+def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
+    """A later demo has the sessions of the first one, and the meters go on behind them."""
+    file = tmp_path / "scenario.json"
+    first = with_past(Scenario.default(), file)
+    file.write_text(json.dumps(to_document(first)), encoding="utf-8")
+    past = first.installations[0].past
+    assert past
+    assert past.end
+    assert datetime.now(UTC) - past.end < timedelta(minutes=5)
+    with patch.object(demo_past, "datetime") as later:
+        later.now.return_value = datetime.now(UTC) + timedelta(days=9)
+        second = with_past(Scenario.default(), file)
+        assert second == first
+        file.write_text("{", encoding="utf-8")
+        third = with_past(Scenario.default(), file)
+    assert third.installations[0].past != past
+    simulator = Simulator(second)
+    now = simulator.clock.now()
+    for installation in simulator.installations.values():
+        for charger in installation.chargers:
+            sessions = list(
+                simulator.archive.listed(
+                    start=now - timedelta(days=150), end=now, charger_id=charger.id
+                )
+            )
+            assert 40 <= len(sessions) <= 85
+            assert charger.lifetime_energy >= sessions[-1].readings[-1].energy - 0.001
 
 
 def test_stand_ins_only_for_what_is_missing() -> None:

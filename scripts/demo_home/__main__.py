@@ -31,6 +31,7 @@ from .errors import DemoError
 from .folder import DemoFolder
 from .home_assistant import HomeAssistant
 from .meters import Meters, to_document
+from .past import with_past
 from .ports import claim
 from .process import Program
 
@@ -191,8 +192,8 @@ class Demo:
 
     async def _start_simulator(self, session: aiohttp.ClientSession) -> None:
         options = self._options
-        scenario = self._meters().continue_in(self._scenario)
         file = self._folder.path / "scenario.json"
+        scenario = self._meters().continue_in(with_past(self._scenario, file))
         file.write_text(json.dumps(to_document(scenario), indent=2), encoding="utf-8")
         self._folder.simulator_log.unlink(missing_ok=True)
         _say("Starting the simulated Zaptec cloud")
