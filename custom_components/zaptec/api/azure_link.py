@@ -1,5 +1,8 @@
 """A connection by the azure-servicebus library, and what that library requires.
 
+It is made directly, by AMQP to port 5671, or in a WebSocket by port 443, which is open in
+most networks that block the former.
+
 The library is never asked to repair a connection: it silently gives up after some
 faults, and does not notice a peer that stopped sending AMQP frames. Therefore each link
 is used until its first fault, and probed when it is idle. All of this holds for
@@ -7,15 +10,18 @@ azure-servicebus 7.15.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from enum import StrEnum
 import logging
+import os
 import platform
 import ssl
 from typing import Any, TypedDict, Unpack, override
 
-from azure.servicebus import ServiceBusReceiveMode
+from aiohttp import ClientError
+from azure.servicebus import ServiceBusReceiveMode, TransportType
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import (
@@ -33,12 +39,15 @@ from azure.servicebus.exceptions import (
 
 from .bus_options import connection_options
 from .errors import SubscriptionError, SubscriptionFault
-from .models import ConnectionDetails
+from .models import AMQPS_PORT, ConnectionDetails
+from .parsing import is_loopback
 
 _LOGGER = logging.getLogger(__name__)
 
 # Longest time for each of these steps (s). The library itself limits none of them.
+# Opening has the shorter limit while the other transport is still to be tried.
 OPEN_TIMEOUT = 30.0
+FIRST_OPEN_TIMEOUT = 10.0
 PROBE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 3.0
 
@@ -58,6 +67,10 @@ FRAME_TIMEOUT = 5.0
 # message when the message is settled, but messages that are deleted on receipt never
 # are.
 TAGS_MAX = 1000
+
+# The port of the WebSocket. That of a simulated service on this machine is any other.
+WEB_SOCKET_PORT = 443
+WEB_SOCKET_PORT_VARIABLE = "ZAPTEC_WEB_SOCKET_PORT"
 
 _FAULTS: tuple[tuple[type[Exception], SubscriptionFault], ...] = (
     (OperationTimeoutError, "timeout"),
@@ -83,6 +96,9 @@ _FAULT_TEXTS: dict[SubscriptionFault, str] = {
     "stalled": "The message service does not deliver the messages it holds",
     "error": "The message service failed",
 }
+
+# Faults that the service itself reports, which it would report by any transport.
+_REFUSALS: set[SubscriptionFault] = {"unauthorized", "not_found", "disabled", "busy"}
 
 # Whether the running code belongs to one of our links, and not to another user of the
 # library within Home Assistant.
@@ -121,6 +137,68 @@ def preload() -> None:
             logging.getLogger(name).addFilter(_LIBRARY_LOG)
 
 
+class LinkTransport(StrEnum):
+    """How a link reaches the message service. Users see the values."""
+
+    AMQP = "amqp"
+    WEB_SOCKET = "amqp_over_websocket"
+
+    @property
+    def text(self) -> str:
+        """Return the transport as the log names it."""
+        if self is LinkTransport.AMQP:
+            return f"AMQP (port {AMQPS_PORT})"
+        return f"WebSocket (port {WEB_SOCKET_PORT})"
+
+
+class Transports:
+    """The transports to one message subscription, the one that worked last being the first.
+
+    Attributes:
+        order: The order in which they are tried.
+        current: The transport of the open link, None while it is not open.
+
+    """
+
+    def __init__(self, name: str = "a subscription") -> None:
+        """Initialize the transports: the direct one is tried first.
+
+        Args:
+            name: Whose messages they are, for the log.
+
+        """
+        self.order = tuple(LinkTransport)
+        self.current: LinkTransport | None = None
+        self._name = name
+        self._is_reported = False
+
+    def prefer(self, transport: LinkTransport) -> None:
+        """Try a transport first from now on, because it has reached the service."""
+        if transport is not self.order[0]:
+            self.order = tuple(reversed(self.order))
+
+    def opened(
+        self,
+        transport: LinkTransport,
+        faults: Mapping[LinkTransport, SubscriptionError],
+    ) -> None:
+        """Note the transport of a link that is open, and the faults of the other one."""
+        self.prefer(transport)
+        self.current = transport
+        _LOGGER.debug("Live messages of %s: by %s", self._name, transport.text)
+        fault = faults.get(LinkTransport.AMQP)
+        if fault and not self._is_reported:
+            # The link works, but the user may not know that a firewall blocks the port.
+            self._is_reported = True
+            _LOGGER.info(
+                "The live messages of %s arrive by %s, because %s failed: %s",
+                self._name,
+                transport.text,
+                LinkTransport.AMQP.text,
+                fault,
+            )
+
+
 class LinkOptions(TypedDict, total=False):
     """How a link connects.
 
@@ -129,9 +207,12 @@ class LinkOptions(TypedDict, total=False):
             which blocks the event loop for some milliseconds.
         allow_plain: Whether a connection without TLS is acceptable.
         quiet_period: Idle time after which the link is probed (s).
+        transports: The transports, which remember the one that worked last; shared by the
+            successive links of a subscription.
 
     """
 
+    transports: Transports
     ssl_context: ssl.SSLContext | None
     allow_plain: bool
     quiet_period: float
@@ -168,6 +249,7 @@ class AzureLink:
         self._ssl_context = ssl_context
         self._allow_plain = options.get("allow_plain", False)
         self._quiet_period = options.get("quiet_period", QUIET_PERIOD)
+        self._transports = options.get("transports") or Transports()
         self._client: ServiceBusClient | None = None
         self.receiver: ServiceBusReceiver | None = None
         # The library's receiver drops its connection when that fails, and
@@ -179,18 +261,43 @@ class AzureLink:
         self._untagged = 0
 
     async def open(self) -> None:
-        """Open the link.
+        """Open the link, by the first transport that reaches the service.
 
         Raises:
             SubscriptionError: The link could not be opened.
 
         """
-        options = connection_options(
+        options = transport_options(
             self._details, self._ssl_context, allow_plain=self._allow_plain
         )
+        faults: dict[LinkTransport, SubscriptionError] = {}
+        for transport in self._transports.order:
+            if transport not in options:
+                continue
+            is_last = len(faults) == len(options) - 1
+            limit = OPEN_TIMEOUT if is_last else FIRST_OPEN_TIMEOUT
+            try:
+                await self._open_by(options[transport], limit)
+            except SubscriptionError as err:
+                if err.reason in _REFUSALS:
+                    self._transports.prefer(transport)
+                    raise
+                faults[transport] = err
+            else:
+                self._transports.opened(transport, faults)
+                return
+        raise _combined(faults)
+
+    async def _open_by(self, options: dict[str, Any], limit: float) -> None:
+        """Open the link by one transport, within a time limit (s).
+
+        Raises:
+            SubscriptionError: The link could not be opened.
+
+        """
         token = _IN_SUBSCRIPTION.set(True)
         try:
-            async with _library_errors(), asyncio.timeout(OPEN_TIMEOUT):
+            async with _library_errors(), asyncio.timeout(limit):
                 self._client = ServiceBusClient.from_connection_string(**options)
                 self.receiver = self._create_receiver(self._client)
                 await self._open_receiver(self.receiver)
@@ -218,13 +325,15 @@ class AzureLink:
 
     async def _open_receiver(self, receiver: ServiceBusReceiver) -> None:
         """Open a receiver, and keep its socket even if that fails."""
-        opening = asyncio.ensure_future(receiver.__aenter__())
+        loop = asyncio.get_running_loop()
+        # The task runs at once until it first waits, when the library has created its
+        # socket. When opening fails or is cancelled, the library drops the socket
+        # without closing it.
+        opening = asyncio.Task(receiver.__aenter__(), loop=loop, eager_start=True)
+        self.socket = _socket(receiver)
         try:
             await asyncio.shield(opening)
         finally:
-            # When opening is cancelled, the library drops the socket without closing
-            # it. So the socket is kept before the library is cancelled.
-            self.socket = _socket(receiver)
             opening.cancel()
             await asyncio.wait([opening], timeout=CLOSE_TIMEOUT)
             if opening.done() and not opening.cancelled():
@@ -291,11 +400,14 @@ class AzureLink:
         receiver, self.receiver = self.receiver, None
         client, self._client = self._client, None
         self._iterator = None
-        socket, self.socket = self.socket, None
+        self._transports.current = None
+        # A probe may have connected again, after the library had given up its socket.
+        sockets = (self.socket, _socket(receiver))
+        self.socket = None
         token = _IN_SUBSCRIPTION.set(True)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                for part in (receiver, socket, client):
+                for part in (receiver, *sockets, client):
                     if part is not None:
                         await _close_part(part)
         except TimeoutError:
@@ -303,7 +415,34 @@ class AzureLink:
         finally:
             _IN_SUBSCRIPTION.reset(token)
             # Also runs if closing is cancelled.
-            _abort(socket)
+            for socket in sockets:
+                _abort(socket)
+
+
+def transport_options(
+    details: ConnectionDetails,
+    ssl_context: ssl.SSLContext | None,
+    *,
+    allow_plain: bool,
+) -> dict[LinkTransport, dict[str, Any]]:
+    """Return the arguments with which the library connects, by transport.
+
+    Raises:
+        SubscriptionError: The details are invalid, or connecting would be unsafe.
+
+    """
+    direct = connection_options(details, ssl_context, allow_plain=allow_plain)
+    options = {LinkTransport.AMQP: direct}
+    web_socket = direct | {"transport_type": TransportType.AmqpOverWebsocket}
+    web_socket.pop("custom_endpoint_address", None)
+    if is_loopback(details.host):
+        # A simulated service. Without this variable, it has no WebSocket.
+        port = os.environ.get(WEB_SOCKET_PORT_VARIABLE, "")
+        if not (port.isascii() and port.isdecimal()):
+            return options
+        web_socket["custom_endpoint_address"] = f"sb://{details.host}:{port}"
+    options[LinkTransport.WEB_SOCKET] = web_socket
+    return options
 
 
 def message_body(message: Any) -> bytes:
@@ -330,6 +469,16 @@ def _abort(socket: Any) -> None:
     """Close a socket at once, if the library has not done so."""
     if (writer := getattr(socket, "writer", None)) is not None:
         writer.transport.abort()
+    web_socket = getattr(socket, "sock", None)
+    # A WebSocket has an HTTP session of its own. Both have closed all they can as soon as
+    # they first wait, so their tasks run at once until then, and are cancelled.
+    for part in (getattr(socket, "session", None), web_socket):
+        if part is not None:
+            loop = asyncio.get_running_loop()
+            asyncio.Task(part.close(), loop=loop, eager_start=True).cancel()
+    # aiohttp 3.14 starts the timer of its pings again when the peer returns the close.
+    if (cancel_pings := getattr(web_socket, "_cancel_heartbeat", None)) is not None:
+        cancel_pings()
 
 
 def _socket(receiver: ServiceBusReceiver | None) -> Any:
@@ -356,6 +505,15 @@ async def _library_errors() -> AsyncIterator[None]:
         raise subscription_error(err) from None
 
 
+def _combined(faults: Mapping[LinkTransport, SubscriptionError]) -> SubscriptionError:
+    """Return one error for those of all transports that were tried."""
+    *_, last = faults.values()
+    if len(faults) == 1:
+        return last
+    texts = (f"by {transport.text}: {error}" for transport, error in faults.items())
+    return SubscriptionError(last.reason, "; ".join(texts))
+
+
 def subscription_error(error: Exception) -> SubscriptionError:
     """Return the translation of an error of the library.
 
@@ -373,4 +531,7 @@ def subscription_error(error: Exception) -> SubscriptionError:
                 fault = "not_found"
         if fault == "error" and isinstance(inner, TimeoutError):
             fault = "timeout"
+        if fault == "error" and isinstance(inner, ClientError):
+            # The library expects only some of the errors of a WebSocket.
+            fault = "connection"
     return SubscriptionError(fault, f"{_FAULT_TEXTS[fault]} ({type(error).__name__})")
