@@ -21,7 +21,10 @@ from custom_components.zaptec.api.limiter import reset_limiters
 from custom_components.zaptec.config_flow import TITLE
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control import batch, charger as charger_control
-from custom_components.zaptec.sources import reader as reader_module
+from custom_components.zaptec.sources import (
+    link as link_module,
+    reader as reader_module,
+)
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.documents import ADDRESS, CITY, PIN, POSITION
@@ -102,6 +105,7 @@ async def clocks(
     # Without longer time limits, it would be aborted.
     azure_link = "custom_components.zaptec.api.azure_link"
     monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 600.0)
+    monkeypatch.setattr(f"{azure_link}.FIRST_OPEN_TIMEOUT", 600.0)
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", 600.0)
     # The event loop would take each jump for a slow callback.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
@@ -131,6 +135,7 @@ def _sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def _patient_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give links more time to come up on a busy machine before chargers are read without them."""
     monkeypatch.setattr(reader_module, "CONNECT_PATIENCE", 600.0)
+    monkeypatch.setattr(link_module, "OPEN_PATIENCE", 600.0)
 
 
 @pytest.fixture(autouse=True)

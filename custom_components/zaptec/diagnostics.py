@@ -236,6 +236,7 @@ def _link(link: Link) -> dict[str, Any]:
     return {
         "status": link.status.value,
         "since": _moment(link.since),
+        "transport": link.transport,
         "refusal": link.refusal.value if link.refusal else None,
         "fault": link.fault,
         "fault_at": _moment(link.fault_at),

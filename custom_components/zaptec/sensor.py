@@ -1,6 +1,6 @@
 """Sensors of Zaptec installations and chargers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -71,6 +71,9 @@ PARALLEL_UPDATES = 0
 # Maximum number of characters in a state that Home Assistant accepts.
 STATE_LENGTH_MAX = 255
 
+# How live messages arrive: directly, or by the port of web pages.
+ATTR_TRANSPORT = "transport"
+
 NO_WARNINGS = "ok"
 
 PERCENT_MAX = 100
@@ -134,6 +137,7 @@ class ZaptecLinkSensorDescription(
     """Describe a sensor of the messages of an installation."""
 
     value_fn: Callable[[InstallationPush], StateType | datetime]
+    attributes_fn: Callable[[InstallationPush], Mapping[str, StateType]] | None = None
 
 
 def _states_of(enum: type[IntEnum]) -> list[str]:
@@ -607,6 +611,7 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[status.value for status in PushStatus],
         value_fn=lambda push: push.status,
+        attributes_fn=lambda push: {ATTR_TRANSPORT: push.own.transport},
     ),
     ZaptecLinkSensorDescription(
         key="last_message",
@@ -745,3 +750,11 @@ class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
         return self.entity_description.value_fn(
             self.runtime.links[self.installation_id]
         )
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, StateType] | None:
+        """Return how the messages arrive."""
+        attributes_fn = self.entity_description.attributes_fn
+        push = self.runtime.links[self.installation_id]
+        return attributes_fn(push) if attributes_fn else None

@@ -26,6 +26,7 @@ from ..api import (
     ZaptecPermissionError,
     ZaptecRejectedError,
 )
+from ..api.azure_link import Transports
 from ..backoff import outage_pause, refusal_pause
 from ..const import DISCOVERY_INTERVAL, LOGGER, PushRefusal, PushStatus
 from ..listeners import Listeners, link_topic, message_topic
@@ -38,6 +39,10 @@ from .link_counters import LinkCounters
 from .link_log import LinkLog
 from .reader import StateReader
 from .stream_watch import MESSAGE_DELAY
+
+# Delay before new chargers are read although the link is still being opened (seconds).
+# That takes less than a second, unless a firewall drops the packets to the port.
+OPEN_PATIENCE = 2.0
 
 # Minimum and maximum pause before the next attempt to connect (seconds).
 PAUSE_MIN = 1.0
@@ -163,6 +168,7 @@ class Link:
         # When the latest observation arrived (monotonic seconds).
         self._received_at = -math.inf
         self._open: asyncio.Timeout | None = None
+        self._transports = Transports(channel.label)
         self._failures = DetailsFailures(shared.client)
 
     @property
@@ -179,6 +185,11 @@ class Link:
     def is_incomplete(self) -> bool:
         """Return whether messages are lost that no other link reports."""
         return self.feeds.is_incomplete
+
+    @property
+    def transport(self) -> str | None:
+        """Return how the messages arrive, None while they do not."""
+        return self._transports.current if self._is_up else None
 
     @callback
     def add_feed(self, installation: FedInstallation) -> Feed:
@@ -315,13 +326,28 @@ class Link:
             raise
         failures.clear()
         self._set_cloud_reached(is_reached=True)
+        if self.status is PushStatus.CONNECTING:
+            self._plan_first_readings()
         return Subscription(
             details,
             ssl_context=self._shared.ssl_context,
             allow_plain=client.allows_plain_bus,
             reported=self._shared.logged_faults,
             time_slice=self._shared.time_slice,
+            transports=self._transports,
         )
+
+    @callback
+    def _plan_first_readings(self) -> None:
+        """Plan to read the new chargers, in case that opening the link takes long.
+
+        When it is up, its chargers are read in place of what is planned here.
+        """
+        reader = self._shared.reader
+        for feed in self.feeds.values():
+            for charger_id in feed.charger_ids:
+                if not reader.has_read(charger_id):
+                    reader.read(charger_id, first=True, delay=OPEN_PATIENCE)
 
     @callback
     def received(self, observations: list[Observation]) -> None:
