@@ -56,6 +56,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     do_adhoc_statistics,
 )
 
+from custom_components.zaptec.api import Account
 from custom_components.zaptec.const import DOMAIN
 from simulator.accounts import UserRole
 from simulator.car import Car
@@ -875,6 +876,27 @@ async def test_an_old_key_beside_the_new_one(
     assert notes(hass) == {"entities_removed": {"sensor.mine"}}
     await confirm(hass, "entities_removed")
     assert "sensor.mine" not in ids(hass, entry)
+
+
+async def test_many_entities_are_checked_in_one_pass(
+    hass: HomeAssistant, entry: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The circuits are collected once, however many entities and chargers there are."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    collect = vars(Account)["circuit_ids"].fget
+    collected = 0
+
+    def count(account: Account) -> set[str]:
+        nonlocal collected
+        collected += 1
+        found: set[str] = collect(account)
+        return found
+
+    monkeypatch.setattr(Account, "circuit_ids", property(count))
+    entry.runtime_data.coordinator.async_update_listeners()
+    assert len(entities(hass, entry)) > 30
+    assert collected == 2
 
 
 async def test_circuits_and_locks_are_named(

@@ -9,7 +9,7 @@ from homeassistant.helpers import (
     issue_registry as ir,
 )
 
-from .api import Account, UserRole
+from .api import UserRole
 from .button import DESCRIPTIONS as BUTTONS
 from .const import DOMAIN
 from .control.checks import CONTROL_ROLES
@@ -101,8 +101,9 @@ class Leftovers:
             CONTROLS_REMOVED: [],
         }
         visible = self._entry.runtime_data.coordinator.visible
+        device_ids, circuit_ids = visible.device_ids, visible.circuit_ids
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
-            if key := self._issue_of(entity, visible):
+            if key := self._issue_of(entity, device_ids, circuit_ids):
                 found[key].append(entity)
         self._named = frozenset(
             entity.entity_id for entities in found.values() for entity in entities
@@ -135,18 +136,25 @@ class Leftovers:
             },
         )
 
-    def _issue_of(self, entity: er.RegistryEntry, visible: Account) -> str | None:
+    def _issue_of(
+        self, entity: er.RegistryEntry, device_ids: set[str], circuit_ids: set[str]
+    ) -> str | None:
         """Return the key of the issue that names an entity, None if it is offered.
 
-        An old key of a device that is in no list may still be changed at a later set-up.
+        Args:
+            entity: The entity.
+            device_ids: The devices in the lists. An old key of any other device may
+                still be changed at a later set-up.
+            circuit_ids: The circuits in the lists.
+
         """
         account = self._entry.runtime_data.coordinator.data
         device_id, key = split_unique_id(entity.unique_id)
         kind = (entity.domain, key)
         if (
             kind in NOT_OFFERED
-            or (kind in OLD_KEYS and device_id in visible.device_ids)
-            or device_id in visible.circuit_ids
+            or (kind in OLD_KEYS and device_id in device_ids)
+            or device_id in circuit_ids
         ):
             return ENTITIES_REMOVED
         device = account.chargers.get(device_id) or account.installations.get(device_id)
