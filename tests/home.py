@@ -157,7 +157,7 @@ class Home:
 
 
 async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Wait until each link is up and each charger was read."""
+    """Wait until each link is up, each charger was read and its entities were added."""
     runtime = entry.runtime_data
     await wait_until(
         lambda: (
@@ -166,6 +166,7 @@ async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
                 runtime.reader.has_read(charger_id)
                 for charger_id in runtime.coordinator.data.chargers
             )
+            and runtime.round_robin.is_idle
         ),
         lambda: runtime.links,
     )

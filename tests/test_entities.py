@@ -1,6 +1,5 @@
 """Behavior of all entities: when they appear, and what they are called."""
 
-import asyncio
 from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_UNKNOWN
@@ -93,28 +92,20 @@ async def test_the_entities_of_many_chargers_do_not_hold_up_the_start(
 ) -> None:
     """With many chargers, entities of the charging ones are added at once, the others soon after."""
     monkeypatch.setattr(entity_loader, "CHARGERS_AT_ONCE", 1)
+    monkeypatch.setattr(entity_loader, "ENTITIES_AT_ONCE", 1)
     charging = list(sim.chargers.values())[2]
     charging.plug_in(Car())
     sim.clock.advance(30)
-    gate = asyncio.Event()
-    sleep = asyncio.sleep
-
-    async def wait(seconds: float) -> None:
-        await (sleep(seconds) if seconds else gate.wait())
-
-    monkeypatch.setattr(entity_loader.asyncio, "sleep", wait)
     assert await hass.config_entries.async_setup(entry.entry_id)
 
     def there() -> set[str]:
         return {
             charger.id
             for charger in sim.chargers.values()
-            if exists(hass, "sensor", f"{charger.id}_charger_operation_mode")
+            if exists(hass, "sensor", f"{charger.id}_voltage_phase3")
         }
 
     assert there() == {charging.id}
-    gate.set()
-    monkeypatch.setattr(entity_loader.asyncio, "sleep", sleep)
     await wait_until(lambda: len(there()) == 4)
     await wait_until_live(hass, entry)
 

@@ -16,7 +16,7 @@ INTEGRATION = "custom_components.zaptec"
 ROWS = (
     ("api",),
     ("const",),
-    ("backoff", "listeners", "object_ids", "outages"),
+    ("backoff", "listeners", "object_ids", "outages", "round_robin"),
     ("state",),
     ("sources", "control", "coordinator", "devices", "energy_store"),
     ("runtime",),

@@ -24,7 +24,11 @@ from .entity import (
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
 )
-from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .entity_loader import (
+    Kind,
+    async_add_charger_entities,
+    async_add_installation_entities,
+)
 from .runtime import ZaptecConfigEntry
 from .state import ChargerState
 
@@ -218,17 +222,16 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the binary sensors of an account."""
-    async_add_charger_entities(
-        entry, async_add_entities, ZaptecBinarySensor, DESCRIPTIONS
-    )
-    async_add_charger_entities(
-        entry, async_add_entities, ZaptecListedBinarySensor, LISTED_DESCRIPTIONS
-    )
-    async_add_installation_entities(
+    await async_add_charger_entities(
         entry,
         async_add_entities,
-        ZaptecInstallationBinarySensor,
-        INSTALLATION_DESCRIPTIONS,
+        Kind(ZaptecBinarySensor, DESCRIPTIONS),
+        Kind(ZaptecListedBinarySensor, LISTED_DESCRIPTIONS),
+    )
+    await async_add_installation_entities(
+        entry,
+        async_add_entities,
+        Kind(ZaptecInstallationBinarySensor, INSTALLATION_DESCRIPTIONS),
     )
 
 

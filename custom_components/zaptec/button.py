@@ -14,7 +14,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Command, Family, StateId
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
-from .entity_loader import async_add_charger_entities
+from .entity_loader import Kind, async_add_charger_entities
 from .runtime import ZaptecConfigEntry
 
 # ChargerControl sends the requests to one charger one after another. A limit for all
@@ -79,7 +79,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the buttons of an account."""
-    async_add_charger_entities(entry, async_add_entities, ZaptecButton, DESCRIPTIONS)
+    await async_add_charger_entities(
+        entry, async_add_entities, Kind(ZaptecButton, DESCRIPTIONS)
+    )
 
 
 class ZaptecButton(ZaptecChargerEntity, ButtonEntity):

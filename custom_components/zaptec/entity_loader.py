@@ -1,61 +1,109 @@
 """Adds entities on discovery, and as their first values arrive."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from operator import length_hint
+from typing import Any
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Charger, Installation
-from .const import CHARGERS_AT_ONCE, DOMAIN
+from .const import CHARGERS_AT_ONCE
 from .control.checks import may_control
 from .entity import ZaptecChargerDescription, ZaptecInstallationDescription
 from .listeners import charger_topics
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
+# Maximum number of entities that are added in one iteration of the event loop. Home
+# Assistant takes about a third of a millisecond for each.
+ENTITIES_AT_ONCE = 8
 
-@callback
-def async_add_staggered(
-    entry: ZaptecConfigEntry, charger_ids: Iterable[str], add: Callable[[str], None]
-) -> None:
-    """Add the entities of the first chargers at once, of the others in the background.
 
-    The start of Home Assistant does not wait for hundreds of chargers, and the event loop
-    runs other tasks between two of them. The chargers in use come first.
+class EntityQueue:
+    """The entities of one platform that are to be added, a few at a time.
+
+    The platforms of an account take turns, and the event loop runs other callbacks in
+    between. So hundreds of chargers block neither Home Assistant nor the messages.
     """
-    runtime = entry.runtime_data
-    order = iter(sorted(charger_ids, key=runtime.reader.reading_order))
-    for charger_id in islice(order, CHARGERS_AT_ONCE):
-        add(charger_id)
 
-    async def add_others() -> None:
-        for charger_id in order:
+    def __init__(
+        self,
+        entry: ZaptecConfigEntry,
+        async_add_entities: AddConfigEntryEntitiesCallback,
+    ) -> None:
+        """Initialize the queue."""
+        self._entry = entry
+        self._round_robin = entry.runtime_data.round_robin
+        self._async_add_entities = async_add_entities
+        # What creates each entity, with the id of its device.
+        self._waiting: deque[tuple[str, Callable[[], Entity]]] = deque()
+
+    @callback
+    def put(self, device_id: str, create: Callable[[], Entity]) -> None:
+        """Put what creates an entity of a device at the end of the queue."""
+        self._waiting.append((device_id, create))
+
+    @callback
+    def drop(self, device_id: str) -> None:
+        """Add no more entities of a device."""
+        self._waiting = deque(item for item in self._waiting if item[0] != device_id)
+
+    @callback
+    def start(self) -> None:
+        """Add the entities of the queue in the background."""
+        if self._waiting:
+            self._round_robin.add(self._add_some)
+
+    async def async_run(self) -> None:
+        """Add the entities of the queue, and return when that is done."""
+        self.start()
+        while self._waiting:
             await asyncio.sleep(0)
-            add(charger_id)
 
-    if length_hint(order):
-        entry.async_create_background_task(
-            runtime.hass, add_others(), name=f"{DOMAIN} entities"
-        )
+    @callback
+    def _add_some(self) -> bool:
+        """Add the first entities of the queue; return whether there are more."""
+        if self._entry.state is ConfigEntryState.UNLOAD_IN_PROGRESS:
+            # A platform that is unloaded would keep what is added now.
+            self._waiting.clear()
+        chunk: list[Entity] = []
+        while self._waiting and len(chunk) < ENTITIES_AT_ONCE:
+            _, create = self._waiting.popleft()
+            chunk.append(create())
+        self._async_add_entities(chunk)
+        return bool(self._waiting)
 
 
-@callback
-def async_add_charger_entities[DescriptionT: ZaptecChargerDescription](
+# What creates an entity of a charger, and its description.
+type _Row = tuple[
+    Callable[[ZaptecRuntime, Charger, Any], Entity], ZaptecChargerDescription
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind[DeviceT: (Charger, Installation), DescriptionT]:
+    """A class of entities of a device, and the descriptions of these."""
+
+    create: Callable[[ZaptecRuntime, DeviceT, DescriptionT], Entity]
+    descriptions: Collection[DescriptionT]
+
+
+async def async_add_charger_entities(
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    create: Callable[[ZaptecRuntime, Charger, DescriptionT], Entity],
-    descriptions: Collection[DescriptionT],
+    *kinds: Kind[Charger, Any],
 ) -> None:
     """Add the entities of all chargers, now and as chargers are discovered."""
-    ChargerEntityLoader(entry, async_add_entities, create, descriptions).start()
+    await ChargerEntityLoader(entry, async_add_entities, kinds).async_start()
 
 
-class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
-    """Adds the entities of one class for each charger of an account.
+class ChargerEntityLoader:
+    """Adds the entities of one platform for each charger of an account.
 
     An entity that each charger of its family has is added when the charger is discovered.
     Any other is added with its first value, and a control once the role of the account
@@ -66,70 +114,89 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         self,
         entry: ZaptecConfigEntry,
         async_add_entities: AddConfigEntryEntitiesCallback,
-        create: Callable[[ZaptecRuntime, Charger, DescriptionT], Entity],
-        descriptions: Collection[DescriptionT],
+        kinds: Iterable[Kind[Charger, Any]],
     ) -> None:
         """Initialize the loader."""
         self._entry = entry
         self._runtime = entry.runtime_data
-        self._async_add_entities = async_add_entities
-        self._create = create
-        self._descriptions = descriptions
-        # The descriptions that a charger has no entity for yet, by the charger's id.
-        self._missing: dict[str, list[DescriptionT]] = {}
+        self._queue = EntityQueue(entry, async_add_entities)
+        self._rows: list[_Row] = [
+            (kind.create, description)
+            for kind in kinds
+            for description in kind.descriptions
+        ]
+        # The rows that a charger has no entity for yet, by the charger's id.
+        self._missing: dict[str, list[_Row]] = {}
         # What ends the wait for the first values of a charger, by its id.
         self._stop_waiting: dict[str, CALLBACK_TYPE] = {}
 
-    @callback
-    def start(self) -> None:
-        """Add entities now and after each discovery, until the entry is unloaded."""
-        self._follow_discovery()
-        self._entry.async_on_unload(
-            self._runtime.coordinator.async_add_listener(self._follow_discovery)
-        )
-        self._entry.async_on_unload(self._stop)
+    async def async_start(self) -> None:
+        """Add entities now and after each discovery, until the entry is unloaded.
+
+        The set-up, and so the start of Home Assistant, waits for the first chargers only;
+        those in use come first. The others follow as soon as the entry is loaded.
+        """
+        coordinator = self._runtime.coordinator
+        on_unload = self._entry.async_on_unload
+        on_unload(coordinator.async_add_listener(self._follow_discovery))
+        on_unload(self._entry.async_on_state_change(self._follow_discovery))
+        on_unload(self._stop)
+        order = sorted(self._chargers, key=self._runtime.reader.reading_order)
+        for charger_id in order[:CHARGERS_AT_ONCE]:
+            self._prepare(charger_id)
+        await self._queue.async_run()
+
+    @property
+    def _chargers(self) -> dict[str, Charger]:
+        """Return the chargers that the account shows."""
+        return self._runtime.coordinator.data.chargers
 
     @callback
     def _follow_discovery(self) -> None:
         """Add what is missing, and start over for a charger that is gone."""
-        chargers = self._runtime.coordinator.data.chargers
-        for charger_id in self._missing.keys() - chargers.keys():
-            self._add(charger_id)
-        async_add_staggered(
-            self._entry,
-            [
-                charger_id
-                for charger_id in chargers
-                if self._missing.get(charger_id, self._descriptions)
-            ],
-            self._add,
-        )
+        if self._entry.state is not ConfigEntryState.LOADED:
+            return
+        for charger_id in self._missing.keys() - self._chargers.keys():
+            self._end_wait(charger_id)
+            self._queue.drop(charger_id)
+            del self._missing[charger_id]
+        new = [
+            charger_id
+            for charger_id in self._chargers
+            if self._missing.get(charger_id, self._rows)
+        ]
+        for charger_id in sorted(new, key=self._runtime.reader.reading_order):
+            self._prepare(charger_id)
+        self._queue.start()
 
     @callback
     def _add(self, charger_id: str) -> None:
-        """Add the missing entities of a charger, and wait for the values of the rest."""
+        """Add the entities of a charger whose first values have arrived."""
+        self._prepare(charger_id)
+        self._queue.start()
+
+    @callback
+    def _prepare(self, charger_id: str) -> None:
+        """Put the missing entities into the queue, and wait for the values of the rest."""
         self._end_wait(charger_id)
-        if (charger := self._runtime.coordinator.data.chargers.get(charger_id)) is None:
-            self._missing.pop(charger_id, None)
-            return
-        ready: list[DescriptionT] = []
-        missing: list[DescriptionT] = []
-        for description in self._missing.get(charger_id, self._descriptions):
-            is_ready = _can_have(charger, description) and self._has_value(
+        charger = self._chargers[charger_id]
+        missing: list[_Row] = []
+        for row in self._missing.get(charger_id, self._rows):
+            create, description = row
+            if _can_have(charger, description) and self._has_value(
                 charger, description
-            )
-            (ready if is_ready else missing).append(description)
+            ):
+                self._queue.put(
+                    charger_id, partial(create, self._runtime, charger, description)
+                )
+            else:
+                missing.append(row)
         self._missing[charger_id] = missing
         self._wait_for_values(charger, missing)
-        if ready:
-            self._async_add_entities(
-                [
-                    self._create(self._runtime, charger, description)
-                    for description in ready
-                ]
-            )
 
-    def _has_value(self, charger: Charger, description: DescriptionT) -> bool:
+    def _has_value(
+        self, charger: Charger, description: ZaptecChargerDescription
+    ) -> bool:
         """Return whether a charger has something to show, or always will have."""
         if charger.family in description.always or not description.state_ids:
             return True
@@ -137,16 +204,14 @@ class ChargerEntityLoader[DescriptionT: ZaptecChargerDescription]:
         return any(state_id in state for state_id in description.state_ids)
 
     @callback
-    def _wait_for_values(
-        self, charger: Charger, descriptions: Iterable[DescriptionT]
-    ) -> None:
+    def _wait_for_values(self, charger: Charger, rows: Iterable[_Row]) -> None:
         """Add entities of a charger when their first values arrive."""
-        topics = [
+        topics = {
             topic
-            for description in descriptions
+            for _, description in rows
             if _can_have(charger, description)
             for topic in charger_topics(charger.id, description.state_ids)
-        ]
+        }
         if topics:
             self._stop_waiting[charger.id] = self._runtime.listeners.add(
                 partial(self._add, charger.id), topics
@@ -172,38 +237,42 @@ def _can_have(charger: Charger, description: ZaptecChargerDescription) -> bool:
     )
 
 
-@callback
-def async_add_installation_entities[DescriptionT: ZaptecInstallationDescription](
+async def async_add_installation_entities(
     entry: ZaptecConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    create: Callable[[ZaptecRuntime, Installation, DescriptionT], Entity],
-    descriptions: Iterable[DescriptionT],
+    *kinds: Kind[Installation, Any],
 ) -> None:
     """Add the entities of all installations, now and as they are discovered."""
     runtime = entry.runtime_data
+    queue = EntityQueue(entry, async_add_entities)
+    rows: list[tuple[Callable[..., Entity], ZaptecInstallationDescription]] = [
+        (kind.create, description)
+        for kind in kinds
+        for description in kind.descriptions
+    ]
     added: set[tuple[str, str]] = set()
 
     @callback
-    def add() -> None:
+    def prepare() -> None:
         installations = runtime.coordinator.data.installations
-        added.difference_update(
-            [item for item in added if item[0] not in installations]
-        )
-        new = [
-            (installation, description)
-            for installation in installations.values()
-            for description in descriptions
-            if (installation.id, description.key) not in added
-            and description.has_fn(installation)
-        ]
-        added.update(
-            (installation.id, description.key) for installation, description in new
-        )
-        if new:
-            async_add_entities(
-                create(runtime, installation, description)
-                for installation, description in new
-            )
+        for key in [item for item in added if item[0] not in installations]:
+            added.remove(key)
+            queue.drop(key[0])
+        for installation in installations.values():
+            for create, description in rows:
+                key = (installation.id, description.key)
+                if key not in added and description.has_fn(installation):
+                    added.add(key)
+                    queue.put(
+                        installation.id,
+                        partial(create, runtime, installation, description),
+                    )
 
-    add()
-    entry.async_on_unload(runtime.coordinator.async_add_listener(add))
+    @callback
+    def follow_discovery() -> None:
+        prepare()
+        queue.start()
+
+    entry.async_on_unload(runtime.coordinator.async_add_listener(follow_discovery))
+    prepare()
+    await queue.async_run()

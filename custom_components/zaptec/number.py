@@ -33,7 +33,11 @@ from .entity import (
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
 )
-from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .entity_loader import (
+    Kind,
+    async_add_charger_entities,
+    async_add_installation_entities,
+)
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 # ChargerControl sends the requests to one charger one after another. A limit for all
@@ -165,14 +169,14 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the numbers of an account."""
-    async_add_charger_entities(
-        entry, async_add_entities, ZaptecChargerNumber, DESCRIPTIONS
+    await async_add_charger_entities(
+        entry, async_add_entities, Kind(ZaptecChargerNumber, DESCRIPTIONS)
     )
-    async_add_installation_entities(
-        entry, async_add_entities, ZaptecAvailableCurrent, (AVAILABLE_CURRENT,)
-    )
-    async_add_installation_entities(
-        entry, async_add_entities, ZaptecPhaseSwitchCurrent, (PHASE_SWITCH_CURRENT,)
+    await async_add_installation_entities(
+        entry,
+        async_add_entities,
+        Kind(ZaptecAvailableCurrent, (AVAILABLE_CURRENT,)),
+        Kind(ZaptecPhaseSwitchCurrent, (PHASE_SWITCH_CURRENT,)),
     )
 
 

@@ -27,6 +27,7 @@ from .devices.registry import Devices
 from .energy_store import EnergyStore
 from .listeners import Listeners
 from .outages import Outages
+from .round_robin import RoundRobin
 from .sources import Source
 from .sources.link import SharedByLinks
 from .sources.links import Links
@@ -64,6 +65,8 @@ class ZaptecRuntime:
         self.entry = entry
         self.client = client
         self.listeners = Listeners()
+        # Adds the entities of all platforms.
+        self.round_robin = RoundRobin()
         self._outages = Outages()
         self._start_reauth = partial(entry.async_start_reauth, hass)
         self.missing = MissingDevices()

@@ -60,7 +60,11 @@ from .entity import (
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
 )
-from .entity_loader import async_add_charger_entities, async_add_installation_entities
+from .entity_loader import (
+    Kind,
+    async_add_charger_entities,
+    async_add_installation_entities,
+)
 from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
 from .state import ChargerState
@@ -631,23 +635,22 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the sensors of an account."""
-    for create, descriptions in (
-        (ZaptecSensor, DESCRIPTIONS),
-        (ZaptecSignalQualitySensor, (SIGNAL_QUALITY,)),
-        (ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
-        (ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
-        (ZaptecMeterSensor, (METER,)),
-        (ZaptecListedSensor, LISTED_DESCRIPTIONS),
-    ):
-        async_add_charger_entities(entry, async_add_entities, create, descriptions)
-    async_add_installation_entities(
-        entry, async_add_entities, ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS
+    await async_add_charger_entities(
+        entry,
+        async_add_entities,
+        Kind(ZaptecSensor, DESCRIPTIONS),
+        Kind(ZaptecSignalQualitySensor, (SIGNAL_QUALITY,)),
+        Kind(ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
+        Kind(ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
+        Kind(ZaptecMeterSensor, (METER,)),
+        Kind(ZaptecListedSensor, LISTED_DESCRIPTIONS),
     )
-    async_add_installation_entities(
-        entry, async_add_entities, ZaptecPendingSensor, PENDING_DESCRIPTIONS
-    )
-    async_add_installation_entities(
-        entry, async_add_entities, ZaptecLinkSensor, LINK_DESCRIPTIONS
+    await async_add_installation_entities(
+        entry,
+        async_add_entities,
+        Kind(ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS),
+        Kind(ZaptecPendingSensor, PENDING_DESCRIPTIONS),
+        Kind(ZaptecLinkSensor, LINK_DESCRIPTIONS),
     )
 
 

@@ -15,7 +15,7 @@ from homeassistant.helpers.restore_state import RestoreEntity
 from .api import Charger, StateId
 from .control.charging import ChargingHold, HoldNextCar
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
-from .entity_loader import async_add_charger_entities
+from .entity_loader import Kind, async_add_charger_entities
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 # ChargerControl sends the requests to one charger one after another. A limit for all
@@ -53,8 +53,8 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the switches of an account."""
-    async_add_charger_entities(
-        entry, async_add_entities, ZaptecChargingSwitch, DESCRIPTIONS
+    await async_add_charger_entities(
+        entry, async_add_entities, Kind(ZaptecChargingSwitch, DESCRIPTIONS)
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, override
 
 from homeassistant.components.update import (
@@ -10,6 +11,7 @@ from homeassistant.components.update import (
     UpdateEntityDescription,
     UpdateEntityFeature,
 )
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EntityCategory
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -19,7 +21,7 @@ from .api import Charger, ChargerFirmware, Command, StateId
 from .const import LOGGER
 from .control.checks import may_control
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
-from .entity_loader import async_add_staggered
+from .entity_loader import EntityQueue
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .texts import text
 
@@ -54,23 +56,30 @@ async def async_setup_entry(
 ) -> None:
     """Set up the firmware of the chargers in the firmware list."""
     runtime = entry.runtime_data
+    queue = EntityQueue(entry, async_add_entities)
     added: set[str] = set()
 
     @callback
-    def add(charger_id: str) -> None:
-        charger = runtime.coordinator.data.chargers.get(charger_id)
-        if charger and charger_id not in added:
+    def follow_lists() -> None:
+        # The set-up does not wait for the firmware.
+        if entry.state is not ConfigEntryState.LOADED:
+            return
+        chargers = runtime.coordinator.data.chargers
+        for charger_id in added - chargers.keys():
+            added.remove(charger_id)
+            queue.drop(charger_id)
+        listed = runtime.firmware.data.keys() & chargers.keys()
+        for charger_id in sorted(listed - added, key=runtime.reader.reading_order):
             added.add(charger_id)
-            async_add_entities([ZaptecUpdate(runtime, charger, FIRMWARE)])
+            queue.put(
+                charger_id,
+                partial(ZaptecUpdate, runtime, chargers[charger_id], FIRMWARE),
+            )
+        queue.start()
 
-    @callback
-    def follow_discovery() -> None:
-        added.intersection_update(runtime.coordinator.data.chargers)
-        async_add_staggered(entry, runtime.firmware.data.keys() - added, add)
-
-    follow_discovery()
-    entry.async_on_unload(runtime.coordinator.async_add_listener(follow_discovery))
-    entry.async_on_unload(runtime.firmware.async_add_listener(follow_discovery))
+    entry.async_on_unload(runtime.coordinator.async_add_listener(follow_lists))
+    entry.async_on_unload(runtime.firmware.async_add_listener(follow_lists))
+    entry.async_on_unload(entry.async_on_state_change(follow_lists))
 
 
 class ZaptecUpdate(ZaptecChargerEntity, UpdateEntity):

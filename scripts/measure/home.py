@@ -51,6 +51,7 @@ class Home:
             all(link.status is PushStatus.CONNECTED for link in runtime.links.values())
             and all(map(runtime.reader.has_read, runtime.coordinator.data.chargers))
             and runtime.listeners.is_idle
+            and runtime.round_robin.is_idle
         )
 
 
