@@ -70,6 +70,9 @@ KEYS = [
     "EnergyDetails",
     "CommitMetadata",
     "StartDateTime",
+    "authorizedUser",
+    "energyDetails",
+    "tokenName",
 ]
 OBJECTS = st.dictionaries(
     st.sampled_from(KEYS),

@@ -115,8 +115,8 @@ def _timed(rows: list[Any]) -> tuple[MeterReading, ...]:
     readings: list[MeterReading] = []
     for written, energy in _valid(rows):
         # The state of the clock follows the time, such as S for a synchronized one.
-        time = parse_moment(written.split(" ")[0] if isinstance(written, str) else None)
-        if time is None:
+        text = written.partition(" ")[0] if isinstance(written, str) else None
+        if (time := parse_moment(text)) is None:
             return ()
         readings.append(MeterReading(time, energy))
     return tuple(readings)
