@@ -43,17 +43,12 @@ def rest_time(time: datetime) -> str:
 
 
 def session_time(time: datetime | None) -> str | None:
-    """Write a time as the newer session models do."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if time else None
-
-
-def detail_time(time: datetime) -> str:
-    """Write the time of an energy detail, with thousandths.
-
-    The meter reports on the hour within some thousandths of a second, so the first interval of
-    an hour is known only by them.
-    """
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+    """Write a time as the newer session models do: UTC, a fraction only if there is one."""
+    if time is None:
+        return None
+    time = time.astimezone(UTC)
+    fraction = f".{time.microsecond:06d}".rstrip("0") if time.microsecond else ""
+    return f"{time:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def without_nulls(document: Document) -> Document:
@@ -318,7 +313,7 @@ def archived_session(item: Session, now: datetime) -> Document:
             **{key: True if flag else None for key, flag in flags.items()},
             "energy": round(item.energy, 3),
             "energyDetails": [
-                {"timestamp": detail_time(time), "energy": energy}
+                {"timestamp": session_time(time), "energy": energy}
                 for time, energy in item.energy_details()
             ]
             if item.has_energy_details

@@ -107,6 +107,8 @@ async def test_two_years_of_a_charger(
     assert sum(item.energy or 0 for item in counted) == pytest.approx(drawn, rel=0.01)
     for item in counted:
         assert item.energy_details[0].energy == 0
+        assert item.energy_details[0].timestamp == item.start
+        assert item.energy_details[-1].timestamp == item.end
         total = sum(detail.energy for detail in item.energy_details)
         assert total == pytest.approx(item.energy, abs=0.001)
         first, *_, last = item.readings

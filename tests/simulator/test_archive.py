@@ -206,9 +206,9 @@ async def test_the_model_of_a_session(
     assert item["startDateTime"] == "2026-01-05T10:03:01Z"
     assert item["endDateTime"] == "2026-01-05T11:09:40Z"
     details = item["energyDetails"]
-    assert details[0] == {"timestamp": "2026-01-05T10:03:01.000Z", "energy": 0.0}
-    assert details[1]["timestamp"] == "2026-01-05T11:00:00.060Z"
-    assert details[2]["timestamp"] == "2026-01-05T11:09:40.000Z"
+    assert details[0] == {"timestamp": "2026-01-05T10:03:01Z", "energy": 0.0}
+    assert details[1]["timestamp"] == "2026-01-05T11:00:00.06Z"
+    assert details[2]["timestamp"] == "2026-01-05T11:09:40Z"
     assert sum(one["energy"] for one in details) == pytest.approx(item["energy"])
     pro.installation.authentication_required = True
     pro.authorize(sim.accounts["user@example.com"], Card("Key ring", "04A1B2C3"))
