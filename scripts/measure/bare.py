@@ -4,36 +4,52 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-import logging
 from typing import Any
 
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from homeassistant.components.sensor import (
+    DOMAIN as SENSOR_DOMAIN,
     SensorDeviceClass,
     SensorEntity,
+    SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import UnitOfPower
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.entity_component import EntityComponent
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity_platform import EntityPlatform, async_get_platforms
+from homeassistant.util import dt as dt_util
 
 from custom_components.zaptec.api.azure_link import FRAME_TIMEOUT, PREFETCH
+from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.sensor import DESCRIPTIONS, SESSION_ENERGY
 
-from .cloud import Cloud
+from .cloud import STATE_IDS, Cloud
 
 
 class BareSensor(SensorEntity):
-    """The simplest possible sensor of Home Assistant: it only writes a value."""
+    """A sensor of Home Assistant that writes a number which it holds, and does no more.
 
+    It has what Home Assistant gives to each sensor of a device: the description of one
+    of the integration's sensors (with its device class, unit, precision and name), an
+    entry in the entity registry, and a device. Without these, Home Assistant itself
+    would do less for a write, and the integration would be compared with a sensor that
+    no integration can have.
+    """
+
+    _attr_has_entity_name = True
     _attr_should_poll = False
-    _attr_device_class = SensorDeviceClass.POWER
-    _attr_state_class = SensorStateClass.MEASUREMENT
-    _attr_native_unit_of_measurement = UnitOfPower.WATT
-    _attr_suggested_display_precision = 0
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, description: SensorEntityDescription) -> None:
         """Initialize one of several sensors."""
-        self._attr_name = f"Bare {number}"
+        self.entity_description = description
+        self._attr_unique_id = f"bare_{number}"
+        device = str(number // len(STATE_IDS))
+        self._attr_device_info = DeviceInfo(
+            identifiers={("bare", device)}, name=f"Bare {device}"
+        )
+        if description.device_class is SensorDeviceClass.ENERGY:
+            self._attr_state_class = SensorStateClass.TOTAL
+            self._attr_last_reset = dt_util.utcnow()
 
     @callback
     def write(self, value: float) -> None:
@@ -42,8 +58,38 @@ class BareSensor(SensorEntity):
         self.async_write_ha_state()
 
 
+def _descriptions() -> list[SensorEntityDescription]:
+    """Return the descriptions of the sensors that show `STATE_IDS`, in that order."""
+    described = {
+        int(description.state_ids[0]): description
+        for description in (*DESCRIPTIONS, SESSION_ENERGY)
+    }
+    return [described[state_id] for state_id in STATE_IDS]
+
+
+@callback
+def _sensor_platform(hass: HomeAssistant) -> EntityPlatform:
+    """Return the platform with the integration's sensors, which has their names."""
+    return next(
+        platform
+        for platform in async_get_platforms(hass, DOMAIN)
+        if platform.domain == SENSOR_DOMAIN
+    )
+
+
+async def add_bare_sensors(hass: HomeAssistant, devices: int) -> list[BareSensor]:
+    """Add bare sensors beside the integration's: one for each of `STATE_IDS` of a device."""
+    descriptions = _descriptions()
+    sensors = [
+        BareSensor(number, descriptions[number % len(descriptions)])
+        for number in range(devices * len(descriptions))
+    ]
+    await _sensor_platform(hass).async_add_entities(sensors)
+    return sensors
+
+
 class Yardstick:
-    """The client library and bare sensors: the minimum of work that any integration has to do."""
+    """The client library and bare sensors: the minimum of work that any integration does."""
 
     def __init__(self, receiver: ServiceBusReceiver, sensors: list[BareSensor]) -> None:
         """Initialize the yardstick."""
@@ -72,13 +118,11 @@ class Yardstick:
 
 @asynccontextmanager
 async def yardstick(
-    hass: HomeAssistant, cloud: Cloud, sensors: int
+    hass: HomeAssistant, cloud: Cloud, devices: int
 ) -> AsyncIterator[Yardstick]:
     """Run the yardstick, with its connection set up like the integration's."""
     details = await cloud.ask("yardstick", installation=cloud.installations[0])
-    bare = [BareSensor(number) for number in range(sensors)]
-    component = EntityComponent[BareSensor](logging.getLogger(__name__), "sensor", hass)
-    await component.async_add_entities(bare)
+    bare = await add_bare_sensors(hass, devices)
     client = ServiceBusClient.from_connection_string(
         f"Endpoint=sb://{details['Host']}:{details['Port']};"
         f"SharedAccessKeyName={details['Username']};"

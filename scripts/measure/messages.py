@@ -183,7 +183,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
     def note(name: str, *values: float) -> None:
         samples.setdefault(name, []).extend(values)
 
-    async with yardstick(hass, cloud, chargers * len(STATE_IDS)) as stick:
+    async with yardstick(hass, cloud, chargers) as stick:
 
         async def publish(count: int, *, to_stick: bool) -> Any:
             return await cloud.ask(
