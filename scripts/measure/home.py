@@ -9,6 +9,7 @@ from pathlib import Path
 import shutil
 import tempfile
 from types import MappingProxyType
+from typing import Any
 
 from homeassistant import bootstrap, loader
 from homeassistant.config_entries import SOURCE_USER, ConfigEntry
@@ -63,14 +64,22 @@ def _make_folder() -> str:
 
 
 @asynccontextmanager
-async def home(api_url: str) -> AsyncIterator[Home]:
-    """Run a Home Assistant in this event loop, without the account; `set_up` adds it."""
+async def home(
+    api_url: str, config: dict[str, Any] | None = None
+) -> AsyncIterator[Home]:
+    """Run a Home Assistant in this event loop, without the account; `set_up` adds it.
+
+    Args:
+        api_url: The address of the simulated cloud.
+        config: What `configuration.yaml` would contain.
+
+    """
     folder = await asyncio.to_thread(_make_folder)
     hass = HomeAssistant(folder)
     loader.async_setup(hass)
     hass.config.skip_pip = True
     try:
-        if not await bootstrap.async_from_config_dict({}, hass):
+        if not await bootstrap.async_from_config_dict(config or {}, hass):
             raise RuntimeError("Home Assistant did not start")
         await hass.async_start()
         yield Home(hass, _entry(api_url))
