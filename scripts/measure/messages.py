@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from functools import partial
 import gc
 from time import perf_counter, process_time
 import tracemalloc
@@ -14,18 +12,17 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from custom_components.zaptec.api import Observation, StateId
-from custom_components.zaptec.runtime import ZaptecRuntime
 
-from .bare import Yardstick, yardstick
-from .cloud import STATE_IDS, Cloud
+from .bare import yardstick
+from .cloud import Cloud
 from .home import Home
+from .steps import Steps
 from .turns import Ticker
 
 BURST = 10_000
 SINGLES = 200
 
-# Number of measurements of each step, and of bundles of messages in each of them.
-BUNDLES = 25
+# Number of measurements of each step.
 COSTS = 50
 
 # Maximum size of frames that carry no message (octets); those with a message are larger.
@@ -90,21 +87,9 @@ async def _singles(
 
 
 @callback
-def _costs(
-    runtime: ZaptecRuntime, installation_id: str, stick: Yardstick
-) -> dict[str, list[float]]:
-    """Return what each step of handling a message costs in the integration (s, and octets).
-
-    The steps begin with messages as returned by the library: decode them, apply their
-    observations, notify the listeners, and let the entities write their states.
-    """
-    listeners = runtime.listeners
-    chargers = runtime.links[installation_id].charger_ids
-    stream = runtime.links[installation_id].counters.stream
-    assert stream
-    messages = list(stick.last)
+def _costs(steps: Steps) -> dict[str, list[float]]:
+    """Return what each step of handling a message costs in the integration (s, and octets)."""
     costs: dict[str, list[float]] = {}
-    now = dt_util.utcnow()
 
     def note(step: str, run: Callable[[], object], count: int) -> None:
         gc.collect()
@@ -112,50 +97,19 @@ def _costs(
         run()
         costs.setdefault(f"cost of {step}", []).append((perf_counter() - began) / count)
 
-    def decode() -> None:
-        stream.decode_all(messages)
-
-    def bundles(turn: int) -> list[Observation]:
-        """Return observations that are all newer than what the states hold."""
-        return [
-            Observation(
-                chargers[number % len(chargers)],
-                state_id,
-                now + timedelta(seconds=turn + number / 1000),
-                f"{turn + number / 1000}",
-            )
-            for number in range(BUNDLES)
-            for state_id in STATE_IDS
-        ]
-
-    def drain() -> None:
-        while not listeners.is_idle:
-            listeners.run_due()
-
-    for turn in range(COSTS):
-        note("decode", decode, len(messages))
-        observations = bundles(turn)
-        topics = {(item.charger_id, item.state_id) for item in observations}
-        apply = partial(runtime.links[installation_id].own.received, observations)
-        # Writing is measured separately.
-        listeners.run_due = lambda: None  # type: ignore[method-assign]
-        note("apply and announce", apply, len(observations))
-        del listeners.run_due
-        note("write", drain, len(topics))
-        note("write, yardstick", stick.write_all, len(stick.sensors))
-        listeners.run_due = lambda: None  # type: ignore[method-assign]
-        note("announce", partial(listeners.notify, topics), len(topics))
-        del listeners.run_due
-        drain()
-    observations = bundles(COSTS)
+    for _ in range(COSTS):
+        note("decode", steps.decode, len(steps.messages))
+        bundle = steps.bundle()
+        note("apply and announce", bundle.apply, len(bundle.observations))
+        note("write", steps.write, len(bundle.topics))
+        note("write, yardstick", steps.write_bare, steps.sensors)
+        note("announce", bundle.announce, len(bundle.topics))
+        steps.write()
+    bundle = steps.bundle()
     tracemalloc.start()
     for step, run, count in (
-        ("decode", decode, len(messages)),
-        (
-            "apply, announce and write",
-            partial(runtime.links[installation_id].own.received, observations),
-            len(observations),
-        ),
+        ("decode", steps.decode, len(steps.messages)),
+        ("apply, announce and write", bundle.apply_and_write, len(bundle.observations)),
     ):
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
@@ -163,7 +117,7 @@ def _costs(
         _, peak = tracemalloc.get_traced_memory()
         costs[f"octets of {step}"] = [(peak - before) / count]
     tracemalloc.stop()
-    drain()
+    steps.write()
     return costs
 
 
@@ -228,5 +182,5 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
             ticker.end()
             await ticking
             note("longest turn", ticker.longest)
-        costs = _costs(runtime, installation_id, stick)
+        costs = _costs(Steps(runtime, installation_id, stick))
     return samples | costs
