@@ -1,8 +1,22 @@
 """The figures and the table of the benchmark."""
 
+from collections import defaultdict
+from contextlib import closing
+import os
+from pathlib import Path
+import sqlite3
 from statistics import median
+import subprocess
+import sys
+import time
+from typing import Any
 
+import pytest
+
+from scripts.measure import database, figures, storage
 from scripts.measure.imports import libraries, modules
+from scripts.measure.limit import Credit, run
+from scripts.measure.loop import CountingSelector
 from scripts.measure.start import kinds
 from scripts.measure.table import Figure, lines
 
@@ -60,3 +74,123 @@ def test_kinds_of_requests() -> None:
         (0.0, "GET", path)
         for path in (f"/api/chargers/{charger}/state", f"/api/chargers/{other}/state")
     ) == {"GET /api/chargers/{id}/state": 2}
+
+
+class Samples(defaultdict[str, Any]):
+    """Samples of a part, which are the same for each name."""
+
+    def __init__(self) -> None:
+        """Initialize the samples."""
+        super().__init__(lambda: 2.0)
+        self["requests"] = {"GET /api/chargers": 2}
+        self["with the account"] = {"core.restore_state": 4, "zaptec.x.energy": 1}
+        self["alone"] = {"core.restore_state": 4}
+
+
+class ListsOfSamples(Samples):
+    """Samples of a part that measures several times."""
+
+    def __missing__(self, name: str) -> list[float]:
+        """Return two samples."""
+        return [4.0, 2.0]
+
+
+def part(name: str, *_arguments: object) -> Any:
+    """Return samples of a part of the benchmark without running it."""
+    if name in ("database", "requests"):
+        return {"states": 7}
+    return ListsOfSamples() if name in ("messages", "imports") else Samples()
+
+
+def test_each_part_has_its_figures() -> None:
+    """A figure is made of the samples of the part that it is about, and has its target."""
+    rows = {
+        figure.name: figure
+        for measured in figures.PARTS.values()
+        for figure in measured(part, [1, 30, 500], 2)
+    }
+    assert rows["our own code beside the yardstick, of 500"].ratio == 2.0
+    assert rows["our own code, of 500 beside of 1, by the yardstick"].ratio == 1.0
+    assert rows["work of the start for each of the states, 30 chargers"].value == 1.0
+    assert rows["work at rest in a day, 500 chargers"].target == "ratio < 2"
+    assert rows["unload, 500 chargers"].target == "< 500 ms"
+    assert rows["requests, start, 1 charger"].row()[1:5] == ("2", "", "13", "0.15")
+    assert rows["recorded in an hour of charging, states"].value == 7
+    assert rows["writes to .storage in an hour at rest, 1 charger"].ratio == 1.25
+
+
+def test_a_share_of_a_core() -> None:
+    """A process may use its share of the time that passes, and catch up on little."""
+    credit = Credit(0.25, now=10.0, used=0.0)
+    full = credit.left
+    credit.update(now=10.1, used=0.025)
+    assert credit.left == pytest.approx(full)
+    credit.update(now=10.2, used=0.075)
+    assert credit.left == pytest.approx(full - 0.025)
+    credit.update(now=10.3, used=0.075)
+    assert credit.left == pytest.approx(full)
+    credit.update(now=20.0, used=0.075)
+    assert credit.left == full
+
+
+_BUSY = """
+from time import process_time
+while process_time() < 0.2:
+    pass
+print("done")
+"""
+
+
+def test_a_process_is_held_to_its_share() -> None:
+    """A process with a quarter of a core takes four times as long."""
+    began = time.monotonic()
+    assert run([sys.executable, "-c", _BUSY], dict(os.environ), 0.25) == b"done\n"
+    assert time.monotonic() - began > 0.5
+
+
+def test_a_part_that_fails() -> None:
+    """The benchmark ends when one of its parts fails."""
+    with pytest.raises(subprocess.CalledProcessError):
+        run([sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), None)
+
+
+def test_what_is_recorded(tmp_path: Path) -> None:
+    """The rows of each table are counted, and all pages of the database."""
+    path = tmp_path / "recorder.db"
+    tables = (
+        "states",
+        "state_attributes",
+        "events",
+        "statistics",
+        "statistics_short_term",
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        for table in tables:
+            connection.execute(f"CREATE TABLE {table} (id INTEGER)")
+        connection.execute("INSERT INTO states VALUES (1), (2)")
+        connection.commit()
+    sizes = database.sizes(path)
+    assert sizes["states"] == 2
+    assert sizes["events"] == 0
+    assert sizes["octets"] == path.stat().st_size
+
+
+def test_writes_to_a_folder(tmp_path: Path) -> None:
+    """Each version of a file that is seen counts, and a file that is only read does not."""
+    (tmp_path / "old").write_text("1")
+    folder = storage.Folder(tmp_path)
+    for version in ("1", "2"):
+        (tmp_path / "other").write_text(version)
+        (tmp_path / "other").replace(tmp_path / "new")
+        folder.look()
+        (tmp_path / "old").read_text()
+        folder.look()
+    assert folder.writes == {"new": 2}
+
+
+def test_how_often_the_event_loop_wakes_up() -> None:
+    """The loop wakes up after it has waited, not each time it looks for events."""
+    with CountingSelector() as selector:
+        selector.select(0)
+        selector.select(0.001)
+    assert selector.wake_ups == 1

@@ -60,10 +60,10 @@ class BareSensor(SensorEntity):
 
 def _descriptions() -> list[SensorEntityDescription]:
     """Return the descriptions of the sensors that show `STATE_IDS`, in that order."""
-    described = {
-        int(description.state_ids[0]): description
-        for description in (*DESCRIPTIONS, SESSION_ENERGY)
+    described: dict[int, SensorEntityDescription] = {
+        description.state_ids[0]: description for description in DESCRIPTIONS
     }
+    described[SESSION_ENERGY.state_ids[0]] = SESSION_ENERGY
     return [described[state_id] for state_id in STATE_IDS]
 
 

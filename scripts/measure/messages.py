@@ -9,14 +9,11 @@ from typing import Any
 
 from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.util import dt as dt_util
-
-from custom_components.zaptec.api import Observation, StateId
 
 from .bare import yardstick
 from .cloud import Cloud
 from .home import Home
-from .steps import Steps
+from .steps import Steps, plug_in
 from .turns import Ticker
 
 BURST = 10_000
@@ -128,11 +125,7 @@ async def measure(home: Home, cloud: Cloud, rounds: int) -> dict[str, list[float
     link = runtime.links[installation_id]
     chargers = len(link.charger_ids)
     samples: dict[str, list[float]] = {}
-    # Without a car, the sensors of power and current show 0 and ignore the messages.
-    runtime.states.apply(
-        Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
-        for charger_id in link.charger_ids
-    )
+    plug_in(runtime.states, link.charger_ids)
 
     def note(name: str, *values: float) -> None:
         samples.setdefault(name, []).extend(values)

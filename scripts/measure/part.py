@@ -1,15 +1,17 @@
 """Run one part of the benchmark in its own process, and print its samples as JSON."""
 
-import asyncio
 from collections.abc import Callable
 import json
 import logging
 import sys
 from typing import Any
 
-from . import imports, messages, requests, start
+from . import database, imports, messages, requests, start, storage
 from .cloud import cloud
 from .home import home
+from .loop import CountingSelector, run
+
+_selector = CountingSelector()
 
 
 async def _messages(chargers: str, rounds: str) -> Any:
@@ -22,17 +24,23 @@ async def _messages(chargers: str, rounds: str) -> Any:
 async def _start(chargers: str, latency: str) -> Any:
     async with cloud(int(chargers)) as other, home(other.api_url) as here:
         await other.ask("latency", seconds=float(latency))
-        return await start.measure(here, other)
+        return await start.measure(here, other, _selector)
 
 
 async def _requests(chargers: str, situation: str) -> Any:
     return await requests.measure(int(chargers), situation)
 
 
+async def _storage(chargers: str) -> Any:
+    return await storage.measure(int(chargers))
+
+
 _PARTS: dict[str, Callable[..., Any]] = {
-    "messages": lambda *args: asyncio.run(_messages(*args)),
-    "start": lambda *args: asyncio.run(_start(*args)),
-    "requests": lambda *args: asyncio.run(_requests(*args)),
+    "messages": lambda *args: run(_messages(*args), _selector),
+    "start": lambda *args: run(_start(*args), _selector),
+    "requests": lambda *args: run(_requests(*args), _selector),
+    "storage": lambda *args: run(_storage(*args), _selector),
+    "database": lambda: run(database.measure(), _selector),
     "imports": lambda rounds: imports.measure(int(rounds)),
 }
 

@@ -3,18 +3,26 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+import gc
 from pathlib import Path
 import re
 from time import perf_counter, process_time
 from typing import Any
 
+from homeassistant.helpers import entity_registry as er
+
 from .cloud import Cloud
 from .home import Home
+from .loop import CountingSelector
 from .turns import Ticker
 
-# Duration of the measurement while nothing happens (s).
-REST = 20.0
+# Duration of a measurement while nothing happens (s). What happens once a minute happens
+# as often in each of them.
+REST = 60.0
 SETTLING = 30.0
+
+DAY = 86_400.0
+HOUR = 3600.0
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 
@@ -36,12 +44,21 @@ def _sockets() -> int:
     )
 
 
-async def _rest() -> float:
-    """Return the processor time used while nothing happens, in seconds a day."""
+async def _rest(selector: CountingSelector) -> dict[str, float]:
+    """Return the processor time (s a day) and the wake-ups (an hour) while nothing happens.
+
+    A full garbage collection takes a hundred times as long as all else that happens in a
+    minute, and comes when enough objects were kept since the last one, most of them by
+    the start. So it is done before, and not counted for the minute in which it falls.
+    """
     await asyncio.sleep(2)
-    worked = process_time()
+    gc.collect()
+    worked, woken = process_time(), selector.wake_ups
     await asyncio.sleep(REST)
-    return (process_time() - worked) / REST * 86_400
+    return {
+        "work at rest": (process_time() - worked) / REST * DAY,
+        "wake-ups": (selector.wake_ups - woken) / REST * HOUR,
+    }
 
 
 def _peak(moments: list[float]) -> int:
@@ -56,10 +73,42 @@ def kinds(requests: Iterable[tuple[float, str, str]]) -> Counter[str]:
     return Counter(f"{method} {_ID.sub('{id}', path)}" for _, method, path in requests)
 
 
-async def measure(home: Home, cloud: Cloud) -> dict[str, Any]:
+async def _wait_for_firmware(home: Home, cloud: Cloud) -> None:
+    """Wait for the firmware lists, which arrive last."""
+    await home.wait_until(lambda: len(home.runtime.firmware.data) == cloud.chargers)
+
+
+async def _reload(home: Home, cloud: Cloud) -> dict[str, float]:
+    """Return how long it takes to unload the account and to set it up again (s)."""
+    config_entries, entry_id = home.hass.config_entries, home.entry.entry_id
+    requests = len(await cloud.ask("requests"))
+    ticker = Ticker()
+    ticking = asyncio.create_task(ticker.run())
+    began, worked = perf_counter(), process_time()
+    await config_entries.async_unload(entry_id)
+    unloaded, unload_work = perf_counter() - began, process_time() - worked
+    longest = ticker.longest
+    await config_entries.async_setup(entry_id)
+    set_up = perf_counter() - began
+    await home.wait_until(home.is_live)
+    await _wait_for_firmware(home, cloud)
+    ticker.end()
+    await ticking
+    return {
+        "unload": unloaded,
+        "work of the unload": unload_work,
+        "longest turn of the unload": longest,
+        "reload": set_up,
+        "requests of the reload": len(await cloud.ask("requests")) - requests,
+    }
+
+
+async def measure(
+    home: Home, cloud: Cloud, selector: CountingSelector
+) -> dict[str, Any]:
     """Return samples of a start: times (s), memory (octets), work (s a day)."""
+    alone = await _rest(selector)
     before = await asyncio.to_thread(_memory)
-    work = await _rest()
     sockets, tasks = await asyncio.to_thread(_sockets), len(asyncio.all_tasks())
     chargers = cloud.chargers
 
@@ -94,17 +143,18 @@ async def measure(home: Home, cloud: Cloud) -> dict[str, Any]:
         "longest turn of the start": ticker.longest,
         "peak per second": _peak([moment for moment, *_ in requests]),
     }
-    # The firmware lists arrive last.
-    await home.wait_until(lambda: len(home.runtime.firmware.data) == cloud.chargers)
+    await _wait_for_firmware(home, cloud)
     # Some seconds later Home Assistant writes its registries to disk.
     await asyncio.sleep(SETTLING)
     result |= {
-        "rest": await _rest(),
-        "rest, yardstick": work,
+        **await _rest(selector),
+        **{f"{name}, yardstick": value for name, value in alone.items()},
         "memory": await asyncio.to_thread(_memory) - before,
         "sockets": await asyncio.to_thread(_sockets) - sockets,
         "tasks": len(asyncio.all_tasks()) - tasks,
-        "entities": len(home.hass.states.async_all()),
+        "states": len(home.hass.states.async_all()),
+        "registered entities": len(er.async_get(home.hass).entities),
         "requests": dict(kinds(await cloud.ask("requests"))),
+        "requests of the start": len(await cloud.ask("requests")),
     }
-    return result
+    return result | await _reload(home, cloud)

@@ -1,21 +1,35 @@
 """The steps in which a message is handled, each of which can be run by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from custom_components.zaptec.api import Observation
+from custom_components.zaptec.api import Observation, StateId
 from custom_components.zaptec.listeners import Listeners
 from custom_components.zaptec.runtime import ZaptecRuntime
 from custom_components.zaptec.sources.link import Link
+from custom_components.zaptec.state import States
 
 from .bare import Yardstick
 from .cloud import SESSION_ENERGY, STATE_IDS
 
 # How often each StateId is reported in a bundle of messages.
 REPEATS = 25
+
+
+@callback
+def plug_in(states: States, charger_ids: Iterable[str]) -> None:
+    """Let a car charge at each charger.
+
+    Without a car, the sensors of power and current show 0 and ignore the messages.
+    """
+    states.apply(
+        Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
+        for charger_id in charger_ids
+    )
 
 
 class Bundle:
