@@ -1,7 +1,8 @@
-"""The figures and the table of the benchmark."""
+"""The figures and the table of the benchmark, and its guard."""
 
 from collections import defaultdict
 from contextlib import closing
+import json
 import os
 from pathlib import Path
 import sqlite3
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from scripts.measure import database, figures, storage
+from scripts.measure import __main__ as benchmark, database, figures, guard, storage
 from scripts.measure.imports import libraries, modules
 from scripts.measure.limit import Credit, run
 from scripts.measure.loop import CountingSelector
 from scripts.measure.start import kinds
 from scripts.measure.table import Figure, lines
+from scripts.measure.units import counted
 
 
 def test_a_figure_beside_its_yardstick() -> None:
@@ -117,6 +119,88 @@ def test_each_part_has_its_figures() -> None:
     assert rows["requests, start, 1 charger"].row()[1:5] == ("2", "", "13", "0.15")
     assert rows["recorded in an hour of charging, states"].value == 7
     assert rows["writes to .storage in an hour at rest, 1 charger"].ratio == 1.25
+
+
+def test_what_is_executed_is_the_same_each_time() -> None:
+    """Counting gives the same number in each run, unlike a clock."""
+
+    def work(times: int) -> int:
+        return sum(len(str(number)) for number in range(times))
+
+    found = []
+    for times in (100, 100, 200):
+        with counted() as units:
+            work(times)
+        found.append(units.total)
+    assert found[0] == found[1]
+    assert 1.8 < found[2] / found[0] < 2.2
+
+
+def test_only_the_code_of_some_files_is_counted() -> None:
+    """What other files execute is left out, and counted when the next count wants it."""
+    with counted(lambda file: file == json.decoder.__file__) as units:
+        json.loads("[1]")
+    with counted() as all_units:
+        json.loads("[1]")
+    with counted(lambda file: file == "no file") as no_units:
+        json.loads("[1]")
+    assert 0 < units.total < all_units.total
+    assert no_units.total == 0
+
+
+def test_what_has_grown_is_reported() -> None:
+    """A ratio may be a tenth larger than in the table, and smaller by any amount."""
+    table = {"a write": 1.0, "a message": 0.5, "a start": 2.0}
+    assert (
+        guard.compare({"a write": 1.09, "a message": 0.1, "a start": 2.0}, table) == []
+    )
+    assert guard.compare({"a write": 1.2, "a message": 0.5, "a start": 2.0}, table) == [
+        "a write is 1.200, +20% of 1.000"
+    ]
+
+
+@pytest.mark.timeout(400)
+def test_nothing_has_grown() -> None:
+    """No ratio of executed instructions is a tenth larger than when the table was written.
+
+    Where it has to be larger, `scripts/benchmark --guard write` writes the table again.
+    """
+    found = guard.measured()
+    assert found.keys() == guard.table().keys()
+    assert guard.compare(found, guard.table()) == []
+
+
+_SLOWER = """
+from custom_components.zaptec.state import ChargerState
+apply = ChargerState.apply
+def slower(self, observation):
+    sorted(range(100), key=lambda number: -number)
+    return apply(self, observation)
+ChargerState.apply = slower
+"""
+
+
+@pytest.mark.timeout(400)
+def test_what_has_grown_turns_the_guard_red() -> None:
+    """The guard notices a message that takes more to apply than it did."""
+    found = guard.measured(is_quick=True, after=_SLOWER)
+    [sentence] = guard.compare(found, guard.table())
+    assert sentence.startswith("applying a message, in bare writes is")
+
+
+def test_the_table_of_the_guard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The option writes the ratios, and compares later ones with them."""
+    monkeypatch.setattr(guard, "TABLE", tmp_path / "guard.json")
+    for action, ratio in (("write", 1.0), ("compare", 1.05)):
+        monkeypatch.setattr(guard, "measured", lambda ratio=ratio: {"a write": ratio})
+        monkeypatch.setattr(sys, "argv", ["benchmark", "--guard", action])
+        benchmark.main()
+    assert capsys.readouterr().out == "1.000  a write\n1.050  a write\n"
+    monkeypatch.setattr(guard, "measured", lambda: {"a write": 1.2})
+    with pytest.raises(SystemExit, match="a write is 1.200"):
+        benchmark.main()
 
 
 def test_a_share_of_a_core() -> None:

@@ -10,6 +10,7 @@ import platform
 import sys
 from typing import Any
 
+from . import guard
 from .figures import PARTS
 from .limit import run
 from .table import Figure, lines
@@ -49,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
         help="let Home Assistant use only this share of one core, such as 0.25, as on a "
         "small computer",
     )
+    parser.add_argument(
+        "--guard",
+        choices=("compare", "write"),
+        help="only count what is executed for a message, a write and a start, and compare it "
+        "with the table as the tests do, or write that table",
+    )
     return parser
 
 
@@ -63,9 +70,22 @@ def _run_part(share: float | None, *arguments: object) -> Any:
     return json.loads(output.splitlines()[-1])
 
 
+def _guard(action: str) -> None:
+    """Compare what is executed with the table, or write the table."""
+    found = guard.measured()
+    if action == "write":
+        guard.write_table(found)
+    print(*(f"{ratio:.3f}  {name}" for name, ratio in found.items()), sep="\n")
+    if grown := guard.compare(found, guard.table()):
+        raise SystemExit("\n".join(grown))
+
+
 def main() -> None:
     """Run the benchmark and print the table."""
     arguments = _parser().parse_args()
+    if arguments.guard:
+        _guard(arguments.guard)
+        return
     figures: list[Figure] = []
     for name in arguments.parts:
         for figure in PARTS[name](
