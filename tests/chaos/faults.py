@@ -18,6 +18,7 @@ from custom_components.zaptec.api import (
 )
 from simulator.amqp.connection import STAGES, Stage
 from simulator.observations import StateId
+from simulator.port import BLOCKS, Block
 from simulator.servicebus import Break
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ type During = Callable[[Walk, MockConfigEntry], AbstractAsyncContextManager[None
 def promptly(outage: float) -> float:
     """Return the maximum recovery time where the delay grows to a fifth of the outage (s).
 
-    To the delay, add the time limit for opening a link (30 s), and the minute after which
-    a failed reading is repeated.
+    To the delay, add the time limits for opening a link (10 s by the first transport, and
+    30 s by the other), and the minute after which a failed reading is repeated.
     """
     return min(max(outage / 5, 1.0), 300.0) + 120.0
 
@@ -156,6 +157,28 @@ def breaks(stage: Stage, how: Break) -> Fault:
         # A half-open connection is only noticed because it is silent.
         bound=(lambda _: 400.0) if how == "half open" else promptly,
     )
+
+
+def firewall(name: str, direct: Block | None, web_socket: Block | None) -> Fault:
+    """Return a fault in which a firewall blocks one port, or both.
+
+    If it is one, it stays blocked, and the messages have to arrive by the other one. The
+    next faults find it so.
+    """
+
+    @asynccontextmanager
+    async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+        ports = walk.sim.bus.ports
+        for port, how in zip(ports, (direct, web_socket), strict=True):
+            await walk.sim.bus.unblock(port)
+            if how:
+                await walk.sim.bus.block(port, how)
+        yield
+        if direct and web_socket:
+            for port in ports:
+                await walk.sim.bus.unblock(port)
+
+    return Fault(f"firewall: {name}", during)
 
 
 def refusal(condition: str) -> Fault:
@@ -379,6 +402,9 @@ FAULTS: tuple[Fault, ...] = (
         durations=SHORT,
     ),
     bus("garbage", lambda walk: walk.sim.bus.send_garbage(), durations=SHORT),
+    *(firewall(f"port 5671 {how}", how, None) for how in BLOCKS),
+    *(firewall(f"port 443 {how}", None, how) for how in BLOCKS),
+    *(firewall(f"both ports {how}", how, how) for how in BLOCKS),
     stall("sasl"),
     stall("cbs"),
     stall("attach"),

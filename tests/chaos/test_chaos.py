@@ -14,6 +14,8 @@ from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
+from simulator.simulator import Simulator
+
 from .report import Report
 from .walk import LONG_STEP, run
 
@@ -33,9 +35,14 @@ def write_failure(error: AssertionError, path: Path) -> None:
 
 
 @pytest.fixture
-def set_url(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that sets the URL of the cloud that the integration uses."""
-    return lambda url: monkeypatch.setenv("ZAPTEC_API_URL", url)
+def use_cloud(monkeypatch: pytest.MonkeyPatch) -> Callable[[Simulator], None]:
+    """Return a function that sets which simulated cloud the integration uses."""
+
+    def use(sim: Simulator) -> None:
+        monkeypatch.setenv("ZAPTEC_API_URL", sim.api_url)
+        monkeypatch.setenv("ZAPTEC_WEB_SOCKET_PORT", str(sim.bus.web_socket.number))
+
+    return use
 
 
 @pytest.mark.parametrize("first", chosen_seeds()[::SHARE])
@@ -45,7 +52,7 @@ async def test_walk(
     socket_enabled: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    set_url: Callable[[str], None],
+    use_cloud: Callable[[Simulator], None],
     first: int,
 ) -> None:
     """Everything is right in time after every fault, and no task or socket is left at the end."""
@@ -54,6 +61,7 @@ async def test_walk(
     caplog.set_level(logging.WARNING, "azure")
     azure_link = "custom_components.zaptec.api.azure_link"
     monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 30.0)
+    monkeypatch.setattr(f"{azure_link}.FIRST_OPEN_TIMEOUT", 10.0)
     # A probe must not time out during the longest step of the clock.
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", LONG_STEP + 10.0)
     folder = os.environ.get("CHAOS_REPORT")
@@ -61,7 +69,7 @@ async def test_walk(
     seeds = chosen_seeds()
     for seed in range(first, min(first + SHARE, seeds.stop)):
         try:
-            await run(hass, clocks, seed, set_url, report)
+            await run(hass, clocks, seed, use_cloud, report)
         except AssertionError as err:
             if folder:
                 # A run of thousands of walks takes long, so a failure can be read before

@@ -237,7 +237,7 @@ async def _world(
     hass: HomeAssistant,
     frozen: TickingDateTimeFactory,
     rng: Random,
-    set_url: Callable[[str], None],
+    use_cloud: Callable[[Simulator], None],
 ) -> AsyncGenerator[tuple[Walk, MockConfigEntry, Oracle]]:
     """Provide a cloud and a live entry, and check that nothing is left of them afterwards."""
     # States that an earlier walk left to be restored belong to other chargers.
@@ -251,7 +251,7 @@ async def _world(
         if scenario.refresh_tokens:
             sim.rest.tokens.lifetime = rng.choice(TOKEN_LIFETIMES)
             sim.rest.tokens.detects_reuse = True
-        set_url(sim.api_url)
+        use_cloud(sim)
         walk = Walk(hass, sim, frozen, rng)
         entry = add_entry(hass, sim)
         await hass.config_entries.async_setup(entry.entry_id)
@@ -338,7 +338,7 @@ async def run(
     hass: HomeAssistant,
     frozen: TickingDateTimeFactory,
     seed: int,
-    set_url: Callable[[str], None],
+    use_cloud: Callable[[Simulator], None],
     report: Report,
 ) -> None:
     """Walk, and check after every fault that everything is right again."""
@@ -351,7 +351,7 @@ async def run(
     trail: list[str] = []
     try:
         with patch("custom_components.zaptec.sources.link.random", rng):
-            async with _world(hass, frozen, rng, set_url) as (walk, entry, oracle):
+            async with _world(hass, frozen, rng, use_cloud) as (walk, entry, oracle):
                 for _ in range(rng.randint(2, 4)):
                     for _ in range(rng.randint(0, 4)):
                         await walk.live(faulty=False)
