@@ -31,8 +31,8 @@ POLL_CHARGING = 60.0
 POLL_IDLE = 600.0
 
 # Delay before a new charger is read although its installation's link is not up yet
-# (seconds). A link takes less than a second. Where a firewall drops the packets to its
-# port, the attempt takes half a minute to fail, and the user waits for the first values.
+# (seconds): at the latest then, if the cloud is slow to return the connection details. A
+# link that has these shortens the delay.
 CONNECT_PATIENCE = 5.0
 
 # Maximum time that the set-up waits for the first readings (seconds): for those without
