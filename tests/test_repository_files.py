@@ -473,7 +473,7 @@ def test_the_container_starts_the_demo(capsys: pytest.CaptureFixture[str]) -> No
     container = json.loads(read(".devcontainer/devcontainer.json"))
     with pytest.raises(SystemExit):
         demo.main(["--help"])
-    [port] = re.findall(r"next three \((\d+)\)", capsys.readouterr().out)
+    [port] = re.findall(r"next four \((\d+)\)", capsys.readouterr().out)
     home_assistant = int(port)
 
     assert container["postAttachCommand"].split()[0] == "scripts/demo"

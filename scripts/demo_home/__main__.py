@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         default=8123,
-        help="Home Assistant's; the simulator takes the next three (8123)",
+        help="Home Assistant's; the simulator takes the next four (8123)",
     )
     parser.add_argument(
         "--folder", type=Path, help="where all is kept (.demo, or .demo-account)"
@@ -95,11 +95,8 @@ class Demo:
         self._folder = folder
         port: int = options.port
         self._url = f"http://127.0.0.1:{port}"
-        self._rest_port, self._bus_port, self._control_port = (
-            port + 1,
-            port + 2,
-            port + 3,
-        )
+        self._rest_port, self._bus_port = port + 1, port + 2
+        self._control_port, self._web_socket_port = port + 3, port + 4
         self._scenario = (
             Scenario.default()
             if options.chargers is None
@@ -126,11 +123,14 @@ class Demo:
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
             )
-            environment = {}
+            environment: dict[str, str] = {}
             if not options.account:
                 stack.push_async_callback(self._stop_simulator, session)
                 await self._start_simulator(session)
-                environment["ZAPTEC_API_URL"] = f"http://127.0.0.1:{self._rest_port}"
+                environment |= {
+                    "ZAPTEC_API_URL": f"http://127.0.0.1:{self._rest_port}",
+                    "ZAPTEC_WEB_SOCKET_PORT": str(self._web_socket_port),
+                }
             stack.push_async_callback(self._stop_home_assistant)
             await self._start_home_assistant(session, environment)
             self._print_instructions()
@@ -202,6 +202,7 @@ class Demo:
             *("--speed", str(options.speed), "--rest-port", str(self._rest_port)),
             *("--bus-port", str(self._bus_port)),
             *("--control-port", str(self._control_port)),
+            *("--web-socket-port", str(self._web_socket_port)),
             log=self._folder.simulator_log,
         )
         async with asyncio.timeout(60):
@@ -412,7 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     try:
         folder.acquire(reset=options.reset)
-        claim(range(options.port, options.port + (1 if options.account else 4)))
+        claim(range(options.port, options.port + (1 if options.account else 5)))
         demo = Demo(options, folder)
         asyncio.run(_supervise(demo, demo.run()))
     except* DemoError as problems:

@@ -24,7 +24,7 @@ class Program:
         surroundings = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("PYTHONPATH", "ZAPTEC_API_URL")
+            if name != "PYTHONPATH" and not name.startswith("ZAPTEC_")
         }
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
