@@ -191,6 +191,36 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
     async def _async_restore(self) -> None:
         """Restore the counter after a restart."""
 
+    async def _async_recorded_since(
+        self, saved_at: datetime | None, last: State | None
+    ) -> State | None:
+        """Return the last state that was recorded after the counter was stored, if any.
+
+        Args:
+            saved_at: When the counter was stored, None if it was not.
+            last: The last state that Home Assistant has stored.
+
+        """
+        if (
+            saved_at is not None
+            and self.runtime.energy_store.is_complete
+            and last is not None
+            and last.last_updated <= saved_at + STORED_LATE
+        ):
+            return None
+        recorded = await self._async_last_recorded()
+        if recorded and saved_at and recorded.last_updated <= saved_at:
+            return None
+        return recorded
+
+    async def _async_last_recorded(self) -> State | None:
+        """Return the last state with a number that was recorded, if there is one."""
+        if RECORDER not in self.hass.config.components:
+            return None
+        return await get_instance(self.hass).async_add_executor_job(
+            _last_recorded, self.hass, self.entity_id
+        )
+
     @abstractmethod
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
         """Process an observation."""
@@ -232,23 +262,15 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         last state of an entity that another integration has provided meanwhile.
         """
         assert self.unique_id
-        store = self.runtime.energy_store
-        stored = store.document(self.unique_id)
+        stored = self.runtime.energy_store.document(self.unique_id)
         last = await self.async_get_last_state()
-        recorded = None
-        if (
-            stored is None
-            or not store.is_complete
-            or last is None
-            or last.last_updated > stored[1] + STORED_LATE
-        ):
-            recorded = await self._async_last_recorded()
+        recorded = await self._async_recorded_since(stored and stored[1], last)
         if stored:
-            document, saved_at = stored
+            document, _ = stored
             self._counter.restore(document)
             if "recording" in document:
                 self._recording.restore(document["recording"], dt_util.utcnow())
-            if recorded and recorded.last_updated > saved_at:
+            if recorded:
                 self._follow_recorded(recorded)
             self._stored_reset = self._counter.reset
         elif recorded:
@@ -257,14 +279,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             data = await self.async_get_last_sensor_data()
             energy = data.native_value if data else None
             self._resume(energy if isinstance(energy, (int, float)) else None, last)
-
-    async def _async_last_recorded(self) -> State | None:
-        """Return the last state with a number that was recorded, if there is one."""
-        if RECORDER not in self.hass.config.components:
-            return None
-        return await get_instance(self.hass).async_add_executor_job(
-            _last_recorded, self.hass, self.entity_id
-        )
 
     def _follow_recorded(self, recorded: State) -> None:
         """Process what was recorded after the counter was stored."""
