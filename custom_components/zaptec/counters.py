@@ -575,6 +575,25 @@ class Meter:
         self._agreed = 0
         self._contradiction: _Contradiction | None = None
 
+    @property
+    def is_resumed(self) -> bool:
+        """Return whether the moment of the value is unknown."""
+        return self.value is not None and self._at is None
+
+    @property
+    def may_be_exchanged(self) -> bool:
+        """Return whether a reading was lower than any of this meter can be by now.
+
+        The readings before the last one may be repeated, or those of a session be
+        incomplete; they are not as far below it.
+        """
+        held = self._contradiction
+        return (
+            held is not None
+            and self.value is not None
+            and held.value < self.value - CLOCK_SLACK
+        )
+
     def resume(self, value: float) -> None:
         """Continue from a value whose moment is unknown."""
         if value < METER_MAX:
