@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import pairwise
 import json
 import os
 from random import Random
@@ -12,7 +13,7 @@ from unittest.mock import AsyncMock
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.components.sensor import ATTR_LAST_RESET
-from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN, UnitOfEnergy
 from homeassistant.core import (
     Event,
     EventStateChangedData,
@@ -353,6 +354,107 @@ async def test_a_power_cut(
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)
     await wait_until_live(home.hass, home.entry)
     assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+async def test_a_meter_between_its_readings(home: Home) -> None:
+    """The meter follows the energy of the session, also after a restart in mid-session."""
+    home.charger.exchange_meter(1300.0)
+    await home.play((554, ocmf({"RV": 1300.0})), (710, 3), (721, A), (553, 0.0), 60)
+    start = await home.sum(METER)
+    await home.play((553, 0.5))
+    assert home.state(METER) == "1300.498"
+    await home.play("reload")
+    assert home.state(METER) == "1300.498"
+    await home.play(60, (553, 0.9))
+    assert home.state(METER) == "1300.898"
+    await home.play((721, None), 60, (723, completed(A, 1.0)))
+    assert home.state(METER) == "1300.998"
+    await home.play((554, ocmf({"RV": 1301.0})))
+    assert home.state(METER) == "1301.0"
+    assert await home.sum(METER) - start == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("unit", [UnitOfEnergy.KILO_WATT_HOUR, UnitOfEnergy.WATT_HOUR])
+async def test_a_meter_after_a_power_cut(
+    home: Home, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    """After a power cut, the meter shows what was recorded last, and does not fall."""
+    entity_id = home.entities.id("sensor", home.charger.id, METER)
+    er.async_get(home.hass).async_update_entity_options(
+        entity_id, "sensor", {"unit_of_measurement": unit}
+    )
+    factor = 1 if unit == UnitOfEnergy.KILO_WATT_HOUR else 1000
+
+    def shown() -> float:
+        return float(home.state(METER)) / factor
+
+    home.charger.exchange_meter(1300.0)
+    await home.play((554, ocmf({"RV": 1300.0})), (710, 3), (721, A), (553, 0.0), 2)
+    start = await home.sum(METER)
+    await home.play(3600, (553, 9.0), 60)
+    assert shown() == pytest.approx(1308.998)
+    with monkeypatch.context() as patch:
+        patch.setattr(EnergyStore, "async_save", AsyncMock())
+        assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+        forget_restored_states(home.hass)
+    await async_wait_recording_done(home.hass)
+    # The charger has restarted, and reports its energy later.
+    await home.play((553, None))
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until_live(home.hass, home.entry)
+    assert shown() == pytest.approx(1308.998)
+    await home.play((553, 9.5))
+    assert shown() == pytest.approx(1309.498)
+    assert (await home.sum(METER) - start) / factor == pytest.approx(9.498)
+
+
+async def test_a_meter_without_a_document_after_a_power_cut(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A meter whose document is lost continues from what was recorded."""
+    home.charger.exchange_meter(1300.0)
+    await home.play((554, ocmf({"RV": 1300.0})), (721, A), (553, 0.0), 60, (553, 0.5))
+    monkeypatch.setattr(EnergyStore, "document", lambda *_: None)
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    forget_restored_states(home.hass)
+    await async_wait_recording_done(home.hass)
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until_live(home.hass, home.entry)
+    assert home.state(METER) == "1300.498"
+
+
+async def test_hours_of_a_meter(home: Home) -> None:
+    """The recorder's hours contain what was drawn in them, though the meter is read hourly."""
+    entity_id = home.entities.id("sensor", home.charger.id, METER)
+    now = dt_util.utcnow()
+    await home.time_machine.travel(3600 - now.timestamp() % 3600 - 600)
+    start = (dt_util.utcnow() + timedelta(hours=1)).replace(minute=0, second=0)
+    home.charger.plug_in(Car())
+    meters = []
+    for _ in range(3):
+        left = 3600 - dt_util.utcnow().timestamp() % 3600
+        await home.time_machine.travel(left, step=30)
+        meters.append(home.charger.lifetime_energy)
+    await home.time_machine.travel(600, step=60)
+    await home.statistics.compile()
+    rows = await get_instance(home.hass).async_add_executor_job(
+        statistics_during_period,
+        home.hass,
+        start.replace(microsecond=0),
+        None,
+        {entity_id},
+        "hour",
+        None,
+        {"change"},
+    )
+    changes = [row["change"] for row in rows[entity_id]][:2]
+    drawn = [later - earlier for earlier, later in pairwise(meters)]
+    assert sum(drawn) > 10
+    wrong = sum(
+        abs(change - energy) for change, energy in zip(changes, drawn, strict=True)
+    )
+    # It is less over a whole day, as the test of the meter alone shows.
+    assert wrong / 2 / sum(drawn) < 0.01
 
 
 async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:

@@ -15,9 +15,11 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfEnergy
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, State, callback
 from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
+from homeassistant.util.unit_conversion import EnergyConverter
 
 from .api import (
     CompletedSession,
@@ -28,9 +30,10 @@ from .api import (
     parse_uuid,
 )
 from .const import LOGGER
-from .counters import CompletedEnergy, Meter, SessionEnergy, Total
+from .counters import CompletedEnergy, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .listeners import charger_topics
+from .live_meter import LiveMeter
 from .recording import Recorded, Recording
 
 RECORDER = "recorder"
@@ -65,6 +68,14 @@ def _number(state: State) -> float | None:
         return float(state.state)
     except ValueError:
         return None
+
+
+def _kwh(state: State) -> float | None:
+    """Return the energy of a state (kWh), which may be shown in another unit."""
+    unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+    if (energy := _number(state)) is None or unit not in EnergyConverter.VALID_UNITS:
+        return None
+    return EnergyConverter.convert(energy, unit, UnitOfEnergy.KILO_WATT_HOUR)
 
 
 def _reset(state: State) -> datetime | None:
@@ -466,23 +477,42 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
     """The lifetime meter of a charger, which falls only when it is exchanged.
 
     Sources: the signed meter value (StateId 554, hourly on Go and each quarter of an
-    hour on Pro), the last reading of a completed session (StateId 723), and
-    SignedMeterValueKwh of the chargers' list.
+    hour on Pro), the readings of a completed session (StateId 723), SignedMeterValueKwh
+    of the chargers' list, and between the readings the energy of the session (StateId
+    553).
     """
 
-    followed = (StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION)
+    followed = (
+        StateId.SIGNED_METER_VALUE,
+        StateId.COMPLETED_SESSION,
+        StateId.TOTAL_CHARGE_POWER_SESSION,
+        StateId.SESSION_IDENTIFIER,
+    )
 
     def __init__(self, *args: Any) -> None:
         """Initialize the sensor without a reading."""
         super().__init__(*args)
-        self._meter = Meter()
+        self._meter = LiveMeter()
 
     @override
     async def _async_restore(self) -> None:
-        """Restore the meter after a restart."""
+        """Restore the meter after a restart.
+
+        After a power cut, what was stored can be older than what was recorded.
+        """
         assert self.unique_id
-        if stored := self.runtime.energy_store.document(self.unique_id):
-            self._meter.restore(stored[0])
+        stored = self.runtime.energy_store.document(self.unique_id)
+        recorded = await self._async_recorded_since(
+            stored and stored[1], await self.async_get_last_state()
+        )
+        energy = _kwh(recorded) if recorded else None
+        if stored:
+            document, saved_at = stored
+            self._meter.restore(document)
+            if recorded and energy is not None:
+                self._meter.catch_up(energy, saved_at, recorded.last_updated)
+        elif energy is not None:
+            self._meter.resume(energy)
         elif (data := await self.async_get_last_sensor_data()) is not None and (
             isinstance(data.native_value, (int, float))
         ):
@@ -490,17 +520,26 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
 
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
-        """Process a reading."""
-        if isinstance(value, CompletedSession):
-            at = value.end or at
-            value = value.meter_value
-        before = self._meter.value
-        if isinstance(value, float) and self._meter.report(value, at):
+        """Process an observation."""
+        before, is_new = self._meter.value, False
+        match state_id, value:
+            case StateId.SIGNED_METER_VALUE, float():
+                is_new = self._meter.report_reading(value, at)
+            case StateId.COMPLETED_SESSION, CompletedSession():
+                is_new = self._meter.report_completed(value, at)
+            case StateId.TOTAL_CHARGE_POWER_SESSION, float():
+                self._meter.report_energy(value, at)
+            case StateId.SESSION_IDENTIFIER, str():
+                if identifier := parse_uuid(value):
+                    self._meter.report_session(identifier, at)
+            case StateId.SESSION_IDENTIFIER, None:
+                self._meter.report_session(None, at)
+        if is_new:
             LOGGER.info(
                 "The meter of %s has been exchanged: it counts from %.3f kWh now, and"
                 " had %.3f kWh before",
                 self.entity_id,
-                value,
+                self._meter.value,
                 before,
             )
             self.runtime.energy_store.save_soon()
@@ -510,8 +549,8 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
     def _show(self) -> None:
         """Show the meter once the charger was read.
 
-        After a power cut, what was stored can be older than what was recorded. If it were
-        shown first, the meter would fall.
+        What was stored may be older than what was shown last. If it were shown first, the
+        meter would fall.
         """
         if (listed := self.charger.signed_meter_value_kwh) is not None:
             self._meter.report_listed(listed, dt_util.utcnow())

@@ -1,6 +1,7 @@
 """What every entity has to show, computed from the simulator's own values."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import json
 import re
 
@@ -12,7 +13,16 @@ from simulator.charger import Charger
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
 
-type Expected = float | str | tuple[str, ...] | None
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Limits of a number."""
+
+    low: float
+    high: float
+
+
+type Expected = float | str | tuple[str, ...] | Between | None
 
 _MODES = {
     Mode.UNKNOWN: "unknown",
@@ -52,13 +62,18 @@ def _completed_energy(charger: Charger) -> Expected:
 
 
 def _meter(charger: Charger) -> Expected:
-    """Return the highest meter reading that the cloud has received (kWh)."""
+    """Return the limits of the meter (kWh).
+
+    It is at least the highest reading that the cloud has received. During a session it is
+    more, but never more than what the charger has delivered.
+    """
     signed = " ".join(
         charger.value(state_id) or ""
         for state_id in (StateId.SIGNED_METER_VALUE, StateId.COMPLETED_SESSION)
     )
     readings = re.findall(r'"RV\\?": *([0-9.]+)', signed)
-    return max([charger.reported_meter, *map(float, readings)])
+    highest = max([charger.reported_meter, *map(float, readings)])
+    return Between(highest, charger.lifetime_energy)
 
 
 OBSERVED: dict[tuple[str, str], Callable[[Charger], Expected]] = {
@@ -171,6 +186,10 @@ class Oracle:
             if isinstance(expected, tuple):
                 return shown in expected
             try:
+                if isinstance(expected, Between):
+                    return expected.low <= float(shown) + 0.0051 and (
+                        float(shown) <= expected.high + 0.05
+                    )
                 return abs(float(shown) - expected) < 0.0051
             except ValueError:
                 return False
