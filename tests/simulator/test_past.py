@@ -1,6 +1,7 @@
 """Tests of what chargers have charged before the simulation."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 import json
@@ -113,12 +114,19 @@ def test_sessions_follow_each_other_within_the_past() -> None:
 
 
 def test_many_sessions_a_day() -> None:
-    """A busy charger has several cars on one day."""
-    made = past(PastScenario(days=70, sessions_per_week=30, irregular=0))
+    """A busy charger has several cars on one day; their details do not overlap."""
+    made = past(
+        PastScenario(days=70, sessions_per_week=30, irregular=0),
+        identity=replace(IDENTITY, meter=Meter(Family.GO, "ZAP000001", "2.4.2.4")),
+    )
     sessions = sessions_of(made)
     assert 220 <= len(sessions) <= 300
     assert all(ended(one) <= two.started for one, two in pairwise(sessions))
     assert all(item.energy < 48 for item in sessions)
+    for item in sessions:
+        times = [time for time, _ in item.energy_details()]
+        assert times == sorted(set(times))
+        assert (times[0], times[-1]) == (item.started, item.ended)
 
 
 def test_the_hours_are_the_integral_of_the_power() -> None:

@@ -158,6 +158,9 @@ def test_a_card_authorizes(world: Simulator, pro: Charger) -> None:
     assert not session.is_anonymous
     assert "04A1B2C3" not in repr(session)
     assert pro.value(StateId.CURRENT_USER) is None
+    pro.installation.authentication_required = False
+    following = charge(pro)
+    assert following.user is following.card is None
     with pytest.raises(ValueError, match="no session"):
         pro.stop_with_card()
 
