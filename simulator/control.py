@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .accounts import Account
+from .accounts import Account, Card
+from .archive import Archive
 from .autoplay import Autoplay
 from .car import Car
 from .charger import Charger
@@ -50,6 +51,7 @@ class Controlled(Protocol):
     installations: dict[str, Installation[Charger]]
     chargers: dict[str, Charger]
     user_groups: dict[str, UserGroup]
+    archive: Archive[Charger]
     rest: Rest
     autoplay: Autoplay
 
@@ -95,6 +97,8 @@ class Control:
             "tokens/revoke": self._revoke_tokens,
             "clock": self._set_clock,
             "autoplay": self._set_autoplay,
+            "archive": self._set_archive,
+            "archive/correct": self._correct_session,
         }
         for path, action in actions.items():
             app.router.add_post(f"/api/{path}", self._handler(action))
@@ -188,6 +192,7 @@ class Control:
                     "delivered": bus.delivered(item.topic),
                     "pending": bus.pending(item.topic),
                     "chargers": [_charger(charger) for charger in item.chargers],
+                    "drivers": [driver.full_name for driver in item.drivers],
                 }
                 for item in simulator.installations.values()
             ],
@@ -238,7 +243,9 @@ class Control:
                     else:
                         charger.set_offline()
                 case "authorize":
-                    charger.authorize()
+                    charger.authorize(*_driver(charger, body))
+                case "record":
+                    _set_recording(charger, body)
                 case "stand_alone":
                     charger.set_stand_alone(_flag(body, "on"))
                 case "schedule":
@@ -382,6 +389,19 @@ class Control:
         if "advance" in body:
             self._simulator.clock.advance(float(body["advance"]))
 
+    async def _set_archive(self, body: dict[str, Any]) -> None:
+        archive = self._simulator.archive
+        if "distortion" in body:
+            times = body.get("times")
+            archive.distortions.add(
+                body["distortion"], None if times is None else int(times)
+            )
+        if "delay" in body:
+            archive.delay = _seconds({"seconds": body["delay"]})
+
+    async def _correct_session(self, body: dict[str, Any]) -> None:
+        self._simulator.archive.correct(body["session_id"])
+
     async def _set_autoplay(self, body: dict[str, Any]) -> None:
         if _flag(body, "on"):
             self._simulator.autoplay.start()
@@ -430,6 +450,30 @@ def _charger(charger: Charger) -> dict[str, object]:
             "wants": car.wants,
         },
     }
+
+
+def _driver(
+    charger: Charger, body: dict[str, Any]
+) -> tuple[Account | None, Card | None]:
+    """Return the driver in the body and the driver's first card, if there are any.
+
+    Raises:
+        ValueError: The installation has no such driver.
+    """
+    if (name := body.get("driver")) is None:
+        return None, None
+    for driver in charger.installation.drivers:
+        if driver.full_name == name:
+            return driver, next(iter(driver.cards), None)
+    raise ValueError(f"No such driver: {name}")
+
+
+def _set_recording(charger: Charger, body: dict[str, Any]) -> None:
+    """Change how well a charger records its sessions; raise if a key is unknown."""
+    for key, value in body.items():
+        if key not in ("lost_reports", "measured_share", "clock_error"):
+            raise ValueError(f"No such setting: {key}")
+        setattr(charger.recording, key, float(value))
 
 
 def _car(body: dict[str, Any]) -> Car:

@@ -9,7 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from simulator.accounts import Account, Card
 from simulator.car import Car
+from simulator.charging import Recording
 from simulator.control import FAULTS
 from simulator.installation import NetworkType
 from simulator.observations import Mode, StateId
@@ -99,6 +101,51 @@ async def test_a_car_is_driven_by_the_page(sim: Simulator, page: Page) -> None:
     status, shown = await page.post(f"{path}/unplug")
     assert (status, shown["car"]) == (200, None)
     assert (await page.post(f"{path}/authorize"))[1]["authorized"] is True
+
+
+async def test_the_history_is_controlled(sim: Simulator, page: Page) -> None:
+    """Drivers with cards charge, sessions are recorded wrongly, and the archive is late."""
+    charger = by_serial(sim, "ZPR000001")
+    driver = Account(
+        user_name="ada@example.com",
+        password="",
+        id="00000000-0000-4000-8000-0000000000c1",
+        full_name="Ada Driver",
+        cards=(Card("Key ring", "04A1"), Card("Spare", "04A2")),
+    )
+    charger.installation.drivers.append(driver)
+    _, state = await page.call("GET", "state")
+    assert [item["drivers"] for item in state["installations"]] == [[], ["Ada Driver"]]
+    path = f"chargers/{charger.id}"
+    await page.post(f"{path}/plug")
+    await page.post(f"{path}/authorize", driver="Ada Driver")
+    await page.post(f"{path}/record", measured_share=0.5, lost_reports=1)
+    assert charger.recording == Recording(lost_reports=1.0, measured_share=0.5)
+    sim.clock.advance(3600)
+    await page.post(f"{path}/unplug")
+    sim.clock.advance(10)
+    (wrong,) = charger.installation.archive
+    assert (wrong.user, wrong.card) == (driver, driver.cards[0])
+    assert (await page.post("archive/correct", session_id=wrong.id))[0] == 200
+    assert len(charger.installation.archive) == 2
+    await page.post("archive", delay=900, distortion="future", times=2)
+    assert sim.archive.delay == 900
+    await page.post("archive", distortion="doubled")
+    assert sim.archive.distortions.active == ["future", "doubled"]
+    await page.post("rest/heal")
+    assert sim.archive.delay == 0
+    for name, body in (
+        (f"{path}/authorize", {"driver": "Eve"}),
+        (f"{path}/record", {"speed": 1}),
+        (f"{path}/record", {"lost_reports": None}),
+        ("archive", {"distortion": "lost"}),
+        ("archive", {"delay": -1}),
+        ("archive/correct", {"session_id": wrong.id}),
+        ("archive/correct", {}),
+    ):
+        status, answer = await page.post(name, **body)
+        assert status == 400, name
+        assert answer["error"]
 
 
 async def test_impossible_requests_are_explained(sim: Simulator, page: Page) -> None:
