@@ -57,7 +57,7 @@ class Reader:
         self.running: set[str] = set()
         self.failing: set[str] = set()
         self.shared = Mock()
-        self.shared.read = lambda charger_id, first=False: self.read.append(charger_id)
+        self.shared.read = self._note
         self.shared.poll = lambda charger_id, _: self.polled.append(charger_id)
         self.shared.poll_regularly = self.polled.append
         self.shared.cancel_poll = self.cancelled.append
@@ -66,6 +66,12 @@ class Reader:
         self.shared.is_live = lambda charger_id: charger_id not in self.failing
         self.shared.cloud_unreachable = self.unreachable.extend
         self.shared.cloud_reached = self.reached.extend
+
+    def _note(
+        self, charger_id: str, *, first: bool = False, delay: float = 0.0
+    ) -> None:
+        """Note a reading, with its delay if there is one."""
+        self.read.append(f"{charger_id} in {delay:.0f} s" if delay else charger_id)
 
     def take(self) -> tuple[list[str], list[str]]:
         """Return what was read and what was polled since the last call."""
@@ -96,7 +102,7 @@ class Two:
             logged_faults=set(),
             time_slice=TimeSlice(),
         )
-        self.links = Links(Mock(), Mock(), shared, is_fresh=lambda _: True)
+        self.links = Links(Mock(), Mock(options={}), shared, is_fresh=lambda _: True)
         self.details = AsyncMock()
         self.links.add_group(Channel("group", "user group group", self.details))
         (self.group,) = self.links.groups
@@ -204,13 +210,32 @@ async def test_a_group_reports_an_installation_from_its_first_message(two: Two) 
 async def test_a_charger_that_was_read_since_is_not_read_again(two: Two) -> None:
     """At a start each charger is read once, although the first message comes later."""
     two.reader.unread.add(AT_HOME)
-    two.open(two.group)
     two.refuse(two.home.own)
+    assert two.reader.take() == ([f"{AT_HOME} in 600 s"], [])
+    two.open(two.group)
     assert two.reader.take() == ([AT_HOME], [])
     two.reading()
     two.message(two.group)
     assert two.reader.take() == ([], [])
     assert two.reader.cancelled == [AT_HOME]
+
+
+async def test_a_first_reading_does_not_wait_for_a_link_that_is_lost(two: Two) -> None:
+    """It waits for the group's link only as long as its first connection is pending."""
+    two.reader.unread.add(AT_HOME)
+    two.refuse(two.home.own)
+    two.reader.take()
+    two.lose(two.group)
+    assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_a_first_reading_waits_for_the_own_link(two: Two) -> None:
+    """That link reads its chargers once it is up, so the group's need not."""
+    two.reader.unread.add(AT_HOME)
+    two.open(two.group)
+    assert two.reader.take() == ([], [])
+    two.open(two.home.own)
+    assert two.reader.take() == ([AT_HOME], [])
 
 
 async def test_a_first_reading_under_way_is_enough(two: Two) -> None:

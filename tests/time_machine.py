@@ -134,8 +134,8 @@ class TimeMachine:
             lambda: (
                 self._sim.bus.connections
                 <= sum(
-                    self._sim.bus.consumers(installation.topic)
-                    for installation in self._sim.installations.values()
+                    self._sim.bus.consumers(channel.topic)
+                    for channel in self._sim.channels.values()
                 )
             )
         )

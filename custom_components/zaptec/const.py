@@ -56,6 +56,14 @@ class PushRefusal(StrEnum):
     """The cloud has no subscription for the installation."""
 
 
+class PushSource(StrEnum):
+    """By which subscriptions the messages of an installation arrive."""
+
+    INSTALLATION = "installation"
+    USER_GROUP = "user_group"
+    BOTH = "both"
+
+
 class PendingOutcome(StrEnum):
     """What becomes of an available current that was not set at once."""
 

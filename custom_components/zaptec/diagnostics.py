@@ -126,6 +126,10 @@ async def _async_diagnostics(
         for key in sorted(account.installation_ids)
         if only is None or key in only
     }
+    if groups := runtime.links.groups:
+        result["user_groups"] = {
+            names[link.channel.id]: _group_link(link, names) for link in groups
+        }
     result["chargers"] = {
         names[charger.id]: _charger(runtime, charger, names)
         for charger in account.chargers.values()
@@ -147,9 +151,14 @@ def _pseudonyms(runtime: ZaptecRuntime) -> dict[str, str]:
     visible = runtime.coordinator.visible
     installations = runtime.coordinator.data.installation_ids | visible.installation_ids
     chargers = runtime.coordinator.data.chargers.keys() | visible.chargers.keys()
+    groups = {link.channel.id for link in runtime.links.groups}
     return {
         key: f"{kind} {number}"
-        for kind, ids in (("installation", installations), ("charger", chargers))
+        for kind, ids in (
+            ("installation", installations),
+            ("charger", chargers),
+            ("user group", groups),
+        )
         for number, key in enumerate(sorted(ids), start=1)
     }
 
@@ -228,7 +237,28 @@ def _installation(
             "last_message": _moment(push.last_message),
             "last_message_age": _age(push.last_message),
         }
+        if len(push.feeds) > 1:
+            shown["link"]["source"] = push.source.value if push.source else None
     return shown
+
+
+def _group_link(link: Link, names: dict[str, str]) -> dict[str, Any]:
+    """Return how the link to the messages of a user group does."""
+    return _link(link) | {
+        "shared_since": _moment(link.shared_since),
+        "installations": {
+            names[key]: {
+                "reports": feed.is_reporting,
+                "proven": feed.is_proven,
+                "silent": feed.is_silent,
+                "loses_messages": feed.is_incomplete,
+                "shared_since": _moment(feed.shared_since),
+                "last_message": _moment(feed.last_message),
+                "last_message_age": _age(feed.last_message),
+            }
+            for key, feed in sorted(link.feeds.items())
+        },
+    }
 
 
 def _link(link: Link) -> dict[str, Any]:

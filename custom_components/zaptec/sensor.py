@@ -57,6 +57,7 @@ from .entity import (
     CHARGERS,
     ZaptecChargerDescription,
     ZaptecChargerEntity,
+    ZaptecEntity,
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
 )
@@ -65,8 +66,10 @@ from .entity_loader import (
     async_add_charger_entities,
     async_add_installation_entities,
 )
-from .runtime import ZaptecConfigEntry
+from .listeners import link_topic
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .sources.installation_push import InstallationPush
+from .sources.link import Link
 from .state import ChargerState
 
 # Values are pushed; no entity fetches anything.
@@ -77,6 +80,9 @@ STATE_LENGTH_MAX = 255
 
 # How live messages arrive: directly, or by the port of web pages.
 ATTR_TRANSPORT = "transport"
+
+# By which subscriptions live messages arrive, where an installation has several.
+ATTR_SOURCE = "source"
 
 NO_WARNINGS = "ok"
 
@@ -243,6 +249,14 @@ def _last_authorized_by(state: ChargerState) -> str | None:
     if not isinstance(session, CompletedSession):
         return None
     return _masked(session.authentication_code)
+
+
+def _push_attributes(push: InstallationPush) -> dict[str, StateType]:
+    """Return how the messages of an installation arrive."""
+    attributes: dict[str, StateType] = {ATTR_TRANSPORT: push.own.transport}
+    if len(push.feeds) > 1:
+        attributes[ATTR_SOURCE] = push.source
+    return attributes
 
 
 def _device_type(charger: Charger, _: Installation | None) -> str | None:
@@ -607,6 +621,14 @@ PENDING_DESCRIPTIONS: tuple[ZaptecPendingSensorDescription, ...] = (
     ),
 )
 
+USER_GROUP_STATUS = SensorEntityDescription(
+    key="push_status",
+    translation_key="user_group_push_status",
+    device_class=SensorDeviceClass.ENUM,
+    entity_category=EntityCategory.DIAGNOSTIC,
+    options=[status.value for status in PushStatus],
+)
+
 LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
     ZaptecLinkSensorDescription(
         key="push_status",
@@ -615,7 +637,7 @@ LINK_DESCRIPTIONS: tuple[ZaptecLinkSensorDescription, ...] = (
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[status.value for status in PushStatus],
         value_fn=lambda push: push.status,
-        attributes_fn=lambda push: {ATTR_TRANSPORT: push.own.transport},
+        attributes_fn=_push_attributes,
     ),
     ZaptecLinkSensorDescription(
         key="last_message",
@@ -651,6 +673,10 @@ async def async_setup_entry(
         Kind(ZaptecInstallationSensor, INSTALLATION_DESCRIPTIONS),
         Kind(ZaptecPendingSensor, PENDING_DESCRIPTIONS),
         Kind(ZaptecLinkSensor, LINK_DESCRIPTIONS),
+    )
+    runtime = entry.runtime_data
+    async_add_entities(
+        ZaptecUserGroupSensor(runtime, link) for link in runtime.links.groups
     )
 
 
@@ -761,3 +787,30 @@ class ZaptecLinkSensor(ZaptecInstallationEntity, SensorEntity):
         attributes_fn = self.entity_description.attributes_fn
         push = self.runtime.links[self.installation_id]
         return attributes_fn(push) if attributes_fn else None
+
+
+class ZaptecUserGroupSensor(ZaptecEntity, SensorEntity):
+    """The status of the link to the messages of a user group.
+
+    The group is no device: it has nothing else to show.
+    """
+
+    def __init__(self, runtime: ZaptecRuntime, link: Link) -> None:
+        """Initialize the entity."""
+        super().__init__(
+            runtime, link.channel.id, USER_GROUP_STATUS, (link_topic(link.channel.id),)
+        )
+        self._attr_device_info = None
+        self._link = link
+
+    @property
+    @override
+    def native_value(self) -> StateType:
+        """Return the value."""
+        return self._link.status
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, StateType]:
+        """Return how the messages arrive."""
+        return {ATTR_TRANSPORT: self._link.transport}

@@ -7,7 +7,7 @@ from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from ..api import Observation
-from ..const import PushRefusal, PushStatus
+from ..const import PushRefusal, PushSource, PushStatus
 from ..listeners import Listeners, link_topic
 from .feed import Feed
 from .link import Link
@@ -23,6 +23,7 @@ class InstallationPush:
         self.installation_id = own.channel.id
         self.own = own
         """The link of the installation's own subscription."""
+        self._links = [own]
         self._reader = reader
         self._listeners = listeners
         self.feeds: list[Feed] = [own.add_feed(self)]
@@ -32,6 +33,16 @@ class InstallationPush:
         """When the status changed last."""
         # The feeds that were reporting after the last change.
         self._reporting: list[Feed] = []
+
+    @property
+    def source(self) -> PushSource | None:
+        """Return by which subscriptions messages arrive, None while none do."""
+        if not self._reporting:
+            return None
+        if len(self._reporting) > 1:
+            return PushSource.BOTH
+        is_own = self._reporting == self.feeds[:1]
+        return PushSource.INSTALLATION if is_own else PushSource.USER_GROUP
 
     @property
     def charger_ids(self) -> tuple[str, ...]:
@@ -121,6 +132,7 @@ class InstallationPush:
     @callback
     def add_link(self, link: Link) -> None:
         """Add what a link of several installations reports of this one."""
+        self._links.append(link)
         self.feeds.append(link.add_feed(self))
 
     @callback
@@ -164,8 +176,9 @@ class InstallationPush:
             for charger_id in self.charger_ids
             if not self.is_covered(charger_id, feed)
         ]
-        if self.status is not before or self._reporting != reporting_before:
-            for charger_id in concerned:
+        is_other = self.status is not before or self._reporting != reporting_before
+        for charger_id in concerned:
+            if is_other or self._is_expected(charger_id):
                 self._read_or_poll(charger_id, feed)
         self._listeners.notify(map(link_topic, (self.installation_id, *concerned)))
 
@@ -182,12 +195,22 @@ class InstallationPush:
         """Read a charger once if a feed reports it from now on, else poll it."""
         reader = self._reader
         is_first = not reader.has_read(charger_id)
-        is_first_running = is_first and reader.is_reading(charger_id)
-        if feed.is_reporting and (
-            feed.has_read(charger_id) or (is_first_running and not feed.is_proven)
-        ):
+        if is_first and not feed.is_proven and reader.is_reading(charger_id):
+            return
+        if feed.is_reporting and feed.has_read(charger_id):
             reader.cancel_poll(charger_id)
-        elif feed.is_reporting or is_first:
+        elif feed.is_reporting:
             reader.read(charger_id, first=is_first)
+        elif is_first:
+            # A charger that is read once another link is up need not be read again when
+            # that link turns out to report it.
+            delay = max(link.patience for link in self._links)
+            reader.read(charger_id, first=True, delay=delay)
         else:
             reader.poll_regularly(charger_id)
+
+    def _is_expected(self, charger_id: str) -> bool:
+        """Return whether a first reading waits for a link of several installations."""
+        return not (
+            self.status is PushStatus.CONNECTING or self._reader.has_read(charger_id)
+        )

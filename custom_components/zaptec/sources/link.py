@@ -187,6 +187,11 @@ class Link:
         return self.feeds.is_incomplete
 
     @property
+    def patience(self) -> float:
+        """Return how long a first reading should wait for the link at most (seconds)."""
+        return OPEN_PATIENCE if self.status is PushStatus.CONNECTING else 0.0
+
+    @property
     def transport(self) -> str | None:
         """Return how the messages arrive, None while they do not."""
         return self._transports.current if self._is_up else None
@@ -326,7 +331,7 @@ class Link:
             raise
         failures.clear()
         self._set_cloud_reached(is_reached=True)
-        if self.status is PushStatus.CONNECTING:
+        if self.status is PushStatus.CONNECTING and not self._is_unproven:
             self._plan_first_readings()
         return Subscription(
             details,
