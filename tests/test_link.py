@@ -126,7 +126,7 @@ async def test_a_link_that_is_removed_reads_no_charger(parts: Parts) -> None:
 
     The charger may be one of another account by then.
     """
-    links = Links(Mock(), Mock(), parts.shared, is_fresh=lambda _: True)
+    links = Links(Mock(), Mock(options={}), parts.shared, is_fresh=lambda _: True)
     account = Account(chargers={CHARGER.id: replace(CHARGER, installation_id="home")})
     links.follow(account, {"home"})
     link = links["home"].own

@@ -398,7 +398,7 @@ knows whether it is the right thing for the charger at hand.
 How.
 
 ## Configuration
-Email address, Password, All chargers, Chargers
+Email address, Password, All chargers, Chargers, User group id
 
 ## Removal
 How.

@@ -13,8 +13,9 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
+from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
 from homeassistant.core import callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import (
     BooleanSelector,
     SelectOptionDict,
@@ -36,18 +37,28 @@ from .api import (
     ZaptecConnectionError,
     ZaptecError,
     ZaptecInterceptedError,
+    ZaptecNotFoundError,
+    ZaptecPermissionError,
+    ZaptecRejectedError,
     ZaptecServerError,
+    time_limit,
 )
+from .api.parsing import parse_uuid
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
 from .runtime import ZaptecConfigEntry, async_create_client
+from .sources.links import CONF_USER_GROUP
 
 # Whether new chargers of the account are included automatically.
 CONF_ALL_CHARGERS = "all_chargers"
 
 # The title of an entry, which is that of custom-components/zaptec.
 TITLE = "Zaptec"
+
+# The error for an error code with which the cloud rejects the request for a user group
+# (ErrorCodes of the constants): UnknownError, FeatureNotEnabled, NotSupported.
+_GROUP_ERRORS = {500: "cloud_busy", 526: "user_group_off", 527: "user_group_off"}
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -235,18 +246,19 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class ZaptecOptionsFlow(OptionsFlowWithReload):
-    """Choose which chargers of an account are included."""
+    """Choose which chargers of an account are included, and the user group."""
 
     config_entry: ZaptecConfigEntry
 
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask for the chargers."""
+        """Ask for the chargers, and for the user group whose messages are read."""
         if self.config_entry.state is not ConfigEntryState.LOADED:
             return self.async_abort(reason="not_loaded")
+        options = self.config_entry.options
         account = self.config_entry.runtime_data.coordinator.visible
-        chosen = self.config_entry.options.get(CONF_CHARGERS)
+        chosen = options.get(CONF_CHARGERS)
         shown = [
             charger_id
             for charger_id in account.chargers
@@ -254,21 +266,27 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         ]
         errors: dict[str, str] = {}
         if user_input is not None:
+            new: list[str] | None = None
             if user_input[CONF_ALL_CHARGERS]:
-                if set(user_input[CONF_CHARGERS]) in (
+                if set(user_input[CONF_CHARGERS]) not in (
                     set(shown),
                     set(account.chargers),
                 ):
-                    return self._save(None)
-                # The user has deselected a charger, and expects it to disappear.
-                errors["base"] = "all_or_some"
+                    # The user has deselected a charger, and expects it to disappear.
+                    errors["base"] = "all_or_some"
             elif user_input[CONF_CHARGERS]:
                 # A chosen charger that the account does not see at the moment was not in
                 # the form, and stays chosen.
                 hidden = set(chosen or ()) - account.chargers.keys()
-                return self._save(sorted(hidden | set(user_input[CONF_CHARGERS])))
+                new = sorted(hidden | set(user_input[CONF_CHARGERS]))
             else:
                 errors[CONF_CHARGERS] = "no_chargers"
+            text = user_input.get(CONF_USER_GROUP, "").strip()
+            group_id = parse_uuid(text)
+            if error := await self._async_check_user_group(text, group_id):
+                errors[CONF_USER_GROUP] = error
+            if not errors:
+                return self._save(new, group_id)
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
@@ -277,19 +295,78 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                 or {
                     CONF_ALL_CHARGERS: chosen is None,
                     CONF_CHARGERS: shown,
+                    CONF_USER_GROUP: options.get(CONF_USER_GROUP, ""),
                 },
             ),
             errors=errors,
         )
 
-    def _save(self, chosen: list[str] | None) -> ConfigFlowResult:
-        """Save a choice of chargers, None for all, and the choice copied before."""
-        options: dict[str, list[str]] = {}
+    async def _async_check_user_group(
+        self, text: str, group_id: str | None
+    ) -> str | None:
+        """Return the error of a user group that the user has entered, None if it is right.
+
+        The only way to check it is to request its connection details.
+        """
+        if not text or (
+            group_id and group_id == self.config_entry.options.get(CONF_USER_GROUP)
+        ):
+            return None
+        if group_id is None:
+            return "user_group_invalid"
+        if any(
+            entry.options.get(CONF_USER_GROUP) == group_id
+            for entry in self.hass.config_entries.async_entries(DOMAIN)
+        ):
+            return "user_group_taken"
+        client = self.config_entry.runtime_data.client
+        try:
+            with time_limit():
+                await client.group_connection_details(group_id)
+        except ZaptecPermissionError, ZaptecNotFoundError:
+            return "user_group_refused"
+        except ZaptecRejectedError as err:
+            return _GROUP_ERRORS.get(err.code, "user_group_refused")
+        except ZaptecAuthenticationError:
+            return "invalid_auth"
+        except ZaptecConnectionError:
+            return "cannot_connect"
+        except ZaptecBusyError, ZaptecServerError:
+            return "cloud_busy"
+        except ZaptecInterceptedError:
+            return "intercepted"
+        except ZaptecError as err:
+            _LOGGER.error("The Zaptec cloud answered for the user group with: %s", err)
+            return "unknown"
+        return None
+
+    def _save(self, chosen: list[str] | None, group_id: str | None) -> ConfigFlowResult:
+        """Save the options, with the choice that was copied before.
+
+        Args:
+            chosen: The chosen chargers, None for all.
+            group_id: The user group, None for none.
+
+        """
+        options: dict[str, list[str] | str] = {}
         if chosen is not None:
             options[CONF_CHARGERS] = chosen
+        if group_id:
+            options[CONF_USER_GROUP] = group_id
         if taken_over := self.config_entry.options.get(CONF_TAKEN_OVER):
             options[CONF_TAKEN_OVER] = taken_over
+        before = self.config_entry.options.get(CONF_USER_GROUP)
+        if before and before != group_id:
+            self._remove_user_group(before)
         return self.async_create_entry(data=options)
+
+    def _remove_user_group(self, group_id: str) -> None:
+        """Remove the entity of a user group whose messages are no longer read."""
+        registry = er.async_get(self.hass)
+        if entity_id := registry.async_get_entity_id(
+            Platform.SENSOR, DOMAIN, f"{group_id}_push_status"
+        ):
+            registry.async_remove(entity_id)
 
 
 def _options_schema(account: Account) -> probatio.Schema:
@@ -317,5 +394,6 @@ def _options_schema(account: Account) -> probatio.Schema:
                     multiple=True,
                 )
             ),
+            probatio.Optional(CONF_USER_GROUP): TextSelector(),
         }
     )

@@ -23,6 +23,7 @@ from .devices.adoption import async_get_device
 from .leftovers import async_remove_named
 from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
+from .sources.link import Link
 from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
@@ -37,6 +38,9 @@ DOWN_TIME = timedelta(minutes=30)
 # Minimum time that messages have to arrive before its outage counts as over.
 UP_TIME = timedelta(minutes=1)
 
+# Number of characters of the id of a user group that are shown. It has no other name.
+GROUP_ID_SHOWN = 8
+
 # Earliest time that is shown. A charger whose clock is not set reports times of long ago.
 EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 
@@ -44,6 +48,8 @@ _REFUSALS = {
     PushRefusal.ROLE: "push_not_permitted",
     PushRefusal.UNAVAILABLE: "push_unavailable",
 }
+_GROUP_REFUSED = "user_group_refused"
+_GROUP_SHARED = "user_group_shared"
 _CURRENT_MODES = {
     AvailableCurrentMode.SCHEDULE: "schedule_controls_current",
     AvailableCurrentMode.AUTOMATIC: "power_meter_controls_current",
@@ -87,7 +93,7 @@ class Issues:
         self._down_since: dict[str, datetime] = {}
         # When the problem of an issue was first seen, by the id of the issue.
         self._seen: dict[str, datetime] = {}
-        # The installations whose messages another program was seen to read.
+        # The installations and user groups whose messages another program was seen to read.
         self._shared: set[str] = set()
 
     @callback
@@ -109,7 +115,8 @@ class Issues:
         entry_id = self._entry.entry_id
         for installation_id in self._down_since.keys() - self._runtime.links.keys():
             del self._down_since[installation_id]
-        self._shared &= self._runtime.links.keys()
+        groups = {link.channel.id for link in self._runtime.links.groups}
+        self._shared &= self._runtime.links.keys() | groups
         issues = {issue.id: issue for issue in self._issues()}
         others = _issue_ids(self._hass, entry_id, is_fixable=False) - issues.keys()
         for issue_id in others - self._undecided(others):
@@ -142,6 +149,8 @@ class Issues:
             yield from self._push_issues(installation_id, name, push)
             if installation and may_control(installation):
                 yield from _control_issues(installation, name)
+        for link in self._runtime.links.groups:
+            yield from self._group_issues(link)
         for charger in account.chargers.values():
             state = self._runtime.states.get(charger.id)
             if may_control(charger) and state and state.value(StateId.IS_STAND_ALONE):
@@ -173,6 +182,16 @@ class Issues:
         if down_since and now - down_since >= DOWN_TIME:
             yield _Issue("push_down", installation_id, name, down_since)
 
+    def _group_issues(self, link: Link) -> Iterator[_Issue]:
+        """Find the problems of the message subscription of a user group."""
+        group_id = link.channel.id
+        name = f"{group_id[:GROUP_ID_SHOWN]}…"
+        if link.refusal:
+            yield _Issue(_GROUP_REFUSED, group_id, name, link.since)
+        elif link.shared_since:
+            self._shared.add(group_id)
+            yield _Issue(_GROUP_SHARED, group_id, name, link.shared_since)
+
     def _undecided(self, issue_ids: set[str]) -> set[str]:
         """Return the issues whose problems may be present, which is unknown at the moment.
 
@@ -189,6 +208,14 @@ class Issues:
                 if installation.authentication_type is None:
                     keys.update(_AUTHENTICATION_TYPES.values())
             ids.update(f"{key}_{installation_id}" for key in keys)
+        for link in self._runtime.links.groups:
+            keys = self._undecided_of_push(link.channel.id, link)
+            for key, issue in (
+                (_REFUSALS[PushRefusal.ROLE], _GROUP_REFUSED),
+                ("push_shared", _GROUP_SHARED),
+            ):
+                if key in keys:
+                    ids.add(f"{issue}_{link.channel.id}")
         for charger in account.chargers.values():
             state = self._runtime.states.get(charger.id)
             if may_control(charger) and (
@@ -197,7 +224,12 @@ class Issues:
                 ids.add(f"charger_stand_alone_{charger.id}")
         if self._misses_devices():
             known = account.installation_ids | account.chargers.keys()
-            ids |= {key for key in issue_ids if key.rpartition("_")[2] not in known}
+            ids |= {
+                key
+                for key in issue_ids
+                if key.rpartition("_")[2] not in known
+                and not key.startswith((_GROUP_REFUSED, _GROUP_SHARED))
+            }
         return ids & issue_ids
 
     def _misses_devices(self) -> bool:
@@ -208,7 +240,7 @@ class Issues:
         )
 
     def _undecided_of_push(
-        self, installation_id: str, push: InstallationPush
+        self, channel_id: str, push: InstallationPush | Link
     ) -> set[str]:
         """Return the keys of the issues that messages do not decide at the moment."""
         keys: set[str] = set()
@@ -221,7 +253,7 @@ class Issues:
         if not is_up or up_time < UP_TIME:
             keys.add("push_down")
         # After a restart, clearing this issue takes the same evidence as while running.
-        if installation_id not in self._shared and not (
+        if channel_id not in self._shared and not (
             is_up
             and not push.is_incomplete
             and (

@@ -40,6 +40,7 @@ PAGE_SIZE = 100
 PAGES_MAX = 1000
 
 CONNECTION_DETAILS_ENDPOINT = "/api/installation/{id}/messagingConnectionDetails"
+GROUP_CONNECTION_DETAILS_ENDPOINT = "/api/userGroups/{id}/messagingConnectionDetails"
 
 
 class ZaptecClient:
@@ -120,7 +121,12 @@ class ZaptecClient:
         requests. The sign-in and the connection details do not count.
         """
         return self.statistics.was_served_since(
-            moment, ignoring=(TOKEN_ENDPOINT, CONNECTION_DETAILS_ENDPOINT)
+            moment,
+            ignoring=(
+                TOKEN_ENDPOINT,
+                CONNECTION_DETAILS_ENDPOINT,
+                GROUP_CONNECTION_DETAILS_ENDPOINT,
+            ),
         )
 
     @property
@@ -236,6 +242,28 @@ class ZaptecClient:
             installation_id,
             ConnectionDetails.from_json,
             priority,
+            repeats=repeats,
+        )
+
+    async def group_connection_details(
+        self, user_group_id: str, *, repeats: bool = True
+    ) -> ConnectionDetails:
+        """Return the connection details of a user group's message subscription.
+
+        Args:
+            user_group_id: The user group.
+            repeats: Whether to retry after temporary faults.
+
+        Raises:
+            ZaptecPermissionError: The account is not an owner of the user group.
+            ZaptecRejectedError: The vendor's support has not enabled the subscription.
+
+        """
+        return await self._one(
+            GROUP_CONNECTION_DETAILS_ENDPOINT,
+            user_group_id,
+            ConnectionDetails.from_json,
+            Priority.FIRST_STATE,
             repeats=repeats,
         )
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import override
+from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
@@ -15,6 +15,9 @@ from ..const import DOMAIN, PushStatus
 from .installation_push import InstallationPush
 from .link import Channel, Link, SharedByLinks
 from .stream_watch import CHECK_INTERVAL
+
+# The option with the id of the user group whose messages the account reads.
+CONF_USER_GROUP: Final = "user_group"
 
 
 class Links(Mapping[str, InstallationPush]):
@@ -46,6 +49,14 @@ class Links(Mapping[str, InstallationPush]):
         self._homes: dict[str, str | None] = {}
         self._tasks: dict[Link, asyncio.Task[None]] = {}
         self._is_started = False
+        if group_id := entry.options.get(CONF_USER_GROUP):
+            self.add_group(
+                Channel(
+                    group_id,
+                    f"user group {group_id}",
+                    partial(shared.client.group_connection_details, group_id),
+                )
+            )
 
     @override
     def __getitem__(self, installation_id: str) -> InstallationPush:
