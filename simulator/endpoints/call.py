@@ -27,6 +27,7 @@ class Channel(Protocol):
     """Something with a topic of its own: an installation or a user group."""
 
     bus_key: str
+    messaging_enabled: bool
 
     @property
     def topic(self) -> str:

@@ -17,6 +17,7 @@ from custom_components.zaptec.api import (
     SubscriptionError,
 )
 from simulator.amqp.connection import STAGES, Stage
+from simulator.endpoints.call import Channel
 from simulator.observations import StateId
 from simulator.port import BLOCKS, Block
 from simulator.servicebus import Break
@@ -29,6 +30,7 @@ LONG = (20.0, 300.0, 3600.0)
 
 API = "^/api/"
 DETAILS = "messagingConnectionDetails$"
+GROUP_DETAILS = f"userGroups/.*/{DETAILS}"
 STATE = "/state$"
 LISTS = "^/api/(installation|chargers)$"
 SIGN_IN = "^/oauth/token$"
@@ -68,6 +70,8 @@ class Fault:
     """Maximum number of log lines per account and installation, not counting the links' own."""
     needs_refresh_tokens: bool = False
     """Whether it has no effect where the cloud issues no refresh tokens."""
+    needs_user_group: bool = False
+    """Whether it has no effect where the account has no user group."""
 
 
 def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
@@ -272,9 +276,9 @@ async def names_gone(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]
 @asynccontextmanager
 async def keys_rotated(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
     """Rotate the keys; clients that are connected notice when their connection is dropped."""
-    for installation in walk.sim.installations.values():
+    for channel_id in walk.sim.channels:
         key = bytes(walk.rng.randrange(97, 123) for _ in range(32)).decode()
-        walk.sim.set_bus_key(installation.id, key)
+        walk.sim.set_bus_key(channel_id, key)
     walk.sim.bus.drop_connections()
     yield
 
@@ -286,19 +290,15 @@ async def subscription_recreated(
     """Remove the topics, and create them again with other keys."""
     for topic in walk.topics:
         walk.sim.bus.remove_topic(topic)
-    for installation in walk.sim.installations.values():
-        installation.messaging_enabled = False
+    for channel in walk.sim.channels.values():
+        channel.messaging_enabled = False
     # Messages that chargers publish meanwhile are lost.
     with patch.object(walk.sim.bus, "publish", lambda topic, body: None):
         yield
-    for installation in walk.sim.installations.values():
-        installation.messaging_enabled = True
-        installation.bus_key = bytes(
-            walk.rng.randrange(97, 123) for _ in range(32)
-        ).decode()
-        walk.sim.bus.add_topic(
-            installation.topic, installation.topic, installation.bus_key
-        )
+    for channel in walk.sim.channels.values():
+        channel.messaging_enabled = True
+        channel.bus_key = bytes(walk.rng.randrange(97, 123) for _ in range(32)).decode()
+        walk.sim.bus.add_topic(channel.topic, channel.topic, channel.bus_key)
 
 
 @asynccontextmanager
@@ -342,8 +342,23 @@ async def clock_jumps(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None
 @asynccontextmanager
 async def shared(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
     """Let another program read the same subscription for a while."""
-    installation = walk.rng.choice(list(walk.sim.installations.values()))
-    details = ConnectionDetails.from_json(walk.sim.connection_details(installation))
+    channel = walk.rng.choice(list(walk.sim.channels.values()))
+    async with another_reader(walk, channel):
+        yield
+
+
+@asynccontextmanager
+async def group_shared(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
+    """Let another program read the subscription of the user group alone."""
+    (group,) = walk.sim.user_groups.values()
+    async with another_reader(walk, group):
+        yield
+
+
+@asynccontextmanager
+async def another_reader(walk: Walk, channel: Channel) -> AsyncGenerator[None]:
+    """Read a subscription with a second receiver."""
+    details = ConnectionDetails.from_json(walk.sim.connection_details(channel))
 
     async def read() -> None:
         try:
@@ -360,6 +375,46 @@ async def shared(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
         if reading.done():
             break
         await walk.travel(0.5, step=0.5)
+
+
+def lost_links(name: str, topics: Callable[[Walk], list[str]]) -> Fault:
+    """Return a fault in which some links are lost, and the others report what they would."""
+
+    def begin(walk: Walk) -> None:
+        for topic in topics(walk):
+            walk.sim.bus.refuse_attach(topic, "amqp:not-found")
+            walk.sim.bus.detach(topic, "amqp:not-found")
+
+    def end(walk: Walk) -> None:
+        for topic in topics(walk):
+            walk.sim.bus.refuse_attach(topic, None)
+
+    return bus(name, begin, end, needs_user_group=True)
+
+
+def own_topics(walk: Walk) -> list[str]:
+    """Return the topics of the installations."""
+    return [item.topic for item in walk.sim.installations.values()]
+
+
+def group_messages(interference: str) -> Fault:
+    """Return a fault of the messages of the user group alone."""
+
+    def begin(walk: Walk) -> None:
+        for topic in walk.group_topics:
+            walk.sim.bus.interfere(topic, interference)
+
+    def end(walk: Walk) -> None:
+        for topic in walk.group_topics:
+            walk.sim.bus.interfere(topic, None)
+
+    return bus(
+        f"group's messages {interference}",
+        begin,
+        end,
+        bound=after_silence,
+        needs_user_group=True,
+    )
 
 
 # Each fault has a unique name, which a failed walk reports.
@@ -453,6 +508,31 @@ FAULTS: tuple[Fault, ...] = (
     rest("giant", STATE, "giant", durations=SHORT),
     rest("drips", API, "drip", durations=SHORT),
     rest("details 403", DETAILS, 403, bound=after_refusals),
+    rest(
+        "group's details 403",
+        GROUP_DETAILS,
+        403,
+        bound=after_refusals,
+        needs_user_group=True,
+    ),
+    rest(
+        "group's details 500",
+        GROUP_DETAILS,
+        500,
+        bound=after_refusals,
+        needs_user_group=True,
+    ),
+    lost_links("group's link lost", lambda walk: walk.group_topics),
+    lost_links("all but the group's link lost", own_topics),
+    group_messages("lost"),
+    group_messages("elsewhere"),
+    group_messages("late"),
+    Fault(
+        "another program reads the group's messages",
+        group_shared,
+        bound=after_silence,
+        needs_user_group=True,
+    ),
     rest("details 500", DETAILS, 500, bound=after_refusals),
     rest("states 404", STATE, 404, bound=after_refusals),
     rest("lists 500", LISTS, 500),

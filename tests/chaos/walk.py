@@ -21,10 +21,11 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.sources.links import CONF_USER_GROUP
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.clock import Clock
-from simulator.scenario import Scenario
+from simulator.scenario import DEMO_USER, Scenario, UserGroupScenario
 from simulator.simulator import Simulator
 from tests.conftest import add_entry
 from tests.restored import forget_restored_states
@@ -75,13 +76,12 @@ class LogLines(logging.Handler):
         found = []
         for line in self.lines:
             if match := re.match(
-                r"Push is (back|lost|not permitted) for installation (\S+)", line
+                r"Push is (back|lost|not permitted) for ([^:]+)", line
             ):
-                what, installation = match.groups()
-                installation = installation.rstrip(":")
-                if last.get(installation) == what:
+                what, link = match.groups()
+                if last.get(link) == what:
                     found.append(line)
-                last[installation] = what
+                last[link] = what
         return found
 
 
@@ -109,8 +109,13 @@ class Walk:
 
     @property
     def topics(self) -> list[str]:
-        """Return the topics of all installations."""
-        return [item.topic for item in self.sim.installations.values()]
+        """Return the topics of all installations, and of the user group."""
+        return [item.topic for item in self.sim.channels.values()]
+
+    @property
+    def group_topics(self) -> list[str]:
+        """Return the topic of the user group, if the account has one."""
+        return [item.topic for item in self.sim.user_groups.values()]
 
     @property
     def possible_faults(self) -> list[Fault]:
@@ -119,7 +124,8 @@ class Walk:
         return [
             fault
             for fault in FAULTS
-            if has_refresh_tokens or not fault.needs_refresh_tokens
+            if (has_refresh_tokens or not fault.needs_refresh_tokens)
+            and (self.group_topics or not fault.needs_user_group)
         ]
 
     @property
@@ -247,6 +253,9 @@ async def _world(
     scenario = replace(
         Scenario.of(rng.choice((1, 1, 2, 3))), refresh_tokens=rng.random() < 0.5
     )
+    if rng.random() < 0.5:
+        group = UserGroupScenario(name="Group", owners=(DEMO_USER,))
+        scenario = replace(scenario, user_groups=(group,))
     async with Simulator(scenario, clock=Clock(datetime.now(UTC), speed=0)) as sim:
         if scenario.refresh_tokens:
             sim.rest.tokens.lifetime = rng.choice(TOKEN_LIFETIMES)
@@ -254,6 +263,10 @@ async def _world(
         use_cloud(sim)
         walk = Walk(hass, sim, frozen, rng)
         entry = add_entry(hass, sim)
+        for group_id in sim.user_groups:
+            hass.config_entries.async_update_entry(
+                entry, options={CONF_USER_GROUP: group_id}
+            )
         await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
         await recover(walk, entry, 120.0)
@@ -300,7 +313,7 @@ def _liveliness(entry: MockConfigEntry) -> object:
             link.is_incomplete,
             link.is_silent,
         )
-        for link in entry.runtime_data.links.values()
+        for link in entry.runtime_data.links.connections
     ]
 
 
@@ -317,7 +330,7 @@ async def recover(
         # A link may be dead before the integration has noticed it, while all entities
         # still look right. So check in the simulator that each topic is read.
         return (
-            all(link.status == "connected" for link in runtime.links.values())
+            all(link.status == "connected" for link in runtime.links.connections)
             and all(map(walk.sim.bus.is_read, walk.topics))
             and all(map(runtime.is_fresh, runtime.coordinator.data.chargers))
         )
