@@ -19,6 +19,9 @@ START = datetime(2026, 11, 1, 6, 17, tzinfo=UTC)
 READING = 1234.567
 FAMILIES = ("go", "go2", "pro")
 
+# Energy by which a wrong report may be older than the newest one (kWh).
+OLDER_MAX = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -178,7 +181,8 @@ class MeterWalk:
                 self._report(721, self._identifier)
             case 3:
                 self._wait(self.random.uniform(5, 30))
-                self._report(553, max(0.0, round(energy - self.random.random(), 3)))
+                older = energy - self.random.uniform(0, OLDER_MAX)
+                self._report(553, max(0.0, round(older, 3)))
             case 4:
                 wrong = self.random.choice((4296201.863, 0.0))
                 self._wait(self.random.uniform(1, 30))

@@ -161,8 +161,11 @@ class MeterEstimate:
         elif at <= (fall.last if fall else last).at:
             return
         elif self._ended_at is not None:
+            # One of the same moment is the final energy, or a zero that follows it.
             point = _Point(energy, at)
-            if self._is_of_later(point, last.energy, self._ended_at):
+            if is_before(self._ended_at, at) and self._is_of_later(
+                point, last.energy, self._ended_at
+            ):
                 self._open(self.value, point)
         elif energy < last.energy - ROUNDING:
             self._report_fall(_Point(energy, at), last)
