@@ -493,6 +493,8 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
         """Initialize the sensor without a reading."""
         super().__init__(*args)
         self._meter = LiveMeter()
+        # The reading of the chargers' list that was processed last.
+        self._listed: float | None = None
 
     @override
     async def _async_restore(self) -> None:
@@ -552,7 +554,9 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
         What was stored may be older than what was shown last. If it were shown first, the
         meter would fall.
         """
-        if (listed := self.charger.signed_meter_value_kwh) is not None:
+        listed = self.charger.signed_meter_value_kwh
+        if listed is not None and listed != self._listed:
+            self._listed = listed
             self._meter.report_listed(listed, dt_util.utcnow())
         if self.runtime.reader.has_read(self.charger_id):
             self._attr_native_value = self._meter.value
