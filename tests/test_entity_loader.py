@@ -7,7 +7,7 @@ from typing import Any
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import EntityPlatform
 import pytest
@@ -137,3 +137,31 @@ async def test_a_charger_that_leaves_while_its_entities_wait(
     await wait_until_live(hass, entry)
     assert len(of_device(hass, entry, last)) == len(of_device(hass, entry, others[-1]))
     assert "already exists" not in caplog.text
+
+
+async def test_entities_do_not_register_their_devices(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each device is registered once, and each entity is an entity of its device."""
+    registered: list[set[tuple[str, str]]] = []
+    register = dr.DeviceRegistry.async_get_or_create
+
+    def record(
+        self: dr.DeviceRegistry, *, identifiers: set[tuple[str, str]], **kwargs: Any
+    ) -> dr.DeviceEntry:
+        registered.append(identifiers)
+        return register(self, identifiers=identifiers, **kwargs)
+
+    monkeypatch.setattr(dr.DeviceRegistry, "async_get_or_create", record)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    assert len(registered) == len(sim.chargers) + len(sim.installations)
+    devices = dr.async_get(hass)
+    for item in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id):
+        assert item.device_id
+        device = devices.async_get(item.device_id)
+        assert device
+        assert device.identifiers == {(DOMAIN, item.unique_id.partition("_")[0])}

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import override
 
 from homeassistant.core import callback
-from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 
 from .api import Charger, Family, Installation, StateId
-from .const import DOMAIN, PushStatus
+from .const import PushStatus
+from .devices.adoption import async_get_device
 from .listeners import (
     Topic,
     charger_topics,
@@ -88,7 +88,11 @@ class ZaptecEntity(Entity):
             if description.key == BARE_KEY
             else f"{device_id}_{description.key}"
         )
-        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, device_id)})
+        # The device is registered before. With `device_info`, Home Assistant would compare
+        # the device with its registry for each entity.
+        self.device_entry = async_get_device(
+            runtime.hass, runtime.entry.entry_id, device_id
+        )
 
     @property
     @override
