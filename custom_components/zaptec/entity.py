@@ -1,5 +1,6 @@
 """Base entities for the Zaptec integration."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import override
@@ -77,11 +78,9 @@ class ZaptecEntity(Entity):
         runtime: ZaptecRuntime,
         device_id: str,
         description: EntityDescription,
-        topics: tuple[Topic, ...],
     ) -> None:
         """Initialize the entity of an installation or charger."""
         self.runtime = runtime
-        self._topics = topics
         self.entity_description = description
         self._attr_unique_id = (
             device_id
@@ -109,8 +108,12 @@ class ZaptecEntity(Entity):
         """Follow the topics."""
         await super().async_added_to_hass()
         self.async_on_remove(
-            self.runtime.listeners.add(self._handle_update, self._topics)
+            self.runtime.listeners.add(self._handle_update, self._topics())
         )
+
+    @abstractmethod
+    def _topics(self) -> tuple[Topic, ...]:
+        """Return the topics that change what the entity shows."""
 
     @callback
     def async_entity_id_changed(self, old_entity_id: str) -> None:
@@ -138,23 +141,28 @@ class ZaptecChargerEntity(ZaptecEntity):
         description: ZaptecChargerDescription,
     ) -> None:
         """Initialize the entity."""
-        topics: tuple[Topic, ...] = (charger.id, installation_topic(charger.id))
-        if description.state_ids:
-            topics = (
-                *charger_topics(
-                    charger.id,
-                    {
-                        *description.state_ids,
-                        *description.depends_on,
-                        StateId.IS_ONLINE,
-                    },
-                ),
-                charger.id,
-                link_topic(charger.id),
-            )
-        super().__init__(runtime, charger.id, description, topics)
+        super().__init__(runtime, charger.id, description)
         self.charger_id = charger.id
         self._first_seen = charger
+
+    @override
+    def _topics(self) -> tuple[Topic, ...]:
+        """Return the StateIds that it shows, and what its availability depends on."""
+        charger_id, description = self.charger_id, self.entity_description
+        if not description.state_ids:
+            return (charger_id, installation_topic(charger_id))
+        return (
+            *charger_topics(
+                charger_id,
+                {
+                    *description.state_ids,
+                    *description.depends_on,
+                    StateId.IS_ONLINE,
+                },
+            ),
+            charger_id,
+            link_topic(charger_id),
+        )
 
     @property
     @override
@@ -204,12 +212,20 @@ class ZaptecInstallationEntity(ZaptecEntity):
         description: ZaptecInstallationDescription,
     ) -> None:
         """Initialize the entity."""
-        topics: tuple[Topic, ...] = (installation.id, link_topic(installation.id))
-        if description.each_message:
-            topics += (message_topic(installation.id),)
-        super().__init__(runtime, installation.id, description, topics)
+        super().__init__(runtime, installation.id, description)
         self.installation_id = installation.id
         self._first_seen = installation
+
+    @override
+    def _topics(self) -> tuple[Topic, ...]:
+        """Return the installation, its link, and possibly its messages."""
+        topics: tuple[Topic, ...] = (
+            self.installation_id,
+            link_topic(self.installation_id),
+        )
+        if self.entity_description.each_message:
+            topics += (message_topic(self.installation_id),)
+        return topics
 
     @property
     def installation(self) -> Installation:

@@ -17,15 +17,34 @@ type Topic = tuple[str, int] | str
 SLICE_TIME = 0.003
 
 
+type _ByTopic = dict[Topic, dict[_Listener, None]]
+
+
 class _Listener:
-    """A callback, and whether it is due."""
+    """A callback with its topics, and whether it is due."""
 
-    __slots__ = ("is_due", "run")
+    __slots__ = ("_by_topic", "_topics", "is_due", "run")
 
-    def __init__(self, run: CALLBACK_TYPE) -> None:
-        """Initialize the listener."""
+    def __init__(
+        self, run: CALLBACK_TYPE, topics: tuple[Topic, ...], by_topic: _ByTopic
+    ) -> None:
+        """Initialize the listener, and add it to its topics."""
         self.run: CALLBACK_TYPE | None = run
         self.is_due = False
+        self._topics = topics
+        self._by_topic = by_topic
+        for topic in topics:
+            by_topic.setdefault(topic, {})[self] = None
+
+    @callback
+    def remove(self) -> None:
+        """Remove the listener from its topics, and do not run it any more."""
+        self.run = None
+        for topic in self._topics:
+            if (listeners := self._by_topic.get(topic)) is not None:
+                listeners.pop(self, None)
+                if not listeners:
+                    del self._by_topic[topic]
 
 
 class Listeners:
@@ -37,7 +56,7 @@ class Listeners:
 
     def __init__(self) -> None:
         """Initialize the listeners."""
-        self._by_topic: dict[Topic, dict[_Listener, None]] = {}
+        self._by_topic: _ByTopic = {}
         self._due: deque[_Listener] = deque()
         self._is_running = False
 
@@ -53,21 +72,9 @@ class Listeners:
     @callback
     def add(self, run: CALLBACK_TYPE, topics: Iterable[Topic]) -> Callable[[], None]:
         """Call a callback when topics change; return what removes it."""
-        listener = _Listener(run)
-        topics = tuple(topics)
-        for topic in topics:
-            self._by_topic.setdefault(topic, {})[listener] = None
-
-        @callback
-        def remove() -> None:
-            listener.run = None
-            for topic in topics:
-                if (listeners := self._by_topic.get(topic)) is not None:
-                    listeners.pop(listener, None)
-                    if not listeners:
-                        del self._by_topic[topic]
-
-        return remove
+        # Each entity has a listener. A bound method is one object for the garbage
+        # collector to look at, and a closure would be six.
+        return _Listener(run, tuple(topics), self._by_topic).remove
 
     @callback
     def notify(self, topics: Iterable[Topic]) -> None:

@@ -66,7 +66,7 @@ from .entity_loader import (
     async_add_charger_entities,
     async_add_installation_entities,
 )
-from .listeners import link_topic
+from .listeners import Topic, link_topic
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .sources.installation_push import InstallationPush
 from .sources.link import Link
@@ -797,11 +797,13 @@ class ZaptecUserGroupSensor(ZaptecEntity, SensorEntity):
 
     def __init__(self, runtime: ZaptecRuntime, link: Link) -> None:
         """Initialize the entity."""
-        super().__init__(
-            runtime, link.channel.id, USER_GROUP_STATUS, (link_topic(link.channel.id),)
-        )
-        self._attr_device_info = None
+        super().__init__(runtime, link.channel.id, USER_GROUP_STATUS)
         self._link = link
+
+    @override
+    def _topics(self) -> tuple[Topic, ...]:
+        """Return the link of the group."""
+        return (link_topic(self._link.channel.id),)
 
     @property
     @override
