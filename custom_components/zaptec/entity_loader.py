@@ -42,6 +42,12 @@ class EntityQueue:
         self._async_add_entities = async_add_entities
         # What creates each entity, with the id of its device.
         self._waiting: deque[tuple[str, Callable[[], Entity]]] = deque()
+        entry.async_on_unload(self._clear)
+
+    @callback
+    def _clear(self) -> None:
+        """Add no more entities."""
+        self._waiting.clear()
 
     @callback
     def put(self, device_id: str, create: Callable[[], Entity]) -> None:
@@ -70,7 +76,7 @@ class EntityQueue:
         """Add the first entities of the queue; return whether there are more."""
         if self._entry.state is ConfigEntryState.UNLOAD_IN_PROGRESS:
             # A platform that is unloaded would keep what is added now.
-            self._waiting.clear()
+            self._clear()
         chunk: list[Entity] = []
         while self._waiting and len(chunk) < ENTITIES_AT_ONCE:
             _, create = self._waiting.popleft()
