@@ -251,7 +251,11 @@ async def test_a_page_that_is_cut_off_is_read_again(
     sim: Simulator, owner: ZaptecClient, charger: Charger
 ) -> None:
     """A temporary fault between two pages costs no session, and doubles none."""
-    complete = [item.id for item in await read(owner, charger)]
+    start = NOW - timedelta(days=150)
+    complete = [item.id for item in await read(owner, charger, start)]
     sim.rest.fail("/sessions/archived", fault="truncated", times=1)
     sim.rest.fail("/sessions/archived", fault=503, times=1)
-    assert [item.id for item in await read(owner, charger)] == complete
+    assert [item.id for item in await read(owner, charger, start)] == complete
+    requests = [item for item in sim.rest.requests if "archived" in item.path]
+    # Two pages, twice, and one repetition for each fault.
+    assert len(requests) == 2 + 4
