@@ -1,6 +1,7 @@
 """Large responses are read without blocking the event loop."""
 
 import asyncio
+from datetime import UTC, datetime
 import json
 import threading
 import time
@@ -14,6 +15,7 @@ from custom_components.zaptec.api import (
     Observation,
     StateId,
     ZaptecClient,
+    client,
     observations,
     parse_value,
     transport,
@@ -128,6 +130,49 @@ async def test_a_large_state_does_not_hold_up_the_loop(
             assert parsed.meter_value == 1234.5
         case _:
             assert parsed == value
+
+
+async def test_a_page_of_the_archive_does_not_hold_up_the_loop(
+    zaptec: ZaptecClient,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    turns: list[float],
+) -> None:
+    """A page of a hundred long sessions is parsed in a thread, and only taken in the loop."""
+    detail = {"timestamp": "2026-11-26T20:00:00.06Z", "energy": 0.125}
+    session = {
+        "id": CHARGER,
+        "energy": 37.5,
+        "energyDetails": [detail] * 300,
+        "sessionSignature": meter(200),
+    }
+    text = json.dumps({"sessions": [session] * 100, "hasMore": False})
+    assert 4 * 1024 * 1024 < len(text) < transport.RESPONSE_SIZE_MAX
+    cloud.answer("GET", "/api/sessions/archived", text=text)
+    threads: list[bool] = []
+    parse_items = client.parse_items
+
+    def watch(*arguments: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return parse_items(*arguments)
+
+    monkeypatch.setattr(client, "parse_items", watch)
+    await zaptec.authenticate()
+    turns.clear()
+    found = [
+        item
+        async for item in zaptec.archived_sessions(
+            charger_id=CHARGER,
+            start=datetime(2026, 1, 1, tzinfo=UTC),
+            end=datetime(2026, 12, 1, tzinfo=UTC),
+        )
+    ]
+    # The iteration of the loop in which the page arrived has to end to be counted.
+    await asyncio.sleep(0)
+    assert max(turns) < TURN_MAX
+    assert threads == [False]
+    assert len(found) == 100
+    assert len(found[0].energy_details) == 300
 
 
 async def test_a_small_state_is_parsed_at_once(
