@@ -276,6 +276,20 @@ async def test_a_reader_that_is_slow(bus: ServiceBus) -> None:
         assert len(await taken) == 20
 
 
+async def test_frames_that_are_split(bus: ServiceBus) -> None:
+    """A frame may arrive octet by octet, or together with the request and other frames."""
+    masked = web_socket._masked(SASL_HEADER, b"mask")
+    octets = bytes([0x82, 0x80 | len(masked)]) + b"mask" + masked
+    async with raw(bus) as connection:
+        assert (await connection.request()).startswith(b"HTTP/1.1 101 ")
+        for octet in octets:
+            connection.writer.write(bytes([octet]))
+            await connection.writer.drain()
+            await asyncio.sleep(0)
+        expected = web_socket.frame(0x2, SASL_HEADER)
+        assert await connection.reader.readexactly(len(expected)) == expected
+
+
 async def test_a_connection_that_ends_early(bus: ServiceBus) -> None:
     """A peer may leave before its request was complete."""
     async with raw(bus) as connection:
