@@ -33,6 +33,9 @@ async def sim(
         Scenario.of(1), clock=Clock(datetime.now(UTC), speed=0), tls=True
     ) as simulator:
         monkeypatch.setenv("ZAPTEC_API_URL", simulator.api_url)
+        # Both ports have the same certificate.
+        number = simulator.bus.web_socket.number
+        monkeypatch.setenv("ZAPTEC_WEB_SOCKET_PORT", str(number))
         context = simulator.client_ssl_context()
         # These certificates are trusted but still wrong, so the name and the date must be checked.
         for kind in ("of another name", "expired"):
