@@ -383,7 +383,7 @@ async def test_a_stranger_is_no_sign_of_an_installation(two: Two) -> None:
 async def test_a_suspicion_is_not_worth_a_reading_while_another_link_reports(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gap, and silence, are suspicions."""
+    """A gap is a suspicion."""
     own = two.home.own
     two.open(own)
     two.open(two.group)
@@ -391,13 +391,31 @@ async def test_a_suspicion_is_not_worth_a_reading_while_another_link_reports(
     two.reader.take()
     monkeypatch.setattr(own.counters, "take_gap", lambda: True)
     two.message(own)
-    two.pass_time(2 * SILENCE_IDLE)
+    two.pass_time(300)
     assert two.reader.take() == ([], [])
 
     # Where the group does not report any more, the next gap is worth one.
     two.lose(two.group)
     two.message(own)
     assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_the_silence_of_both_links_is_worth_a_reading(two: Two) -> None:
+    """Both may be dead, although they are up: neither is a sign that the other is not."""
+    two.open(two.home.own)
+    two.open(two.group)
+    two.message(two.home.own, two.group)
+    two.reading(power="1000")
+    two.reader.take()
+    two.pass_time(SILENCE_IDLE - 60)
+    assert two.reader.take() == ([], [])
+    two.pass_time(120)
+    assert set(two.reader.take()[0]) == {AT_HOME}
+    two.reading(power="2000")
+    two.pass_time(MESSAGE_DELAY + 60)
+    assert two.home.own.status is two.group.status is PushStatus.DISCONNECTED
+    assert two.home.status is PushStatus.DISCONNECTED
+    assert AT_HOME in two.reader.take()[1]
 
 
 async def test_an_oversized_message_is_lost_to_both(

@@ -26,6 +26,9 @@ class FedInstallation(Protocol):
     def is_covered(self, charger_id: str, feed: Feed) -> bool:
         """Return whether another feed reports all that happens at a charger."""
 
+    def has_heard(self, charger_id: str, feed: Feed) -> bool:
+        """Return whether another feed reported something of a charger a short time ago."""
+
     def feed_changed(self, feed: Feed) -> None:
         """Follow a change of a feed, or of its link."""
 
@@ -160,6 +163,10 @@ class Feed:
     def is_live(self, charger_id: str) -> bool:
         """Return whether the messages have reported all that happened at a charger."""
         return self.is_reliable and self.is_complete(charger_id)
+
+    def has_heard(self, charger_id: str) -> bool:
+        """Return whether the feed reported something of a charger a short time ago."""
+        return self.is_live(charger_id) and self._watch.has_heard(charger_id)
 
     def has_read(self, charger_id: str) -> bool:
         """Return whether a charger was read at the beginning of the connection.
@@ -316,13 +323,18 @@ class Feed:
     def check(self) -> None:
         """Check whether the messages of an open connection report all that happens.
 
-        Where another feed reports it anyway, a suspicion is not worth a reading.
+        The silence of a charger is worth a reading only if the other feeds have not
+        reported anything of it either.
         """
         if self.is_reporting and self._absence.take():
             self._on_silence(self)
             return
         self._watch.check(
-            {charger_id: self._states[charger_id] for charger_id in self._uncovered()}
+            {
+                charger_id: self._states[charger_id]
+                for charger_id in self.charger_ids
+                if not self._installation.has_heard(charger_id, self)
+            }
         )
 
     @callback

@@ -129,6 +129,12 @@ class InstallationPush:
             other is not feed and other.is_live(charger_id) for other in self.feeds
         )
 
+    def has_heard(self, charger_id: str, feed: Feed) -> bool:
+        """Return whether another feed reported something of a charger a short time ago."""
+        return any(
+            other is not feed and other.has_heard(charger_id) for other in self.feeds
+        )
+
     @callback
     def add_link(self, link: Link) -> None:
         """Add what a link of several installations reports of this one."""

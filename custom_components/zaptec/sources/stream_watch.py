@@ -165,6 +165,11 @@ class StreamWatch:
         if change and change.is_reported_by(observation):
             del self._changes[key]
 
+    def has_heard(self, charger_id: str) -> bool:
+        """Return whether a message about a charger arrived a short time ago."""
+        received_at = self._received_from.get(charger_id, -math.inf)
+        return monotonic() - received_at < SILENCE_CHARGING
+
     def gap(self, charger_ids: Collection[str]) -> None:
         """Note a gap in the numbers of messages, and read these chargers.
 
