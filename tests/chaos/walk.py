@@ -75,6 +75,9 @@ class LogLines(logging.Handler):
         last: dict[str, str] = {}
         found = []
         for line in self.lines:
+            # This line takes the place of those of the links that were lost together.
+            if line.startswith("Zaptec is back"):
+                last.clear()
             if match := re.match(
                 r"Push is (back|lost|not permitted) for ([^:]+)", line
             ):
