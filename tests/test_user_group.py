@@ -291,6 +291,22 @@ async def test_nothing_is_left_when_the_option_is_cleared(
     assert group.sim.bus.consumers(group.group.topic) == 0
 
 
+async def test_the_sensor_may_be_gone_when_the_option_is_cleared(
+    hass: HomeAssistant, group: Group
+) -> None:
+    """The user may have deleted it, for example together with other entities."""
+    await group.start()
+    registry = er.async_get(hass)
+    entity_id = registry.async_get_entity_id(
+        "sensor", DOMAIN, f"{group.group.id}_push_status"
+    )
+    assert entity_id
+    registry.async_remove(entity_id)
+    result = await submit(hass, group.entry)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert group.entry.options == {}
+
+
 async def test_a_group_makes_up_for_links_that_are_refused(
     hass: HomeAssistant, group: Group, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -663,8 +679,12 @@ async def test_the_group_in_diagnostics_and_system_health(
         )
     ],
 )
-async def test_five_hundred_chargers_by_one_link(group: Group) -> None:
+async def test_five_hundred_chargers_by_one_link(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The links of 20 installations are refused, and the group's link reports all."""
+    # Some 15,000 entities would take most of the time.
+    monkeypatch.setattr("custom_components.zaptec.PLATFORMS", [])
     sim = group.sim
     sim.rest.fail(OWN_DETAILS, fault=403)
     group.choose()
