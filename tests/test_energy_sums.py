@@ -35,7 +35,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.energy import RECORDED_STATES, _last_recorded
+from custom_components.zaptec.energy import RECORDED_STATES, _kwh, _last_recorded
 from custom_components.zaptec.energy_store import EnergyStore
 from simulator.car import Car
 from simulator.charger import Charger
@@ -496,6 +496,24 @@ async def test_the_last_of_many_recorded_numbers(
     )
     assert state
     assert state.state == str(3 * RECORDED_STATES - 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "unit", "energy"),
+    [
+        ("5.5", "kWh", 5.5),
+        ("5500", "Wh", 5.5),
+        ("5.5", "km", None),
+        ("5.5", None, None),
+        ("unknown", "kWh", None),
+    ],
+)
+def test_the_energy_of_a_state(
+    state: str, unit: str | None, energy: float | None
+) -> None:
+    """An energy that was recorded is read in the unit in which it was shown."""
+    recorded = State("sensor.meter", state, {"unit_of_measurement": unit})
+    assert _kwh(recorded) == energy
 
 
 async def test_a_meter_waits_for_its_first_reading(

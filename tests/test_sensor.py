@@ -1,6 +1,7 @@
 """Sensors that remember: the session's energy and the lifetime meter."""
 
 import asyncio
+from dataclasses import replace
 import json
 import uuid
 
@@ -194,6 +195,16 @@ async def test_the_meter_starts_where_it_was(
     await wait_until_live(hass, entry)
     assert charger.lifetime_energy < 99999.5
     assert entities.state("sensor", charger.id, METER) == "99999.5"
+
+
+async def test_a_meter_reading_of_the_list(
+    charger: Charger, live_entry: MockConfigEntry, entities: EntityFinder
+) -> None:
+    """A reading that only the hourly list has is shown, too."""
+    chargers = live_entry.runtime_data.coordinator.data.chargers
+    chargers[charger.id] = replace(chargers[charger.id], signed_meter_value_kwh=2000.5)
+    charger.observe(553, 0.1)
+    await entities.wait_for("sensor", charger.id, METER, "2000.5")
 
 
 @pytest.mark.parametrize(
