@@ -142,6 +142,17 @@ async def test_the_first_ten_of_many(
     assert len(known) >= 10
 
 
+@pytest.mark.parametrize("scenario", [Scenario.of(130)])
+async def test_links_are_opened_in_the_order_of_the_chargers(
+    hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+) -> None:
+    """The links of the chargers that the set-up waits for are opened first."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    runtime = entry.runtime_data
+    assert list(runtime.links) == list(runtime.coordinator.data.installations)
+    assert len(runtime.links) == 6
+
+
 @pytest.mark.parametrize("fault", ["hang", "status", "link"])
 async def test_a_cloud_that_does_not_answer(
     hass: HomeAssistant,

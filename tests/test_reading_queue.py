@@ -27,12 +27,18 @@ class Cloud:
         self.answers.set()
         # The reading order of the chargers.
         self.interest: dict[str, int] = {}
+        # How often one of them was looked up.
+        self.compared = 0
         self.reader = ReadingQueue(
             self.client,
-            reading_order=lambda charger_id: self.interest.get(charger_id, 0),
+            reading_order=self._order,
             on_state=self.on_state,
             on_failure=self.on_failure,
         )
+
+    def _order(self, charger_id: str) -> int:
+        self.compared += 1
+        return self.interest.get(charger_id, 0)
 
     async def _read(self, charger_id: str, *, priority: Priority) -> list[object]:
         self.readings.append((charger_id, asyncio.get_running_loop().time(), priority))
@@ -112,6 +118,42 @@ async def test_what_people_look_at_is_read_first(
         "offline",
         "background",
     ]
+
+
+async def test_chargers_are_read_as_they_were_planned(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of chargers of the same order, the first of the list is read first.
+
+    The set-up waits for the first ones of the list, whichever link comes up before theirs.
+    """
+    monkeypatch.setattr(reading_queue, "PARALLEL_READINGS", 1)
+    cloud.answers.clear()
+    cloud.reader.read("busy")
+    await cloud.count(1)
+    for charger_id in "abc":
+        cloud.reader.read(charger_id, first=True, delay=3600)
+    for charger_id in "cba":
+        cloud.reader.read(charger_id, first=True)
+    cloud.answers.set()
+    await cloud.count(4)
+    assert [reading[0] for reading in cloud.readings] == ["busy", "a", "b", "c"]
+
+
+async def test_nothing_is_sorted_while_all_slots_are_in_use(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning hundreds of readings costs little as long as none of them can start."""
+    monkeypatch.setattr(reading_queue, "PARALLEL_READINGS", 1)
+    cloud.answers.clear()
+    cloud.reader.read("busy")
+    await cloud.count(1)
+    for number in range(100):
+        cloud.reader.read(f"charger {number}")
+        await asyncio.sleep(0)
+    assert cloud.compared == 1
+    cloud.answers.set()
+    await cloud.count(101)
 
 
 async def test_a_forgotten_charger_is_not_read(cloud: Cloud) -> None:

@@ -150,8 +150,12 @@ class Links(Mapping[str, InstallationPush]):
         self._homes = homes
         for installation_id in self._installations.keys() - installation_ids:
             self._remove(installation_id)
-        for installation_id in installation_ids:
-            if installation_id not in self._installations:
+        # In the order of the lists: the set-up waits for the first chargers.
+        for installation_id in (*account.installations, *installation_ids):
+            if (
+                installation_id in installation_ids
+                and installation_id not in self._installations
+            ):
                 self._add(installation_id)
         for installation_id, push in self._installations.items():
             push.charger_ids = tuple(

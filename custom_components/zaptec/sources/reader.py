@@ -119,7 +119,7 @@ class StateReader(ReadingQueue):
         before, self._account = self._account.chargers, account
         for charger_id in before.keys() - account.chargers.keys():
             self.forget(charger_id)
-        new = account.chargers.keys() - before.keys()
+        new = [item for item in account.chargers if item not in before]
         moved = [
             charger.id
             for charger in account.chargers.values()

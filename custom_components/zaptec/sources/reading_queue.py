@@ -139,11 +139,14 @@ class ReadingQueue:
     def _order(self, item: tuple[str, _Reading]) -> tuple[Priority, int, float]:
         """Return which of several readings that are due comes first.
 
-        Polls are ordered by their due time alone, so that each has its turn.
+        Polls are ordered by their due time alone, so that each has its turn. Others keep
+        the order in which they were planned, so that the chargers that the set-up waits
+        for come first although another link may be up before theirs.
         """
         charger_id, reading = item
-        order = 0 if reading.poll else self._reading_order(charger_id)
-        return (reading.priority, order, reading.due)
+        if reading.poll:
+            return (reading.priority, 0, reading.due)
+        return (reading.priority, self._reading_order(charger_id), 0.0)
 
     async def run(self) -> None:
         """Read each charger when it is due, until cancelled."""
@@ -157,6 +160,8 @@ class ReadingQueue:
 
     def _start_due(self, group: asyncio.TaskGroup) -> float | None:
         """Start the readings that are due; return the seconds until the next one."""
+        if len(self._running) >= PARALLEL_READINGS:
+            return None
         now = monotonic()
         pause: float | None = None
         for charger_id, reading in sorted(self._readings.items(), key=self._order):
