@@ -469,14 +469,13 @@ def _abort(socket: Any) -> None:
     """Close a socket at once, if the library has not done so."""
     if (writer := getattr(socket, "writer", None)) is not None:
         writer.transport.abort()
-    web_socket = getattr(socket, "sock", None)
-    # A WebSocket has an HTTP session of its own. Both have closed all they can as soon as
-    # they first wait, so their tasks run at once until then, and are cancelled.
-    for part in (getattr(socket, "session", None), web_socket):
-        if part is not None:
-            loop = asyncio.get_running_loop()
-            asyncio.Task(part.close(), loop=loop, eager_start=True).cancel()
+    if (session := getattr(socket, "session", None)) is not None:
+        # The HTTP session of a WebSocket. It has closed its connection when it first
+        # waits, so its task runs at once until then, and is cancelled.
+        loop = asyncio.get_running_loop()
+        asyncio.Task(session.close(), loop=loop, eager_start=True).cancel()
     # aiohttp 3.14 starts the timer of its pings again when the peer returns the close.
+    web_socket = getattr(socket, "sock", None)
     if (cancel_pings := getattr(web_socket, "_cancel_heartbeat", None)) is not None:
         cancel_pings()
 
