@@ -108,9 +108,10 @@ class TimeMachine:
         """Let time pass while actions are running.
 
         `settle` would wait in real time until the actions have ended, because Home Assistant
-        tracks them. They may themselves be waiting for time to pass.
+        tracks them. They may themselves be waiting for time to pass. What they can do without
+        that is done first: a request under way must not run out of its time.
         """
-        await self.spin()
+        await calm_down()
         self.tick(seconds)
         await calm_down()
 
