@@ -42,7 +42,6 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a cloud that fails on purpose."""
     monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
     monkeypatch.setattr("custom_components.zaptec.api.transport.RETRY_AFTER_MAX", 0.0)
-    monkeypatch.setattr("custom_components.zaptec.api.requester.COMMAND_TIMEOUT", 0.5)
 
 
 class Current:

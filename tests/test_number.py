@@ -52,7 +52,6 @@ def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for a cloud that fails on purpose."""
     requester = "custom_components.zaptec.api.requester"
-    monkeypatch.setattr(f"{requester}.COMMAND_TIMEOUT", 0.5)
     monkeypatch.setattr(f"{requester}.BACKOFF_BASE", 0.0)
 
 
