@@ -439,7 +439,8 @@ async def test_a_change_while_home_assistant_stops(
 ) -> None:
     """Changes while Home Assistant stops are sent without a delay."""
     await live_entry.runtime_data.batches.async_close()
-    await numbers.set("charger_max_current", 8)
+    async with asyncio.timeout(CALM / 2):
+        await numbers.set("charger_max_current", 8)
     assert charger.max_current == 8
 
 

@@ -195,6 +195,7 @@ class Batches:
         """Initialize the collection."""
         # Weak, so that a batch whose owner is gone disappears once it has sent its value.
         self._batches: WeakKeyDictionary[Batch[Any], None] = WeakKeyDictionary()
+        self._is_closed = False
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -203,6 +204,9 @@ class Batches:
     def add[ValueT](self, batch: Batch[ValueT]) -> Batch[ValueT]:
         """Add a batch, and return it."""
         self._batches[batch] = None
+        if self._is_closed:
+            # The first request for a setting may come while Home Assistant stops.
+            batch.close()
         return batch
 
     async def async_close(self) -> None:
@@ -211,6 +215,7 @@ class Batches:
         Wait for the requests so far, but no longer than CLOSE_TIME: neither a cloud that
         does not answer, nor a program that keeps requesting, may hold up an unload.
         """
+        self._is_closed = True
         outcomes = [
             outcome for batch in list(self._batches) for outcome in batch.close()
         ]
