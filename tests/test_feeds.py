@@ -331,6 +331,27 @@ async def test_messages_that_arrive_late_are_no_sign_of_a_dead_link(two: Two) ->
     assert all(feed.is_reporting for feed in two.home.feeds)
 
 
+async def test_what_a_link_delivers_after_an_outage_is_no_sign_of_a_dead_link(
+    two: Two,
+) -> None:
+    """Its subscription keeps messages for minutes, which the other link has delivered."""
+    own = two.home.own
+    two.open(own)
+    two.open(two.group)
+    two.message(own, two.group)
+    for lost, other in ((two.group, own), (own, two.group)):
+        two.lose(lost)
+        sent_at = datetime.now(UTC)
+        kept = [Observation(AT_HOME, StateId.IS_ONLINE, sent_at, "1")]
+        other.received(kept)
+        two.pass_time(MESSAGE_DELAY + 60)
+        two.open(lost)
+        lost.received(kept)
+        two.pass_time(2 * MESSAGE_DELAY)
+        assert own.status is two.group.status is PushStatus.CONNECTED
+        assert all(feed.is_reporting for feed in two.home.feeds)
+
+
 async def test_a_group_that_loses_one_installation_is_not_reopened(two: Two) -> None:
     """Its link still delivers the messages of others, so that another one would not help."""
     cabin = two.links[CABIN]

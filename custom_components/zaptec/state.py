@@ -199,14 +199,20 @@ class ChargerState:
             timestamp is None or held_at - timestamp > SAME_OBSERVATION
         )
 
+    def lacks(self, observation: Observation) -> bool:
+        """Return whether an observation is newer than the one held, or none is held."""
+        state_id = observation.state_id
+        if (held := self._observations.get(state_id)) is None:
+            return True
+        held_at = self._future_timestamps.get(state_id, held.timestamp)
+        return observation.timestamp - held_at > SAME_OBSERVATION
+
     def would_change(self, observation: Observation) -> bool:
         """Return whether an observation is newer than the one held, and differs."""
         state_id = observation.state_id
-        if (held := self._observations.get(state_id)) is None:
-            return False
-        held_at = self._future_timestamps.get(state_id, held.timestamp)
         return (
-            observation.timestamp - held_at > SAME_OBSERVATION
+            state_id in self._observations
+            and self.lacks(observation)
             and parse_value(observation, self.family) != self._values[state_id]
         )
 

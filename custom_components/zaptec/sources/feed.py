@@ -32,8 +32,8 @@ class FedInstallation(Protocol):
     def feed_changed(self, feed: Feed) -> None:
         """Follow a change of a feed, or of its link."""
 
-    def feed_received(self, feed: Feed) -> None:
-        """Note that a message about a charger arrived by a feed."""
+    def feed_received(self, feed: Feed, observations: list[Observation]) -> None:
+        """Note messages about chargers that arrived by a feed, before they are applied."""
 
 
 @dataclass(slots=True)
@@ -299,7 +299,7 @@ class Feed:
             self._watch.received(observation, is_known=charger_id in self._states)
         if is_heard:
             self._absence.received()
-            self._installation.feed_received(self)
+            self._installation.feed_received(self, observations)
         if self.is_silent and observations:
             self._note_outdated()
             self.is_silent = False
@@ -307,9 +307,18 @@ class Feed:
             self.is_proven = True
 
     @callback
-    def other_received(self) -> None:
-        """Note that a message arrived by another feed of the installation."""
-        self._absence.other_received()
+    def other_received(self, observations: list[Observation]) -> None:
+        """Note messages that arrived by another feed, before they are applied.
+
+        What is held already is no evidence against this feed, which may have delivered it:
+        the subscription of a link that was down keeps messages, and delivers them late.
+        """
+        if any(
+            item.charger_id in self.charger_ids
+            and self._states[item.charger_id].lacks(item)
+            for item in observations
+        ):
+            self._absence.other_received()
 
     @callback
     def compare(self, charger_id: str, observations: Iterable[Observation]) -> None:

@@ -160,11 +160,11 @@ class InstallationPush:
             feed.compare(charger_id, observations)
 
     @callback
-    def feed_received(self, feed: Feed) -> None:
-        """Note that a message about a charger arrived by a feed."""
+    def feed_received(self, feed: Feed, observations: list[Observation]) -> None:
+        """Note messages about chargers that arrived by a feed, before they are applied."""
         for other in self.feeds:
             if other is not feed:
-                other.other_received()
+                other.other_received(observations)
 
     @callback
     def feed_changed(self, feed: Feed) -> None:
