@@ -93,17 +93,17 @@ class Listeners:
         loop = asyncio.get_running_loop()
         end = loop.time() + SLICE_TIME
         self._is_running = True
-        while self._due and loop.time() < end:
-            listener = self._due.popleft()
-            listener.is_due = False
-            try:
-                if listener.run:
-                    # The change may be part of an action, but what it causes is not.
-                    with outside_of_actions():
+        # The change may be part of an action, but what it causes is not.
+        with outside_of_actions():
+            while self._due and loop.time() < end:
+                listener = self._due.popleft()
+                listener.is_due = False
+                try:
+                    if listener.run:
                         listener.run()
-            except Exception:
-                # An error of one entity must not keep the others from updating.
-                LOGGER.exception("Unexpected error while updating an entity")
+                except Exception:
+                    # An error of one entity must not keep the others from updating.
+                    LOGGER.exception("Unexpected error while updating an entity")
         # While this runs, notify() only queues callbacks.
         self._is_running = bool(self._due)
         if self._is_running:
