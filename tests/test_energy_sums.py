@@ -13,7 +13,12 @@ from unittest.mock import AsyncMock
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.components.sensor import ATTR_LAST_RESET
-from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNKNOWN, UnitOfEnergy
+from homeassistant.const import (
+    EVENT_STATE_CHANGED,
+    EVENT_STATE_REPORTED,
+    STATE_UNKNOWN,
+    UnitOfEnergy,
+)
 from homeassistant.core import (
     Event,
     EventStateChangedData,
@@ -267,6 +272,26 @@ async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:
     assert home.state(SESSION) == "5.2"
     await home.play((721, A))
     assert home.state(SESSION) == "5.2"
+
+
+async def test_an_energy_is_written_once(hass: HomeAssistant, home: Home) -> None:
+    """A new energy of the session is one write: a second one would only repeat its state."""
+    await home.play((710, 3), (721, A), (553, 5.2), 60)
+    written: list[str] = []
+    entity_id = home.entities.id("sensor", home.charger.id, SESSION)
+
+    @callback
+    def note(event: Event[Any]) -> None:
+        if event.data["entity_id"] == entity_id:
+            written.append(event.event_type)
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    hass.bus.async_listen(
+        EVENT_STATE_REPORTED, note, event_filter=callback(lambda _: True)
+    )
+    await home.play((553, 5.3))
+    assert home.state(SESSION) == "5.3"
+    assert written == [EVENT_STATE_CHANGED]
 
 
 async def test_completed_sessions_in_one_burst(home: Home) -> None:

@@ -175,7 +175,7 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         """
         self._arrived.append((observation, value))
         if len(self._arrived) >= ARRIVED_MAX:
-            self._follow()
+            self._handle_update()
 
     @callback
     def _follow(self) -> None:
@@ -386,11 +386,25 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
     @callback
     def _write(self) -> None:
-        """Write the states of which each has to be recorded."""
+        """Write the states of which each has to be recorded, before what there is now.
+
+        The caller writes what there is now, which is usually the only one of them.
+        """
+        if self._unwritten and self._is_present(self._unwritten[-1]):
+            self._unwritten.pop()
         while self._unwritten:
             self._set_state(self._unwritten.pop(0))
             self.async_write_ha_state()
         self._set_present_state()
+
+    def _is_present(self, state: Recorded) -> bool:
+        """Return whether a state is what there is now."""
+        recording = self._recording
+        return (
+            state.energy == self._energy
+            and state.last_reset == recording.last_reset(self._counter.reset)
+            and state.is_increasing == recording.is_increasing
+        )
 
     def _set_state(self, state: Recorded) -> None:
         """Set what is written next."""
