@@ -175,8 +175,10 @@ class ZaptecChargerEntity(ZaptecEntity):
     @property
     def state_of_charger(self) -> ChargerState:
         """Return the state of the charger, an empty one if the charger is gone."""
-        state = self.runtime.states.get(self.charger_id)
-        return ChargerState(self._first_seen) if state is None else state
+        try:
+            return self.runtime.states[self.charger_id]
+        except KeyError:
+            return ChargerState(self._first_seen)
 
     @property
     def charger(self) -> Charger:

@@ -28,7 +28,6 @@ from .energy_store import EnergyStore
 from .listeners import Listeners
 from .outages import Outages
 from .round_robin import RoundRobin
-from .sources import Source
 from .sources.link import SharedByLinks
 from .sources.links import Links
 from .sources.reader import StateReader
@@ -96,7 +95,6 @@ class ZaptecRuntime:
         self.reader = self._create_reader()
         self.links = self._create_links()
         self.reader.attach(self.links)
-        self._sources: tuple[Source, ...] = (self.links, self.reader)
         self.confirmations = Confirmations(hass, self.states, self.reader.read)
         entry.async_on_unload(self.confirmations.stop)
         self.batches = Batches()
@@ -219,7 +217,7 @@ class ZaptecRuntime:
 
     def is_fresh(self, charger_id: str) -> bool:
         """Return whether what is held of a charger is what the cloud holds."""
-        return any(source.is_live(charger_id) for source in self._sources)
+        return self.links.is_live(charger_id) or self.reader.is_live(charger_id)
 
     @callback
     def _follow(self, account: Account) -> None:

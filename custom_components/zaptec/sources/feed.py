@@ -161,8 +161,17 @@ class Feed:
         return charger_id not in self._unread
 
     def is_live(self, charger_id: str) -> bool:
-        """Return whether the messages have reported all that happened at a charger."""
-        return self.is_reliable and self.is_complete(charger_id)
+        """Return whether the messages have reported all that happened at a charger.
+
+        That is whether they are reliable and complete, without calling for each: every
+        write of an entity asks for it.
+        """
+        return (
+            self._is_up
+            and not self.is_silent
+            and not self.is_incomplete
+            and charger_id not in self._unread
+        )
 
     def has_heard(self, charger_id: str) -> bool:
         """Return whether the feed reported something of a charger a short time ago."""

@@ -121,7 +121,9 @@ class InstallationPush:
 
     def is_live(self, charger_id: str) -> bool:
         """Return whether messages have reported all that happened at a charger."""
-        return any(feed.is_live(charger_id) for feed in self.feeds)
+        return self.feeds[0].is_live(charger_id) or any(
+            feed.is_live(charger_id) for feed in self.feeds[1:]
+        )
 
     def is_covered(self, charger_id: str, feed: Feed) -> bool:
         """Return whether another feed reports all that happens at a charger."""

@@ -94,7 +94,7 @@ class Links(Mapping[str, InstallationPush]):
 
     def is_live(self, charger_id: str) -> bool:
         """Return whether messages have reported all that happened at a charger."""
-        push = self.of(charger_id)
+        push = self._installations.get(self._homes.get(charger_id) or "")
         return push is not None and push.is_live(charger_id)
 
     def is_reliable(self, charger_id: str) -> bool:
