@@ -20,10 +20,10 @@ from custom_components.zaptec import listeners
 from custom_components.zaptec.sources import reader
 
 from .bare import yardstick
-from .cloud import Cloud, cloud
+from .cloud import SESSION_ENERGY, Cloud, cloud
 from .home import Home, home
 from .loop import CountingSelector, run
-from .steps import Steps, plug_in
+from .steps import PLAIN_STATE_IDS, Steps, plug_in
 from .units import counted
 
 TABLE = Path(__file__).with_name("guard.json")
@@ -87,9 +87,16 @@ async def _message(here: Home, other: Cloud) -> dict[str, float]:
             found = {
                 "decode": _units(steps.decode) / len(steps.messages),
                 "apply": _units(bundle.apply) / len(bundle.observations),
-                "write": _units(steps.write) / len(bundle.topics),
                 "bare write": _units(steps.write_bare) / steps.sensors,
             }
+            steps.write()
+            for name, state_ids in (
+                ("write", PLAIN_STATE_IDS),
+                ("energy", (SESSION_ENERGY,)),
+            ):
+                reports = steps.reports(state_ids)
+                reports.apply()
+                found[name] = _units(steps.write) / len(reports.topics)
         return found
 
 
@@ -122,6 +129,7 @@ def _ratios_of_one(found: Mapping[str, float]) -> dict[str, float]:
             ("decoding a message", "decode"),
             ("applying a message", "apply"),
             ("a write", "write"),
+            ("a write of a session's energy", "energy"),
         )
     }
 

@@ -11,9 +11,9 @@ from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import Event, HomeAssistant, callback
 
 from .bare import yardstick
-from .cloud import Cloud
+from .cloud import SESSION_ENERGY, Cloud
 from .home import Home
-from .steps import Steps, plug_in
+from .steps import PLAIN_STATE_IDS, Steps, plug_in
 from .turns import Ticker
 
 BURST = 10_000
@@ -98,8 +98,15 @@ def _costs(steps: Steps) -> dict[str, list[float]]:
         note("decode", steps.decode, len(steps.messages))
         bundle = steps.bundle()
         note("apply and announce", bundle.apply, len(bundle.observations))
-        note("write", steps.write, len(bundle.topics))
-        note("write, yardstick", steps.write_bare, steps.sensors)
+        steps.write()
+        for step, state_ids in (
+            ("write", PLAIN_STATE_IDS),
+            ("write of a session's energy", (SESSION_ENERGY,)),
+        ):
+            reports = steps.reports(state_ids)
+            reports.apply()
+            note(step, steps.write, len(reports.topics))
+            note(f"{step}, yardstick", steps.write_bare, steps.sensors)
         note("announce", bundle.announce, len(bundle.topics))
         steps.write()
     bundle = steps.bundle()

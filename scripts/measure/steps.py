@@ -16,7 +16,8 @@ from custom_components.zaptec.state import States
 from .bare import Yardstick
 from .cloud import SESSION_ENERGY, STATE_IDS
 
-# How often each StateId is reported in a bundle of messages.
+# How often each StateId is reported in a bundle of many messages, by one charger after
+# another.
 REPEATS = 25
 
 
@@ -30,6 +31,10 @@ def plug_in(states: States, charger_ids: Iterable[str]) -> None:
         Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
         for charger_id in charger_ids
     )
+
+
+# What a sensor shows as it is reported. The energy of a session is counted besides.
+PLAIN_STATE_IDS = tuple(item for item in STATE_IDS if item != SESSION_ENERGY)
 
 
 class Bundle:
@@ -85,8 +90,16 @@ class Steps:
         """Decode all messages."""
         self._stream.decode_all(self.messages)
 
+    def reports(self, state_ids: Iterable[int]) -> Bundle:
+        """Return a bundle in which each charger reports some StateIds once."""
+        return self._bundle(len(self._charger_ids), tuple(state_ids))
+
     def bundle(self) -> Bundle:
-        """Return a bundle of observations with new values."""
+        """Return a bundle in which the chargers report all StateIds many times."""
+        return self._bundle(REPEATS, STATE_IDS)
+
+    def _bundle(self, repeats: int, state_ids: tuple[int, ...]) -> Bundle:
+        """Return observations with new values."""
         self._turn += 1
         chargers = self._charger_ids
         return Bundle(
@@ -99,8 +112,8 @@ class Steps:
                     self._began + timedelta(seconds=self._turn + number / 1000),
                     self._value(state_id, number),
                 )
-                for number in range(REPEATS)
-                for state_id in STATE_IDS
+                for number in range(repeats)
+                for state_id in state_ids
             ],
         )
 
