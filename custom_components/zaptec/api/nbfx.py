@@ -190,12 +190,12 @@ def decode(body: bytes) -> str:
         ValueError: The body is damaged, or contains a record without a plain value.
 
     """
+    if (text := _decode_string(body)) is not None:
+        return text
     plain = body.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if plain.startswith(b"{"):
         return plain.decode()
 
-    if (text := _decode_string(body)) is not None:
-        return text
     reader = _Reader(body)
     parts: list[str] = []
     depth = records = 0

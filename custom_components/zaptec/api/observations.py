@@ -269,6 +269,10 @@ class CommunicationMode(StrEnum):
 class Kind(Enum):
     """The types of values."""
 
+    # Each message looks up its type in a dict. The hash of `Enum` is a function in
+    # Python, which takes as long as the parsing of a number.
+    __hash__ = object.__hash__
+
     BOOLEAN = auto()
     INTEGER = auto()
     NUMBER = auto()

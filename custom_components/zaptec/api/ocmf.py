@@ -10,7 +10,12 @@ import json
 import re
 from typing import Any
 
-from .parsing import parse_float, parse_literal, parse_moment
+from .parsing import (
+    parse_float,
+    parse_float_literal,
+    parse_integer_literal,
+    parse_moment,
+)
 
 _HEADER = "OCMF|"
 
@@ -38,7 +43,9 @@ _TIMED_ROWS_MAX = 1024
 # Maximum length of a unit or a register.
 _NAME_MAX = 32
 
-_DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
+_DECODER = json.JSONDecoder(
+    parse_float=parse_float_literal, parse_int=parse_integer_literal
+)
 
 
 def _name(value: object, before: str) -> str:

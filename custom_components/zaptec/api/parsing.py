@@ -52,7 +52,7 @@ def reset_log_once() -> None:
 
 def clean(text: str) -> str:
     """Return a text without lone surrogates, which JSON allows but UTF-8 does not."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def parse_text(value: object) -> str | None:
@@ -96,8 +96,8 @@ def parse_float(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def parse_literal(text: str) -> int | float:
-    """Return a number in a JSON document; this is a hook for the JSON decoder.
+def parse_integer_literal(text: str) -> int:
+    """Return an integer in a JSON document; this is a hook for the JSON decoder.
 
     Raises:
         ValueError: The text is too long, and would take long to convert.
@@ -105,7 +105,19 @@ def parse_literal(text: str) -> int | float:
     """
     if len(text) > _TEXT_MAX:
         raise ValueError("The number has too many digits")
-    return float(text) if "." in text or "e" in text.lower() else int(text)
+    return int(text)
+
+
+def parse_float_literal(text: str) -> float:
+    """Return a fraction in a JSON document; this is a hook for the JSON decoder.
+
+    Raises:
+        ValueError: The text is too long, and would take long to convert.
+
+    """
+    if len(text) > _TEXT_MAX:
+        raise ValueError("The number has too many digits")
+    return float(text)
 
 
 def parse_int(value: object) -> int | None:
@@ -155,10 +167,11 @@ def parse_timestamp(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    try:
-        moment = moment.astimezone(UTC)
-    except OverflowError as err:
-        raise ValueError("The timestamp is outside of the calendar") from err
+    elif moment.tzinfo is not UTC:
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError as err:
+            raise ValueError("The timestamp is outside of the calendar") from err
     return min(max(moment, _EARLIEST), _LATEST)
 
 

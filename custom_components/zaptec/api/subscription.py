@@ -17,7 +17,7 @@ from . import nbfx
 from .azure_link import AzureLink, LinkOptions, message_body
 from .errors import SubscriptionError
 from .models import ConnectionDetails, Observation
-from .parsing import parse_literal
+from .parsing import parse_float_literal, parse_integer_literal
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ BODY_SIZE_MAX = 64 * 1024
 BRACKETS_MAX = 1024
 COMMAS_MAX = 2048
 
-_DECODER = json.JSONDecoder(parse_float=parse_literal, parse_int=parse_literal)
+_DECODER = json.JSONDecoder(
+    parse_float=parse_float_literal, parse_int=parse_integer_literal
+)
 
 # The charger id in messages of the cloud itself, which concern no charger.
 NO_CHARGER = "00000000-0000-0000-0000-000000000000"
