@@ -245,7 +245,8 @@ class ChargerState:
             return False
         if state_id == StateId.CHARGER_OPERATION_MODE:
             self._follow_car(observation, ahead)
-        was_before_the_car = held is not None and self._is_from_before_the_car(state_id)
+        is_repeated = held is not None and held.value == observation.value
+        was_before_the_car = is_repeated and self._is_from_before_the_car(state_id)
         if ahead is not observation.timestamp:
             self._future_timestamps[state_id] = ahead
         else:
@@ -254,7 +255,6 @@ class ChargerState:
         self._from_list.discard(state_id)
         self._observations[state_id] = observation
         self._received[state_id] = monotonic()
-        is_repeated = held is not None and held.value == observation.value
         # The list has no time of its own: the first observation has that of the value.
         if not is_repeated or was_listed:
             self._since[state_id] = observation.timestamp
@@ -343,6 +343,11 @@ class States(Mapping[str, ChargerState]):
     def __getitem__(self, charger_id: str) -> ChargerState:
         """Return the state of a charger."""
         return self._states[charger_id]
+
+    @override
+    def __contains__(self, charger_id: object) -> bool:
+        """Return whether there is a state of a charger."""
+        return charger_id in self._states
 
     @override
     def __iter__(self) -> Iterator[str]:

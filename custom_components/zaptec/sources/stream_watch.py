@@ -12,6 +12,7 @@ and costs a reading. A reading that shows a change which no message reports, not
 within a minute after it, is the proof.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,7 +119,7 @@ class StreamWatch:
         self._read_chargers: set[str] = set()
         # The StateIds that messages have reported, by charger: what one charger reports
         # by message, another may not.
-        self._reported: dict[str, set[int]] = {}
+        self._reported: defaultdict[str, set[int]] = defaultdict(set)
         self._changes: dict[tuple[str, int], _Change] = {}
         self._asked_at = -math.inf
         self._gap_at = -math.inf
@@ -156,14 +157,17 @@ class StreamWatch:
         self._in_a_row += 1
         if not is_known:
             return
-        self._received_from[observation.charger_id] = self._received_at
-        reported = self._reported.setdefault(observation.charger_id, set())
-        if len(reported) < STATE_IDS_MAX:
-            reported.add(observation.state_id)
-        key = (observation.charger_id, observation.state_id)
-        change = self._changes.get(key)
+        charger_id, state_id = observation.charger_id, observation.state_id
+        self._received_from[charger_id] = self._received_at
+        reported = self._reported[charger_id]
+        if state_id not in reported and len(reported) < STATE_IDS_MAX:
+            reported.add(state_id)
+        # There is seldom any change that waits for its message.
+        if not self._changes:
+            return
+        change = self._changes.get((charger_id, state_id))
         if change and change.is_reported_by(observation):
-            del self._changes[key]
+            del self._changes[charger_id, state_id]
 
     def has_heard(self, charger_id: str) -> bool:
         """Return whether a message about a charger arrived a short time ago."""
