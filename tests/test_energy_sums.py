@@ -451,21 +451,22 @@ async def test_a_meter_without_a_document_after_a_power_cut(
 async def test_hours_of_a_meter(home: Home) -> None:
     """The recorder's hours contain what was drawn in them, though the meter is read hourly."""
     entity_id = home.entities.id("sensor", home.charger.id, METER)
-    now = dt_util.utcnow()
-    await home.time_machine.travel(3600 - now.timestamp() % 3600 - 600)
-    start = (dt_util.utcnow() + timedelta(hours=1)).replace(minute=0, second=0)
-    home.charger.plug_in(Car())
+    # The first whole hour begins in 10 to 70 minutes.
+    start = dt_util.utcnow() + timedelta(minutes=70)
+    start = start.replace(minute=0, second=0, microsecond=0)
+    home.charger.plug_in(Car(capacity_kwh=100))
     meters = []
-    for _ in range(3):
-        left = 3600 - dt_util.utcnow().timestamp() % 3600
-        await home.time_machine.travel(left, step=30)
+    for hour in range(3):
+        left = start + timedelta(hours=hour) - dt_util.utcnow()
+        # The first message of the hour has its timestamp.
+        await home.time_machine.travel(left.total_seconds() + 0.05, step=30)
         meters.append(home.charger.lifetime_energy)
     await home.time_machine.travel(600, step=60)
     await home.statistics.compile()
     rows = await get_instance(home.hass).async_add_executor_job(
         statistics_during_period,
         home.hass,
-        start.replace(microsecond=0),
+        start,
         None,
         {entity_id},
         "hour",
@@ -478,8 +479,9 @@ async def test_hours_of_a_meter(home: Home) -> None:
     wrong = sum(
         abs(change - energy) for change, energy in zip(changes, drawn, strict=True)
     )
-    # It is less over a whole day, as the test of the meter alone shows.
-    assert wrong / 2 / sum(drawn) < 0.01
+    # A report is at most a minute old, and the clocks move by half a minute at a time. Over
+    # a whole day the share is smaller, as the test of the meter alone shows.
+    assert wrong / 2 / sum(drawn) < 90 / 3600 / 2
 
 
 async def test_what_another_account_has_shown_meanwhile(home: Home) -> None:
