@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from scripts.measure import __main__ as benchmark, database, figures, guard, storage
+from scripts.measure import (
+    __main__ as benchmark,
+    database,
+    figures,
+    guard,
+    loop,
+    storage,
+)
 from scripts.measure.imports import libraries, modules
 from scripts.measure.limit import Credit, run
 from scripts.measure.loop import CountingSelector
@@ -278,3 +285,18 @@ def test_how_often_the_event_loop_wakes_up() -> None:
         selector.select(0)
         selector.select(0.001)
     assert selector.wake_ups == 1
+
+
+def test_the_longest_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An iteration lasts until the loop waits again, and the one in progress counts, too."""
+    now = 100.0
+    monkeypatch.setattr(loop, "perf_counter", lambda: now)
+    with CountingSelector() as selector:
+        assert selector.take_longest() == 0
+        for seconds in (2, 5, 3):
+            now += seconds
+            selector.select(0)
+        assert selector.take_longest() == 5
+        now += 1
+        assert selector.take_longest() == 1
+        assert selector.take_longest() == 0

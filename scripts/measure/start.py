@@ -14,7 +14,6 @@ from homeassistant.helpers import entity_registry as er
 from .cloud import Cloud
 from .home import Home
 from .loop import CountingSelector
-from .turns import Ticker
 
 # Duration of a measurement while nothing happens (s). What happens once a minute happens
 # as often in each of them.
@@ -78,22 +77,21 @@ async def _wait_for_firmware(home: Home, cloud: Cloud) -> None:
     await home.wait_until(lambda: len(home.runtime.firmware.data) == cloud.chargers)
 
 
-async def _reload(home: Home, cloud: Cloud) -> dict[str, float]:
+async def _reload(
+    home: Home, cloud: Cloud, selector: CountingSelector
+) -> dict[str, float]:
     """Return how long it takes to unload the account and to set it up again (s)."""
     config_entries, entry_id = home.hass.config_entries, home.entry.entry_id
     requests = len(await cloud.ask("requests"))
-    ticker = Ticker()
-    ticking = asyncio.create_task(ticker.run())
+    selector.take_longest()
     began, worked = perf_counter(), process_time()
     await config_entries.async_unload(entry_id)
     unloaded, unload_work = perf_counter() - began, process_time() - worked
-    longest = ticker.longest
+    longest = selector.take_longest()
     await config_entries.async_setup(entry_id)
     set_up = perf_counter() - began
     await home.wait_until(home.is_live)
     await _wait_for_firmware(home, cloud)
-    ticker.end()
-    await ticking
     return {
         "unload": unloaded,
         "work of the unload": unload_work,
@@ -112,8 +110,7 @@ async def measure(
     sockets, tasks = await asyncio.to_thread(_sockets), len(asyncio.all_tasks())
     chargers = cloud.chargers
 
-    ticker = Ticker()
-    ticking = asyncio.create_task(ticker.run())
+    selector.take_longest()
     began, worked = perf_counter(), process_time()
     await home.set_up()
     set_up = perf_counter() - began
@@ -127,8 +124,7 @@ async def measure(
     there = perf_counter() - began
     await home.wait_until(home.is_live)
     live, start_work = perf_counter() - began, process_time() - worked
-    ticker.end()
-    await ticking
+    longest = selector.take_longest()
 
     requests = await cloud.ask("requests")
     states = [moment for moment, _, path in requests if path.endswith("/state")]
@@ -140,7 +136,7 @@ async def measure(
         "all states, yardstick": sum(moment <= max(states) for moment, *_ in requests)
         / 10,
         "work of the start": start_work,
-        "longest turn of the start": ticker.longest,
+        "longest turn of the start": longest,
         "peak per second": _peak([moment for moment, *_ in requests]),
     }
     await _wait_for_firmware(home, cloud)
@@ -157,4 +153,4 @@ async def measure(
         "requests": dict(kinds(await cloud.ask("requests"))),
         "requests of the start": len(await cloud.ask("requests")),
     }
-    return result | await _reload(home, cloud)
+    return result | await _reload(home, cloud, selector)
