@@ -385,6 +385,11 @@ BEGUN = ((5, 721, A), (5, 553, 0.0))
             id="a zero is no reading",
         ),
         pytest.param(
+            [(0, 723, _completed(0, 8.0, meter_value=5e6)), (5, 553, 0.4)],
+            None,
+            id="an absurd first reading",
+        ),
+        pytest.param(
             [
                 READ,
                 (5, 553, 0.0),
