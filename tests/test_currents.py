@@ -1,0 +1,91 @@
+"""The parts of an available current that need no cloud: phases, changes and the queue."""
+
+from datetime import timedelta
+
+from freezegun.api import TickingDateTimeFactory
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.zaptec.control.changes import Change, Changes
+from custom_components.zaptec.control.currents import (
+    Currents,
+    highest_currents,
+    lowest_currents,
+)
+from custom_components.zaptec.control.queued_current import MISSING_MAX, QueuedCurrent
+from custom_components.zaptec.control.recent_changes import RecentChanges
+
+from .time_machine import calm_down, leap
+
+INSTALLATION = "installation"
+HELD: Currents = (16.0, 16.0, 16.0)
+
+
+def test_each_phase_is_compared_with_itself() -> None:
+    """The higher and the lower of two currents may be different ones in each phase."""
+    first, second = (6.0, 20.0, 10.0), (16.0, 10.0, 32.0)
+    assert highest_currents(first, second) == (16.0, 20.0, 32.0)
+    assert highest_currents(second, first) == (16.0, 20.0, 32.0)
+    assert lowest_currents(first, second) == (6.0, 10.0, 10.0)
+    assert lowest_currents(second, first) == (6.0, 10.0, 10.0)
+
+
+@pytest.fixture
+async def changes(hass: HomeAssistant) -> Changes:
+    """Return the changes of an installation, of which there are none yet."""
+    return Changes(INSTALLATION, RecentChanges(hass))
+
+
+def begin(changes: Changes, currents: Currents, sent_at: float) -> Change:
+    """Begin a change, and return it."""
+    change = Change(HELD, currents, sent_at)
+    changes.begin(change)
+    return change
+
+
+async def test_the_ceiling_of_changes_is_that_of_each_phase(changes: Changes) -> None:
+    """The cloud may hold any of the changes of unknown outcome, so each phase counts alone."""
+    begin(changes, (6.0, 20.0, 10.0), 1.0)
+    begin(changes, (10.0, 6.0, 25.0), 2.0)
+    assert changes.ceiling((8.0, 8.0, 8.0)) == (10.0, 20.0, 25.0)
+
+
+async def test_a_change_that_fails_leaves_the_others(changes: Changes) -> None:
+    """A change that was certainly not made says nothing about the one before it."""
+    first = begin(changes, (20.0, 20.0, 20.0), 1.0)
+    second = begin(changes, (10.0, 10.0, 10.0), 2.0)
+    changes.fail(second)
+    assert first in changes
+    assert second not in changes
+    assert changes.last is first
+    assert changes.changed_at == 1.0
+
+
+async def test_a_queue_that_is_stopped_sends_nothing(
+    hass: HomeAssistant, clocks: TickingDateTimeFactory
+) -> None:
+    """What is queued after the account is unloaded is stored, and sent after the next start."""
+    sent: list[Currents | None] = []
+    queue = QueuedCurrent(hass, lambda: sent.append(queue.currents), lambda: None)
+    queue.stop()
+    queue.put(HELD, hass.loop.time() + 1.0, HELD)
+    leap(clocks, 60.0)
+    await calm_down()
+    assert sent == []
+    assert queue.as_document()["waiting"] == HELD
+
+
+async def test_a_current_whose_time_has_passed_is_due_now(
+    hass: HomeAssistant, clocks: TickingDateTimeFactory
+) -> None:
+    """While its installation is missing for a short time, a queued current waits with it."""
+    queue = QueuedCurrent(hass, lambda: None, lambda: None)
+    queue.put(HELD, hass.loop.time() + 10.0, HELD)
+    queue.set_listed(is_listed=False)
+    leap(clocks, MISSING_MAX / 2)
+    await calm_down()
+    queue.set_listed(is_listed=True)
+    assert queue.due
+    assert dt_util.utcnow() - queue.due < timedelta(seconds=5)
+    queue.stop()
