@@ -86,6 +86,17 @@ class Group:
         state = self.hass.states.get(entity_id) if entity_id else None
         return state.state if state else None
 
+    def transport(self, installation_id: str) -> object:
+        """Return how the messages of an installation arrive, by its sensor."""
+        registry = er.async_get(self.hass)
+        entity_id = registry.async_get_entity_id(
+            "sensor", DOMAIN, f"{installation_id}_push_status"
+        )
+        assert entity_id
+        state = self.hass.states.get(entity_id)
+        assert state
+        return state.attributes["transport"]
+
     async def start(self) -> None:
         """Set up the account with the option, and wait until the group's link is up."""
         self.choose()
@@ -322,6 +333,7 @@ async def test_a_group_makes_up_for_links_that_are_refused(
     assert all(map(group.is_live, chargers))
     for installation in sim.installations.values():
         assert group.state(f"{installation.id}_push_status") == "connected"
+        assert group.transport(installation.id) == "amqp"
     await group.time_machine.travel(3500, step=20)
     assert await texts(hass) == {}
     assert group.count("/state") == len(chargers)

@@ -253,7 +253,7 @@ def _last_authorized_by(state: ChargerState) -> str | None:
 
 def _push_attributes(push: InstallationPush) -> dict[str, StateType]:
     """Return how the messages of an installation arrive."""
-    attributes: dict[str, StateType] = {ATTR_TRANSPORT: push.own.transport}
+    attributes: dict[str, StateType] = {ATTR_TRANSPORT: push.transport}
     if len(push.feeds) > 1:
         attributes[ATTR_SOURCE] = push.source
     return attributes

@@ -45,6 +45,14 @@ class InstallationPush:
         return PushSource.INSTALLATION if is_own else PushSource.USER_GROUP
 
     @property
+    def transport(self) -> str | None:
+        """Return how messages arrive, by the own link if it reports; None while none do."""
+        for link, feed in zip(self._links, self.feeds, strict=True):
+            if feed in self._reporting:
+                return link.transport
+        return None
+
+    @property
     def charger_ids(self) -> tuple[str, ...]:
         """Return the chargers of the installation, in the order of the account."""
         return self.feeds[0].charger_ids
