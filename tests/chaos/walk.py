@@ -87,6 +87,16 @@ class LogLines(logging.Handler):
                 last[link] = what
         return found
 
+    def others(self) -> list[str]:
+        """Return the lines about something else than links.
+
+        Where links are lost together, one line says for all of them that they are back.
+        """
+        links = ["Push is "]
+        if any(line.startswith("Push is lost") for line in self.lines):
+            links.append("Zaptec is back")
+        return [line for line in self.lines if not line.startswith(tuple(links))]
+
 
 class Walk:
     """Home Assistant, the simulated cloud and the clocks of one seed."""
@@ -412,7 +422,7 @@ async def _endure(
     report.recovered(fault.name, taken, seed)
     assert not (repeated := log.repeated()), repeated
     allowed = fault.log_lines * (1 + len(walk.topics))
-    others = [line for line in log.lines if not line.startswith("Push is ")]
+    others = log.others()
     assert len(others) <= allowed, "\n".join(others)
     # Without this pause, the next fault would fall into the recovery from this one.
     await walk.travel(90.0, step=15.0)
