@@ -439,6 +439,41 @@ async def test_the_silence_of_both_links_is_worth_a_reading(two: Two) -> None:
     assert AT_HOME in two.reader.take()[1]
 
 
+async def test_an_installation_that_a_link_does_not_report_is_not_read_for_it(
+    two: Two,
+) -> None:
+    """Its silence is known, or it may not be covered at all; its chargers are polled."""
+    cabin = CHARGERS[CABIN][0]
+    for push in two.links.values():
+        two.refuse(push.own)
+    two.open(two.group)
+    two.message(two.group)
+    two.message(two.group, charger_id=cabin)
+    two.group.feeds[CABIN].silence()
+    two.reader.take()
+    for _ in range(12):
+        two.pass_time(300)
+        two.message(two.group)
+    assert two.reader.take()[0] == []
+
+
+async def test_a_silent_link_asks_about_what_it_has_reported(two: Two) -> None:
+    """Only a reading of such an installation shows whether the link is still silent."""
+    cabin = CHARGERS[CABIN][0]
+    for push in two.links.values():
+        two.refuse(push.own)
+    two.open(two.group)
+    two.message(two.group, charger_id=cabin)
+    two.pass_time(MESSAGE_DELAY + 60)
+    two.group._feed_silent(two.group.feeds[CABIN])
+    assert two.group.status is PushStatus.DISCONNECTED
+    two.reader.take()
+    two.pass_time(SILENCE_IDLE + 120)
+    read = set(two.reader.take()[0])
+    assert read
+    assert read <= set(CHARGERS[CABIN])
+
+
 async def test_an_oversized_message_is_lost_to_both(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
