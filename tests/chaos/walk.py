@@ -91,10 +91,11 @@ class LogLines(logging.Handler):
         """Return the lines about something else than links.
 
         Where links are lost together, one line says for all of them that they are back.
+        Another one says by which port a link was opened again.
         """
         links = ["Push is "]
         if any(line.startswith("Push is lost") for line in self.lines):
-            links.append("Zaptec is back")
+            links += ["Zaptec is back", "The live messages of "]
         return [line for line in self.lines if not line.startswith(tuple(links))]
 
 
