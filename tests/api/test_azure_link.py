@@ -499,3 +499,13 @@ async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
     stream.link.socket = SimpleNamespace(writer=writer, close=asyncio.Event().wait)
     await stream.__aexit__(None, None, None)
     assert aborted
+
+
+def test_a_heartbeat_is_sent_in_time() -> None:
+    """The library sends a heartbeat well before the Service Bus ends a silent connection.
+
+    It does so at the first check of its timers after half of the time that the service
+    allows. A busy event loop may delay that check.
+    """
+    allowed = 120.0
+    assert allowed / 2 + azure_link.FRAME_TIMEOUT <= allowed - 30.0

@@ -59,9 +59,10 @@ QUIET_PERIOD = 240.0
 PREFETCH = 100
 
 # Longest time that the library waits for a frame before it checks its timers (s): the
-# heartbeat, which is 120 s at the Service Bus, and the idle time. Its default of 0.2 s
-# would wake up the event loop five times a second for each installation.
-FRAME_TIMEOUT = 5.0
+# heartbeat and the idle time. Its default of 0.2 s would wake up the event loop five
+# times a second for each link. The Service Bus closes a connection that is silent for
+# 120 s, and the library sends a heartbeat at the first check after half of that.
+FRAME_TIMEOUT = 20.0
 
 # Maximum number of delivery tags that the library may keep. It drops the tag of a
 # message when the message is settled, but messages that are deleted on receipt never
