@@ -62,6 +62,29 @@ async def test_a_change_that_fails_leaves_the_others(changes: Changes) -> None:
     assert changes.changed_at == 1.0
 
 
+@pytest.mark.parametrize(
+    ("found", "is_explained", "changed_at"),
+    [
+        (HELD, True, None),
+        ((20.0, 20.0, 20.0), True, 1.0),
+        ((10.0, 10.0, 10.0), True, 2.0),
+        ((32.0, 32.0, 32.0), False, None),
+    ],
+)
+async def test_a_reading_settles_the_changes_before_it(
+    changes: Changes,
+    found: Currents,
+    is_explained: bool,
+    changed_at: float | None,
+) -> None:
+    """One of several changes explains what the cloud holds, and its time counts."""
+    begin(changes, (20.0, 20.0, 20.0), 1.0)
+    last = begin(changes, (10.0, 10.0, 10.0), 2.0)
+    assert changes.settle(last, found) is is_explained
+    assert changes.last is None
+    assert changes.changed_at == changed_at
+
+
 async def test_a_queue_that_is_stopped_sends_nothing(
     hass: HomeAssistant, clocks: TickingDateTimeFactory
 ) -> None:
