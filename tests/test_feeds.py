@@ -571,8 +571,28 @@ async def test_a_refusal_that_the_group_does_not_make_up_for(two: Two) -> None:
     two.pass_time(SILENCE_IDLE + 60)
     assert two.home.refusal is PushRefusal.ROLE
     two.lose(two.group)
-    assert two.home.refusal is None
+    assert two.home.refusal is PushRefusal.ROLE
     two.refuse(two.group)
+    assert two.home.refusal is PushRefusal.ROLE
+
+
+@pytest.mark.parametrize("is_covered", [False, True])
+async def test_a_refusal_while_the_group_is_lost_again_and_again(
+    two: Two, is_covered: bool
+) -> None:
+    """A connection that reports nothing, or ends at once, does not make up for it."""
+    two.refuse(two.home.own)
+    if is_covered:
+        two.open(two.group)
+        two.message(two.group)
+        two.pass_time(600)
+        two.lose(two.group)
+    for _ in range(6):
+        assert two.home.refusal is None
+        two.pass_time(280)
+        two.open(two.group)
+        two.pass_time(20)
+        two.lose(two.group)
     assert two.home.refusal is PushRefusal.ROLE
 
 

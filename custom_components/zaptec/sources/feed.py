@@ -17,6 +17,9 @@ from ..state import States
 from .reader import StateReader
 from .stream_watch import MESSAGE_DELAY, SILENCE_IDLE, StreamWatch
 
+# Minimum age of a connection that ends an outage (seconds).
+HEALTHY_TIME = 60.0
+
 
 class FedInstallation(Protocol):
     """What a feed asks of its installation, which may have other feeds."""
@@ -121,8 +124,9 @@ class Feed:
         self._is_refused = False
         # When the current connection was opened (monotonic seconds).
         self._opened_at: float | None = None
-        # When the link was opened or lost last, or the feed fell silent (monotonic seconds).
-        self._changed_at = monotonic()
+        # Since when the feed has been waited for: since it was added, or stopped to report
+        # (monotonic seconds). A connection that reports nothing does not prolong it.
+        self._awaited_since = monotonic()
         self._absence = _Absence()
         # Chargers that were read since the connection was opened.
         self._read: set[str] = set()
@@ -148,7 +152,7 @@ class Feed:
     @property
     def is_pending(self) -> bool:
         """Return whether the feed may report soon, and nothing says that it will not."""
-        is_recent = monotonic() - self._changed_at < SILENCE_IDLE
+        is_recent = monotonic() - self._awaited_since < SILENCE_IDLE
         return is_recent and not (self.is_reporting or self._is_refused)
 
     @property
@@ -187,7 +191,8 @@ class Feed:
         return (
             not self.is_proven
             and charger_id in self._read
-            and monotonic() - self._changed_at < SILENCE_IDLE
+            and self._opened_at is not None
+            and monotonic() - self._opened_at < SILENCE_IDLE
         )
 
     def _is_fresh(self, charger_id: str) -> bool:
@@ -235,7 +240,7 @@ class Feed:
     @callback
     def link_opened(self) -> None:
         """Start over for a new connection of the link."""
-        self._opened_at = self._changed_at = monotonic()
+        self._opened_at = monotonic()
         self._absence.received()
         self._read.clear()
         self._watch.opened()
@@ -243,8 +248,13 @@ class Feed:
     @callback
     def link_closed(self) -> None:
         """Note that the connection of the link has ended."""
+        now = monotonic()
+        is_healthy = self._opened_at is not None and (
+            now - self._opened_at >= HEALTHY_TIME
+        )
+        if self.is_reporting and is_healthy:
+            self._awaited_since = now
         self._opened_at = None
-        self._changed_at = monotonic()
 
     @callback
     def link_changed(self, *, is_up: bool, is_refused: bool) -> None:
@@ -266,8 +276,9 @@ class Feed:
     @callback
     def silence(self) -> None:
         """Report no more until the next message."""
+        if not self.is_silent:
+            self._awaited_since = monotonic()
         self.is_silent = True
-        self._changed_at = monotonic()
         self._installation.feed_changed(self)
 
     @callback

@@ -33,7 +33,7 @@ from ..listeners import Listeners, link_topic, message_topic
 from ..outages import Outages
 from ..state import States
 from .details_failures import DetailsFailures
-from .feed import FedInstallation, Feed
+from .feed import HEALTHY_TIME, FedInstallation, Feed
 from .feeds import Feeds
 from .link_counters import LinkCounters
 from .link_log import LinkLog
@@ -51,9 +51,6 @@ PAUSE_MAX = 300.0
 # Error codes with which the cloud says that no subscription is available (ErrorCodes
 # of the constants): FeatureNotEnabled, NotSupported, Forbidden.
 NOT_PROVISIONED_CODES = {526, 527, 533}
-
-# Minimum age of a connection that ends an outage (seconds).
-HEALTHY_TIME = 60.0
 
 # Minimum time between two connections that are closed because they are silent (seconds).
 REOPEN_INTERVAL = 3600.0
