@@ -547,6 +547,51 @@ async def test_a_second_reader_of_the_group(
     assert two.links.is_live(AT_HOME)
 
 
+def flaps(two: Two, link: Link, other: Link, hours: float) -> int:
+    """Let a link report each second message; return how often it is taken for dead."""
+    flaps = 0
+    for number in range(int(hours * 6)):
+        two.pass_time(600)
+        flaps += link.status is not PushStatus.CONNECTED
+        if link._open.reschedule.called:
+            two.lose(link)
+            two.open(link)
+        two.message(other, *([link] if number % 2 else []))
+    return flaps
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+async def test_a_link_of_which_each_second_message_arrives(
+    two: Two, is_group: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is taken for dead at first, and then known to lose messages, with one warning."""
+    link, other = two.home.own, two.group
+    if is_group:
+        link, other = other, link
+    two.open(link)
+    two.open(other)
+    two.message(link, other)
+    two.reader.take()
+    assert flaps(two, link, other, 3) == 2
+    assert flaps(two, link, other, 24) == 0
+    assert caplog.text.count("They arrive by another link, so its chargers are") == 1
+    assert two.home.status is PushStatus.CONNECTED
+    assert two.home.shared_since is link.shared_since is None
+    assert two.reader.take() == ([], [])
+
+    # A dead link is found after all, and a link that is whole again is known to be.
+    for _ in range(40):
+        two.pass_time(600)
+        two.message(other)
+    assert link.status is PushStatus.DISCONNECTED
+    for _ in range(80):
+        two.pass_time(600)
+        two.message(link, other)
+    assert link.status is PushStatus.CONNECTED
+    assert all(feed.is_reliable for feed in two.home.feeds)
+    assert two.reader.take()[1] == []
+
+
 async def test_a_refusal_that_the_group_makes_up_for(two: Two) -> None:
     """It is not reported while the group's link reports the messages, or soon may."""
     two.refuse(two.home.own)

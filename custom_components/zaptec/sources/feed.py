@@ -15,7 +15,7 @@ from ..api import Observation
 from ..const import LOGGER
 from ..state import States
 from .reader import StateReader
-from .stream_watch import MESSAGE_DELAY, SILENCE_IDLE, StreamWatch
+from .stream_watch import LOSS_MEMORY_MAX, MESSAGE_DELAY, SILENCE_IDLE, StreamWatch
 
 # Minimum age of a connection that ends an outage (seconds).
 HEALTHY_TIME = 60.0
@@ -43,16 +43,24 @@ class FedInstallation(Protocol):
 class _Absence:
     """Messages that arrive by another feed, but not by this one.
 
-    Both links deliver each message at about the same time. All times are in monotonic
-    seconds.
+    Both links deliver each message at about the same time. The first absence looks like a
+    dead link. If a message arrives by the same connection later, it is not dead, but
+    another program takes some of its messages. All times are in monotonic seconds.
     """
 
     received_at: float = math.inf
     """When a message arrived last, or the link was opened."""
     since: float | None = None
+    is_suspected: bool = False
+    """Whether the connection is taken for dead."""
+
+    def opened(self) -> None:
+        """Start over for a new connection."""
+        self.received()
+        self.is_suspected = False
 
     def received(self) -> None:
-        """Note that a message about a charger arrived, or that the link was opened."""
+        """Note that a message about a charger arrived."""
         self.received_at = monotonic()
         self.since = None
 
@@ -68,6 +76,21 @@ class _Absence:
             return False
         self.since = None
         return True
+
+    def suspect(self, *, is_incomplete: bool) -> bool:
+        """Take the connection for dead after an absence; return False if it is not.
+
+        Where messages are known to be lost, an absence is one more loss, unless nothing
+        has arrived for as long as a loss is remembered.
+        """
+        age = monotonic() - self.received_at
+        self.is_suspected = not is_incomplete or age >= LOSS_MEMORY_MAX
+        return self.is_suspected
+
+    def take_suspicion(self) -> bool:
+        """Return whether the connection was taken for dead, and forget it."""
+        is_suspected, self.is_suspected = self.is_suspected, False
+        return is_suspected
 
 
 class Feed:
@@ -241,7 +264,7 @@ class Feed:
     def link_opened(self) -> None:
         """Start over for a new connection of the link."""
         self._opened_at = monotonic()
-        self._absence.received()
+        self._absence.opened()
         self._read.clear()
         self._watch.opened()
 
@@ -325,6 +348,8 @@ class Feed:
             self.is_silent = False
             self._installation.feed_changed(self)
             self.is_proven = True
+            if self._absence.take_suspicion():
+                self._watch.lost()
 
     @callback
     def other_received(self, observations: list[Observation]) -> None:
@@ -356,8 +381,10 @@ class Feed:
         reported anything of it either.
         """
         if self.is_reporting and self._absence.take():
-            self._on_silence(self)
-            return
+            if self._absence.suspect(is_incomplete=self.is_incomplete):
+                self._on_silence(self)
+                return
+            self._watch.lost()
         self._watch.check(
             {
                 charger_id: self._states[charger_id]
@@ -378,8 +405,11 @@ class Feed:
             self.shared_since = dt_util.utcnow()
             LOGGER.warning(
                 "Some messages of %s do not reach us: another program"
-                " seems to read them too. Its chargers are polled",
+                " seems to read them too. %s",
                 self._label,
+                "Its chargers are polled"
+                if self.is_needed
+                else "They arrive by another link, so its chargers are not polled",
             )
         self._installation.feed_changed(self)
 

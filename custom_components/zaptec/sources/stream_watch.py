@@ -241,7 +241,12 @@ class StreamWatch:
         """Check the open link: for changes it has not reported, and for silence."""
         now = monotonic()
         if self._take_unreported(now):
-            self._lost(now)
+            if self._has_received_recently(now):
+                self.lost()
+            else:
+                self._in_a_row = 0
+                self._gap_readings = 0
+                self._on_silence()
         elif self._is_complete_again(now):
             self._lost_at = None
             self._on_complete()
@@ -272,13 +277,11 @@ class StreamWatch:
             since >= LOSS_MEMORY_MIN and self._in_a_row >= MESSAGES_WITHOUT_GAP
         )
 
-    def _lost(self, now: float) -> None:
-        """Report a loss, which is proven."""
+    def lost(self) -> None:
+        """Note a loss, which is proven, although other messages arrive."""
+        now = monotonic()
         self._in_a_row = 0
         self._gap_readings = 0
-        if not self._has_received_recently(now):
-            self._on_silence()
-            return
         if self._lost_at is None:
             self._first_lost_at = now
         self._lost_at = now
