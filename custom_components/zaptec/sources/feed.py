@@ -147,8 +147,7 @@ class Feed:
         self._is_refused = False
         # When the current connection was opened (monotonic seconds).
         self._opened_at: float | None = None
-        # Since when the feed has been waited for: since it was added, or stopped to report
-        # (monotonic seconds). A connection that reports nothing does not prolong it.
+        # When it was added, or stopped reporting (monotonic seconds).
         self._awaited_since = monotonic()
         self._absence = _Absence()
         # Chargers that were read since the connection was opened.
@@ -174,7 +173,10 @@ class Feed:
 
     @property
     def is_pending(self) -> bool:
-        """Return whether the feed may report soon, and nothing says that it will not."""
+        """Return whether the feed may report soon, and nothing says that it will not.
+
+        A connection that reports nothing, or ends at once, does not prolong it.
+        """
         is_recent = monotonic() - self._awaited_since < SILENCE_IDLE
         return is_recent and not (self.is_reporting or self._is_refused)
 
