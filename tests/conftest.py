@@ -344,25 +344,41 @@ class EntityFinder:
 
     def id(self, platform: str, device_id: str, key: str) -> str:
         """Return the id of an entity."""
-        entity_id = self._registry.async_get_entity_id(
-            platform, DOMAIN, f"{device_id}_{key}"
-        )
+        entity_id = self._found_id(platform, device_id, key)
         assert entity_id, f"There is no {platform} {key}"
         return entity_id
 
+    def _found_id(self, platform: str, device_id: str, key: str) -> str | None:
+        """Return the id of an entity, None if it was not added yet."""
+        return self._registry.async_get_entity_id(
+            platform, DOMAIN, f"{device_id}_{key}"
+        )
+
     def state(self, platform: str, device_id: str, key: str) -> str:
         """Return the state of an entity."""
-        state = self._hass.states.get(self.id(platform, device_id, key))
-        assert state
-        return state.state
+        state = self._found_state(platform, device_id, key)
+        assert state is not None, f"There is no state of {platform} {key}"
+        return state
+
+    def _found_state(self, platform: str, device_id: str, key: str) -> str | None:
+        """Return the state of an entity, None if it was not added yet."""
+        entity_id = self._found_id(platform, device_id, key)
+        state = self._hass.states.get(entity_id) if entity_id else None
+        return state.state if state else None
 
     async def wait_for(
         self, platform: str, device_id: str, key: str, expected: str
     ) -> None:
-        """Wait until an entity has a state."""
+        """Wait until an entity is there and has a state.
+
+        Entities are added in the background, so one may follow its first value after some
+        iterations of the event loop.
+        """
         await wait_until(
-            lambda: self.state(platform, device_id, key) == expected,
-            lambda: f"{key} is {self.state(platform, device_id, key)}, not {expected}",
+            lambda: self._found_state(platform, device_id, key) == expected,
+            lambda: (
+                f"{key} is {self._found_state(platform, device_id, key)}, not {expected}"
+            ),
         )
 
 

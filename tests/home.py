@@ -80,24 +80,40 @@ class Home:
 
     def entity_id(self, platform: str, key: str) -> str:
         """Return the id of an entity of the charger, or else of its installation."""
+        entity_id = self._found_id(platform, key)
+        assert entity_id, f"There is no {platform} {key}"
+        return entity_id
+
+    def _found_id(self, platform: str, key: str) -> str | None:
+        """Return the id of an entity, None if it was not added yet."""
         for device in (self.charger, self.installation):
             if entity_id := self._registry.async_get_entity_id(
                 platform, DOMAIN, f"{device.id}_{key}"
             ):
                 return entity_id
-        raise AssertionError(f"There is no {platform} {key}")
+        return None
 
     def state(self, platform: str, key: str) -> str:
         """Return the state of an entity."""
-        state = self.hass.states.get(self.entity_id(platform, key))
-        assert state
-        return state.state
+        state = self._found_state(platform, key)
+        assert state is not None, f"There is no state of {platform} {key}"
+        return state
+
+    def _found_state(self, platform: str, key: str) -> str | None:
+        """Return the state of an entity, None if it was not added yet."""
+        entity_id = self._found_id(platform, key)
+        state = self.hass.states.get(entity_id) if entity_id else None
+        return state.state if state else None
 
     async def wait_for(self, platform: str, key: str, expected: str) -> None:
-        """Wait until an entity has a state."""
+        """Wait until an entity is there and has a state.
+
+        Entities are added in the background, so one may follow its first value after some
+        iterations of the event loop.
+        """
         await wait_until(
-            lambda: self.state(platform, key) == expected,
-            lambda: f"{key} is {self.state(platform, key)}, not {expected}",
+            lambda: self._found_state(platform, key) == expected,
+            lambda: f"{key} is {self._found_state(platform, key)}, not {expected}",
         )
 
     @property
