@@ -15,7 +15,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec import entity_loader
 from custom_components.zaptec.api import Account
-from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.const import CHARGERS_AT_ONCE, DOMAIN
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
@@ -137,6 +137,37 @@ async def test_a_charger_that_leaves_while_its_entities_wait(
     await wait_until_live(hass, entry)
     assert len(of_device(hass, entry, last)) == len(of_device(hass, entry, others[-1]))
     assert "already exists" not in caplog.text
+
+
+async def test_a_charger_that_leaves_during_the_set_up(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The set-up adds no entity of a charger that another account shows meanwhile."""
+    monkeypatch.setattr(entity_loader, "ENTITIES_AT_ONCE", 1)
+    setting_up = hass.async_create_task(
+        hass.config_entries.async_setup(entry.entry_id), eager_start=True
+    )
+    await wait_until(
+        lambda: any(of_device(hass, entry, charger_id) for charger_id in sim.chargers)
+    )
+    runtime = entry.runtime_data
+    account = runtime.coordinator.data
+    order = sorted(account.chargers, key=runtime.reader.reading_order)
+    left = order[CHARGERS_AT_ONCE - 1]
+    assert entry.state is ConfigEntryState.SETUP_IN_PROGRESS
+    assert not of_device(hass, entry, left)
+    runtime.ownership.visible = account.subset(account.device_ids - {left})
+    runtime.coordinator.show(runtime.ownership.visible)
+    assert await setting_up
+    await wait_until_live(hass, entry)
+    assert not of_device(hass, entry, left)
+    runtime.ownership.visible = account
+    runtime.coordinator.show(account)
+    await wait_until_live(hass, entry)
+    assert of_device(hass, entry, left)
 
 
 async def test_entities_do_not_register_their_devices(

@@ -160,12 +160,14 @@ class ChargerEntityLoader:
     @callback
     def _follow_discovery(self) -> None:
         """Add what is missing, and start over for a charger that is gone."""
-        if self._entry.state is not ConfigEntryState.LOADED:
-            return
+        # Also during the set-up: another account that shows the charger from now on adds
+        # entities with the same unique ids.
         for charger_id in self._missing.keys() - self._chargers.keys():
             self._end_wait(charger_id)
             self._queue.drop(charger_id)
             del self._missing[charger_id]
+        if self._entry.state is not ConfigEntryState.LOADED:
+            return
         new = [
             charger_id
             for charger_id in self._chargers
