@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
@@ -168,6 +169,32 @@ async def test_a_charger_that_leaves_during_the_set_up(
     runtime.coordinator.show(account)
     await wait_until_live(hass, entry)
     assert of_device(hass, entry, left)
+
+
+async def test_an_entity_that_cannot_be_created(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """All entities are added but the one whose creation fails, and the log shows the error."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    added: list[Entity] = []
+    entities = [Entity() for _ in range(2 * entity_loader.ENTITIES_AT_ONCE)]
+
+    def fail() -> Entity:
+        raise ZeroDivisionError
+
+    queue = entity_loader.EntityQueue(
+        entry, lambda chunk, *args, **kwargs: added.extend(chunk)
+    )
+    for number, entity in enumerate(entities):
+        if number == 5:
+            queue.put("device", fail)
+        queue.put("device", partial(lambda each: each, entity))
+    await queue.async_run()
+    assert added == entities
+    assert caplog.text.count("Unexpected error while adding entities") == 1
 
 
 async def test_entities_do_not_register_their_devices(

@@ -78,10 +78,13 @@ class EntityQueue:
             # A platform that is unloaded would keep what is added now.
             self._clear()
         chunk: list[Entity] = []
-        while self._waiting and len(chunk) < ENTITIES_AT_ONCE:
-            _, create = self._waiting.popleft()
-            chunk.append(create())
-        self._async_add_entities(chunk)
+        try:
+            while self._waiting and len(chunk) < ENTITIES_AT_ONCE:
+                _, create = self._waiting.popleft()
+                chunk.append(create())
+        finally:
+            # Those before an entity that cannot be created are no longer in the queue.
+            self._async_add_entities(chunk)
         return bool(self._waiting)
 
 
