@@ -14,7 +14,7 @@ from homeassistant.const import EntityCategory, UnitOfElectricCurrent, UnitOfTim
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .api import Charger, Family, Installation, StateId
+from .api import METER_INTERVALS, Charger, Installation, StateId
 from .const import CURRENT_MAX
 from .control import settings
 from .control.checks import may_control, round_current
@@ -46,10 +46,6 @@ PARALLEL_UPDATES = 0
 
 # Step of the plus and minus buttons (A). Tenths can be typed in, or set by programs.
 CURRENT_STEP = 1
-
-# Interval between two reports of the meter unless it is set (seconds).
-# Source: swagger of POST chargers/{id}/update.
-METER_INTERVALS = {Family.PRO: 900.0, Family.GO: 3600.0}
 
 ATTR_WAITING_CURRENT = "waiting_current"
 ATTR_WAITING_UNTIL = "waiting_until"

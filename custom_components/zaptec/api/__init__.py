@@ -70,6 +70,7 @@ from .models import (
     parse_timestamp,
 )
 from .observations import (
+    METER_INTERVALS,
     OBSERVATIONS,
     CommunicationMode,
     Kind,
@@ -87,6 +88,7 @@ from .subscription import Subscription, TimeSlice
 
 __all__ = [
     "DEFAULT_URL",
+    "METER_INTERVALS",
     "OBSERVATIONS",
     "Account",
     "AuthenticationType",

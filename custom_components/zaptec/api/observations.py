@@ -382,6 +382,11 @@ _GO_NAMES = {
 }
 
 
+# Interval between two reports of the meter (s), unless StateId 555 says otherwise.
+# Source: swagger of POST chargers/{id}/update.
+METER_INTERVALS = {Family.PRO: 900.0, Family.GO: 3600.0}
+
+
 def _observation_types() -> dict[tuple[int, Family], ObservationType]:
     """Return the table; ambiguous StateIds are left out for other devices."""
     types: dict[tuple[int, Family], ObservationType] = {}
