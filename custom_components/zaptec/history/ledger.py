@@ -1,0 +1,273 @@
+"""What is known of the sessions of one charger, and the energy of each hour."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import batched, chain
+from typing import Any, Self
+
+# Maximum number of sessions of a charger of which it is kept whether they have changed.
+OLD_MAX = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one session adds to the hours of its charger."""
+
+    content: int
+    """Changes with whatever may change the hours."""
+    end: int
+    """Seconds since 1970 (UTC)."""
+    hours: Mapping[int, int]
+    """Energy (Wh) by the hour, counted from 1970 (UTC)."""
+    is_final: bool
+    """Whether the archive has the session."""
+
+    @property
+    def last(self) -> int:
+        """Return the last hour of the session."""
+        return max(self.hours, default=self.end // 3600)
+
+    @property
+    def first(self) -> int:
+        """Return the first hour of the session in which anything was drawn."""
+        return min(self.hours, default=self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """A session whose hours are not kept any more."""
+
+    content: int
+    first: int
+    last: int
+
+
+class Ledger:
+    """The sessions of one charger.
+
+    An hour is the sum of what all sessions say about it, so it is computed again whenever
+    one of them changes. The hours of sessions that ended long ago are not kept. If one of
+    those changes, the archive has to be read again, from then on.
+
+    The statistics follow later, and Home Assistant may stop before they do. So what is
+    stored includes the first hour that may have to be written again.
+    """
+
+    def __init__(self) -> None:
+        """Initialize the ledger of a charger without a session."""
+        self._sessions: dict[int, Contribution] = {}
+        self._old: dict[int, _Old] = {}
+        # Rises with each change that has to be written.
+        self._revision = 0
+        # The first hour whose energy is known completely; None before the first session.
+        self.complete_from: int | None = None
+        # The first hour whose row in the database may be wrong; None if all are right.
+        self.changed_from: int | None = None
+        # From when on the archive has to be read, None once all of it is read, and how far
+        # that has come, None before it began (seconds since 1970, ends of sessions).
+        self.read_from: int | None = None
+        self.read_until: int | None = None
+        # The roles with which the cloud has refused to show the archive.
+        self.refused_roles: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of sessions whose hours are known."""
+        return len(self._sessions)
+
+    @property
+    def is_reading(self) -> bool:
+        """Return whether a part of the archive has to be read."""
+        return self.read_from is not None
+
+    @property
+    def has_energy(self) -> bool:
+        """Return whether there is an hour with energy that is known."""
+        return any(session.hours for session in self._sessions.values())
+
+    def is_settled(self, key: int) -> bool:
+        """Return whether the archive's version of a session is known."""
+        session = self._sessions.get(key)
+        return session.is_final if session else key in self._old
+
+    def add(self, key: int, new: Contribution) -> int | None:
+        """Add or replace a session.
+
+        What the archive says counts, whatever the charger says later.
+
+        Returns:
+            The first hour that it changes, if the other sessions of that time are not
+            known any more; then it is not added. Otherwise None.
+
+        """
+        before = self._sessions.get(key) or self._old.get(key)
+        if before and self.is_settled(key):
+            # A session with the same content keeps its hours, although a setting of the
+            # charger that they depend on may have changed since.
+            if not new.is_final or before.content == new.content:
+                return None
+        first = min(self._changed_hours(key, new), default=None)
+        if first is not None:
+            if self.complete_from is None and not self.is_reading:
+                self.complete_from = first
+            if first < (self.complete_from or 0):
+                if not self.is_reading:
+                    return first
+                first = self.complete_from or 0
+            # Before the session is added, so that whatever is stored meanwhile says that
+            # the statistics do not have it.
+            self._mark(first)
+        self._sessions[key] = new
+        self._old.pop(key, None)
+        return None
+
+    def _changed_hours(self, key: int, new: Contribution) -> Iterable[int]:
+        """Return the hours that a session changes."""
+        if old := self._old.get(key):
+            return {old.first, *new.hours}
+        session = self._sessions.get(key)
+        before = session.hours if session else {}
+        return {
+            hour
+            for hour in before.keys() | new.hours.keys()
+            if before.get(hour) != new.hours.get(hour)
+        }
+
+    def _mark(self, hour: int) -> None:
+        """Note the first hour that has to be written."""
+        self._revision += 1
+        if self.changed_from is None or hour < self.changed_from:
+            self.changed_from = hour
+
+    @property
+    def revision(self) -> int:
+        """Return a number that rises with each change."""
+        return self._revision
+
+    def hours_from(self, first: int) -> dict[int, int]:
+        """Return the energy of each hour (Wh), from an hour on."""
+        hours: dict[int, int] = {}
+        for session in self._sessions.values():
+            for hour, energy in session.hours.items():
+                if hour >= first:
+                    hours[hour] = hours.get(hour, 0) + energy
+        return hours
+
+    def written(self, revision: int) -> None:
+        """Note that the statistics have everything that was known at a revision."""
+        if self._revision == revision:
+            self.changed_from = None
+
+    def write_again(self) -> None:
+        """Note that the statistics have to be written again, as far as they are known."""
+        self._mark(self.complete_from or 0)
+
+    def request_reading(self, start: int) -> None:
+        """Note that the archive has to be read.
+
+        Args:
+            start: The end of the earliest session to read (seconds since 1970).
+
+        """
+        if self.read_from is None or start < self.read_from:
+            self.read_from, self.read_until = start, None
+
+    def begin_reading(self, complete_from: int) -> None:
+        """Note that the archive is read from now on.
+
+        Args:
+            complete_from: The first hour of which all sessions will be known then.
+
+        """
+        self.read_until = self.read_from
+        self.complete_from = complete_from
+        # Their hours have to be known again.
+        self._old = {
+            key: old for key, old in self._old.items() if old.last < complete_from
+        }
+
+    def end_reading(self) -> None:
+        """Note that all of the archive was read.
+
+        Hours of the statistics that no session claims have no energy.
+        """
+        self.read_from = self.read_until = None
+        self.write_again()
+
+    def refuse(self, roles: int) -> None:
+        """Note that the cloud does not show the archive to an account with these roles.
+
+        The charger's own reports have to do, and nothing is known of the time before.
+        """
+        self.refused_roles = roles
+        self.read_from = self.read_until = None
+        if self.complete_from is None and self.has_energy:
+            self.complete_from = min(
+                session.first for session in self._sessions.values() if session.hours
+            )
+
+    def compact(self, limit: int, sessions_max: int, forget_before: int) -> None:
+        """Drop the hours of old sessions, once the statistics have them.
+
+        Args:
+            limit: The hours of sessions that ended before this hour are dropped.
+            sessions_max: Maximum number of sessions whose hours are kept.
+            forget_before: A session that ended before this hour is dropped completely.
+
+        """
+        if self.changed_from is not None or self.is_reading or not self._sessions:
+            return
+        by_last = sorted(session.last for session in self._sessions.values())
+        if len(by_last) > sessions_max:
+            limit = max(limit, by_last[-sessions_max])
+        # The charger may report the newest session again at any time.
+        limit = min(limit, by_last[-1])
+        for key, session in list(self._sessions.items()):
+            if session.last < limit:
+                self._old[key] = _Old(session.content, session.first, session.last)
+                del self._sessions[key]
+                self.complete_from = max(self.complete_from or 0, limit)
+        kept = sorted(self._old.items(), key=lambda item: item[1].last)[-OLD_MAX:]
+        self._old = {key: old for key, old in kept if old.last >= forget_before}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to survive a restart, as JSON can store it.
+
+        This runs in a thread. The sessions are copied first: `add` notes what has to be
+        written before it adds a session, so none is stored without that.
+        """
+        sessions = list(self._sessions.items())
+        old = list(self._old.items())
+        return {
+            "sessions": [
+                [
+                    key,
+                    session.content,
+                    session.end,
+                    int(session.is_final),
+                    *chain.from_iterable(session.hours.items()),
+                ]
+                for key, session in sessions
+            ],
+            "old": [[key, item.content, item.first, item.last] for key, item in old],
+            "complete_from": self.complete_from,
+            "changed_from": self.changed_from,
+            "read_from": self.read_from,
+            "read_until": self.read_until,
+            "refused_roles": self.refused_roles,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what `as_dict` has returned before a restart."""
+        ledger = cls()
+        for key, content, end, is_final, *hours in stored["sessions"]:
+            ledger._sessions[key] = Contribution(
+                content, end, dict(batched(hours, 2, strict=True)), bool(is_final)
+            )
+        ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
+        ledger.complete_from = stored["complete_from"]
+        ledger.changed_from = stored["changed_from"]
+        ledger.read_from = stored["read_from"]
+        ledger.read_until = stored["read_until"]
+        ledger.refused_roles = stored["refused_roles"]
+        return ledger
