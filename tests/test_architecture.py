@@ -21,6 +21,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 OBSERVATION = "An observation"
 WRITE = "A write"
 DISCOVERY = "A discovery"
+COMPLETED_SESSION = "A completed session"
 
 
 def walk(title: str) -> list[tuple[str, str]]:
@@ -73,7 +74,7 @@ def test_the_files_exist() -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("title", [OBSERVATION, WRITE, DISCOVERY])
+@pytest.mark.parametrize("title", [OBSERVATION, WRITE, DISCOVERY, COMPLETED_SESSION])
 def test_the_walks_are_found(title: str) -> None:
     """A table of another form would be compared with nothing."""
     assert len(walk(title)) >= 10

@@ -18,7 +18,7 @@ ROWS = (
     ("const",),
     ("backoff", "listeners", "object_ids", "outages", "round_robin"),
     ("state",),
-    ("sources", "control", "coordinator", "devices", "energy_store"),
+    ("sources", "control", "coordinator", "devices", "energy_store", "history"),
     ("runtime",),
     ("entity",),
 )

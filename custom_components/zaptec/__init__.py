@@ -15,7 +15,9 @@ from homeassistant.helpers.typing import ConfigType
 from .const import DOMAIN
 from .control.recent_changes import recent_changes
 from .devices.ownership import async_reconsider
+from .energy_dashboard import async_counted_twice
 from .energy_store import EnergyStore
+from .history.store import HistoryStore
 from .leftovers import Leftovers
 from .migration import (
     async_migrate_options,
@@ -66,7 +68,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     await runtime.coordinator.async_config_entry_first_refresh()
     async_take_over_unique_ids(hass, entry)
     await runtime.async_start()
-    Issues(hass, entry).start()
+    Issues(hass, entry, await async_counted_twice(hass)).start()
     Leftovers(hass, entry).start()
 
     await runtime.reader.async_wait_for_first_readings()
@@ -80,6 +82,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> b
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     await entry.runtime_data.energy_store.async_save()
+    await entry.runtime_data.history.async_stop()
     return True
 
 
@@ -91,6 +94,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     async_delete_issues(hass, entry)
     await recent_changes(hass).async_remove_account(entry.entry_id)
     await EnergyStore(hass, entry).async_remove()
+    await HistoryStore(hass, entry).async_remove()
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:

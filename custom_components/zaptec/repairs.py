@@ -16,10 +16,17 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
-from .api import AuthenticationType, AvailableCurrentMode, Installation, StateId
+from .api import (
+    AuthenticationType,
+    AvailableCurrentMode,
+    Charger,
+    Installation,
+    StateId,
+)
 from .const import DOMAIN, PushRefusal, PushStatus
 from .control.checks import may_control
 from .devices.adoption import async_get_device
+from .energy_dashboard import CountedTwice
 from .leftovers import async_remove_named
 from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
@@ -85,9 +92,23 @@ class Issues:
     again soon after, would show an issue again that the user has ignored.
     """
 
-    def __init__(self, hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
-        """Initialize the issues."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ZaptecConfigEntry,
+        counted_twice: CountedTwice,
+    ) -> None:
+        """Initialize the issues.
+
+        Args:
+            hass: Home Assistant.
+            entry: The entry of the account.
+            counted_twice: Returns those of some chargers that the Energy dashboard counts
+                twice.
+
+        """
         self._hass = hass
+        self._counted_twice = counted_twice
         self._entry = entry
         self._runtime = entry.runtime_data
         self._down_since: dict[str, datetime] = {}
@@ -157,9 +178,22 @@ class Issues:
                 yield _Issue(
                     "charger_stand_alone",
                     charger.id,
-                    charger.name or charger.device_id or "Zaptec",
+                    _name(charger),
                     _credible(state.timestamp(StateId.IS_STAND_ALONE)),
                 )
+        yield from self._history_issues()
+
+    def _history_issues(self) -> Iterator[_Issue]:
+        """Find the problems of the history."""
+        account = self._runtime.coordinator.data
+        for installation_id in self._runtime.history.refused():
+            installation = account.installations.get(installation_id)
+            name = (installation and installation.name) or "Zaptec"
+            yield _Issue("history_not_permitted", installation_id, name)
+        for charger_id in self._counted_twice(account.chargers):
+            yield _Issue(
+                "energy_counted_twice", charger_id, _name(account.chargers[charger_id])
+            )
 
     def _push_issues(
         self, installation_id: str, name: str, push: InstallationPush
@@ -276,6 +310,11 @@ def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
     authentication_type = installation.authentication_type
     if authentication_type in _AUTHENTICATION_TYPES:
         yield _Issue(_AUTHENTICATION_TYPES[authentication_type], installation.id, name)
+
+
+def _name(charger: Charger) -> str:
+    """Return the name of a charger."""
+    return charger.name or charger.device_id or "Zaptec"
 
 
 def _credible(moment: datetime | None) -> datetime | None:

@@ -21,10 +21,12 @@ from .control.charger import ChargerControl
 from .control.confirmations import Confirmations
 from .control.installation import InstallationControl
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
+from .devices.adoption import async_get_device
 from .devices.missing import MissingDevices
 from .devices.ownership import Ownership
 from .devices.registry import Devices
 from .energy_store import EnergyStore
+from .history.history import History
 from .listeners import Listeners
 from .outages import Outages
 from .round_robin import RoundRobin
@@ -102,6 +104,14 @@ class ZaptecRuntime:
         self.chargers = self._create_charger_control()
         self.available_currents = self._create_available_currents()
         self.energy_store = EnergyStore(hass, entry)
+        self.history = History(
+            hass,
+            entry,
+            client,
+            self.states,
+            account=lambda: self.coordinator.data,
+            name=self._charger_name,
+        )
 
     @classmethod
     async def async_create(cls, hass: HomeAssistant, entry: ZaptecConfigEntry) -> Self:
@@ -208,6 +218,13 @@ class ZaptecRuntime:
             self.hass, self.reader.run(), name=f"{DOMAIN} state reader"
         )
         self.links.start()
+        await self.history.async_start()
+
+    def _charger_name(self, charger_id: str) -> str:
+        """Return the name of a charger, as the user may have changed it."""
+        device = async_get_device(self.hass, self.entry.entry_id, charger_id)
+        name = device and (device.name_by_user or device.name)
+        return name or self.coordinator.data.chargers[charger_id].name or "Zaptec"
 
     def create_task(
         self, target: Coroutine[Any, Any, None], name: str
@@ -228,6 +245,7 @@ class ZaptecRuntime:
         self.links.follow(account, self.ownership.linked_ids(account))
         self.reader.follow(account)
         self.firmware.follow(account)
+        self.history.follow(account)
 
     @callback
     def _apply_lists(self, account: Account) -> None:

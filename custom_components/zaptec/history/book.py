@@ -1,0 +1,252 @@
+"""The ledgers of all chargers of an account, and what is added to them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.util import dt as dt_util
+
+from ..api import METER_INTERVALS, Account, CompletedSession, Family, Session, StateId
+from ..const import LOGGER
+from ..state import States
+from .hours import HOUR
+from .ledger import Contribution, Ledger
+from .records import Problem, Record, key_of
+from .store import HistoryStore
+
+# Time before the present for which the archive is read at first (s). The vendor keeps
+# sessions for longer, but few users look further back.
+FIRST_READING = 730 * 24 * HOUR
+
+type Finding = tuple[str, int, Contribution | Problem]
+"""A charger, the key of a session, and what it contributes or why it does not."""
+
+
+class Book:
+    """The ledgers of an account."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        states: States,
+        store: HistoryStore,
+        *,
+        account: Callable[[], Account],
+        on_refusal: Callable[[str], None],
+    ) -> None:
+        """Initialize the ledgers, which the store may load later.
+
+        Args:
+            hass: Home Assistant.
+            states: The states of the chargers.
+            store: Where the ledgers are kept.
+            account: Returns what the account shows.
+            on_refusal: Called with each charger whose archive is refused.
+
+        """
+        self._hass = hass
+        self._states = states
+        self._store = store
+        self._account = account
+        self._on_refusal = on_refusal
+        # What chargers have reported of sessions, for which the archive is asked.
+        self._waiting: dict[int, Contribution] = {}
+        self._logged: set[tuple[str, Problem]] = set()
+
+    @property
+    def ledgers(self) -> Mapping[str, Ledger]:
+        """Return the ledgers by charger."""
+        return self._store.ledgers
+
+    def roles(self, charger_id: str) -> int:
+        """Return the roles on which it depends whether the archive can be read."""
+        return _roles(self._account(), charger_id)
+
+    def is_refused(self, charger_id: str) -> bool:
+        """Return whether the cloud does not show the archive of a charger."""
+        ledger = self.ledgers.get(charger_id)
+        return ledger is not None and ledger.refused_roles is not None
+
+    def chargers(self, installation_id: str) -> list[str]:
+        """Return the chargers of an installation."""
+        return [
+            charger.id
+            for charger in self._account().chargers.values()
+            if charger.installation_id == installation_id and charger.id in self.ledgers
+        ]
+
+    def is_refused_all(self, installation_id: str) -> bool:
+        """Return whether the cloud shows no archive of an installation's chargers."""
+        chargers = self.chargers(installation_id)
+        return bool(chargers) and all(map(self.is_refused, chargers))
+
+    def ask_again(self, installation_id: str) -> None:
+        """Read the archives of an installation that the cloud has refused before."""
+        for charger_id in self.chargers(installation_id):
+            self._request(self.ledgers[charger_id])
+
+    def is_shown(self, charger_id: str) -> bool:
+        """Return whether the account shows a charger."""
+        return charger_id in self._account().chargers
+
+    def refuse(self, charger_id: str) -> None:
+        """Note that the cloud does not show the archive of a charger."""
+        self.ledgers[charger_id].refuse(self.roles(charger_id))
+        self._store.save_soon()
+        self._on_refusal(charger_id)
+
+    def start_over(self, charger_id: str) -> None:
+        """Import everything that can be known of a charger."""
+        ledger = self.ledgers[charger_id]
+        if self.is_refused(charger_id):
+            ledger.write_again()
+            self._store.save_soon()
+        else:
+            self._request(ledger)
+
+    def follow(self, account: Account) -> None:
+        """Keep a ledger for each charger, and ask again where the roles have changed."""
+        for charger_id in account.chargers:
+            ledger = self._store.ledgers.get(charger_id)
+            if ledger is None:
+                ledger = self._store.ledgers[charger_id] = Ledger()
+            elif ledger.refused_roles in (None, _roles(account, charger_id)):
+                continue
+            self._request(ledger)
+
+    def _request(self, ledger: Ledger) -> None:
+        """Read all of an archive, whether it was refused or not."""
+        ledger.refused_roles = None
+        ledger.request_reading(_first_reading())
+        self._store.save_soon()
+
+    @callback
+    def add_reported(
+        self, charger_id: str, session: CompletedSession, reported_at: datetime
+    ) -> Record | None:
+        """Add a session that a charger has reported, as far as it can be used.
+
+        Without a record of when its energy was drawn, a session waits for the archive, if
+        that can be read.
+
+        Returns:
+            The session, None if it cannot be right.
+
+        """
+        record = Record.from_charger(session, reported_at, dt_util.utcnow())
+        if isinstance(record, Problem):
+            self._log(charger_id, record)
+            return None
+        assert record.charge is not None
+        contribution = _contribution(record, self._interval(charger_id))
+        if record.charge.is_traced or self.is_refused(charger_id):
+            self._add(charger_id, record.key, contribution)
+        else:
+            self._waiting[record.key] = contribution
+        return record
+
+    def stop_waiting(self, charger_id: str, key: int, *, is_found: bool) -> None:
+        """Note that the archive is not asked for a session any more.
+
+        Without its version, what the charger has reported has to do.
+        """
+        contribution = self._waiting.pop(key, None)
+        if contribution and not is_found:
+            self._add(charger_id, key, contribution)
+
+    async def async_add_archived(self, sessions: Iterable[Session]) -> set[int]:
+        """Add sessions of the archive; return their keys."""
+        findings = await self._hass.async_add_executor_job(
+            _findings,
+            [item for item in sessions if item.charger_id in self.ledgers],
+            {charger_id: self._interval(charger_id) for charger_id in self.ledgers},
+            dt_util.utcnow(),
+        )
+        for charger_id, key, finding in findings:
+            if isinstance(finding, Problem):
+                self._log(charger_id, finding)
+            else:
+                self._add(charger_id, key, finding)
+        return {key for _, key, _ in findings}
+
+    def _add(self, charger_id: str, key: int, contribution: Contribution) -> None:
+        """Add a session to a ledger; read the archive again if it is a very old one."""
+        ledger = self.ledgers[charger_id]
+        hour = ledger.add(key, contribution)
+        self._store.save_soon()
+        if hour is None:
+            return
+        if self.is_refused(charger_id):
+            self._log(charger_id, Problem.LATE)
+            return
+        ledger.request_reading(_month(hour))
+
+    def _interval(self, charger_id: str) -> float:
+        """Return the interval between two reports of a charger's meter (s)."""
+        state = self._states.get(charger_id)
+        interval = state and state.value(StateId.SIGNED_METER_VALUE_INTERVAL)
+        if isinstance(interval, int) and interval > 0:
+            return float(interval)
+        family = state.family if state else Family.OTHER
+        return METER_INTERVALS.get(family, float(HOUR))
+
+    def _log(self, charger_id: str, problem: Problem) -> None:
+        """Log once per charger why a session is left out."""
+        if (charger_id, problem) not in self._logged:
+            self._logged.add((charger_id, problem))
+            LOGGER.warning(
+                "The history of charger %s leaves out a session, because %s",
+                charger_id,
+                problem,
+            )
+
+
+def _findings(
+    sessions: Iterable[Session], intervals: Mapping[str, float], now: datetime
+) -> list[Finding]:
+    """Return what sessions contribute; this takes a while for many."""
+    findings: list[Finding] = []
+    for session in sessions:
+        assert session.charger_id is not None
+        record = Record.from_archive(session, now)
+        findings.append(
+            (
+                session.charger_id,
+                key_of(session.id),
+                record
+                if isinstance(record, Problem)
+                else _contribution(record, intervals[session.charger_id]),
+            )
+        )
+    return findings
+
+
+def _contribution(record: Record, interval: float) -> Contribution:
+    """Return what a session contributes to its hours."""
+    charge = record.charge
+    return Contribution(
+        record.content,
+        record.end,
+        charge.by_hour(interval) if charge else {},
+        record.is_final,
+    )
+
+
+def _roles(account: Account, charger_id: str) -> int:
+    """Return the roles of an account for a charger, 0 if it does not show the charger."""
+    if (charger := account.chargers.get(charger_id)) is None:
+        return 0
+    installation = account.installations.get(charger.installation_id or "")
+    roles = int(charger.current_user_roles)
+    return roles | (int(installation.current_user_roles) if installation else 0)
+
+
+def _first_reading() -> int:
+    """Return from when on the archive is read at first, in seconds since 1970."""
+    return int((dt_util.utcnow().timestamp() - FIRST_READING) // HOUR * HOUR)
+
+
+def _month(hour: int) -> int:
+    """Return the start of the month of an hour, in seconds since 1970."""
+    moment = dt_util.utc_from_timestamp(hour * HOUR)
+    return int(moment.replace(day=1, hour=0).timestamp())

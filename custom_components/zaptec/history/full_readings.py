@@ -1,0 +1,104 @@
+"""Reads the whole archive of a charger: at first, and where a part of it is unknown."""
+
+from collections.abc import AsyncGenerator
+
+from homeassistant.util import dt as dt_util
+
+from ..api import Session, ZaptecError
+from ..api.client import PAGE_SIZE
+from .archive import Archive
+from .book import Book
+from .hours import HOUR
+from .statistics import HourlyStatistics
+from .store import HistoryStore
+
+# Delay before a charger is read again whose archive has failed (s).
+RETRY = 3600.0
+
+
+class FullReadings:
+    """Reads the archives of chargers, one charger after another and page by page.
+
+    What was read survives a restart. The statistics are written once all of it is known:
+    rows that are put in front change the sums of all rows after them.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        archive: Archive,
+        statistics: HourlyStatistics,
+        store: HistoryStore,
+    ) -> None:
+        """Initialize the readings."""
+        self._book = book
+        self._archive = archive
+        self._statistics = statistics
+        self._store = store
+        # The charger that is read now, and its sessions.
+        self._charger_id = ""
+        self._sessions: AsyncGenerator[Session] | None = None
+        # When to read chargers again whose archives have failed (seconds since 1970).
+        self._failed: dict[str, float] = {}
+
+    async def async_step(self, now: float) -> bool:
+        """Read a page; return False if there is nothing to read.
+
+        Raises:
+            ZaptecError: The cloud has failed.
+            NotStoredError: The statistics cannot be read.
+
+        """
+        if self._sessions is None and not await self._async_begin(now):
+            return False
+        assert self._sessions is not None
+        page: list[Session] = []
+        try:
+            async for session in self._sessions:
+                page.append(session)
+                if len(page) >= PAGE_SIZE:
+                    break
+        except ZaptecError:
+            self._sessions = None
+            self._failed[self._charger_id] = now + RETRY
+            raise
+        await self._book.async_add_archived(page)
+        self._proceed(page)
+        return True
+
+    async def _async_begin(self, now: float) -> bool:
+        """Begin with the next charger; return False if there is none."""
+        for charger_id, ledger in self._book.ledgers.items():
+            if (
+                ledger.read_from is None
+                or not self._book.is_shown(charger_id)
+                or self._failed.get(charger_id, 0.0) > now
+            ):
+                continue
+            if ledger.read_until is None:
+                # What is older than the archive, and was imported years ago, stays.
+                exists = await self._statistics.async_exists(charger_id)
+                ledger.begin_reading(ledger.read_from // HOUR if exists else 0)
+            self._charger_id = charger_id
+            self._sessions = self._archive.async_read_charger(
+                charger_id, ledger.read_until or ledger.read_from
+            )
+            return True
+        return False
+
+    def _proceed(self, page: list[Session]) -> None:
+        """Note how far the archive was read."""
+        ledger = self._book.ledgers.get(self._charger_id)
+        is_complete = len(page) < PAGE_SIZE
+        if is_complete or ledger is None or ledger.read_until is None:
+            # If an earlier part is needed meanwhile, the reading starts again.
+            self._sessions = None
+        if ledger is None or ledger.read_until is None:
+            return
+        if is_complete:
+            ledger.end_reading()
+        else:
+            ends = [int(item.end.timestamp()) for item in page if item.end]
+            now = int(dt_util.utcnow().timestamp())
+            ledger.read_until = min(now, max(ends, default=ledger.read_until))
+        self._store.save_soon()

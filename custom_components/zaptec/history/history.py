@@ -1,0 +1,340 @@
+"""Keeps the history of an account: reads sessions, and writes them as statistics."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.util import dt as dt_util
+
+from ..api import (
+    Account,
+    CompletedSession,
+    Observation,
+    StateId,
+    Value,
+    ZaptecClient,
+    ZaptecError,
+    parse_uuid,
+)
+from ..const import DOMAIN, LOGGER
+from ..state import ChargerState, States
+from .archive import Archive
+from .awaited import AwaitedSessions
+from .book import Book
+from .full_readings import FullReadings
+from .hours import HOUR
+from .records import key_of
+from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError
+from .store import HistoryStore
+from .sweeps import DAY, LONG_SPAN, Sweeps
+
+# Delay before the archive is read again after the cloud has failed (s); it doubles with
+# each failure.
+RETRY_MIN = 60.0
+RETRY_MAX = 3600.0
+
+# Delay before statistics are written again that the recorder has not stored (s).
+RETRY_AFTER_FAILURE = 900.0
+
+# Shortest and longest time without anything to do (s).
+IDLE_MIN = 1.0
+IDLE_MAX = 3600.0
+
+# Time after which it is forgotten that there was a session (s); the archive is not read
+# that far back again.
+FORGOTTEN_AFTER = 120 * DAY
+
+# Interval between two looks at a recorder that is not ready (s).
+RECORDER_INTERVAL = 300.0
+
+# Maximum number of sessions whose hours are kept, of each charger and of all together.
+SESSIONS_MAX = 400
+ALL_SESSIONS_MAX = 20_000
+SESSIONS_MIN = 20
+
+# What follows the name of a charger in the name of its statistic, so that the user does
+# not take it for the meter.
+NAME = "energy (history)"
+
+# What the charger reports when a session ends.
+_FOLLOWED = (StateId.SESSION_IDENTIFIER, StateId.COMPLETED_SESSION)
+
+
+class History:
+    """The completed sessions of an account, as statistics."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry[Any],
+        client: ZaptecClient,
+        states: States,
+        *,
+        account: Callable[[], Account],
+        name: Callable[[str], str],
+    ) -> None:
+        """Initialize the history; nothing is read yet.
+
+        Args:
+            hass: Home Assistant.
+            entry: The entry of the account.
+            client: The client of the account.
+            states: The states of the chargers.
+            account: Returns what the account shows.
+            name: Returns the name of a charger.
+
+        """
+        self._hass = hass
+        self._entry = entry
+        self._states = states
+        self._account = account
+        self._name = name
+        self._store = HistoryStore(hass, entry)
+        self._statistics = HourlyStatistics(hass)
+        self._book = Book(
+            hass, states, self._store, account=account, on_refusal=self._take_reported
+        )
+        archive = Archive(client, self._book)
+        self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
+        self._full = FullReadings(self._book, archive, self._statistics, self._store)
+        self._awaited = AwaitedSessions(
+            self._book,
+            archive,
+            account=account,
+            on_ended=self._sweeps.count_ended,
+            on_request=self._sweeps.count_requests,
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._followed: dict[str, tuple[ChargerState, CALLBACK_TYPE]] = {}
+        self._running: dict[str, str] = {}
+        # When to write, and to read the archive, again (seconds since 1970).
+        self._write_at = self._read_at = 0.0
+        self._failures = 0
+        self._is_started = self._is_working = self._is_failing = False
+
+    async def async_start(self) -> None:
+        """Keep the history from now on, if Home Assistant records anything."""
+        if not self._statistics.has_recorder:
+            LOGGER.debug("There is no history without the recorder")
+            return
+        await self._store.async_load()
+        self._is_started = True
+        self.follow(self._account())
+        self._task = self._entry.async_create_background_task(
+            self._hass, self._run(), f"{DOMAIN} history"
+        )
+
+    async def async_stop(self) -> None:
+        """Stop, and store what has changed."""
+        self._is_started = False
+        for _, remove in self._followed.values():
+            remove()
+        self._followed.clear()
+        if self._task:
+            self._task.cancel()
+            # Nothing may be changed after it was stored.
+            await asyncio.wait([self._task])
+        await self._store.async_save()
+
+    @callback
+    def follow(self, account: Account) -> None:
+        """Follow the chargers and installations that the account shows."""
+        if not self._is_started:
+            return
+        self._book.follow(account)
+        self._sweeps.follow(account, dt_util.utcnow().timestamp())
+        for charger_id in self._followed.keys() - self._states.keys():
+            self._followed.pop(charger_id)[1]()
+        for charger_id, state in self._states.items():
+            followed = self._followed.get(charger_id)
+            if followed is None or followed[0] is not state:
+                self._followed[charger_id] = (
+                    state,
+                    state.follow(_FOLLOWED, self._observed),
+                )
+        self._wake.set()
+
+    @property
+    def pending(self) -> dict[str, str]:
+        """Return which chargers have something to read or to write, and what."""
+        return {
+            charger_id: "read" if ledger.is_reading else "write"
+            for charger_id, ledger in self._book.ledgers.items()
+            if ledger.is_reading or ledger.changed_from is not None
+        }
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is due: the statistics have everything that is known."""
+        return not (self._is_working or self._wake.is_set() or self.pending)
+
+    def refused(self) -> set[str]:
+        """Return the installations whose history the cloud refuses to show."""
+        return {
+            installation_id
+            for installation_id in self._account().installations
+            if self._book.is_refused_all(installation_id)
+        }
+
+    @callback
+    def _observed(self, observation: Observation, value: Value | None) -> None:
+        """Note that a session has ended."""
+        charger_id = observation.charger_id
+        if observation.state_id == StateId.COMPLETED_SESSION:
+            if isinstance(value, CompletedSession):
+                self._ended(charger_id, value, observation)
+            return
+        session_id = parse_uuid(value) if isinstance(value, str) else None
+        before = self._running.pop(charger_id, None)
+        if session_id:
+            self._running[charger_id] = session_id
+        if before and before != session_id:
+            end = observation.timestamp.timestamp()
+            self._awaited.expect(charger_id, key_of(before), end)
+            self._wake.set()
+
+    def _ended(
+        self, charger_id: str, session: CompletedSession, observation: Observation
+    ) -> None:
+        """Add a session that a charger reports, and look for it in the archive."""
+        ledger = self._book.ledgers.get(charger_id)
+        if ledger is None or session.session_id is None:
+            return
+        key = key_of(session.session_id)
+        if ledger.is_settled(key):
+            return
+        record = self._book.add_reported(charger_id, session, observation.timestamp)
+        end = record.end if record else observation.timestamp.timestamp()
+        self._awaited.expect(charger_id, key, end)
+        self._wake.set()
+
+    @callback
+    def _take_reported(self, charger_id: str) -> None:
+        """Use what a charger reports, because the cloud does not show its archive."""
+        if (state := self._states.get(charger_id)) is None:
+            return
+        for observation, value, _ in state.observations():
+            if observation.state_id == StateId.COMPLETED_SESSION:
+                self._observed(observation, value)
+
+    async def _run(self) -> None:
+        """Read and write whatever is due, one thing after another, until cancelled."""
+        while True:
+            self._wake.clear()
+            self._is_working = True
+            try:
+                if await self._async_step():
+                    continue
+            except Exception:
+                LOGGER.exception("Unexpected error in the history")
+                self._read_at = self._write_at = _now() + RETRY_MAX
+            self._is_working = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_time()):
+                    await self._wake.wait()
+
+    async def _async_step(self) -> bool:
+        """Do the next thing that is due; return False if there is none."""
+        now = _now()
+        if not self._statistics.is_ready:
+            self._read_at = self._write_at = now + RECORDER_INTERVAL
+            return False
+        try:
+            if now >= self._write_at and await self._async_write():
+                return True
+            if now < self._read_at:
+                return False
+            is_done = (
+                await self._awaited.async_step(now)
+                or await self._sweeps.async_step(now)
+                or await self._full.async_step(now)
+            )
+        except ZaptecError as err:
+            LOGGER.debug("The archive cannot be read: %s", err)
+            self._read_at = now + min(RETRY_MAX, RETRY_MIN * 2**self._failures)
+            self._failures += 1
+            return False
+        except NotStoredError as err:
+            self._note_failure(str(err))
+            self._read_at = self._write_at = now + RETRY_AFTER_FAILURE
+            return False
+        self._failures = 0
+        return is_done
+
+    async def _async_write(self) -> bool:
+        """Write the statistics of one charger; return False if all are written.
+
+        Raises:
+            NotStoredError: The recorder has not stored them.
+
+        """
+        for charger_id, ledger in self._book.ledgers.items():
+            first, revision = ledger.changed_from, ledger.revision
+            if (
+                first is None
+                or ledger.is_reading
+                or not self._book.is_shown(charger_id)
+            ):
+                continue
+            hours = await self._hass.async_add_executor_job(ledger.hours_from, first)
+            if len(hours) > BATCH_MAX:
+                # If Home Assistant stops between two batches, the sums do not match until
+                # all is written again.
+                await self._store.async_save()
+            rows = await self._statistics.async_write(
+                charger_id, f"{self._name(charger_id)} {NAME}", hours, first
+            )
+            LOGGER.debug("The history of charger %s has %d new rows", charger_id, rows)
+            if self._is_failing:
+                LOGGER.info("The history is stored again")
+                self._is_failing = False
+            ledger.written(revision)
+            self._compact(charger_id)
+            self._store.save_soon()
+            return True
+        return False
+
+    def _compact(self, charger_id: str) -> None:
+        """Drop what no sweep can change any more.
+
+        Without the archive, nothing can be read again, so more is kept.
+        """
+        hour = int(_now() // HOUR)
+        is_refused = self._book.is_refused(charger_id)
+        self._book.ledgers[charger_id].compact(
+            0 if is_refused else hour - (LONG_SPAN + DAY) // HOUR,
+            max(
+                SESSIONS_MIN,
+                min(SESSIONS_MAX, ALL_SESSIONS_MAX // len(self._book.ledgers)),
+            ),
+            hour - FORGOTTEN_AFTER // HOUR,
+        )
+
+    def _note_failure(self, reason: str) -> None:
+        """Log once that the statistics cannot be stored."""
+        if not self._is_failing:
+            self._is_failing = True
+            LOGGER.warning(
+                "The history cannot be stored at the moment, and is kept until it can: %s",
+                reason,
+            )
+
+    def _idle_time(self) -> float:
+        """Return how long there is nothing to do (s)."""
+        now = _now()
+        due = [now + IDLE_MAX]
+        reading_due = [
+            item for item in (self._awaited.due, self._sweeps.due) if item is not None
+        ]
+        due += [max(item, self._read_at) for item in reading_due]
+        due += [item for item in (self._read_at, self._write_at) if item > now]
+        return max(IDLE_MIN, min(due) - now)
+
+
+def _now() -> float:
+    """Return the present time, in seconds since 1970."""
+    return dt_util.utcnow().timestamp()

@@ -1,0 +1,232 @@
+"""Writes the energy of each hour into the long-term statistics of Home Assistant.
+
+The statistics are external ones: those of an entity are compiled by Home Assistant
+itself, which would continue from its own sum.
+
+Home Assistant's recorder carries out an import later, in its own thread, and does not
+report whether it has succeeded: while the database is locked or the disk is full, it
+logs an error and goes on. So what was written is read again before it counts as stored.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.models import (
+    StatisticData,
+    StatisticMeanType,
+    StatisticMetaData,
+)
+from homeassistant.components.recorder.statistics import (
+    async_add_external_statistics,
+    get_last_statistics,
+    statistics_during_period,
+)
+from homeassistant.const import UnitOfEnergy
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.recorder import async_migration_in_progress
+from homeassistant.util.hass_dict import HassKey
+from homeassistant.util.unit_conversion import EnergyConverter
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..const import DOMAIN
+from .hours import HOUR
+
+RECORDER = "recorder"
+
+# Maximum number of rows per import. Home Assistant 2026.10 needs a query for each row, and
+# records nothing else meanwhile.
+BATCH_MAX = 1000
+
+# Interval after which the recorder is asked again whether it is done (s). It drops what it
+# was asked while the database fails.
+BARRIER_TIMEOUT = 600.0
+
+# Maximum difference between equal energies (kWh), as sums are not whole numbers.
+EQUAL = 1e-6
+
+# Periods before an hour in which the last row before it is looked for, the shortest first.
+_LOOK_BACK = (
+    timedelta(days=7),
+    timedelta(days=100),
+    timedelta(days=1000),
+    timedelta(days=20_000),
+)
+
+# Held while one statistic is written: the recorder works on one batch at a time anyway.
+_LOCK: HassKey[asyncio.Lock] = HassKey(f"{DOMAIN}_history")
+
+
+class NotStoredError(Exception):
+    """The recorder has not stored what it was given."""
+
+
+def statistic_id(charger_id: str) -> str:
+    """Return the id of the energy statistic of a charger."""
+    return f"{DOMAIN}:{charger_id.replace('-', '').lower()}_energy"
+
+
+class HourlyStatistics:
+    """The energy statistics of chargers."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Initialize the statistics."""
+        self._hass = hass
+
+    @property
+    def has_recorder(self) -> bool:
+        """Return whether Home Assistant records anything."""
+        return RECORDER in self._hass.config.components
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the recorder can be used now."""
+        return self.has_recorder and not async_migration_in_progress(self._hass)
+
+    async def async_exists(self, charger_id: str) -> bool:
+        """Return whether there is a statistic of a charger.
+
+        Raises:
+            NotStoredError: The database cannot be read.
+
+        """
+        name = statistic_id(charger_id)
+        try:
+            return bool(
+                await get_instance(self._hass).async_add_executor_job(
+                    get_last_statistics, self._hass, 1, name, False, {"sum"}
+                )
+            )
+        except SQLAlchemyError as err:
+            raise NotStoredError(type(err).__name__) from err
+
+    async def async_write(
+        self, charger_id: str, name: str, hours: Mapping[int, int], first: int
+    ) -> int:
+        """Write the energy of all hours from one on; return the number of written rows.
+
+        An hour that has a row but no energy gets 0. Rows that are right already are not
+        written, so a second run writes none.
+
+        Args:
+            charger_id: The charger.
+            name: The name of the statistic.
+            hours: The energy of each hour that has any (Wh).
+            first: The first hour that may be wrong.
+
+        Raises:
+            NotStoredError: The recorder has not stored all of it.
+
+        """
+        lock = self._hass.data.setdefault(_LOCK, asyncio.Lock())
+        async with lock:
+            rows = await self._async_plan(charger_id, hours, first)
+            metadata = _metadata(charger_id, name)
+            for batch in batched(rows, BATCH_MAX, strict=False):
+                # A list: the check would exhaust an iterator, and nothing be stored.
+                async_add_external_statistics(self._hass, metadata, list(batch))
+                await self._async_barrier()
+            if rows:
+                left = await self._async_plan(charger_id, hours, first)
+                if left:
+                    raise NotStoredError(f"{len(left)} of {len(rows)} rows are missing")
+        return len(rows)
+
+    async def _async_plan(
+        self, charger_id: str, hours: Mapping[int, int], first: int
+    ) -> list[StatisticData]:
+        """Return the rows that have to be written."""
+        try:
+            return await get_instance(self._hass).async_add_executor_job(
+                _plan, self._hass, statistic_id(charger_id), hours, first
+            )
+        except SQLAlchemyError as err:
+            raise NotStoredError(type(err).__name__) from err
+
+    async def _async_barrier(self) -> None:
+        """Wait until the recorder has carried out everything that was queued so far.
+
+        Home Assistant 2026.10: `async_block_till_done` of the recorder returns at once
+        while the last task is being carried out. Tasks are carried out in their order, so
+        one that does nothing is carried out after the import.
+        """
+        loop = asyncio.get_running_loop()
+        is_done = asyncio.Event()
+
+        def on_done() -> None:
+            loop.call_soon_threadsafe(is_done.set)
+
+        while not is_done.is_set():
+            get_instance(self._hass).async_clear_statistics([], on_done=on_done)
+            try:
+                async with asyncio.timeout(BARRIER_TIMEOUT):
+                    await is_done.wait()
+            except TimeoutError:
+                continue
+
+
+def _metadata(charger_id: str, name: str) -> StatisticMetaData:
+    """Return what describes the statistic of a charger."""
+    return StatisticMetaData(
+        mean_type=StatisticMeanType.NONE,
+        has_sum=True,
+        name=name,
+        source=DOMAIN,
+        statistic_id=statistic_id(charger_id),
+        unit_class=EnergyConverter.UNIT_CLASS,
+        unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+    )
+
+
+def _plan(
+    hass: HomeAssistant, name: str, hours: Mapping[int, int], first: int
+) -> list[StatisticData]:
+    """Return the rows of a statistic that have to be written; blocks."""
+    held = _held(hass, name, first)
+    total = _sum_before(hass, name, first)
+    rows: list[StatisticData] = []
+    energy_so_far = 0
+    for hour in sorted(hours.keys() | held.keys()):
+        energy_so_far += hours.get(hour, 0)
+        state = hours.get(hour, 0) / 1000
+        row_sum = total + energy_so_far / 1000
+        row = held.get(hour)
+        if row is None or any(
+            value is None or abs(value - wanted) > EQUAL
+            for value, wanted in zip(row, (state, row_sum), strict=True)
+        ):
+            start = datetime.fromtimestamp(hour * HOUR, UTC)
+            rows.append(StatisticData(start=start, state=state, sum=row_sum))
+    return rows
+
+
+def _held(
+    hass: HomeAssistant, name: str, first: int
+) -> dict[int, tuple[float | None, float | None]]:
+    """Return state and sum of all rows from an hour on; blocks."""
+    start = datetime.fromtimestamp(first * HOUR, UTC)
+    found = statistics_during_period(
+        hass, start, None, {name}, "hour", None, {"state", "sum"}
+    )
+    return {
+        round(row["start"] / HOUR): (row.get("state"), row.get("sum"))
+        for row in found.get(name, ())
+    }
+
+
+def _sum_before(hass: HomeAssistant, name: str, first: int) -> float:
+    """Return the sum of the last row before an hour, as it is in the database; blocks.
+
+    A user may have adjusted it.
+    """
+    end = datetime.fromtimestamp(first * HOUR, UTC)
+    for period in _LOOK_BACK:
+        start = max(end - period, datetime.fromtimestamp(0, UTC))
+        found = statistics_during_period(
+            hass, start, end, {name}, "hour", None, {"sum"}
+        )
+        if rows := found.get(name):
+            return rows[-1].get("sum") or 0.0
+    return 0.0

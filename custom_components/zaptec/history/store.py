@@ -1,0 +1,96 @@
+"""Stores what is known of the sessions of an account.
+
+It contains no names, no cards, and no ids of sessions or users. A lost store costs no more
+than reading the archive again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.storage import Store
+
+from ..const import DOMAIN, LOGGER
+from .ledger import Ledger
+
+STORAGE_VERSION = 1
+
+# Delay before changes are stored (s), and how much longer it is for each charger, because
+# the store of a large account is large.
+SAVE_DELAY = 60.0
+SAVE_DELAY_PER_CHARGER = 1.0
+
+
+class HistoryStore:
+    """The ledgers of the chargers of an account, and when each archive was read."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:
+        """Initialize the store."""
+        self._hass = hass
+        self._store: Store[dict[str, Any]] = Store(
+            hass,
+            STORAGE_VERSION,
+            f"{DOMAIN}.history.{entry.entry_id}",
+            serialize_in_event_loop=False,
+        )
+        self.ledgers: dict[str, Ledger] = {}
+        # By installation: when its archive was swept, as `Sweep` stores it.
+        self.sweeps: dict[str, dict[str, Any]] = {}
+        self._is_changed = False
+
+    async def async_load(self) -> None:
+        """Load what was stored."""
+        if (stored := await self._store.async_load()) is None:
+            return
+        try:
+            ledgers = await self._hass.async_add_executor_job(_ledgers, stored)
+            sweeps = {
+                key: {name: sweep[name] for name in ("at", "long_at", "resume_from")}
+                for key, sweep in stored["sweeps"].items()
+            }
+        except AttributeError, KeyError, TypeError, ValueError:
+            LOGGER.warning("The stored history is damaged and is read again")
+            return
+        self.ledgers, self.sweeps = ledgers, sweeps
+
+    @callback
+    def save_soon(self) -> None:
+        """Store changes, in a while."""
+        if self._is_changed:
+            # Each further delay would put off what is delayed already.
+            return
+        self._is_changed = True
+        self._store.async_delay_save(
+            self._data, SAVE_DELAY + SAVE_DELAY_PER_CHARGER * len(self.ledgers)
+        )
+
+    async def async_save(self) -> None:
+        """Store changes now."""
+        if self._is_changed:
+            await self._store.async_save(
+                await self._hass.async_add_executor_job(self._data)
+            )
+
+    async def async_remove(self) -> None:
+        """Remove what is stored."""
+        await self._store.async_remove()
+
+    def _data(self) -> dict[str, Any]:
+        """Return what is stored; this runs in a thread."""
+        self._is_changed = False
+        return {
+            "chargers": {
+                charger_id: ledger.as_dict()
+                for charger_id, ledger in list(self.ledgers.items())
+            },
+            "sweeps": {key: dict(sweep) for key, sweep in list(self.sweeps.items())},
+        }
+
+
+def _ledgers(stored: Mapping[str, Any]) -> dict[str, Ledger]:
+    """Return what was stored of each charger; this takes a while for many."""
+    return {
+        charger_id: Ledger.from_dict(item)
+        for charger_id, item in stored["chargers"].items()
+    }
