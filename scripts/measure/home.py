@@ -15,6 +15,7 @@ from homeassistant import bootstrap, loader
 from homeassistant.config_entries import SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from custom_components.zaptec.const import DOMAIN, PushStatus
 from custom_components.zaptec.runtime import ZaptecRuntime
@@ -81,6 +82,9 @@ async def home(
     try:
         if not await bootstrap.async_from_config_dict(config or {}, hass):
             raise RuntimeError("Home Assistant did not start")
+        # The first integration that uses the shared HTTP session starts zeroconf, which
+        # then wakes up every 10 s. In a user's Home Assistant that is another one.
+        async_get_clientsession(hass)
         await hass.async_start()
         yield Home(hass, _entry(api_url))
     finally:
