@@ -94,7 +94,7 @@ def refresh(
     begin: Callable[[Walk], None],
     end: Callable[[Walk], None] = lambda walk: None,
 ) -> Fault:
-    """Return a fault of refresh tokens, of which only the debug log may have a line."""
+    """Return a fault of refresh tokens, during which the links are dropped as well."""
 
     @asynccontextmanager
     async def during(walk: Walk, entry: MockConfigEntry) -> AsyncGenerator[None]:
@@ -107,9 +107,7 @@ def refresh(
         end(walk)
         walk.sim.rest.heal()
 
-    return Fault(
-        f"refresh token {name}", during, log_lines=0, needs_refresh_tokens=True
-    )
+    return Fault(f"refresh token {name}", during, needs_refresh_tokens=True)
 
 
 def refused_refresh(name: str, fault: Any, **more: Any) -> Fault:
