@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec import entity_loader
 from custom_components.zaptec.api import Account
 from custom_components.zaptec.const import CHARGERS_AT_ONCE, DOMAIN
+from custom_components.zaptec.devices.adoption import async_get_device
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
@@ -223,3 +224,33 @@ async def test_entities_do_not_register_their_devices(
         device = devices.async_get(item.device_id)
         assert device
         assert device.identifiers == {(DOMAIN, item.unique_id.partition("_")[0])}
+
+
+async def test_an_installation_that_comes_back_has_its_entities_again(
+    hass: HomeAssistant,
+    sim: Simulator,
+    entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The entities of an installation that was removed are added when it is back."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_live(hass, entry)
+    runtime = entry.runtime_data
+    account = runtime.coordinator.data
+    installation_id = next(iter(sim.installations))
+    found = of_device(hass, entry, installation_id)
+
+    def show(account: Account) -> None:
+        runtime.ownership.visible = account
+        runtime.coordinator.show(account)
+
+    show(account.subset(account.device_ids - {installation_id}))
+    device = async_get_device(hass, entry.entry_id, installation_id)
+    assert device
+    dr.async_get(hass).async_remove_device(device.id)
+    await hass.async_block_till_done()
+    assert not of_device(hass, entry, installation_id)
+    show(account)
+    await wait_until_live(hass, entry)
+    assert of_device(hass, entry, installation_id) == found
+    assert "already exists" not in caplog.text
