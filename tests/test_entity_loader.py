@@ -67,6 +67,9 @@ async def test_few_entities_are_added_at_once(
     handle.cancel()
     assert max(added.values()) <= entity_loader.ENTITIES_AT_ONCE
     assert added.total() > 30 * len(sim.chargers)
+    listeners = entry.runtime_data.listeners
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    assert len(listeners) == 0
 
 
 async def test_an_account_that_is_unloaded_while_entities_are_added(
