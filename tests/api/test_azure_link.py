@@ -129,7 +129,7 @@ async def test_connections_that_break(socket_enabled: None) -> None:
             end_of(garbage, TOPIC, garbage.send_garbage),
         )
     assert (reset_end, plain_end) == ("connection", "connection")
-    # The library ends the iteration without an error; the probe shows that the link is dead.
+    # The library gives up the connection, and ends the iteration without an error.
     assert garbage_end == "error"
 
 

@@ -192,6 +192,23 @@ async def test_a_link_that_has_ended_leaves_nothing(
     assert caplog.records
 
 
+@pytest.mark.parametrize("transport", LinkTransport)
+async def test_the_library_connects_once(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch, transport: LinkTransport
+) -> None:
+    """A connection that the library has given up is not probed, which would open another one."""
+    probe = AsyncMock(return_value=[])
+    monkeypatch.setattr("azure.servicebus.aio.ServiceBusReceiver.peek_messages", probe)
+    async with subscription(bus, transports=by(transport)) as stream:
+        receiving = asyncio.ensure_future(stream.run(lambda _: None))
+        await bus.wait_for_consumer(TOPIC)
+        bus.send_garbage()
+        with pytest.raises(SubscriptionError) as raised:
+            await receiving
+    assert raised.value.reason == "error"
+    probe.assert_not_called()
+
+
 @with_and_without_tls
 @pytest.mark.parametrize("first", LinkTransport)
 @pytest.mark.parametrize("how", BLOCKS)

@@ -385,6 +385,10 @@ class AzureLink:
                 return message
             if held_back:
                 raise SubscriptionError("stalled", _FAULT_TEXTS["stalled"])
+            if _socket(receiver) is not self.socket:
+                # The library has given up the connection, and a probe would make it
+                # open another one.
+                raise SubscriptionError("error", _FAULT_TEXTS["error"])
             if loop.time() - self._quiet_since < self._quiet_period / 2:
                 # Either the wall clock was set forward, or the library has given up
                 # the connection without an error. The latter would repeat forever.
