@@ -515,7 +515,7 @@ def devices_are_described(integration: Integration) -> list[str]:
     """Entities belong to devices, which have identifiers and a description."""
     given = {
         item.arg
-        for _, call in integration.calls("DeviceInfo")
+        for _, call in integration.calls("DeviceInfo", "async_get_or_create")
         for item in call.keywords
     }
     return [] if given & {"identifiers", "connections"} else ["no identifiers"]
