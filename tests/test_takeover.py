@@ -578,6 +578,7 @@ async def test_controls_come_back_with_the_role(
     await hass.async_block_till_done()
     assert notes(hass) == {"entities_removed": NOT_OFFERED}
     await confirm(hass, "entities_removed")
+    await wait_until(lambda: hass.states.get("switch.zap_garage_charging") is not None)
     state = hass.states.get("switch.zap_garage_charging")
     assert state
     assert not state.attributes.get("restored")
@@ -597,7 +598,7 @@ async def test_a_dialog_that_is_confirmed_too_late(
     await hass.async_block_till_done()
     await manager.async_configure(flow["flow_id"], {})
     await hass.async_block_till_done()
-    assert hass.states.get("switch.zap_garage_charging")
+    await wait_until(lambda: hass.states.get("switch.zap_garage_charging") is not None)
 
 
 @pytest.mark.parametrize("key", ["entities_removed", "controls_removed"])

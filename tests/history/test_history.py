@@ -137,6 +137,8 @@ async def test_the_archive_confirms_a_session(home: Home, imported: list[Any]) -
     """Two minutes later, one request asks the archive, and nothing has to be written."""
     await wait_until_written(home.entry)
     await charge(home)
+    await wait_until(lambda: bool(imported))
+    await wait_until_written(home.entry)
     home.clear()
     imports = len(imported)
     await home.travel(150, step=30)
