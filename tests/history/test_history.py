@@ -679,7 +679,8 @@ async def test_a_report_that_cannot_be_right(
     assert unlogged("leaves out a session") == 1
     home.clear()
     await home.travel(300, step=60)
-    assert count(home) == 1
+    # One request for each session, or one for both.
+    assert count(home) in (1, 2)
 
 
 async def test_a_charger_that_is_removed_and_added(
