@@ -470,23 +470,6 @@ async def test_the_library_keeps_nothing_of_what_it_has_given(
         assert len(tags) < 40
 
 
-async def test_an_idle_link_lets_the_machine_sleep(bus: ServiceBus) -> None:
-    """An idle link wakes up rarely; the library alone would do so five times a second."""
-    loop = asyncio.get_running_loop()
-    async with Subscription(details(bus.port), allow_plain=True) as stream:
-        waiting = asyncio.ensure_future(anext(stream))
-        for _ in range(100):
-            await asyncio.sleep(0)
-        due = sorted(
-            handle.when() - loop.time()
-            for handle in loop._scheduled
-            if not handle.cancelled()
-        )
-        assert due
-        assert due[0] > 1.0
-        waiting.cancel()
-
-
 async def test_a_closing_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closing that hangs is cancelled in time for Home Assistant, and its socket is closed."""
     monkeypatch.setattr(azure_link, "CLOSE_TIMEOUT", 0.01)

@@ -623,11 +623,15 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         found(host="bus.local")
 
 
+@with_and_without_tls
 @pytest.mark.parametrize("transport", LinkTransport)
 async def test_an_idle_link_lets_the_machine_sleep(
     bus: ServiceBus, transport: LinkTransport
 ) -> None:
-    """An idle link wakes up every few seconds, with the pings of a WebSocket included."""
+    """An idle link wakes up rarely; the library alone would do so five times a second.
+
+    The pings of a WebSocket are included.
+    """
     loop = asyncio.get_running_loop()
     async with subscription(bus, transports=by(transport)) as stream:
         waiting = asyncio.ensure_future(anext(stream))
