@@ -339,6 +339,12 @@ async def test_a_group_makes_up_for_links_that_are_refused(
     assert group.count("/state") == len(chargers)
     assert sim.bus.connections == 1
     assert all(map(group.is_live, chargers))
+    # A log that said that these chargers are polled would be wrong.
+    for installation in sim.installations.values():
+        assert (
+            f"Push is not permitted for installation {installation.id}."
+            " Its chargers are polled, unless another link reports them"
+        ) in caplog.text
 
     charger = chargers[0]
     charger.plug_in(Car())

@@ -30,7 +30,9 @@ class LinkLog:
             if not self._is_refusal_logged:
                 self._is_refusal_logged = True
                 LOGGER.info(
-                    "Push is not permitted for %s: polling its chargers", self._label
+                    "Push is not permitted for %s. Its chargers are polled,"
+                    " unless another link reports them",
+                    self._label,
                 )
         elif before is not PushStatus.NOT_PERMITTED:
             self._outages.begin(
