@@ -78,6 +78,21 @@ ACCOUNT_SCHEMA = probatio.Schema(
 )
 
 
+def _error_key(error: ZaptecError, request: str) -> str:
+    """Return the key of the text about an error, and log one without a text of its own."""
+    match error:
+        case ZaptecAuthenticationError():
+            return "invalid_auth"
+        case ZaptecConnectionError():
+            return "cannot_connect"
+        case ZaptecBusyError() | ZaptecServerError():
+            return "cloud_busy"
+        case ZaptecInterceptedError():
+            return "intercepted"
+    _LOGGER.error("The Zaptec cloud answered %s with: %s", request, error)
+    return "unknown"
+
+
 def free_title(taken: Iterable[str]) -> str:
     """Return a title for an entry that no other entry has.
 
@@ -197,21 +212,12 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
                 self._shown_by = self._owner_names(
                     others, await client.installations(), await client.chargers()
                 )
-        except ZaptecAuthenticationError:
-            return {"base": "invalid_auth"}
-        except ZaptecConnectionError:
-            return {"base": "cannot_connect"}
-        except ZaptecBusyError, ZaptecServerError:
-            return {"base": "cloud_busy"}
-        except ZaptecInterceptedError:
-            return {"base": "intercepted"}
         except ZaptecError as err:
-            _LOGGER.error("The Zaptec cloud answered the sign-in with: %s", err)
+            return {"base": _error_key(err, "the sign-in")}
         except Exception:
             _LOGGER.exception("Unexpected error during the sign-in")
-        else:
-            return {}
-        return {"base": "unknown"}
+            return {"base": "unknown"}
+        return {}
 
     def _owner_names(
         self,
@@ -327,17 +333,8 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             return "user_group_refused"
         except ZaptecRejectedError as err:
             return _GROUP_ERRORS.get(err.code, "user_group_refused")
-        except ZaptecAuthenticationError:
-            return "invalid_auth"
-        except ZaptecConnectionError:
-            return "cannot_connect"
-        except ZaptecBusyError, ZaptecServerError:
-            return "cloud_busy"
-        except ZaptecInterceptedError:
-            return "intercepted"
         except ZaptecError as err:
-            _LOGGER.error("The Zaptec cloud answered for the user group with: %s", err)
-            return "unknown"
+            return _error_key(err, "the request for the user group")
         return None
 
     def _save(self, chosen: list[str] | None, group_id: str | None) -> ConfigFlowResult:
