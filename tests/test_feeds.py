@@ -21,7 +21,7 @@ from custom_components.zaptec.const import PushRefusal, PushStatus
 from custom_components.zaptec.listeners import Listeners, link_topic
 from custom_components.zaptec.outages import Outages
 from custom_components.zaptec.sources.installation_push import InstallationPush
-from custom_components.zaptec.sources.link import Channel, Link, SharedByLinks
+from custom_components.zaptec.sources.link import Link, SharedByLinks
 from custom_components.zaptec.sources.links import Links
 from custom_components.zaptec.sources.stream_watch import (
     CHECK_INTERVAL,
@@ -102,9 +102,9 @@ class Two:
             logged_faults=set(),
             time_slice=TimeSlice(),
         )
-        self.links = Links(Mock(), Mock(options={}), shared, is_fresh=lambda _: True)
-        self.details = AsyncMock()
-        self.links.add_group(Channel("group", "user group group", self.details))
+        self.details = self.client.group_connection_details = AsyncMock()
+        entry = Mock(options={"user_group": "group"})
+        self.links = Links(Mock(), entry, shared, is_fresh=lambda _: True)
         (self.group,) = self.links.groups
         self.account = Account(
             chargers={

@@ -50,13 +50,12 @@ class Links(Mapping[str, InstallationPush]):
         self._tasks: dict[Link, asyncio.Task[None]] = {}
         self._is_started = False
         if group_id := entry.options.get(CONF_USER_GROUP):
-            self.add_group(
-                Channel(
-                    group_id,
-                    f"user group {group_id}",
-                    partial(shared.client.group_connection_details, group_id),
-                )
+            channel = Channel(
+                group_id,
+                f"user group {group_id}",
+                partial(shared.client.group_connection_details, group_id),
             )
+            self._groups.append(Link(channel, shared, home_of=self._home_of))
 
     @override
     def __getitem__(self, installation_id: str) -> InstallationPush:
@@ -168,11 +167,6 @@ class Links(Mapping[str, InstallationPush]):
                 push.add(charger_id, is_fresh=is_fresh)
         if self._is_started:
             self._start_tasks()
-
-    @callback
-    def add_group(self, channel: Channel) -> None:
-        """Add a subscription that may report any installation of the account."""
-        self._groups.append(Link(channel, self._shared, home_of=self._home_of))
 
     @callback
     def _add(self, installation_id: str) -> None:
