@@ -367,10 +367,10 @@ async def test_planted_secrets(
     monkeypatch.setattr(
         sim.rest.cloud, "connection_details", lambda _: dict.fromkeys(details, words())
     )
-    before = link.fault
+    before = link.own.fault
     await time_machine.travel(60)
     await look()
-    assert link.fault != before
+    assert link.own.fault != before
 
     # Error responses of the cloud, which may contain any text.
     rejection = faults.rejection

@@ -267,7 +267,7 @@ async def test_an_ignored_refusal_stays_ignored(
     await reload(hass, entry)
     assert ignored(hass) == [key]
     link = entry.runtime_data.links[charger.installation.id]
-    await wait_until(lambda: link.fault is not None)
+    await wait_until(lambda: link.own.fault is not None)
     await time_machine.travel(65)
     assert link.status == "disconnected"
     assert ignored(hass) == [key]

@@ -97,11 +97,6 @@ class InstallationPush:
         return bool(self._reporting) or self.own.is_permitted
 
     @property
-    def fault(self) -> str | None:
-        """Return why the own link was lost last, as a text that is fit for the log."""
-        return self.own.fault
-
-    @property
     def shared_since(self) -> datetime | None:
         """Return since when another program takes messages that no other link reports."""
         is_covered = any(feed.is_reliable for feed in self.feeds[1:])
