@@ -44,11 +44,10 @@ from .api import (
     time_limit,
 )
 from .api.parsing import parse_uuid
-from .const import CONF_CHARGERS, CONF_TAKEN_OVER, DOMAIN, PORTAL_URL
+from .const import CONF_CHARGERS, CONF_TAKEN_OVER, CONF_USER_GROUP, DOMAIN, PORTAL_URL
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
 from .runtime import ZaptecConfigEntry, async_create_client
-from .sources.links import CONF_USER_GROUP
 
 # Whether new chargers of the account are included automatically.
 CONF_ALL_CHARGERS = "all_chargers"

@@ -11,6 +11,8 @@ LOGGER = logging.getLogger(__package__)
 CONF_CHARGERS: Final = "chargers"
 # The chargers of the entry's data from which that choice was taken over.
 CONF_TAKEN_OVER: Final = "taken_over"
+# The id of the user group whose messages the account reads.
+CONF_USER_GROUP: Final = "user_group"
 # What custom-components/zaptec put before the name of each device.
 CONF_PREFIX: Final = "prefix"
 

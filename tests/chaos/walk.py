@@ -21,7 +21,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.sources.links import CONF_USER_GROUP
+from custom_components.zaptec.const import CONF_USER_GROUP
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.clock import Clock

@@ -4,20 +4,17 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, override
+from typing import override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 
 from ..api import Account, Observation
-from ..const import DOMAIN, PushStatus
+from ..const import CONF_USER_GROUP, DOMAIN, PushStatus
 from .installation_push import InstallationPush
 from .link import Channel, Link, SharedByLinks
 from .stream_watch import CHECK_INTERVAL
-
-# The option with the id of the user group whose messages the account reads.
-CONF_USER_GROUP: Final = "user_group"
 
 
 class Links(Mapping[str, InstallationPush]):
