@@ -1,7 +1,7 @@
 """Adds entities on discovery, and as their first values arrive."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -261,19 +261,20 @@ async def async_add_installation_entities(
         for kind in kinds
         for description in kind.descriptions
     ]
-    added: set[tuple[str, str]] = set()
+    # The keys of the entities that each installation has, by its id.
+    added: defaultdict[str, set[str]] = defaultdict(set)
 
     @callback
     def prepare() -> None:
         installations = runtime.coordinator.data.installations
-        for key in [item for item in added if item[0] not in installations]:
-            added.remove(key)
-            queue.drop(key[0])
+        for installation_id in added.keys() - installations.keys():
+            del added[installation_id]
+            queue.drop(installation_id)
         for installation in installations.values():
+            keys = added[installation.id]
             for create, description in rows:
-                key = (installation.id, description.key)
-                if key not in added and description.has_fn(installation):
-                    added.add(key)
+                if description.key not in keys and description.has_fn(installation):
+                    keys.add(description.key)
                     queue.put(
                         installation.id,
                         partial(create, runtime, installation, description),
