@@ -34,6 +34,8 @@ from .api import (
 from .api.observations import StateId
 from .const import CONF_CHARGERS, DOMAIN
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
+from .sources.feed import Feed
+from .sources.installation_push import InstallationPush
 from .sources.link import Link
 from .state import ChargerState
 
@@ -228,15 +230,11 @@ def _installation(
         shown["pending_wish"] = queued.waiting
         shown["pending_wish_due"] = _moment(queued.due)
     if push := runtime.links.get(key):
-        shown["link"] = _link(push.own) | {
-            "status": push.status.value,
-            "since": _moment(push.since),
-            "shared_since": _moment(push.shared_since),
-            "loses_messages": push.is_incomplete,
-            "silent": push.is_silent,
-            "last_message": _moment(push.last_message),
-            "last_message_age": _age(push.last_message),
-        }
+        shown["link"] = (
+            _link(push.own)
+            | _messages(push)
+            | {"status": push.status.value, "since": _moment(push.since)}
+        )
         if len(push.feeds) > 1:
             shown["link"]["source"] = push.source.value if push.source else None
     return shown
@@ -247,17 +245,21 @@ def _group_link(link: Link, names: dict[str, str]) -> dict[str, Any]:
     return _link(link) | {
         "shared_since": _moment(link.shared_since),
         "installations": {
-            names[key]: {
-                "reports": feed.is_reporting,
-                "proven": feed.is_proven,
-                "silent": feed.is_silent,
-                "loses_messages": feed.is_incomplete,
-                "shared_since": _moment(feed.shared_since),
-                "last_message": _moment(feed.last_message),
-                "last_message_age": _age(feed.last_message),
-            }
+            names[key]: {"reports": feed.is_reporting, "proven": feed.is_proven}
+            | _messages(feed)
             for key, feed in sorted(link.feeds.items())
         },
+    }
+
+
+def _messages(source: InstallationPush | Feed) -> dict[str, Any]:
+    """Return what arrives of an installation; ages are in seconds."""
+    return {
+        "silent": source.is_silent,
+        "loses_messages": source.is_incomplete,
+        "shared_since": _moment(source.shared_since),
+        "last_message": _moment(source.last_message),
+        "last_message_age": _age(source.last_message),
     }
 
 
