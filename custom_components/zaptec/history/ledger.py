@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import batched, chain
 from typing import Any, Self
 
+from .hours import HOUR
+
 # Maximum number of sessions of a charger of which it is kept whether they have changed.
 OLD_MAX = 5000
 
@@ -25,7 +27,7 @@ class Contribution:
     @property
     def last(self) -> int:
         """Return the last hour of the session."""
-        return max(self.hours, default=self.end // 3600)
+        return max(self.hours, default=self.end // HOUR)
 
     @property
     def first(self) -> int:

@@ -9,11 +9,8 @@ from itertools import pairwise
 from typing import Self
 
 from ..api import CommitMetadata, CompletedSession, MeterReading, Session
+from ..state import FUTURE_MAX
 from .hours import Charge
-
-# Maximum time by which a session may end ahead of Home Assistant's clock, which may
-# differ from the cloud's.
-FUTURE_MAX = timedelta(minutes=5)
 
 # Earliest end that is believed. A charger whose clock is not set begins in 1970 or 2000.
 EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
