@@ -60,7 +60,7 @@ class Ledger:
         self._sessions: dict[int, Contribution] = {}
         self._old: dict[int, _Old] = {}
         # Rises with each change that has to be written.
-        self._revision = 0
+        self.revision = 0
         # The first hour whose energy is known completely; None before the first session.
         self.complete_from: int | None = None
         # The first hour whose row in the database may be wrong; None if all are right.
@@ -136,14 +136,9 @@ class Ledger:
 
     def _mark(self, hour: int) -> None:
         """Note the first hour that has to be written."""
-        self._revision += 1
+        self.revision += 1
         if self.changed_from is None or hour < self.changed_from:
             self.changed_from = hour
-
-    @property
-    def revision(self) -> int:
-        """Return a number that rises with each change."""
-        return self._revision
 
     def hours_from(self, first: int) -> dict[int, int]:
         """Return the energy of each hour (Wh), from an hour on."""
@@ -156,7 +151,7 @@ class Ledger:
 
     def written(self, revision: int) -> None:
         """Note that the statistics have everything that was known at a revision."""
-        if self._revision == revision:
+        if self.revision == revision:
             self.changed_from = None
 
     def write_again(self) -> None:
