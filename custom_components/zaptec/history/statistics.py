@@ -189,8 +189,9 @@ def _plan(
     rows: list[StatisticData] = []
     energy_so_far = 0
     for hour in sorted(hours.keys() | held.keys()):
-        energy_so_far += hours.get(hour, 0)
-        state = hours.get(hour, 0) / 1000
+        energy = hours.get(hour, 0)
+        energy_so_far += energy
+        state = energy / 1000
         row_sum = total + energy_so_far / 1000
         row = held.get(hour)
         if row is None or any(

@@ -35,7 +35,7 @@ class HistoryStore:
             serialize_in_event_loop=False,
         )
         self.ledgers: dict[str, Ledger] = {}
-        # By installation: when its archive was swept, as `Sweep` stores it.
+        # By installation: when its archive was swept, as `Sweeps` stores it.
         self.sweeps: dict[str, dict[str, Any]] = {}
         self._is_changed = False
 

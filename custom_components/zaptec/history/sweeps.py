@@ -154,7 +154,6 @@ class Sweeps:
     async def _async_check_statistics(self, installation_id: str) -> None:
         """Start over where the statistics were deleted, or lost with the database."""
         for charger_id in self._book.chargers(installation_id):
-            if self._book.ledgers[
-                charger_id
-            ].has_energy and not await self._statistics.async_exists(charger_id):
+            has_energy = self._book.ledgers[charger_id].has_energy
+            if has_energy and not await self._statistics.async_exists(charger_id):
                 self._book.start_over(charger_id)
