@@ -244,11 +244,11 @@ class SessionEnergy(Cycles):
             # The final energy has arrived already. The time of a recorded energy is one
             # of Home Assistant's clock, but that of the end is one of the charger's.
             return
-        if not could_be_drawn(energy, self._facts.confirmed_at or at, at, REPORT_SLACK):
+        if not could_be_drawn(energy, facts.confirmed_at or at, at, REPORT_SLACK):
             # No session since the last report can have drawn it, so it is a correction.
             self._drop = None
             self.energy = energy
-            self._facts.energy_at = self._facts.confirmed_at = at
+            facts.energy_at = facts.confirmed_at = at
             self._show()
         elif drop is None or energy < drop.energy:
             self._drop = Drop(at, energy, at)
