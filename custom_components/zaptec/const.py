@@ -8,6 +8,9 @@ from typing import Final
 DOMAIN: Final = "zaptec"
 LOGGER = logging.getLogger(__package__)
 
+# The component that energies are recorded by; Home Assistant may run without it.
+RECORDER: Final = "recorder"
+
 CONF_CHARGERS: Final = "chargers"
 # The chargers of the entry's data from which that choice was taken over.
 CONF_TAKEN_OVER: Final = "taken_over"

@@ -29,14 +29,12 @@ from .api import (
     Value,
     parse_uuid,
 )
-from .const import LOGGER
+from .const import LOGGER, RECORDER
 from .counters import CompletedEnergy, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
 from .listeners import charger_topics
 from .live_meter import LiveMeter
 from .recording import Recorded, Recording
-
-RECORDER = "recorder"
 
 # What a reading of a charger's state always has.
 _OF_A_READING = {StateId.TOTAL_CHARGE_POWER_SESSION, StateId.CHARGER_OPERATION_MODE}

@@ -31,10 +31,8 @@ from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..const import DOMAIN
+from ..const import DOMAIN, RECORDER
 from .hours import HOUR
-
-RECORDER = "recorder"
 
 # Maximum number of rows per import. Home Assistant 2026.10 needs a query for each row, and
 # records nothing else meanwhile.
