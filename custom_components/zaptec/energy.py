@@ -366,7 +366,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         elif self._unwritten:
             self._set_state(self._unwritten[0])
         else:
-            self._set_present_state()
+            self._set_state(self._present)
 
     @callback
     def _show_due(self, _now: datetime) -> None:
@@ -388,20 +388,22 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 
         The caller writes what there is now, which is usually the only one of them.
         """
-        if self._unwritten and self._is_present(self._unwritten[-1]):
+        present = self._present
+        if self._unwritten and self._unwritten[-1] == present:
             self._unwritten.pop()
         while self._unwritten:
             self._set_state(self._unwritten.pop(0))
             self.async_write_ha_state()
-        self._set_present_state()
+        self._set_state(present)
 
-    def _is_present(self, state: Recorded) -> bool:
-        """Return whether a state is what there is now."""
+    @property
+    def _present(self) -> Recorded:
+        """Return what there is now."""
         recording = self._recording
-        return (
-            state.energy == self._energy
-            and state.last_reset == recording.last_reset(self._counter.reset)
-            and state.is_increasing == recording.is_increasing
+        return Recorded(
+            self._energy,
+            recording.last_reset(self._counter.reset),
+            recording.is_increasing,
         )
 
     def _set_state(self, state: Recorded) -> None:
@@ -409,12 +411,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         self._attr_native_value = state.energy
         self._attr_last_reset = state.last_reset
         self._attr_state_class = _STATE_CLASSES[state.is_increasing]
-
-    def _set_present_state(self) -> None:
-        """Set what there is now."""
-        self._attr_native_value = self._energy
-        self._attr_last_reset = self._recording.last_reset(self._counter.reset)
-        self._attr_state_class = _STATE_CLASSES[self._recording.is_increasing]
 
     @override
     def _as_dict(self) -> dict[str, Any]:
