@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 import json
 import math
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from homeassistant.components.recorder import get_instance
 from homeassistant.core import HomeAssistant
@@ -70,6 +71,17 @@ async def charge(
         )
 
     await wait_until(is_reported)
+
+
+def report(home: Home, start: datetime, end: datetime, energy: float) -> None:
+    """Let the charger report a session, without a record of its hours."""
+    session = {
+        "SessionId": str(uuid5(NAMESPACE_OID, end.isoformat())),
+        "Energy": energy,
+        "StartDateTime": start.isoformat(),
+        "EndDateTime": end.isoformat(),
+    }
+    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
 
 
 async def check(home: Home, recorded: Recorded, *, abs_error: float = 0.1) -> None:
@@ -615,14 +627,7 @@ async def test_a_session_without_reports_and_without_the_archive(
     await home.start()
     await wait_until_written(home.entry)
     now = dt_util.utcnow()
-    session = {
-        "SessionId": "11111111-2222-4333-8444-555555555555",
-        "Energy": 10.0,
-        "StartDateTime": (now - timedelta(hours=9)).isoformat(),
-        "EndDateTime": now.isoformat(),
-        "ReliableClock": True,
-    }
-    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+    report(home, now - timedelta(hours=9), now, 10.0)
     await home.travel(60, step=10)
     await wait_until_written(home.entry)
     hours = await recorded.hours(home.charger.id)
@@ -636,14 +641,7 @@ async def test_a_report_that_waits_for_the_archive(
     """Without any record of its hours, a session waits until the archive has it."""
     await wait_until_written(home.entry)
     now = dt_util.utcnow()
-    session = {
-        "SessionId": "11111111-2222-4333-8444-555555555555",
-        "Energy": 10.0,
-        "StartDateTime": (now - timedelta(hours=9)).isoformat(),
-        "EndDateTime": now.isoformat(),
-        "ReliableClock": True,
-    }
-    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+    report(home, now - timedelta(hours=9), now, 10.0)
     await home.travel(60, step=10)
     await wait_until_written(home.entry)
     assert await recorded.hours(home.charger.id) == {}
@@ -666,13 +664,8 @@ async def test_a_report_that_cannot_be_right(
     await wait_until_written(home.entry)
     now = dt_util.utcnow()
     for number in range(2):
-        session = {
-            "SessionId": f"11111111-2222-4333-8444-55555555555{number}",
-            "Energy": energy,
-            "StartDateTime": (now - timedelta(hours=1)).isoformat(),
-            "EndDateTime": (now + timedelta(seconds=number)).isoformat(),
-        }
-        home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+        end = now + timedelta(seconds=number)
+        report(home, now - timedelta(hours=1), end, energy)
         await home.travel(20, step=5)
     await wait_until_written(home.entry)
     assert await recorded.rows(home.charger.id) == {}
@@ -708,13 +701,7 @@ async def test_a_session_that_only_the_charger_has(
     """If the archive does not have a session within an hour, the report has to do."""
     await wait_until_written(home.entry)
     now = dt_util.utcnow()
-    session = {
-        "SessionId": "11111111-2222-4333-8444-555555555555",
-        "Energy": 10.0,
-        "StartDateTime": (now - timedelta(hours=9)).isoformat(),
-        "EndDateTime": now.isoformat(),
-    }
-    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+    report(home, now - timedelta(hours=9), now, 10.0)
     await home.travel(60, step=10)
     await home.travel(3000, step=300)
     assert await recorded.hours(home.charger.id) == {}
