@@ -96,7 +96,7 @@ async def check(home: Home, recorded: Recorded, *, abs_error: float = 0.1) -> No
 
 
 @pytest.fixture
-def unlogged(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
+def warnings_with(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
     """Return a function that counts the warnings with a text."""
 
     def count_warnings(text: str) -> int:
@@ -295,7 +295,7 @@ async def test_a_damaged_store(
     new_home: Home,
     recorded: Recorded,
     hass_storage: dict[str, Any],
-    unlogged: Callable[[str], int],
+    warnings_with: Callable[[str], int],
     stored: dict[str, Any],
 ) -> None:
     """A store that cannot be understood is as good as none."""
@@ -303,7 +303,7 @@ async def test_a_damaged_store(
     hass_storage[key] = {"version": 1, "minor_version": 1, "key": key, "data": stored}
     await new_home.start()
     await check(new_home, recorded)
-    assert unlogged("history is damaged") == 1
+    assert warnings_with("history is damaged") == 1
 
 
 @pytest.mark.parametrize("past", [PastScenario(days=20)])
@@ -408,9 +408,8 @@ async def test_a_database_that_is_migrated(
 async def test_a_recorder_that_stores_nothing(
     home: Home,
     recorded: Recorded,
-    unlogged: Callable[[str], int],
+    warnings_with: Callable[[str], int],
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What cannot be stored is kept, and written when it can; both are logged once."""
     await wait_until_written(home.entry)
@@ -422,7 +421,7 @@ async def test_a_recorder_that_stores_nothing(
         await charge(home)
         await home.travel(3 * 3600, step=300)
         assert await recorded.rows(home.charger.id) == {}
-        assert unlogged("cannot be stored") == 1
+        assert warnings_with("cannot be stored") == 1
         await home.reload()
     await home.travel(1200, step=60)
     await check(home, recorded)
@@ -487,7 +486,7 @@ async def test_an_archive_that_fails(
 async def test_an_archive_that_answers_wrong(
     new_home: Home,
     recorded: Recorded,
-    unlogged: Callable[[str], int],
+    warnings_with: Callable[[str], int],
     distortion: str,
     problem: str | None,
 ) -> None:
@@ -500,7 +499,7 @@ async def test_an_archive_that_answers_wrong(
     for hour, energy in hours.items():
         assert energy <= expected.get(hour, 0.0) + 0.1
     if problem:
-        assert unlogged(problem) == 1
+        assert warnings_with(problem) == 1
         assert hours == {}
     new_home.sim.archive.heal()
     await new_home.travel(8 * 86400, step=12 * 3600)
@@ -509,14 +508,14 @@ async def test_an_archive_that_answers_wrong(
 
 @pytest.mark.parametrize("past", [PastScenario(days=10)])
 async def test_sessions_with_ten_thousand_reports(
-    new_home: Home, recorded: Recorded, unlogged: Callable[[str], int]
+    new_home: Home, recorded: Recorded, warnings_with: Callable[[str], int]
 ) -> None:
     """A charger does not report its meter every few seconds, so such an answer is wrong."""
     new_home.sim.archive.distortions.add("long")
     await new_home.start()
     await wait_until_written(new_home.entry)
     assert await recorded.hours(new_home.charger.id) == {}
-    assert unlogged("more meter reports") == 1
+    assert warnings_with("more meter reports") == 1
 
 
 @pytest.mark.parametrize("past", [PastScenario(days=30)])
@@ -658,7 +657,7 @@ async def test_a_report_that_waits_for_the_archive(
 
 @pytest.mark.parametrize("energy", [-1.0, 1e6])
 async def test_a_report_that_cannot_be_right(
-    home: Home, recorded: Recorded, unlogged: Callable[[str], int], energy: float
+    home: Home, recorded: Recorded, warnings_with: Callable[[str], int], energy: float
 ) -> None:
     """A report that cannot be right is left out, and the archive is asked."""
     await wait_until_written(home.entry)
@@ -669,7 +668,7 @@ async def test_a_report_that_cannot_be_right(
         await home.travel(20, step=5)
     await wait_until_written(home.entry)
     assert await recorded.rows(home.charger.id) == {}
-    assert unlogged("leaves out a session") == 1
+    assert warnings_with("leaves out a session") == 1
     home.clear()
     await home.travel(300, step=60)
     # One request for each session, or one for both.

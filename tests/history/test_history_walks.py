@@ -125,8 +125,8 @@ class Walk:
         self.storage = storage
         self.random = random
         self.key = f"zaptec.history.{entry.entry_id}"
-        # What is added to a sum by the user: by charger and hour.
-        self.adjusted: dict[tuple[str, int], float] = {}
+        # The chargers and hours whose sums the user has adjusted.
+        self.adjusted: set[tuple[str, int]] = set()
         self.stored: dict[str, Any] | None = None
         self.is_running = False
 
@@ -214,7 +214,7 @@ class Walk:
             self.random.uniform(-5, 5),
             UnitOfEnergy.KILO_WATT_HOUR,
         )
-        self.adjusted[charger.id, hour] = 1
+        self.adjusted.add((charger.id, hour))
 
     async def step(self) -> None:
         """Let a quarter of an hour pass."""
