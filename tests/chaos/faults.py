@@ -36,6 +36,7 @@ LISTS = "^/api/(installation|chargers)$"
 SIGN_IN = "^/oauth/token$"
 REFRESH = "grant_type=refresh_token$"
 
+type Topics = Callable[[Walk], list[str]]
 type During = Callable[[Walk, MockConfigEntry], AbstractAsyncContextManager[None]]
 
 
@@ -90,9 +91,7 @@ def rest(name: str, path: str, fault: Any, **more: Any) -> Fault:
 
 
 def refresh(
-    name: str,
-    begin: Callable[[Walk], None],
-    end: Callable[[Walk], None] = lambda walk: None,
+    name: str, begin: Callable[[Walk], None], end: Callable[[Walk], None]
 ) -> Fault:
     """Return a fault of refresh tokens, during which the links are dropped as well."""
 
@@ -105,14 +104,17 @@ def refresh(
             walk.sim.bus.drop_connections()
         yield
         end(walk)
-        walk.sim.rest.heal()
 
     return Fault(f"refresh token {name}", during, needs_refresh_tokens=True)
 
 
-def refused_refresh(name: str, fault: Any, **more: Any) -> Fault:
+def refused_refresh(name: str, fault: Any) -> Fault:
     """Return a fault in which the requests with a refresh token fail."""
-    return refresh(name, lambda walk: walk.sim.rest.fail(REFRESH, fault=fault), **more)
+    return refresh(
+        name,
+        lambda walk: walk.sim.rest.fail(REFRESH, fault=fault),
+        lambda walk: walk.sim.rest.heal(),
+    )
 
 
 def bus(
@@ -183,31 +185,68 @@ def firewall(name: str, direct: Block | None, web_socket: Block | None) -> Fault
     return Fault(f"firewall: {name}", during)
 
 
-def refusal(condition: str) -> Fault:
+def all_topics(walk: Walk) -> list[str]:
+    """Return the topics of the installations and of the user group."""
+    return walk.topics
+
+
+def own_topics(walk: Walk) -> list[str]:
+    """Return the topics of the installations."""
+    return [item.topic for item in walk.sim.installations.values()]
+
+
+def group_topics(walk: Walk) -> list[str]:
+    """Return the topic of the user group, if the account has one."""
+    return walk.group_topics
+
+
+def each_topic(
+    act: Callable[[Walk, str], None], topics: Topics = all_topics
+) -> Callable[[Walk], None]:
+    """Return a function that calls another one for each of some topics."""
+
+    def act_on_all(walk: Walk) -> None:
+        for topic in topics(walk):
+            act(walk, topic)
+
+    return act_on_all
+
+
+def refusal(
+    name: str, condition: str, topics: Topics = all_topics, **more: Any
+) -> Fault:
     """Return a fault in which receivers are detached and refused with a condition."""
 
-    def begin(walk: Walk) -> None:
-        for topic in walk.topics:
-            walk.sim.bus.refuse_attach(topic, condition)
-            walk.sim.bus.detach(topic, condition)
+    def begin(walk: Walk, topic: str) -> None:
+        walk.sim.bus.refuse_attach(topic, condition)
+        walk.sim.bus.detach(topic, condition)
 
-    def end(walk: Walk) -> None:
-        for topic in walk.topics:
-            walk.sim.bus.refuse_attach(topic, None)
+    def end(walk: Walk, topic: str) -> None:
+        walk.sim.bus.refuse_attach(topic, None)
 
-    return bus(f"refuses: {condition}", begin, end)
+    return bus(name, each_topic(begin, topics), each_topic(end, topics), **more)
+
+
+def refuses(condition: str) -> Fault:
+    """Return a fault in which all receivers are refused with a condition."""
+    return refusal(f"refuses: {condition}", condition)
+
+
+def lost_links(name: str, topics: Topics) -> Fault:
+    """Return a fault in which some links are lost, and the others report what they would."""
+    return refusal(name, "amqp:not-found", topics, needs_user_group=True)
+
+
+def interfere(how: str | None, topics: Topics = all_topics) -> Callable[[Walk], None]:
+    """Return a function that loses, delays or damages messages; None ends that."""
+    return each_topic(lambda walk, topic: walk.sim.bus.interfere(topic, how), topics)
 
 
 def messages(interference: str, **more: Any) -> Fault:
     """Return a fault that loses, delays or damages messages."""
 
-    def begin(walk: Walk) -> None:
-        for topic in walk.topics:
-            walk.sim.bus.interfere(topic, interference)
-
     def end(walk: Walk) -> None:
-        for topic in walk.topics:
-            walk.sim.bus.interfere(topic, None)
+        interfere(None)(walk)
         if interference == "elsewhere":
             # The lost messages left no gap that could be noticed. The states are right
             # again only when the chargers report their values again.
@@ -215,17 +254,18 @@ def messages(interference: str, **more: Any) -> Fault:
                 for state_id, held in list(charger.observations.items()):
                     charger.observe(StateId(state_id), held.value)
 
-    return bus(f"messages {interference}", begin, end, **more)
+    return bus(f"messages {interference}", interfere(interference), end, **more)
 
 
-def each_topic(act: Callable[[Walk, str], None]) -> Callable[[Walk], None]:
-    """Return a function that calls another one for every topic."""
-
-    def act_on_all(walk: Walk) -> None:
-        for topic in walk.topics:
-            act(walk, topic)
-
-    return act_on_all
+def group_messages(interference: str) -> Fault:
+    """Return a fault of the messages of the user group alone."""
+    return bus(
+        f"group's messages {interference}",
+        interfere(interference, group_topics),
+        interfere(None, group_topics),
+        bound=after_silence,
+        needs_user_group=True,
+    )
 
 
 @asynccontextmanager
@@ -375,46 +415,6 @@ async def another_reader(walk: Walk, channel: Channel) -> AsyncGenerator[None]:
         await walk.travel(0.5, step=0.5)
 
 
-def lost_links(name: str, topics: Callable[[Walk], list[str]]) -> Fault:
-    """Return a fault in which some links are lost, and the others report what they would."""
-
-    def begin(walk: Walk) -> None:
-        for topic in topics(walk):
-            walk.sim.bus.refuse_attach(topic, "amqp:not-found")
-            walk.sim.bus.detach(topic, "amqp:not-found")
-
-    def end(walk: Walk) -> None:
-        for topic in topics(walk):
-            walk.sim.bus.refuse_attach(topic, None)
-
-    return bus(name, begin, end, needs_user_group=True)
-
-
-def own_topics(walk: Walk) -> list[str]:
-    """Return the topics of the installations."""
-    return [item.topic for item in walk.sim.installations.values()]
-
-
-def group_messages(interference: str) -> Fault:
-    """Return a fault of the messages of the user group alone."""
-
-    def begin(walk: Walk) -> None:
-        for topic in walk.group_topics:
-            walk.sim.bus.interfere(topic, interference)
-
-    def end(walk: Walk) -> None:
-        for topic in walk.group_topics:
-            walk.sim.bus.interfere(topic, None)
-
-    return bus(
-        f"group's messages {interference}",
-        begin,
-        end,
-        bound=after_silence,
-        needs_user_group=True,
-    )
-
-
 # Each fault has a unique name, which a failed walk reports.
 FAULTS: tuple[Fault, ...] = (
     Fault("network gone", network_gone),
@@ -472,10 +472,10 @@ FAULTS: tuple[Fault, ...] = (
         )[1],
         lambda walk: walk.sim.bus.reject_tokens(None),
     ),
-    refusal("com.microsoft:entity-disabled"),
-    refusal("amqp:not-found"),
-    refusal("amqp:unauthorized-access"),
-    refusal("com.microsoft:server-busy"),
+    refuses("com.microsoft:entity-disabled"),
+    refuses("amqp:not-found"),
+    refuses("amqp:unauthorized-access"),
+    refuses("com.microsoft:server-busy"),
     bus(
         "token expired",
         each_topic(
@@ -520,7 +520,7 @@ FAULTS: tuple[Fault, ...] = (
         bound=after_refusals,
         needs_user_group=True,
     ),
-    lost_links("group's link lost", lambda walk: walk.group_topics),
+    lost_links("group's link lost", group_topics),
     lost_links("all but the group's link lost", own_topics),
     group_messages("lost"),
     group_messages("elsewhere"),
