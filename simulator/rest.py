@@ -173,12 +173,12 @@ class Rest:
             self.peak_per_second = max(self.peak_per_second, seen)
         form = await _token_form(request)
         paths = [request.path]
-        if form:
+        if form is not None:
             record.grant = form.get("grant_type")
             paths.append(f"{request.path}?grant_type={record.grant}")
         fault = self._faults.take(request.method, *paths)
         if fault is not None:
-            self.tokens.use_up(form)
+            self.tokens.use_up(form or {})
             record.status = NO_ANSWER if fault in _UNANSWERED else 0
             response = await self._faults.apply(request, fault)
             record.status = record.status or response.status
@@ -189,18 +189,19 @@ class Rest:
         if self.latency:
             await asyncio.sleep(self.latency)
         try:
-            response = await self._dispatch(request, account, record)
+            if form is None:
+                response = await self._dispatch(request, account)
+            else:
+                response = self._token(form, record)
         except Refusal as refusal:
             response = refusal.response
         record.status = response.status
         return response
 
     async def _dispatch(
-        self, request: web.Request, account: Account | None, record: RequestRecord
+        self, request: web.Request, account: Account | None
     ) -> web.StreamResponse:
         path = request.path
-        if _is_token_request(request):
-            return self._token(await _token_form(request), record)
         if path.lower() == "/api/constants" and request.method == "GET":
             return web.json_response(CONSTANTS)
         for method, pattern, handler in self._routes:
@@ -231,12 +232,8 @@ class Rest:
             return web.json_response(answer, status=400)
 
 
-def _is_token_request(request: web.Request) -> bool:
-    return request.path.lower() == "/oauth/token" and request.method == "POST"
-
-
-async def _token_form(request: web.Request) -> dict[str, str]:
-    """Return the form of a token request; empty for other requests."""
-    if not _is_token_request(request):
-        return {}
+async def _token_form(request: web.Request) -> dict[str, str] | None:
+    """Return the form of a token request, None for another request."""
+    if request.path.lower() != "/oauth/token" or request.method != "POST":
+        return None
     return {key: str(value) for key, value in (await request.post()).items()}
