@@ -5,19 +5,11 @@ from statistics import median
 from typing import Any
 
 from .messages import BURST
+from .requests import SITUATIONS
 from .table import Figure
 
 # Runs a part with its arguments in a process of its own, and returns its samples.
 type RunPart = Callable[..., Any]
-
-_SITUATIONS = (
-    "idle",
-    "all charging",
-    "idle, nothing arrives",
-    "all charging, nothing arrives",
-    "idle, no push",
-    "all charging, no push",
-)
 
 # Measured requests of custom-components/zaptec, at start and in an hour.
 _INCUMBENT = {
@@ -235,7 +227,7 @@ def _requests(chargers: int, situation: str, found: dict[str, int]) -> Figure:
 def hours(part: RunPart, chargers: list[int], _rounds: int) -> Iterator[Figure]:
     """Count the requests of an hour in each situation."""
     for count in chargers[:2]:
-        for situation in _SITUATIONS:
+        for situation in SITUATIONS:
             yield _requests(count, situation, part("requests", count, situation))
 
 
