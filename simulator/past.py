@@ -13,7 +13,7 @@ import math
 import random
 import zlib
 
-from .accounts import Account, Card
+from .accounts import Account
 from .hours import HourlyEnergy
 from .ocmf import Meter, Reading
 from .scenario import PastScenario
@@ -257,7 +257,7 @@ class Past:
         driver = drivers[index % len(drivers)]
         session.user = driver
         if driver.cards and with_card < 0.7:
-            session.card = _choice(driver.cards, which)
+            session.card = driver.cards[int(which * len(driver.cards))]
 
     def _recorded(
         self, chance: random.Random, visit: _Visit, session: Session
@@ -319,10 +319,6 @@ def corrected(
 def _week(time: datetime) -> int:
     """Return the number of the week in which a moment is."""
     return (time - _FIRST_WEEK) // WEEK
-
-
-def _choice(items: Sequence[Card], fraction: float) -> Card:
-    return items[int(fraction * len(items))]
 
 
 def _visit(
