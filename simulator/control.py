@@ -5,6 +5,7 @@ JSON. So a page of another site in the same browser cannot control the simulator
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from .archive import Archive
 from .autoplay import Autoplay
 from .car import Car
 from .charger import Charger
+from .charging import Recording
 from .clock import Clock
 from .endpoints.call import Channel
 from .faults import FAULT_NAMES, STATUSES
@@ -470,8 +472,9 @@ def _driver(
 
 def _set_recording(charger: Charger, body: dict[str, Any]) -> None:
     """Change how well a charger records its sessions; raise if a key is unknown."""
+    known = {item.name for item in fields(Recording)}
     for key, value in body.items():
-        if key not in ("lost_reports", "measured_share", "clock_error"):
+        if key not in known:
             raise ValueError(f"No such setting: {key}")
         setattr(charger.recording, key, float(value))
 
