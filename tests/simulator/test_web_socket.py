@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 import ssl
 
 import aiohttp
@@ -176,15 +177,12 @@ async def test_a_half_open_connection_answers_nothing(bus: ServiceBus) -> None:
         bus.drop_connections()
 
 
+@dataclass(frozen=True, slots=True)
 class Raw:
     """A TCP connection to the port of the WebSocket."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Initialize the connection."""
-        self.reader = reader
-        self.writer = writer
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
     async def request(self, **changes: str | None) -> bytes:
         """Send the request that opens a WebSocket; return the first line of the answer."""
