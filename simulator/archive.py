@@ -1,7 +1,6 @@
 """The completed sessions of the cloud: those of the simulation, and those before it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import chain
@@ -145,15 +144,9 @@ class Archive[LoadT: Load]:
         """
         for item in self._installations.values():
             for session in item.archive:
-                if session.id == session_id and (truth := session.truth):
-                    now = self._clock.now()
-                    new = replace(
-                        truth,
-                        id=str(uuid.uuid5(uuid.UUID(session.id), "correction")),
-                        recognized=now,
-                    )
-                    session.replaced_by, session.replaced_at = new.id, now
-                    session.truth = None
+                if session.id == session_id and session.truth:
+                    new_id = str(uuid.uuid5(uuid.UUID(session.id), "correction"))
+                    new = session.correct(new_id, self._clock.now())
                     item.archive.append(new)
                     return new
         raise ValueError(f"There is nothing to correct in {session_id}")

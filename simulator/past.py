@@ -6,7 +6,7 @@ Monday at noon (UTC), and no session extends from one into the next.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 import math
@@ -277,9 +277,10 @@ class Past:
                     visit.end, session.readings[0].energy + session.energy
                 )
             case "replaced":
+                wrong = session.scaled(share)
                 new = self._id(_week(visit.start), visit.number, 1)
-                delay = timedelta(days=late)
-                return list(corrected(session, share, delay, session_id=new))
+                received = session.recognized + timedelta(days=late)
+                return [wrong, wrong.correct(new, received)]
         if clock < self._item.unreliable_clock:
             # Not so far that the session leaves its week.
             since = visit.start - (_FIRST_WEEK + _week(visit.start) * WEEK)
@@ -296,24 +297,6 @@ def sort_key(session: Session) -> tuple[datetime, str]:
     """Return what completed sessions are sorted by: their end."""
     assert session.ended
     return session.ended, session.id
-
-
-def corrected(
-    session: Session, share: float, delay: timedelta, *, session_id: str
-) -> tuple[Session, Session]:
-    """Return a session that is recorded with a share of its energy, and its correction.
-
-    Args:
-        session: The session as it was.
-        share: How much of its energy is recorded first.
-        delay: How long after the session the correction reaches the cloud.
-        session_id: The id of the correction.
-    """
-    assert session.recognized
-    wrong = session.scaled(share)
-    wrong.replaced_by = session_id
-    wrong.replaced_at = session.recognized + delay
-    return wrong, replace(session, id=session_id, recognized=wrong.replaced_at)
 
 
 def _week(time: datetime) -> int:

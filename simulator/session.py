@@ -32,7 +32,7 @@ class Session:
         externally_abandoned: Whether another system has ended it.
         replaced_by: The id of the session that corrects it.
         replaced_at: When that one has reached the cloud; it is void from then on.
-        truth: The session as it was, if it was recorded with a wrong energy.
+        truth: The session as it was, if it was recorded with a wrong energy and not corrected.
     """
 
     id: str
@@ -128,6 +128,19 @@ class Session:
                 for reading in self.readings
             ],
         )
+
+    def correct(self, session_id: str, received: datetime) -> Session:
+        """Return the session that replaces this one, whose energy is wrong.
+
+        Args:
+            session_id: The id of the new session.
+            received: When the cloud receives it; this one is void from then on.
+        """
+        assert self.truth
+        new = replace(self.truth, id=session_id, recognized=received)
+        self.replaced_by, self.replaced_at = new.id, received
+        self.truth = None
+        return new
 
     def shifted(self, offset: timedelta) -> Session:
         """Return the session as a charger with a wrong clock records it."""
