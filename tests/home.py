@@ -17,12 +17,28 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.const import DOMAIN
 from simulator.charger import Charger
 from simulator.installation import Installation
+from simulator.scenario import ChargerScenario
 from simulator.simulator import Simulator
 
 from .time_machine import TimeMachine, wait_until
 
 # The key of the Charging switch, and of the sensor of the charger mode.
 OPERATION_MODE = "charger_operation_mode"
+
+# What the serial numbers of a Go and of two kinds of Pro begin with.
+_PREFIXES = ("ZAP", "ZPR", "ZPG")
+
+
+def mixed_chargers(count: int) -> tuple[ChargerScenario, ...]:
+    """Return a number of chargers; every third one has Go, not Pro."""
+    return tuple(
+        ChargerScenario(
+            serial=f"{_PREFIXES[number % len(_PREFIXES)]}000{number:03}",
+            name=f"Space {number}",
+            lifetime_energy=1000.0 + number,
+        )
+        for number in range(1, count + 1)
+    )
 
 
 class Home:

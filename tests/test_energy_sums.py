@@ -44,16 +44,11 @@ from custom_components.zaptec.energy import RECORDED_STATES, _kwh, _last_recorde
 from custom_components.zaptec.energy_store import EnergyStore
 from simulator.car import Car
 from simulator.charger import Charger
-from simulator.scenario import (
-    OWNER,
-    AccountScenario,
-    ChargerScenario,
-    InstallationScenario,
-    Scenario,
-)
+from simulator.scenario import OWNER, AccountScenario, InstallationScenario, Scenario
 from simulator.simulator import Simulator
 
 from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .home import mixed_chargers
 from .restored import forget_restored_states, provide_restored_state
 
 SESSION = "total_charge_power_session"
@@ -584,20 +579,12 @@ async def test_a_meter_waits_for_its_first_reading(
 def scenario(request: pytest.FixtureRequest) -> Scenario:
     """Return a cloud with one charger, or with as many as a walk needs."""
     count = CHARGERS if "seed" in request.fixturenames else 1
-    models = ("ZAP", "ZPR", "ZPG")
     return Scenario(
         installations=(
             InstallationScenario(
                 name="Home",
                 max_current=32.0 * CHARGERS,
-                chargers=tuple(
-                    ChargerScenario(
-                        serial=f"{models[number % 3]}000{number:03}",
-                        name=f"Space {number}",
-                        lifetime_energy=1000.0 + number,
-                    )
-                    for number in range(1, count + 1)
-                ),
+                chargers=mixed_chargers(count),
             ),
         ),
         accounts=(

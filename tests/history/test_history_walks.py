@@ -31,7 +31,6 @@ from simulator.distortions import DISTORTIONS
 from simulator.scenario import (
     OWNER,
     AccountScenario,
-    ChargerScenario,
     InstallationScenario,
     PastScenario,
     Scenario,
@@ -39,6 +38,7 @@ from simulator.scenario import (
 from simulator.simulator import Simulator
 
 from ..conftest import TimeMachine, set_up
+from ..home import mixed_chargers
 from .conftest import Recorded, truth, wait_until_written, wrong
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
@@ -78,7 +78,6 @@ async def clocks(
 @pytest.fixture
 def scenario(seed: int) -> Scenario:
     """Return a house with a past."""
-    models = ("ZAP", "ZPR", "ZPG")
     return Scenario(
         seed=f"history {seed}",
         installations=(
@@ -86,14 +85,7 @@ def scenario(seed: int) -> Scenario:
                 name="House",
                 max_current=32.0 * CHARGERS,
                 available_current=32.0 * CHARGERS,
-                chargers=tuple(
-                    ChargerScenario(
-                        serial=f"{models[number % 3]}000{number:03}",
-                        name=f"Space {number}",
-                        lifetime_energy=1000.0 + number,
-                    )
-                    for number in range(1, CHARGERS + 1)
-                ),
+                chargers=mixed_chargers(CHARGERS),
                 past=PastScenario(days=20 + 25 * (seed % 3), irregular=0.3),
             ),
         ),
