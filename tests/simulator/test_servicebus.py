@@ -276,6 +276,14 @@ async def test_messages_expire_by_the_clock(bus: ServiceBus, clock: Clock) -> No
     assert bus.delivered(TOPIC) == 1
 
 
+async def test_a_topic_that_is_never_read_delays_no_test(bus: ServiceBus) -> None:
+    """`wait_idle` does not wait for the messages of a topic without a reader."""
+    bus.publish(TOPIC, b"1")
+    async with asyncio.timeout(1):
+        await bus.wait_idle()
+    assert bus.pending(TOPIC) == 1
+
+
 async def test_packets_that_are_dropped(bus: ServiceBus) -> None:
     """A connection is neither taken nor refused, until the port is open again."""
     await bus.drop_packets()
