@@ -305,8 +305,9 @@ def add_entry(
 
 
 async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """Set up an entry."""
-    await hass.config_entries.async_setup(entry.entry_id)
+    """Set up an entry, and wait until the entities are added that need no reading."""
+    if await hass.config_entries.async_setup(entry.entry_id):
+        await wait_until(lambda: entry.runtime_data.round_robin.is_idle)
     await hass.async_block_till_done()
 
 

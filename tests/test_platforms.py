@@ -134,6 +134,7 @@ async def test_entities(
                 or not runtime.reader.is_live(charger.id)
             )
         )
+        await wait_until(lambda: runtime.round_robin.is_idle)
         await hass.async_block_till_done()
         if role is UserRole.USER and platform in CONTROL_PLATFORMS:
             assert not hass.states.async_all()
