@@ -1,9 +1,6 @@
 """The messages of a user group, over real sockets: the option, the link and its faults."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +11,6 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.api import (
-    ConnectionDetails,
-    Subscription,
-    SubscriptionError,
-)
 from custom_components.zaptec.const import DOMAIN, PushStatus
 from custom_components.zaptec.diagnostics import async_get_config_entry_diagnostics
 from custom_components.zaptec.sources.installation_push import InstallationPush
@@ -31,6 +23,7 @@ from simulator.scenario import Scenario, UserGroupScenario
 from simulator.simulator import Simulator
 from simulator.user_group import UserGroup
 
+from .another_reader import another_reader
 from .conftest import set_up, wait_until
 from .test_issues import texts
 from .time_machine import TimeMachine
@@ -511,26 +504,6 @@ async def test_a_group_without_rights(hass: HomeAssistant, group: Group) -> None
     await group.time_machine.travel(3700, step=30)
     assert await texts(hass) == {}
     assert sim.bus.consumers(group.group.topic) == 1
-
-
-@asynccontextmanager
-async def another_reader(sim: Simulator, group: UserGroup) -> AsyncGenerator[None]:
-    """Read the group's subscription with a second receiver."""
-    details = ConnectionDetails.from_json(sim.connection_details(group))
-    stream = Subscription(details, allow_plain=True)
-
-    async def read() -> None:
-        with suppress(SubscriptionError):
-            async for _ in stream:
-                pass
-
-    async with stream:
-        reading = asyncio.create_task(read())
-        await sim.bus.wait_until(lambda: sim.bus.consumers(group.topic) == 2)
-        yield
-        reading.cancel()
-        await asyncio.wait([reading])
-    await sim.bus.wait_until(lambda: sim.bus.consumers(group.topic) == 1)
 
 
 async def test_a_second_reader_of_the_group_alone(

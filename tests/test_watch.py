@@ -1,8 +1,7 @@
 """Links that are connected but do not deliver all messages, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 import json
 import logging
 from unittest.mock import patch
@@ -13,11 +12,6 @@ from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.api import (
-    ConnectionDetails,
-    Subscription,
-    SubscriptionError,
-)
 from custom_components.zaptec.const import DOMAIN
 from simulator.car import Car
 from simulator.charger import Charger
@@ -25,30 +19,9 @@ from simulator.observations import StateId
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
+from .another_reader import another_reader
 from .conftest import EntityFinder, TimeMachine, wait_until
 from .time_machine import real_seconds
-
-
-@asynccontextmanager
-async def another_program(sim: Simulator, charger: Charger) -> AsyncGenerator[None]:
-    """Read the same subscription with a second receiver; each message goes to one of the two."""
-    document = sim.connection_details(charger.installation)
-    stream = Subscription(ConnectionDetails.from_json(document), allow_plain=True)
-
-    async def read() -> None:
-        with suppress(SubscriptionError):
-            async for _ in stream:
-                pass
-
-    async with stream:
-        reading = asyncio.create_task(read())
-        await sim.bus.wait_until(
-            lambda: sim.bus.consumers(charger.installation.topic) == 2
-        )
-        yield
-        reading.cancel()
-        await asyncio.wait([reading])
-    await sim.bus.wait_until(lambda: sim.bus.consumers(charger.installation.topic) == 1)
 
 
 async def seconds_until(
@@ -169,7 +142,7 @@ async def test_another_program_is_found_and_its_going_too(
     link = live_entry.runtime_data.links[installation_id]
     charger.plug_in(Car())
     await time_machine.travel(60)
-    async with another_program(sim, charger):
+    async with another_reader(sim, charger.installation):
         await seconds_until(time_machine, lambda: link.shared_since is not None, 480)
         assert link.is_incomplete
         assert "another program seems to read them" in caplog.text
