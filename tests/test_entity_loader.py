@@ -247,10 +247,18 @@ async def test_an_installation_that_comes_back_has_its_entities_again(
         runtime.ownership.visible = account
         runtime.coordinator.show(account)
 
-    show(account.subset(account.device_ids - {installation_id}))
+    without = account.subset(account.device_ids - {installation_id})
+    show(without)
     device = async_get_device(hass, entry.entry_id, installation_id)
     assert device
     dr.async_get(hass).async_remove_device(device.id)
+    await hass.async_block_till_done()
+    assert not of_device(hass, entry, installation_id)
+
+    # It is gone again before its entities are added.
+    show(account)
+    show(without)
+    await wait_until(lambda: runtime.round_robin.is_idle)
     await hass.async_block_till_done()
     assert not of_device(hass, entry, installation_id)
     show(account)
