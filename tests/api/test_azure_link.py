@@ -79,6 +79,31 @@ async def test_silence_is_probed(
         assert end.reason == "timeout"
 
 
+async def test_a_message_that_arrives_during_a_probe(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is returned at once, and not with the next frame that the service sends."""
+    async with Subscription(
+        details(bus.port), allow_plain=True, quiet_period=0.3
+    ) as stream:
+        receiver = stream.link.receiver
+        assert receiver is not None
+        peek = receiver.peek_messages
+
+        async def peek_late(max_message_count: int) -> Any:
+            for value in ("1", "2"):
+                bus.publish(TOPIC, message(710, ValueAsString=value))
+            held_back = await peek(max_message_count)
+            # From now on, the library would wait this long for a frame.
+            receiver._handler._socket_timeout = 30.0
+            return held_back
+
+        monkeypatch.setattr(receiver, "peek_messages", peek_late)
+        async with asyncio.timeout(10):
+            values = [(await anext(stream)).value for _ in range(2)]
+        assert values == ["1", "2"]
+
+
 async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:
     """Return the reason with which a subscription ends after a fault."""
     async with Subscription(details(bus.port, topic=topic), allow_plain=True) as stream:
@@ -359,6 +384,10 @@ class Script:
                 body=[message(710)],
                 sequence_number=None,
             )
+
+    async def receive_messages(self, **limits: float) -> list[Any]:
+        """Return that no message arrived during the probe."""
+        return []
 
     async def peek_messages(self, max_message_count: int) -> None:
         """Answer the probe."""

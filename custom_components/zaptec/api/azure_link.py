@@ -10,6 +10,7 @@ azure-servicebus 7.15.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -50,6 +51,9 @@ OPEN_TIMEOUT = 30.0
 FIRST_OPEN_TIMEOUT = 10.0
 PROBE_TIMEOUT = 20.0
 CLOSE_TIMEOUT = 3.0
+
+# Longest wait for messages that have already arrived (s). The library does not accept 0.
+NO_WAIT = 1e-9
 
 # Idle time after which the link is probed (s).
 QUIET_PERIOD = 240.0
@@ -258,6 +262,8 @@ class AzureLink:
         # in any case.
         self.socket: Any = None
         self._iterator: AsyncIterator[Any] | None = None
+        # Messages that arrived during a probe.
+        self._arrived: deque[Any] = deque()
         self._quiet_since = 0.0
         self._untagged = 0
 
@@ -365,7 +371,7 @@ class AzureLink:
         """Return the next message, and probe the link while it is idle."""
         loop = asyncio.get_running_loop()
         ended_early = held_back = False
-        while True:
+        while not self._arrived:
             if self._iterator is None:
                 self._iterator = aiter(receiver)
                 self._quiet_since = loop.time()
@@ -399,12 +405,20 @@ class AzureLink:
                 # If the service holds a message, it has to deliver that now; otherwise
                 # the link is stalled.
                 held_back = bool(await receiver.peek_messages(max_message_count=1))
+                # The iterator would return these only once it has read another frame.
+                self._arrived.extend(
+                    await receiver.receive_messages(
+                        max_message_count=PREFETCH, max_wait_time=NO_WAIT
+                    )
+                )
+        return self._arrived.popleft()
 
     async def close(self) -> None:
         """Close the link, whatever its state."""
         receiver, self.receiver = self.receiver, None
         client, self._client = self._client, None
         self._iterator = None
+        self._arrived.clear()
         self._transports.current = None
         # A probe may have connected again, after the library had given up its socket.
         sockets = (self.socket, _socket(receiver))
