@@ -245,6 +245,13 @@ def test_a_part_that_fails() -> None:
         run([sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), None)
 
 
+@pytest.mark.timeout(400)
+def test_the_requests_of_an_hour() -> None:
+    """An hour passes for the integration, which requests the hourly lists."""
+    command = [sys.executable, "-m", "scripts.measure.part", "requests", "1", "idle"]
+    assert json.loads(run(command, dict(os.environ), None))
+
+
 def test_what_is_recorded(tmp_path: Path) -> None:
     """The rows of each table are counted, and all pages of the database."""
     path = tmp_path / "recorder.db"

@@ -66,13 +66,16 @@ async def travel(
     chargers: int, config: dict[str, Any] | None = None
 ) -> AsyncIterator[Travel]:
     """Run a home without its account, and a cloud with a number of chargers."""
+    loop = asyncio.get_running_loop()
     # The event loop would take each jump of the clock for a slow callback.
-    asyncio.get_running_loop().slow_callback_duration = float("inf")
+    loop.slow_callback_duration = float("inf")
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     # A step of the protocol that takes milliseconds can begin before a jump of the
     # clock and end after it. Without longer time limits it would be aborted.
     azure_link.OPEN_TIMEOUT = azure_link.PROBE_TIMEOUT = HOUR
-    # Home Assistant keeps references to the real clock from before freezegun patched it.
+    # Home Assistant and its event loop keep references to the real clock from before
+    # freezegun patched it.
+    setattr(loop, "time", lambda: time.monotonic())  # noqa: B010, PLW0108
     event.time_tracker_utcnow = partial(_now)
     event.time_tracker_timestamp = lambda: time.time()  # noqa: PLW0108
     with freeze_time(datetime.now(UTC), tick=True) as frozen:
