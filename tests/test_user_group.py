@@ -7,7 +7,7 @@ from typing import Any
 from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -481,6 +481,35 @@ async def test_the_loss_of_both_links(hass: HomeAssistant, group: Group) -> None
     await group.time_machine.travel(65)
     assert await texts(hass) == {}
     assert group.state(f"{chargers[0].id}_humidity") != STATE_UNAVAILABLE
+
+
+async def test_a_group_whose_subscription_is_off(
+    hass: HomeAssistant, group: Group
+) -> None:
+    """The texts ask Zaptec support, not an owner; the issue stays the same one."""
+    group.group.messaging_enabled = False
+    await group.start()
+    await group.time_machine.travel(65)
+    shown = await texts(hass)
+    assert set(shown) == {"user_group_unavailable"}
+    assert "Zaptec support" in shown["user_group_unavailable"]
+    issue_id = f"user_group_refused_{group.group.id}"
+    assert (DOMAIN, issue_id) in ir.async_get(hass).issues
+
+    # The subscription is on, but only for owners.
+    group.group.messaging_enabled = True
+    owners = group.group.owners.copy()
+    group.group.owners.clear()
+    await group.time_machine.travel(3700, step=30)
+    shown = await texts(hass)
+    assert set(shown) == {"user_group_refused"}
+    assert "Ask an owner" in shown["user_group_refused"]
+    assert "Zaptec support" not in shown["user_group_refused"]
+    assert (DOMAIN, issue_id) in ir.async_get(hass).issues
+
+    group.group.owners.update(owners)
+    await group.time_machine.travel(3700, step=30)
+    assert await texts(hass) == {}
 
 
 async def test_a_group_without_rights(hass: HomeAssistant, group: Group) -> None:

@@ -56,6 +56,7 @@ _REFUSALS = {
     PushRefusal.UNAVAILABLE: "push_unavailable",
 }
 _GROUP_REFUSED = "user_group_refused"
+_GROUP_UNAVAILABLE = "user_group_unavailable"
 _GROUP_SHARED = "user_group_shared"
 _CURRENT_MODES = {
     AvailableCurrentMode.SCHEDULE: "schedule_controls_current",
@@ -77,6 +78,8 @@ class _Issue:
     name: str
     since: datetime | None = None
     """When the problem began; None if the cloud does not report it."""
+    text: str = ""
+    """The key of the texts, if it is not that of the issue."""
 
     @property
     def id(self) -> str:
@@ -154,7 +157,7 @@ class Issues:
                 is_fixable=False,
                 learn_more_url=README_URL,
                 severity=ir.IssueSeverity.WARNING,
-                translation_key=issue.key,
+                translation_key=issue.text or issue.key,
                 translation_placeholders={
                     "name": _plain(issue.name),
                     "since": f"{dt_util.as_local(since):%Y-%m-%d %H:%M}",
@@ -221,7 +224,9 @@ class Issues:
         group_id = link.channel.id
         name = f"{group_id[:GROUP_ID_SHOWN]}…"
         if link.refusal:
-            yield _Issue(_GROUP_REFUSED, group_id, name, link.since)
+            is_off = link.refusal is PushRefusal.UNAVAILABLE
+            text = _GROUP_UNAVAILABLE if is_off else _GROUP_REFUSED
+            yield _Issue(_GROUP_REFUSED, group_id, name, link.since, text)
         elif link.shared_since:
             self._shared.add(group_id)
             yield _Issue(_GROUP_SHARED, group_id, name, link.shared_since)
