@@ -16,7 +16,7 @@ INTEGRATION = "custom_components.zaptec"
 ROWS = (
     ("api",),
     ("const",),
-    ("backoff", "listeners", "object_ids", "outages", "round_robin"),
+    ("backoff", "listeners", "object_ids", "outages", "persons", "round_robin"),
     ("state",),
     ("sources", "control", "coordinator", "devices", "energy_store", "history"),
     ("runtime",),

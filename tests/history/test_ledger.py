@@ -6,18 +6,24 @@ from random import Random
 import pytest
 
 from custom_components.zaptec.history.ledger import OLD_MAX, Contribution, Ledger
+from custom_components.zaptec.persons import ANONYMOUS, Identity
 
 # An hour of November 2026.
 H = 494_556
 
 
 def contribution(
-    hours: dict[int, int], content: int = 1, *, is_final: bool = True, end: int = 0
+    hours: dict[int, int],
+    content: int = 1,
+    *,
+    is_final: bool = True,
+    end: int = 0,
+    identity: Identity = ANONYMOUS,
 ) -> Contribution:
     """Return a contribution; hours are counted from H."""
     absolute = {H + hour: energy for hour, energy in hours.items()}
     last = max(absolute, default=H + end)
-    return Contribution(content, last * 3600 + 1800, absolute, is_final)
+    return Contribution(content, last * 3600 + 1800, absolute, is_final, identity)
 
 
 def hours(ledger: Ledger, first: int = -1000) -> dict[int, int]:
@@ -290,6 +296,73 @@ def test_a_restart(ledger: Ledger) -> None:
     assert after.changed_from == H + 70
     assert after.is_settled(1)
     assert not after.is_settled(3)
+
+
+CARD = Identity(card=1, user=2)
+
+
+def test_the_charger_knows_the_code_of_a_card(ledger: Ledger) -> None:
+    """The archive has no codes, so what the charger has reported is kept with it."""
+    ledger.add(3, contribution({5: 1}, is_final=False, identity=Identity(code=7)))
+    assert ledger.identity(3) == Identity(code=7)
+    ledger.add(3, contribution({5: 1}, 2, identity=CARD))
+    assert ledger.identity(3) == CARD._replace(code=7)
+    # The archive may correct who has charged.
+    ledger.add(3, contribution({5: 1}, 2, identity=Identity(user=5)))
+    assert ledger.identity(3) == Identity(code=7, user=5)
+    # What a charger has reported is still known when the archive is read again.
+    ledger.add(4, contribution({9: 1}))
+    written(ledger)
+    ledger.compact(H + 8, 100, 0)
+    ledger.request_reading(0)
+    ledger.begin_reading(0)
+    ledger.add(3, contribution({5: 1}, 2, identity=CARD))
+    assert ledger.identity(3) == CARD._replace(code=7)
+
+
+def test_a_code_that_arrives_after_the_archive(ledger: Ledger) -> None:
+    """The charger's report comes late, and changes no hour."""
+    ledger.add(3, contribution({5: 1}, identity=CARD))
+    written(ledger)
+    late = contribution({6: 9}, 5, is_final=False, identity=Identity(code=7, user=9))
+    ledger.add(3, late)
+    assert ledger.identity(3) == CARD._replace(code=7)
+    assert hours(ledger, 4) == {5: 1}
+    assert ledger.changed_from is None
+
+
+def test_a_user_that_the_charger_reports(ledger: Ledger) -> None:
+    """The user of an anonymous session of the archive is the one the charger names."""
+    ledger.add(3, contribution({5: 1}, is_final=False, identity=Identity(user=9)))
+    ledger.add(3, contribution({5: 1}, 2))
+    assert ledger.identity(3) == Identity(user=9)
+    assert ledger.identity(1) == ledger.identity(99) == ANONYMOUS
+
+
+def test_who_has_charged_survives_a_restart(ledger: Ledger) -> None:
+    """The store of an earlier version does not have it."""
+    ledger.add(3, contribution({5: 1}, is_final=False, identity=Identity(code=7)))
+    ledger.add(4, contribution({6: 1}, identity=CARD))
+    after = restored(ledger)
+    assert after.as_dict() == ledger.as_dict()
+    assert after.identity(3) == Identity(code=7)
+    assert after.identity(4) == CARD
+    stored = ledger.as_dict()
+    del stored["identities"], stored["reported"]
+    assert Ledger.from_dict(stored).identity(4) == ANONYMOUS
+    assert hours(Ledger.from_dict(stored)) == hours(ledger)
+
+
+def test_a_limit_of_reported_codes() -> None:
+    """No more codes than old sessions are known."""
+    ledger = Ledger()
+    for key in range(OLD_MAX + 10):
+        new = contribution({key: 1}, is_final=False, identity=Identity(code=7))
+        ledger.add(key, new)
+    written(ledger)
+    ledger.compact(H + OLD_MAX + 9, 100, 0)
+    assert ledger.identity(9) == ANONYMOUS
+    assert ledger.identity(10) == Identity(code=7)
 
 
 def test_any_order_leads_to_the_same_hours() -> None:

@@ -8,6 +8,7 @@ from homeassistant.util import dt as dt_util
 
 from ..api import METER_INTERVALS, Account, CompletedSession, Family, Session, StateId
 from ..const import LOGGER
+from ..persons import Identity, Persons
 from ..state import States
 from .hours import HOUR
 from .ledger import Contribution, Ledger
@@ -32,6 +33,7 @@ class Book:
         store: HistoryStore,
         *,
         account: Callable[[], Account],
+        persons: Callable[[], Persons],
         on_refusal: Callable[[str], None],
     ) -> None:
         """Initialize the ledgers, which the store may load later.
@@ -41,6 +43,7 @@ class Book:
             states: The states of the chargers.
             store: Where the ledgers are kept.
             account: Returns what the account shows.
+            persons: Returns the persons of the account.
             on_refusal: Called with each charger whose archive is refused.
 
         """
@@ -48,6 +51,7 @@ class Book:
         self._states = states
         self._store = store
         self._account = account
+        self._persons = persons
         self._on_refusal = on_refusal
         # What chargers have reported of sessions, for which the archive is asked.
         self._waiting: dict[int, Contribution] = {}
@@ -138,7 +142,11 @@ class Book:
             self._log(charger_id, record)
             return None
         assert record.charge is not None
-        contribution = _contribution(record, self._interval(charger_id))
+        contribution = _contribution(
+            record,
+            self._interval(charger_id),
+            self._persons().identify(session),
+        )
         if record.charge.is_traced or self.is_refused(charger_id):
             self._add(charger_id, record.key, contribution)
         else:
@@ -160,6 +168,7 @@ class Book:
             _findings,
             [item for item in sessions if item.charger_id in self.ledgers],
             {charger_id: self._interval(charger_id) for charger_id in self.ledgers},
+            self._persons(),
             dt_util.utcnow(),
         )
         for charger_id, key, finding in findings:
@@ -202,7 +211,10 @@ class Book:
 
 
 def _findings(
-    sessions: Iterable[Session], intervals: Mapping[str, float], now: datetime
+    sessions: Iterable[Session],
+    intervals: Mapping[str, float],
+    persons: Persons,
+    now: datetime,
 ) -> list[Finding]:
     """Return what sessions contribute; this takes a while for many."""
     findings: list[Finding] = []
@@ -215,13 +227,15 @@ def _findings(
                 key_of(session.id),
                 record
                 if isinstance(record, Problem)
-                else _contribution(record, intervals[session.charger_id]),
+                else _contribution(
+                    record, intervals[session.charger_id], persons.identify(session)
+                ),
             )
         )
     return findings
 
 
-def _contribution(record: Record, interval: float) -> Contribution:
+def _contribution(record: Record, interval: float, identity: Identity) -> Contribution:
     """Return what a session contributes to its hours."""
     charge = record.charge
     return Contribution(
@@ -229,6 +243,7 @@ def _contribution(record: Record, interval: float) -> Contribution:
         record.end,
         charge.by_hour(interval) if charge else {},
         record.is_final,
+        identity,
     )
 
 

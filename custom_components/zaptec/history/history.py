@@ -13,6 +13,7 @@ from ..api import (
     Account,
     CompletedSession,
     Observation,
+    Session,
     StateId,
     Value,
     ZaptecClient,
@@ -20,6 +21,7 @@ from ..api import (
     parse_uuid,
 )
 from ..const import DOMAIN, LOGGER
+from ..persons import Persons
 from ..state import ChargerState, States
 from .archive import Archive
 from .awaited import AwaitedSessions
@@ -92,10 +94,16 @@ class History:
         self._states = states
         self._account = account
         self._name = name
+        self.persons = Persons.of(entry)
         self._store = HistoryStore(hass, entry)
         self._statistics = HourlyStatistics(hass)
         self._book = Book(
-            hass, states, self._store, account=account, on_refusal=self._take_reported
+            hass,
+            states,
+            self._store,
+            account=account,
+            persons=lambda: self.persons,
+            on_refusal=self._take_reported,
         )
         archive = Archive(client, self._book)
         self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
@@ -157,6 +165,20 @@ class History:
                     state.follow(_FOLLOWED, self._observed),
                 )
         self._wake.set()
+
+    def person_of(self, session: Session) -> str | None:
+        """Return the id of the person who has charged, None if it is not a known one.
+
+        A session of the archive does not contain the code of the card, so it is more
+        than `Persons.identify` can say: the charger may have reported it.
+        """
+        identity = self.persons.identify(session)
+        if ledger := self._book.ledgers.get(session.charger_id or ""):
+            known = ledger.identity(key_of(session.id))
+            identity = identity._replace(
+                code=known.code, user=identity.user or known.user
+            )
+        return self.persons.person_of(identity)
 
     @property
     def pending(self) -> dict[str, str]:

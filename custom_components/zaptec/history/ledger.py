@@ -1,10 +1,11 @@
 """What is known of the sessions of one charger, and the energy of each hour."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched, chain
 from typing import Any, Self
 
+from ..persons import ANONYMOUS, Identity
 from .hours import HOUR
 
 # Maximum number of sessions of a charger of which it is kept whether they have changed.
@@ -23,6 +24,8 @@ class Contribution:
     """Energy (Wh) by the hour, counted from 1970 (UTC)."""
     is_final: bool
     """Whether the archive has the session."""
+    identity: Identity = ANONYMOUS
+    """Who has charged."""
 
     @property
     def last(self) -> int:
@@ -59,6 +62,9 @@ class Ledger:
         """Initialize the ledger of a charger without a session."""
         self._sessions: dict[int, Contribution] = {}
         self._old: dict[int, _Old] = {}
+        # What the charger has reported of who has charged, and the last hour. The archive
+        # does not contain it.
+        self._reported: dict[int, tuple[Identity, int]] = {}
         # Rises with each change that has to be written.
         self.revision = 0
         # The first hour whose energy is known completely; None before the first session.
@@ -91,21 +97,33 @@ class Ledger:
         session = self._sessions.get(key)
         return session.is_final if session else key in self._old
 
+    def identity(self, key: int) -> Identity:
+        """Return who has charged in a session, as far as the ledger knows."""
+        if session := self._sessions.get(key):
+            return session.identity
+        identity, _ = self._reported.get(key, (ANONYMOUS, 0))
+        return identity
+
     def add(self, key: int, new: Contribution) -> int | None:
         """Add or replace a session.
 
-        What the archive says counts, whatever the charger says later.
+        What the archive says counts, whatever the charger says later. Only the charger
+        knows the code of a card, though.
 
         Returns:
             The first hour that it changes, if the other sessions of that time are not
             known any more; then it is not added. Otherwise None.
 
         """
-        before = self._sessions.get(key) or self._old.get(key)
+        session = self._sessions.get(key)
+        before = session or self._old.get(key)
+        new = self._identified(key, new)
         if before and self.is_settled(key):
             # A session with the same content keeps its hours, although a setting of the
             # charger that they depend on may have changed since.
             if not new.is_final or before.content == new.content:
+                if session and session.identity != new.identity:
+                    self._sessions[key] = replace(session, identity=new.identity)
                 return None
         first = min(self._changed_hours(key, new), default=None)
         if first is not None:
@@ -121,6 +139,20 @@ class Ledger:
         self._sessions[key] = new
         self._old.pop(key, None)
         return None
+
+    def _identified(self, key: int, new: Contribution) -> Contribution:
+        """Return a session with all that is known of who has charged."""
+        if not new.is_final and new.identity != ANONYMOUS:
+            self._reported[key] = (new.identity, new.last)
+        reported, _ = self._reported.get(key, (ANONYMOUS, 0))
+        session = self._sessions.get(key)
+        archived = session.identity if session and not new.is_final else new.identity
+        identity = Identity(
+            reported.code or archived.code,
+            archived.card,
+            archived.user or reported.user,
+        )
+        return new if identity == new.identity else replace(new, identity=identity)
 
     def _changed_hours(self, key: int, new: Contribution) -> Iterable[int]:
         """Return the hours that a session changes."""
@@ -225,6 +257,7 @@ class Ledger:
                 self.complete_from = max(self.complete_from or 0, limit)
         kept = sorted(self._old.items(), key=lambda item: item[1].last)[-OLD_MAX:]
         self._old = {key: old for key, old in kept if old.last >= forget_before}
+        self._reported = dict(list(self._reported.items())[-OLD_MAX:])
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it.
@@ -234,6 +267,7 @@ class Ledger:
         """
         sessions = list(self._sessions.items())
         old = list(self._old.items())
+        reported = list(self._reported.items())
         return {
             "sessions": [
                 [
@@ -245,6 +279,12 @@ class Ledger:
                 ]
                 for key, session in sessions
             ],
+            "identities": [
+                [key, *session.identity]
+                for key, session in sessions
+                if session.identity != ANONYMOUS
+            ],
+            "reported": [[key, last, *identity] for key, (identity, last) in reported],
             "old": [[key, item.content, item.first, item.last] for key, item in old],
             "complete_from": self.complete_from,
             "changed_from": self.changed_from,
@@ -257,10 +297,22 @@ class Ledger:
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return what `as_dict` has returned before a restart."""
         ledger = cls()
+        # An earlier version did not store who has charged.
+        identities = {
+            key: Identity(*identity) for key, *identity in stored.get("identities", ())
+        }
         for key, content, end, is_final, *hours in stored["sessions"]:
             ledger._sessions[key] = Contribution(
-                content, end, dict(batched(hours, 2, strict=True)), bool(is_final)
+                content,
+                end,
+                dict(batched(hours, 2, strict=True)),
+                bool(is_final),
+                identities.get(key, ANONYMOUS),
             )
+        ledger._reported = {
+            key: (Identity(*identity), last)
+            for key, last, *identity in stored.get("reported", ())
+        }
         ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
         ledger.complete_from = stored["complete_from"]
         ledger.changed_from = stored["changed_from"]

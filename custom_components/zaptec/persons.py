@@ -1,0 +1,124 @@
+"""Persons: whose charging sessions the user wants to see together.
+
+The user chooses by which Zaptec users and cards a person is recognized. Neither their ids
+and names nor the codes of cards are stored, but keyed hashes of them, which are enough to
+recognize them again. Each entry has a key of its own, which is created with its first
+person. Without a person, nothing of who has charged is stored.
+"""
+
+from collections.abc import Iterable, Mapping
+import hmac
+import secrets
+from typing import Any, Final, NamedTuple, Self
+
+from homeassistant.config_entries import ConfigEntry
+
+from .api import CompletedSession, Session, parse_uuid
+
+SUBENTRY_PERSON: Final = "person"
+
+# What the data of the subentry of a person contains: the hashes of users and cards.
+CONF_HASHES: Final = "hashes"
+
+# What the data of an entry contains once it has a person: the key of the hashes.
+CONF_PERSON_KEY: Final = "person_key"
+
+# Size of a key (bytes) and of a hash (bits). JSON keeps whole numbers of this size.
+KEY_SIZE = 32
+_HASH_BITS = 52
+
+
+class Identity(NamedTuple):
+    """Who has charged in a session, as keyed hashes; 0 for what is not known.
+
+    The charger reports the code of a card, and the archive has the name of the card.
+    """
+
+    code: int = 0
+    card: int = 0
+    user: int = 0
+
+
+# The identity of a session of which it is not known who has charged.
+ANONYMOUS = Identity()
+
+
+class Persons:
+    """The persons of an account, by the ids of their subentries; it never changes."""
+
+    def __init__(
+        self, key: str | None, persons: Mapping[str, tuple[str, Iterable[int]]]
+    ) -> None:
+        """Initialize the persons.
+
+        Args:
+            key: The key of the hashes, None if there has been no person yet.
+            persons: The name of each person, and the hashes of users and cards.
+
+        """
+        self._key = bytes.fromhex(key) if key else None
+        self.names = {person_id: name for person_id, (name, _) in persons.items()}
+        self.hashes = {
+            person_id: frozenset(hashes) for person_id, (_, hashes) in persons.items()
+        }
+        self._persons = {
+            item: person_id
+            for person_id, hashes in reversed(self.hashes.items())
+            for item in hashes
+        }
+
+    @classmethod
+    def of(cls, entry: ConfigEntry[Any]) -> Self:
+        """Return the persons of an account."""
+        return cls(
+            entry.data.get(CONF_PERSON_KEY),
+            {
+                subentry.subentry_id: (subentry.title, subentry.data[CONF_HASHES])
+                for subentry in entry.subentries.values()
+                if subentry.subentry_type == SUBENTRY_PERSON
+            },
+        )
+
+    def identify(self, session: Session | CompletedSession) -> Identity:
+        """Return who has charged in a session of the archive or of a charger."""
+        if isinstance(session, CompletedSession):
+            return self.identify_code(session.authentication_code)
+        user = session.user_id and session.user_id.lower()
+        return Identity(
+            # Cards of different users may have the same name.
+            card=self._hash("card", user or "", session.token_name),
+            user=self._hash("user", user),
+        )
+
+    def identify_code(self, code: str | None) -> Identity:
+        """Return who has charged, from what a charger reports (StateIds 722 and 723).
+
+        That is the code of a card, or of the app, or the id of a user.
+        """
+        if user_id := parse_uuid(code):
+            return Identity(user=self._hash("user", user_id))
+        return Identity(code=self._hash("code", code and code.strip().lower()))
+
+    def person_of(self, identity: Identity) -> str | None:
+        """Return the person with an identity, None if it is nobody's.
+
+        A card that was chosen for one person is that person's, although its Zaptec user
+        may be another person.
+        """
+        for item in identity:
+            if person_id := self._persons.get(item):
+                return person_id
+        return None
+
+    def _hash(self, kind: str, *words: str | None) -> int:
+        """Return the hash of some words, 0 if the last one is missing or there is no key."""
+        if self._key is None or not words[-1]:
+            return 0
+        text = "\0".join((kind, *map(str, words))).encode()
+        digest = int.from_bytes(hmac.digest(self._key, text, "sha256")[:8])
+        return (digest >> (64 - _HASH_BITS)) or 1
+
+
+def new_key() -> str:
+    """Return a new key for the hashes of an account."""
+    return secrets.token_hex(KEY_SIZE)
