@@ -352,9 +352,9 @@ async def test_the_name_of_the_statistic(
     names = []
     write = history_module.HourlyStatistics.async_write
 
-    async def spy(self: Any, charger_id: str, name: str, *args: Any) -> int:
+    async def spy(self: Any, statistic: str, name: str, *args: Any) -> int:
         names.append(name)
-        return await write(self, charger_id, name, *args)
+        return await write(self, statistic, name, *args)
 
     monkeypatch.setattr(history_module.HourlyStatistics, "async_write", spy)
     await wait_until_written(home.entry)

@@ -49,7 +49,7 @@ class Database:
     ) -> int:
         """Write hours; return the number of rows."""
         return await self._statistics.async_write(
-            CHARGER,
+            ID,
             name,
             {H + hour: energy for hour, energy in hours.items()},
             H + first,
@@ -86,10 +86,10 @@ def database(hass: HomeAssistant, recorded: Recorded) -> Database:
 
 async def test_hours(database: Database, hass: HomeAssistant) -> None:
     """Each hour has its energy, and sums are those of all hours before."""
-    assert not await HourlyStatistics(hass).async_exists(CHARGER)
+    assert not await HourlyStatistics(hass).async_exists(ID)
     assert await database.write({5: 500, 0: 1000, 1: 2500}) == 3
     assert await database.rows() == {0: (1.0, 1.0), 1: (2.5, 3.5), 5: (0.5, 4.0)}
-    assert await HourlyStatistics(hass).async_exists(CHARGER)
+    assert await HourlyStatistics(hass).async_exists(ID)
 
 
 async def test_the_metadata(database: Database) -> None:
@@ -300,7 +300,7 @@ async def test_existence_that_cannot_be_read(
     """A statistic that cannot be looked for is not missing."""
     failing("_get_last_statistics", 1)
     with pytest.raises(NotStoredError):
-        await HourlyStatistics(hass).async_exists(CHARGER)
+        await HourlyStatistics(hass).async_exists(ID)
 
 
 async def test_a_barrier_that_is_lost(

@@ -9,7 +9,7 @@ from ..api.client import PAGE_SIZE
 from .archive import Archive
 from .book import Book
 from .hours import HOUR
-from .statistics import HourlyStatistics
+from .statistics import HourlyStatistics, statistic_id
 from .store import HistoryStore
 
 # Delay before a charger is read again whose archive has failed (s).
@@ -77,7 +77,7 @@ class FullReadings:
                 continue
             if ledger.read_until is None:
                 # What is older than the archive, and was imported years ago, stays.
-                exists = await self._statistics.async_exists(charger_id)
+                exists = await self._statistics.async_exists(statistic_id(charger_id))
                 ledger.begin_reading(ledger.read_from // HOUR if exists else 0)
             self._charger_id = charger_id
             self._sessions = self._archive.async_read_charger(

@@ -29,7 +29,7 @@ from .book import Book
 from .full_readings import FullReadings
 from .hours import HOUR
 from .records import key_of
-from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError
+from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
 from .sweeps import DAY, LONG_SPAN, Sweeps
 
@@ -308,7 +308,10 @@ class History:
                 # all is written again.
                 await self._store.async_save()
             rows = await self._statistics.async_write(
-                charger_id, f"{self._name(charger_id)} {NAME}", hours, first
+                statistic_id(charger_id),
+                f"{self._name(charger_id)} {NAME}",
+                hours,
+                first,
             )
             LOGGER.debug("The history of charger %s has %d new rows", charger_id, rows)
             if self._is_failing:

@@ -67,7 +67,7 @@ def statistic_id(charger_id: str) -> str:
 
 
 class HourlyStatistics:
-    """The energy statistics of chargers."""
+    """Statistics with the energy of each hour, by their ids."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Initialize the statistics."""
@@ -83,25 +83,24 @@ class HourlyStatistics:
         """Return whether the recorder can be used now."""
         return self.has_recorder and not async_migration_in_progress(self._hass)
 
-    async def async_exists(self, charger_id: str) -> bool:
-        """Return whether there is a statistic of a charger.
+    async def async_exists(self, statistic: str) -> bool:
+        """Return whether there is a statistic with an id.
 
         Raises:
             NotStoredError: The database cannot be read.
 
         """
-        name = statistic_id(charger_id)
         try:
             return bool(
                 await get_instance(self._hass).async_add_executor_job(
-                    get_last_statistics, self._hass, 1, name, False, {"sum"}
+                    get_last_statistics, self._hass, 1, statistic, False, {"sum"}
                 )
             )
         except SQLAlchemyError as err:
             raise NotStoredError(type(err).__name__) from err
 
     async def async_write(
-        self, charger_id: str, name: str, hours: Mapping[int, int], first: int
+        self, statistic: str, name: str, hours: Mapping[int, int], first: int
     ) -> int:
         """Write the energy of all hours from one on; return the number of written rows.
 
@@ -109,8 +108,8 @@ class HourlyStatistics:
         written, so a second run writes none.
 
         Args:
-            charger_id: The charger.
-            name: The name of the statistic.
+            statistic: The id of the statistic.
+            name: Its name.
             hours: The energy of each hour that has any (Wh).
             first: The first hour that may be wrong.
 
@@ -120,25 +119,25 @@ class HourlyStatistics:
         """
         lock = self._hass.data.setdefault(_LOCK, asyncio.Lock())
         async with lock:
-            rows = await self._async_plan(charger_id, hours, first)
-            metadata = _metadata(charger_id, name)
+            rows = await self._async_plan(statistic, hours, first)
+            metadata = _metadata(statistic, name)
             for batch in batched(rows, BATCH_MAX, strict=False):
                 # A list: the check would exhaust an iterator, and nothing be stored.
                 async_add_external_statistics(self._hass, metadata, list(batch))
                 await self._async_barrier()
             if rows:
-                left = await self._async_plan(charger_id, hours, first)
+                left = await self._async_plan(statistic, hours, first)
                 if left:
                     raise NotStoredError(f"{len(left)} of {len(rows)} rows are missing")
         return len(rows)
 
     async def _async_plan(
-        self, charger_id: str, hours: Mapping[int, int], first: int
+        self, statistic: str, hours: Mapping[int, int], first: int
     ) -> list[StatisticData]:
         """Return the rows that have to be written."""
         try:
             return await get_instance(self._hass).async_add_executor_job(
-                _plan, self._hass, statistic_id(charger_id), hours, first
+                _plan, self._hass, statistic, hours, first
             )
         except SQLAlchemyError as err:
             raise NotStoredError(type(err).__name__) from err
@@ -165,14 +164,14 @@ class HourlyStatistics:
                 continue
 
 
-def _metadata(charger_id: str, name: str) -> StatisticMetaData:
-    """Return what describes the statistic of a charger."""
+def _metadata(statistic: str, name: str) -> StatisticMetaData:
+    """Return what describes a statistic."""
     return StatisticMetaData(
         mean_type=StatisticMeanType.NONE,
         has_sum=True,
         name=name,
         source=DOMAIN,
-        statistic_id=statistic_id(charger_id),
+        statistic_id=statistic,
         unit_class=EnergyConverter.UNIT_CLASS,
         unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
     )

@@ -12,7 +12,7 @@ from ..api.client import PAGE_SIZE
 from .archive import Archive
 from .book import Book
 from .hours import HOUR
-from .statistics import HourlyStatistics
+from .statistics import HourlyStatistics, statistic_id
 from .store import HistoryStore
 
 DAY = 24 * HOUR
@@ -155,5 +155,7 @@ class Sweeps:
         """Start over where the statistics were deleted, or lost with the database."""
         for charger_id in self._book.chargers(installation_id):
             has_energy = self._book.ledgers[charger_id].has_energy
-            if has_energy and not await self._statistics.async_exists(charger_id):
+            if has_energy and not await self._statistics.async_exists(
+                statistic_id(charger_id)
+            ):
                 self._book.start_over(charger_id)
