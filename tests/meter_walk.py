@@ -5,7 +5,7 @@ A walk knows what the meter has really counted at each moment, and what the char
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 import json
 from operator import attrgetter
@@ -18,6 +18,10 @@ from custom_components.zaptec.live_meter import LiveMeter
 START = datetime(2026, 11, 1, 6, 17, tzinfo=UTC)
 READING = 1234.567
 FAMILIES = ("go", "go2", "pro")
+
+# How far the clock of a charger may be ahead (s). Home Assistant follows times up to five
+# minutes ahead of its own.
+AHEAD = (0.0, 0.0, 1.5, 30.0, 280.0, 299.0, 301.0, 3000.0, 4e7)
 
 # Energy by which a wrong report may be older than the newest one (kWh).
 OLDER_MAX = 1.0
@@ -272,27 +276,52 @@ def arrivals(walk: MeterWalk, faults: MeterFaults) -> list[Arrival]:
     ]
 
 
-def feed(meter: LiveMeter, report: Report) -> None:
+class Clock:
+    """The clock of a charger, which may be ahead, and is set now and then."""
+
+    def __init__(self, walk: MeterWalk, *, is_right: bool = True) -> None:
+        """Initialize the clock for a walk."""
+        random = walk.random
+        length = (walk.at - START).total_seconds()
+        self._set_at, self._ahead = [START], [0.0]
+        if not is_right:
+            hours = sorted(random.uniform(0, length) for _ in range(6))
+            self._set_at += [START + timedelta(seconds=item) for item in hours]
+            self._ahead = random.choices(AHEAD, k=len(self._set_at))
+
+    def stamp(self, report: Report) -> Report:
+        """Return a report with the times of this clock."""
+        value = report.value
+        if isinstance(value, CompletedSession):
+            value = replace(
+                value,
+                start=value.start and self._shown(value.start),
+                end=value.end and self._shown(value.end),
+            )
+        return Report(report.state_id, value, self._shown(report.at))
+
+    def _shown(self, at: datetime) -> datetime:
+        """Return what the clock shows at a moment."""
+        ahead = self._ahead[max(0, bisect_right(self._set_at, at) - 1)]
+        return at + timedelta(seconds=ahead)
+
+
+def feed(meter: LiveMeter, report: Report, now: datetime) -> None:
     """Feed a report to a meter."""
-    match report.state_id, report.value:
-        case 553, float():
-            meter.report_energy(report.value, report.at)
-        case 554, float():
-            meter.report_reading(report.value, report.at)
-        case 721, str() | None:
-            meter.report_session(report.value, report.at)
-        case 723, CompletedSession():
-            meter.report_completed(report.value, report.at)
+    meter.report(report.state_id, report.value, report.at, now)
 
 
 def replay(
-    walk: MeterWalk, faults: MeterFaults
+    walk: MeterWalk, faults: MeterFaults, *, is_clock_right: bool = True
 ) -> Iterator[tuple[datetime, Report | None, float | None]]:
     """Feed a meter, and yield what it shows after each report."""
+    clock = Clock(walk, is_right=is_clock_right)
     meter = LiveMeter()
     stored, stored_at = json.dumps(meter.as_dict()), START
+    newest: dict[int, datetime] = {}
     for arrival in arrivals(walk, faults):
         if arrival.event:
+            newest.clear()
             shown = meter.value
             if arrival.event == "restart":
                 stored, stored_at = json.dumps(meter.as_dict()), arrival.at
@@ -300,6 +329,15 @@ def replay(
             if shown is not None:
                 meter.catch_up(shown, stored_at, arrival.at)
             yield arrival.at, None, meter.value
-        for report in arrival.reports:
-            feed(meter, report)
+        reports = arrival.reports
+        if not is_clock_right:
+            # The sensor processes what arrives together in the order of the times.
+            reports = tuple(sorted(reports, key=attrgetter("at")))
+        for number, report in enumerate(reports):
+            if not is_clock_right and report.at < newest.get(report.state_id, START):
+                # The state of a charger drops what is older than what it holds.
+                continue
+            newest[report.state_id] = report.at
+            now = arrival.at + timedelta(microseconds=number)
+            feed(meter, clock.stamp(report), now)
             yield arrival.at, report, meter.value

@@ -140,6 +140,30 @@ def test_walks_in_which_nothing_is_lost(faults: str) -> None:
     assert followed
 
 
+@pytest.mark.parametrize("faults", ["none", "repeated", "lost", "outage", "restart"])
+def test_walks_with_a_clock_that_is_ahead(faults: str) -> None:
+    """A charger's clock may be ahead, and be set: its energies count nonetheless."""
+    followed = 0
+    for seed in range(max(1, WALKS // 5)):
+        walk = _walk(seed)
+        before: float | None = None
+        is_read = False
+        for at, report, shown in replay(walk, FAULTS[faults], is_clock_right=False):
+            where = f"seed {seed}, {at}, {report}"
+            assert before is None or (shown is not None and shown >= before), where
+            before = shown
+            assert shown is None or shown <= walk.meter(at) + ABOVE_MAX, where
+            is_exact = _is_exact(walk, report, at)
+            assert not is_exact or (shown or 0.0) >= round(walk.meter(at), 3), where
+            is_read |= is_exact
+            if is_read and report and report.state_id == 553 and faults == "none":
+                assert shown is not None
+                assert shown >= walk.meter(at) - LAG_MAX, where
+                followed += 1
+        assert (before or 0.0) >= round(walk.meter(walk.at), 3), f"seed {seed}"
+    assert bool(followed) == (faults == "none")
+
+
 class Day:
     """A Go that charges cars in the simulator for a day, and its meter."""
 
@@ -171,7 +195,8 @@ class Day:
     def _feed(self, observation: Observation) -> None:
         value = parse_value(observation, Family.GO)
         self.energies += observation.state_id == 553
-        feed(self.meter, Report(observation.state_id, value, observation.timestamp))
+        report = Report(observation.state_id, value, observation.timestamp)
+        feed(self.meter, report, report.at)
 
     def play(
         self, events: dict[float, Callable[[Charger], object]]
@@ -233,7 +258,8 @@ type Step = tuple[float, int, Any]
 def _report(meter: LiveMeter, *steps: Step) -> LiveMeter:
     """Report observations to a meter (minutes, StateId, value)."""
     for minutes, state_id, value in steps:
-        feed(meter, Report(state_id, value, NOON + timedelta(minutes=minutes)))
+        at = NOON + timedelta(minutes=minutes)
+        feed(meter, Report(state_id, value, at), at)
     return meter
 
 
@@ -887,6 +913,22 @@ def test_what_was_recorded_since_it_was_stored(recorded: float, shown: float) ->
     for hour in range(2, 9):
         meter.report_reading(113.0 + hour, NOON + timedelta(hours=hour))
     assert meter.value == 121.0
+
+
+@pytest.mark.parametrize("ahead", [4.0, 60.0])
+def test_a_clock_that_is_set_ahead(ahead: float) -> None:
+    """Energies count at once, although their times may be the same as before, or older."""
+    meter = _report(LiveMeter(), READ, *BEGUN)
+    for minutes, shift, energy in (
+        (10.0, ahead, 1.0),
+        (11.0, ahead + 4, 1.3),
+        (12.0, ahead + 4, 1.6),
+        (13.0, 0.0, 1.9),
+        (14.0, 0.0, 2.2),
+    ):
+        now = NOON + timedelta(minutes=minutes)
+        feed(meter, Report(553, energy, now + timedelta(minutes=shift)), now)
+        assert meter.value == pytest.approx(100 + energy - 0.002)
 
 
 def test_a_meter_that_was_recorded_before_its_first_reading() -> None:

@@ -531,20 +531,8 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
         """Process an observation."""
-        before, is_new = self._meter.value, False
-        match state_id, value:
-            case StateId.SIGNED_METER_VALUE, float():
-                is_new = self._meter.report_reading(value, at)
-            case StateId.COMPLETED_SESSION, CompletedSession():
-                is_new = self._meter.report_completed(value, at)
-            case StateId.TOTAL_CHARGE_POWER_SESSION, float():
-                self._meter.report_energy(value, at)
-            case StateId.SESSION_IDENTIFIER, str():
-                if identifier := parse_uuid(value):
-                    self._meter.report_session(identifier, at)
-            case StateId.SESSION_IDENTIFIER, None:
-                self._meter.report_session(None, at)
-        if is_new:
+        before = self._meter.value
+        if self._meter.report(state_id, value, at, dt_util.utcnow()):
             LOGGER.info(
                 "The meter of %s has been exchanged: it counts from %.3f kWh now, and"
                 " had %.3f kWh before",

@@ -22,8 +22,8 @@ What cannot be known from the reports, and what it costs:
 - The beginning of a session is lost, and so is the identifier (StateId 721): the estimate
   begins to follow at the third energy, and lacks what was drawn before the first, until
   the next reading.
-- The charger is not set to the right time: its energies are ignored where they contradict
-  each other, and the next reading is shown.
+- The charger's clock is set back by more than it was ahead: its energies are ignored until
+  it has caught up, and the next reading is shown. A clock that is only ahead costs nothing.
 - A wrong energy that the car can have drawn by then, or a wrong reading that is
   not above what the charger can have delivered: the meter shows it, and waits until the
   readings have caught up with it.
@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from .api import CompletedSession
+from .api import CompletedSession, StateId, Value, parse_uuid
 from .counters import SESSION_MAX, Meter
 from .moments import as_text, from_text, is_before
 from .plausibility import REPORT_SLACK, RISE_SLACK, could_be_drawn
@@ -48,6 +48,9 @@ RISES = 2
 
 # The same, where the meter was read after the last energy before the fall.
 RISES_AFTER_READING = 1
+
+# Number of sessions that have ended of which it is known that they have.
+COMPLETED_KEPT = 3
 
 # Number of decimals that chargers report.
 DECIMALS = 3
@@ -99,6 +102,8 @@ class MeterEstimate:
         # The session of the last energy, if that is known, and its end.
         self._session: str | None = None
         self._ended_at: datetime | None = None
+        # The sessions whose ends were reported last.
+        self._completed: list[str] = []
         # The session before, and its last energy, which may be repeated.
         self._former: str | None = None
         self._final: float | None = None
@@ -184,6 +189,12 @@ class MeterEstimate:
             end: Its end, by a clock that is reliable.
 
         """
+        if session is not None:
+            if session in self._completed:
+                # If the clock is ahead, each reading of the charger seems to be about an
+                # end that is new.
+                return
+            self._completed = [*self._completed[1 - COMPLETED_KEPT :], session]
         last, fall = self._last, self._fall
         if last is not None and is_before(end, last.at):
             # The last energy was reported later, so it is either repeated, or that of
@@ -325,6 +336,7 @@ class MeterEstimate:
             "last": self._last and self._last.as_list(),
             "session": self._session,
             "ended_at": as_text(self._ended_at),
+            "completed": self._completed,
             "former": self._former,
             "final": self._final,
             "identifier": self._identifier,
@@ -339,6 +351,8 @@ class MeterEstimate:
         """Restore what `as_dict` has returned before a restart."""
         for name in ("base", "session", "former", "final", "identifier"):
             setattr(self, f"_{name}", document[name])
+        # An earlier version did not store it.
+        self._completed = document.get("completed", [])
         for name in ("ended_at", "identified_at"):
             setattr(self, f"_{name}", from_text(document[name]))
         for name in ("last", "reading", "suspect"):
@@ -386,6 +400,37 @@ class LiveMeter:
             self.value = None
             self._readings, self._estimate = Meter(), MeterEstimate()
             self.resume(value)
+
+    def report(
+        self, state_id: int, value: Value | None, at: datetime, now: datetime
+    ) -> bool:
+        """Process an observation; return whether the meter is new.
+
+        A charger whose clock is ahead may be set right, or be set further ahead. If its
+        times were followed, what is reported afterwards would seem to be older than what
+        was reported before, or as old. So nothing happens later than it arrives.
+
+        Args:
+            state_id: One that the meter follows; others are ignored.
+            value: Its value.
+            at: The time of the observation.
+            now: The time of its arrival.
+
+        """
+        at = min(at, now)
+        match state_id, value:
+            case StateId.SIGNED_METER_VALUE, float():
+                return self.report_reading(value, at)
+            case StateId.COMPLETED_SESSION, CompletedSession():
+                return self.report_completed(value, at)
+            case StateId.TOTAL_CHARGE_POWER_SESSION, float():
+                self.report_energy(value, at)
+            case StateId.SESSION_IDENTIFIER, str():
+                if identifier := parse_uuid(value):
+                    self.report_session(identifier, at)
+            case StateId.SESSION_IDENTIFIER, None:
+                self.report_session(None, at)
+        return False
 
     def report_reading(
         self, reading: float, at: datetime, *, is_exact: bool = True
