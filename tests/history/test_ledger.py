@@ -175,6 +175,49 @@ def test_a_refusal_later_keeps_what_is_known(ledger: Ledger) -> None:
     assert ledger.complete_from == H - 100
 
 
+def test_a_refusal_after_the_store_was_lost() -> None:
+    """Hours of the statistics whose sessions are not known any more are left alone."""
+    ledger = Ledger()
+    ledger.request_reading(1)
+    ledger.begin_reading(H - 900)
+    ledger = restored(ledger)
+    ledger.refuse(3)
+    assert ledger.complete_from is None
+    ledger.add(1, contribution({7: 1}, is_final=False))
+    assert ledger.complete_from == ledger.changed_from == H + 7
+    assert ledger.add(2, contribution({4: 1}, is_final=False)) == H + 4
+
+
+def test_a_refusal_before_there_are_statistics() -> None:
+    """Without statistics, a session that arrives late is added to those that are known."""
+    ledger = Ledger()
+    ledger.request_reading(1)
+    ledger.begin_reading(0)
+    ledger = restored(ledger)
+    ledger.refuse(3)
+    assert ledger.complete_from == 0
+    ledger.add(1, contribution({7: 1}, is_final=False))
+    assert ledger.add(2, contribution({4: 1}, is_final=False)) is None
+    assert hours(ledger) == {4: 1, 7: 1}
+
+
+def test_a_refusal_while_a_part_is_read_again(ledger: Ledger) -> None:
+    """If the account loses its role meanwhile, as much is known as before."""
+    for start in (H - 500, H - 600):
+        ledger.request_reading(start * 3600)
+        ledger.begin_reading(start)
+    ledger.refuse(3)
+    assert ledger.complete_from == H - 100
+
+
+def test_a_ledger_of_an_earlier_version(ledger: Ledger) -> None:
+    """What an earlier version has stored is understood."""
+    stored = ledger.as_dict()
+    del stored["complete_before"]
+    after = Ledger.from_dict(stored)
+    assert after.as_dict() == ledger.as_dict()
+
+
 def test_reading_the_archive(ledger: Ledger) -> None:
     """While the archive is read, any hour may come; hours nobody claims are written, too."""
     ledger.request_reading((H - 50) * 3600)

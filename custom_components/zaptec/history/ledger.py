@@ -69,6 +69,9 @@ class Ledger:
         self.revision = 0
         # The first hour whose energy is known completely; None before the first session.
         self.complete_from: int | None = None
+        # The same if a reading is broken off. The statistics may then have hours of sessions
+        # that stay unknown, which must not be overwritten.
+        self._complete_before: int | None = None
         # The first hour whose row in the database may be wrong; None if all are right.
         self.changed_from: int | None = None
         # From when on the archive has to be read, None once all of it is read, and how far
@@ -81,6 +84,16 @@ class Ledger:
     def __len__(self) -> int:
         """Return the number of sessions whose hours are known."""
         return len(self._sessions)
+
+    @property
+    def final_count(self) -> int:
+        """Return the number of those that the archive has."""
+        return sum(session.is_final for session in self._sessions.values())
+
+    @property
+    def old_count(self) -> int:
+        """Return the number of sessions whose hours are not kept any more."""
+        return len(self._old)
 
     @property
     def is_reading(self) -> bool:
@@ -198,15 +211,24 @@ class Ledger:
 
         """
         if self.read_from is None or start < self.read_from:
-            self.read_from, self.read_until = start, None
+            self._break_off()
+            self.read_from = start
+
+    def _break_off(self) -> None:
+        """Break off a reading, whose rest stays unknown."""
+        if self.read_until is not None:
+            self.complete_from = self._complete_before
+        self.read_from = self.read_until = None
 
     def begin_reading(self, complete_from: int) -> None:
         """Note that the archive is read from now on.
 
         Args:
-            complete_from: The first hour of which all sessions will be known then.
+            complete_from: The first hour of which all sessions will be known then; 0 if
+                there are no statistics that could have sessions which are not known.
 
         """
+        self._complete_before = self.complete_from if complete_from else 0
         self.read_until = self.read_from
         self.complete_from = complete_from
         # Their hours have to be known again.
@@ -228,7 +250,7 @@ class Ledger:
         The charger's own reports have to do, and nothing is known of the time before.
         """
         self.refused_roles = roles
-        self.read_from = self.read_until = None
+        self._break_off()
         if self.complete_from is None and self.has_energy:
             self.complete_from = min(
                 session.first for session in self._sessions.values() if session.hours
@@ -287,6 +309,7 @@ class Ledger:
             "reported": [[key, last, *identity] for key, (identity, last) in reported],
             "old": [[key, item.content, item.first, item.last] for key, item in old],
             "complete_from": self.complete_from,
+            "complete_before": self._complete_before,
             "changed_from": self.changed_from,
             "read_from": self.read_from,
             "read_until": self.read_until,
@@ -315,6 +338,8 @@ class Ledger:
         }
         ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
         ledger.complete_from = stored["complete_from"]
+        # An earlier version did not store it.
+        ledger._complete_before = stored.get("complete_before")
         ledger.changed_from = stored["changed_from"]
         ledger.read_from = stored["read_from"]
         ledger.read_until = stored["read_until"]
