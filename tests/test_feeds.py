@@ -10,6 +10,7 @@ from freezegun.api import FrozenDateTimeFactory
 import pytest
 
 from custom_components.zaptec.api import (
+    NO_CHARGER,
     Account,
     Charger,
     Observation,
@@ -477,14 +478,63 @@ async def test_a_silent_link_asks_about_what_it_has_reported(two: Two) -> None:
 async def test_an_oversized_message_is_lost_to_both(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is too large for either link, so the chargers are read."""
+    """It is too large for either link, so its charger is read, and no other one."""
     two.open(two.home.own)
     two.open(two.group)
     two.message(two.home.own, two.group)
     two.reader.take()
-    monkeypatch.setattr(two.group.counters, "take_oversized", lambda: True)
+    monkeypatch.setattr(two.group.counters, "take_oversized", lambda: {AT_HOME})
     two.message(two.group)
-    assert AT_HOME in two.reader.take()[0]
+    assert two.reader.take() == ([AT_HOME], [])
+
+
+async def test_an_oversized_message_of_an_unknown_charger(two: Two) -> None:
+    """It may be about any charger, unless it is about one that the account does not show."""
+    two.open(two.group)
+    two.message(two.group)
+    two.reader.take()
+    two.group.feeds.oversized({STRANGER})
+    assert two.reader.take() == ([], [])
+    two.group.feeds.oversized({STRANGER, NO_CHARGER})
+    assert two.reader.take() == ([AT_HOME, *CHARGERS[CABIN]], [])
+
+
+async def test_oversized_messages_in_a_row(two: Two) -> None:
+    """What comes too soon after a reading is read a minute later, once for each charger."""
+    first, second = CHARGERS[CABIN]
+    two.open(two.group)
+    two.message(two.group, charger_id=first)
+    two.reader.take()
+    two.group.feeds.oversized({first})
+    assert two.reader.take() == ([first], [])
+    for _ in range(3):
+        two.group.feeds.oversized({second})
+    assert two.reader.take() == ([], [])
+    two.pass_time(CHECK_INTERVAL)
+    assert two.reader.take() == ([second], [])
+    two.pass_time(CHECK_INTERVAL)
+    assert two.reader.take() == ([], [])
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_a_pending_reading_of_an_oversized_message(
+    two: Two, is_gone: bool
+) -> None:
+    """A charger that is gone is not read, and a new connection reads all in any case."""
+    first, second = CHARGERS[CABIN]
+    two.open(two.group)
+    two.message(two.group, charger_id=first)
+    two.group.feeds.oversized({first})
+    two.group.feeds.oversized({second})
+    if is_gone:
+        two.links[CABIN].remove(second)
+    else:
+        two.group.feeds.link_opened()
+    two.reader.take()
+    two.pass_time(CHECK_INTERVAL)
+    assert two.reader.take() == ([], [])
+    two.group.feeds.oversized({first})
+    assert two.reader.take() == ([first], [])
 
 
 def lose_messages(two: Two, link: Link) -> None:
@@ -721,7 +771,7 @@ async def test_a_charger_is_outdated_until_it_is_read(two: Two) -> None:
 async def test_the_age_of_a_message_is_shown_per_installation(two: Two) -> None:
     """The group's messages of other installations do not count."""
     two.group.counters.stream = Mock(
-        missed=0, oversized=0, last_message=datetime.now(UTC)
+        missed=0, oversized_from=set(), last_message=datetime.now(UTC)
     )
     two.open(two.group)
     two.message(two.group, charger_id=CHARGERS[CABIN][0])

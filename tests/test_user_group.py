@@ -11,7 +11,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.const import DOMAIN, PushStatus
+from custom_components.zaptec.const import DOMAIN, PushRefusal, PushStatus
 from custom_components.zaptec.diagnostics import async_get_config_entry_diagnostics
 from custom_components.zaptec.sources.installation_push import InstallationPush
 from custom_components.zaptec.sources.link import Link
@@ -533,6 +533,23 @@ async def test_a_group_without_rights(hass: HomeAssistant, group: Group) -> None
     await group.time_machine.travel(3700, step=30)
     assert await texts(hass) == {}
     assert sim.bus.consumers(group.group.topic) == 1
+
+
+async def test_a_group_that_is_deleted(hass: HomeAssistant, group: Group) -> None:
+    """The cloud does not know it any more (error 512), which is no outage: the issue says so."""
+    sim = group.sim
+    await group.start()
+    chargers = list(sim.chargers.values())
+    await group.hear(*chargers)
+    del sim.user_groups[group.group.id]
+    sim.bus.remove_topic(group.group.topic)
+    await group.time_machine.travel_until(
+        lambda: group.link.status is PushStatus.NOT_PERMITTED
+    )
+    assert group.link.refusal is PushRefusal.UNAVAILABLE
+    await group.time_machine.travel(65)
+    assert set(await texts(hass)) == {"user_group_unavailable"}
+    assert all(map(group.is_live, chargers))
 
 
 async def test_a_second_reader_of_the_group_alone(

@@ -1,6 +1,7 @@
 """The message subscription, over real AMQP."""
 
 import asyncio
+import json
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,7 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
         assert numbers == list(range(1, 101))
         assert stream.bad_messages == 16
         assert stream.oversized == 6
+        assert stream.oversized_from == {subscription.NO_CHARGER}
         assert stream.messages == 1 + 16 + 1 + 100
     warnings = [
         record.getMessage()
@@ -71,6 +73,33 @@ async def test_observations(bus: ServiceBus, caplog: pytest.LogCaptureFixture) -
     with pytest.raises(SubscriptionError) as raised:
         await anext(stream)
     assert raised.value.reason == "closed"
+
+
+@pytest.mark.parametrize(
+    ("body", "sender"),
+    [
+        (message(723, ValueAsString="x" * 70_000), CHARGER),
+        (message(723, ValueAsString="x" * 70_000, ChargerId=CHARGER.upper()), CHARGER),
+        (message(723, ValueAsString="x" * 70_000, ChargerId="x" * 36), None),
+        (message(723, ValueAsString="x" * 70_000, ChargerId="0-" * 18), None),
+        (message(723, ValueAsString=",0" * subscription.COMMAS_MAX), CHARGER),
+        # Neither a value that quotes an id nor an id far behind is where the sender is.
+        (
+            encode(json.dumps({"V": f'"ChargerId":"{CHARGER}"', "W": "x" * 70_000})),
+            None,
+        ),
+        (encode(json.dumps({"W": "x" * 70_000, "ChargerId": CHARGER})), None),
+    ],
+)
+def test_the_sender_of_an_oversized_message(body: bytes, sender: str | None) -> None:
+    """The beginning of the message says which charger has to be read instead."""
+    stream = Subscription(details(5671))
+    large = SimpleNamespace(
+        body_type=AmqpMessageBodyType.DATA, body=[body], sequence_number=1
+    )
+    assert stream.decode(large) is None
+    assert stream.oversized == 1
+    assert stream.oversized_from == {sender or subscription.NO_CHARGER}
 
 
 def test_a_body_of_another_kind() -> None:

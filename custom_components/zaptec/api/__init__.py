@@ -84,11 +84,12 @@ from .observations import (
 )
 from .parsing import parse_uuid, parse_words
 from .statistics import Statistics
-from .subscription import Subscription, TimeSlice
+from .subscription import NO_CHARGER, Subscription, TimeSlice
 
 __all__ = [
     "DEFAULT_URL",
     "METER_INTERVALS",
+    "NO_CHARGER",
     "OBSERVATIONS",
     "Account",
     "AuthenticationType",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import json
 import logging
 import math
+import re
 from types import TracebackType
 from typing import Any, NoReturn, Self, Unpack
 
@@ -17,7 +18,7 @@ from . import nbfx
 from .azure_link import AzureLink, LinkOptions, message_body
 from .errors import SubscriptionError
 from .models import ConnectionDetails, Observation
-from .parsing import parse_float_literal, parse_integer_literal
+from .parsing import parse_float_literal, parse_integer_literal, parse_uuid
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,6 +45,12 @@ _DECODER = json.JSONDecoder(
 
 # The charger id in messages of the cloud itself, which concern no charger.
 NO_CHARGER = "00000000-0000-0000-0000-000000000000"
+
+# The id of the charger in a message that is too large to decode, and the octets at the
+# beginning of the body that contain it: the value comes last, and quotes in it are
+# escaped.
+_CHARGER_ID = re.compile(rb'"ChargerId"\s*:\s*"([0-9A-Fa-f-]{36})"')
+_HEAD_SIZE = 1024
 
 
 class _OversizedError(ValueError):
@@ -93,6 +100,8 @@ class Subscription:
         messages: Number of messages received.
         bad_messages: Number of messages that could not be decoded.
         oversized: Number of these that were too large to decode.
+        oversized_from: The chargers that sent them, `NO_CHARGER` for an unknown one;
+            who processes them clears it.
         missed: Number of messages that another program seems to have received: the
             Service Bus numbers the messages of a subscription without gaps.
         last_message: Time of the latest message.
@@ -126,6 +135,7 @@ class Subscription:
         self.messages = 0
         self.bad_messages = 0
         self.oversized = 0
+        self.oversized_from: set[str] = set()
         self.missed = 0
         self._last_numbers: dict[int, int] = {}
         self.last_message: datetime | None = None
@@ -242,7 +252,7 @@ class Subscription:
 
     def decode(self, message: Any) -> Observation | None:
         """Return the observation of a message, None if it can't be decoded."""
-        step = "header"
+        step, body = "header", b""
         try:
             self._track_sequence(message.sequence_number)
             step = "body"
@@ -257,12 +267,14 @@ class Subscription:
             return Observation.from_json(document)
         except Exception as err:  # noqa: BLE001 - a sender may put anything in there
             self._report(step, err)
+            if isinstance(err, _OversizedError):
+                self.oversized += 1
+                self.oversized_from.add(_sender(body))
             return None
 
     def _report(self, step: str, error: Exception) -> None:
         """Count a bad message, and log it if it is the first of its kind."""
         self.bad_messages += 1
-        self.oversized += isinstance(error, _OversizedError)
         if step not in self._reported:
             self._reported.add(step)
             # The text of a library's error may quote the message, which may contain a
@@ -272,6 +284,12 @@ class Subscription:
             _LOGGER.warning(
                 "Skipping a message that can't be understood (%s): %s", step, reason
             )
+
+
+def _sender(body: bytes) -> str:
+    """Return the charger of a message that is not decoded, `NO_CHARGER` if unknown."""
+    found = _CHARGER_ID.search(body, 0, _HEAD_SIZE)
+    return (found and parse_uuid(found[1].decode())) or NO_CHARGER
 
 
 def _check_size(body: bytes) -> None:

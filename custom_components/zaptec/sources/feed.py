@@ -1,6 +1,6 @@
 """What one link reports of one installation, and whether that is all that happens."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Protocol
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from ..api import Observation
+from ..api import NO_CHARGER, Observation
 from ..const import LOGGER
 from ..state import States
 from .reader import StateReader
@@ -330,9 +330,19 @@ class Feed:
         self._watch.gap(self._uncovered())
 
     @callback
-    def oversized(self) -> None:
-        """Note that a message of the link was too large to be read."""
-        self._watch.oversized(self.charger_ids)
+    def oversized(self, senders: Collection[str]) -> None:
+        """Note that messages of these chargers were too large to be read.
+
+        They were too large for any other link, too. One of an unknown charger may be about
+        any of the installation.
+        """
+        self._watch.oversized(
+            [
+                charger_id
+                for charger_id in self.charger_ids
+                if charger_id in senders or NO_CHARGER in senders
+            ]
+        )
 
     @callback
     def received(self, observations: list[Observation]) -> None:

@@ -1,6 +1,6 @@
 """The feeds of one link: what it reports of each installation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import override
 
@@ -132,10 +132,10 @@ class Feeds(Mapping[str, Feed]):
             feed.gap()
 
     @callback
-    def oversized(self) -> None:
-        """Note that a message of the link was too large to be read."""
+    def oversized(self, senders: Collection[str]) -> None:
+        """Note that messages of these chargers were too large to be read."""
         for feed in self._feeds.values():
-            feed.oversized()
+            feed.oversized(senders)
 
     @callback
     def check(self, *, is_silent: bool) -> None:

@@ -356,8 +356,8 @@ class Link:
         """Apply the observations of messages."""
         if self.counters.take_gap():
             self.feeds.gap()
-        if self.counters.take_oversized():
-            self.feeds.oversized()
+        if senders := self.counters.take_oversized():
+            self.feeds.oversized(senders)
         by_feed = self.feeds.sort(observations)
         if observations:
             self._received_at = monotonic()

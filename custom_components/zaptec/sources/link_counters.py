@@ -20,10 +20,9 @@ class LinkCounters:
         """The current connection, None while there is none."""
         self._ended: Counter[str] = Counter()
         self._last_ended_message: datetime | None = None
-        # How many messages of the current connection were missing, and how many were too
-        # large to be read, when `take_gap` and `take_oversized` were last called.
+        # How many messages of the current connection were missing when `take_gap` was
+        # last called.
         self._seen_gaps = 0
-        self._seen_oversized = 0
 
     @property
     def messages(self) -> int:
@@ -61,7 +60,7 @@ class LinkCounters:
         for what in _COUNTS:
             self._ended[what] = self._count(what)
         self._last_ended_message = self.last_message
-        self._seen_gaps = self._seen_oversized = 0
+        self._seen_gaps = 0
         self.stream = None
 
     def take_gap(self) -> bool:
@@ -71,9 +70,10 @@ class LinkCounters:
         self._seen_gaps = self.stream.missed
         return True
 
-    def take_oversized(self) -> bool:
-        """Return whether messages were too large to be read since this was last asked."""
-        if self.stream is None or self.stream.oversized <= self._seen_oversized:
-            return False
-        self._seen_oversized = self.stream.oversized
-        return True
+    def take_oversized(self) -> set[str]:
+        """Return whose messages were too large to be read since this was last asked."""
+        if self.stream is None or not self.stream.oversized_from:
+            return set()
+        charger_ids = self.stream.oversized_from.copy()
+        self.stream.oversized_from.clear()
+        return charger_ids

@@ -124,6 +124,8 @@ class StreamWatch:
         self._asked_at = -math.inf
         self._gap_at = -math.inf
         self._gap_read_at = -math.inf
+        # The chargers of which messages may be missing, in the order of their readings.
+        self._missing: dict[str, None] = {}
         # Number of readings because of gaps since the last proof of a loss.
         self._gap_readings = 0
         self._first_lost_at = -math.inf
@@ -138,6 +140,7 @@ class StreamWatch:
         """
         self._opened_at = self._received_at = monotonic()
         self._gap_at = -math.inf
+        self._missing.clear()
         self._received_from.clear()
         self._read_chargers.clear()
         self._changes.clear()
@@ -147,6 +150,7 @@ class StreamWatch:
         """Drop the evidence of a charger that has moved to another installation."""
         self._received_from.pop(charger_id, None)
         self._asked_about.pop(charger_id, None)
+        self._missing.pop(charger_id, None)
         self._read_chargers.discard(charger_id)
         for key in [key for key in self._changes if key[0] == charger_id]:
             del self._changes[key]
@@ -180,34 +184,37 @@ class StreamWatch:
         The missing messages may be about any of them.
         """
         self._in_a_row = 0
-        if charger_ids:
-            self._note_gap(charger_ids)
-
-    def oversized(self, charger_ids: Iterable[str]) -> None:
-        """Note a message that is too large to be read, and read these chargers.
-
-        Its content is not lost to another program: the next reading of each charger
-        proves nothing.
-        """
-        self._read_chargers.clear()
         self._note_gap(charger_ids)
 
-    def _note_gap(self, charger_ids: Iterable[str]) -> None:
+    def oversized(self, charger_ids: Collection[str]) -> None:
+        """Note messages of chargers that are too large to be read, and read these chargers.
+
+        Their content is not lost to another program: the next reading of each charger
+        proves nothing.
+        """
+        self._read_chargers.difference_update(charger_ids)
+        self._note_gap(charger_ids)
+
+    def _note_gap(self, charger_ids: Collection[str]) -> None:
         """Read chargers, unless that was done just before: then `check` does it."""
+        if not charger_ids:
+            return
+        self._missing.update(dict.fromkeys(charger_ids))
         self._gap_at = now = monotonic()
         if self._is_gap_reading_due(now):
-            self._read_after_gap(charger_ids, now)
+            self._read_after_gap(now)
 
     def _is_gap_reading_due(self, now: float) -> bool:
         """Return whether messages are missing since the last reading for that reason."""
         number = min(self._gap_readings, len(GAP_READING_INTERVALS) - 1)
         interval = GAP_READING_INTERVALS[number]
-        return self._gap_at > self._gap_read_at and now - self._gap_read_at >= interval
+        return bool(self._missing) and now - self._gap_read_at >= interval
 
-    def _read_after_gap(self, charger_ids: Iterable[str], now: float) -> None:
-        """Read the chargers of a link, some of whose messages are missing."""
+    def _read_after_gap(self, now: float) -> None:
+        """Read the chargers of which messages may be missing."""
         self._gap_at = self._gap_read_at = now
         self._gap_readings += 1
+        charger_ids, self._missing = self._missing, {}
         for charger_id in charger_ids:
             self._read(charger_id)
 
@@ -252,7 +259,7 @@ class StreamWatch:
             self._on_complete()
         if self._is_gap_reading_due(now):
             # Of a gap that came too soon after another one.
-            self._read_after_gap(chargers, now)
+            self._read_after_gap(now)
         if charger_id := self._overdue(chargers, now):
             self._asked_at = self._asked_about[charger_id] = now
             self._read(charger_id)
