@@ -33,6 +33,7 @@ from custom_components.zaptec.api import (
     bus_options,
     preload,
 )
+from custom_components.zaptec.api.azure_link import CREDIT
 from simulator.certificate import Certificate
 from simulator.clock import Clock
 from simulator.servicebus import ServiceBus
@@ -79,10 +80,12 @@ async def test_silence_is_probed(
         assert end.reason == "timeout"
 
 
-async def test_a_message_that_arrives_during_a_probe(
-    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [1, 2, CREDIT])
+async def test_messages_that_arrive_during_a_probe(
+    bus: ServiceBus, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """It is returned at once, and not with the next frame that the service sends."""
+    """They are returned at once, and not with the next frame that the service sends."""
+    published = [str(number) for number in range(count)]
     async with Subscription(
         details(bus.port), allow_plain=True, quiet_period=0.3
     ) as stream:
@@ -91,7 +94,7 @@ async def test_a_message_that_arrives_during_a_probe(
         peek = receiver.peek_messages
 
         async def peek_late(max_message_count: int) -> Any:
-            for value in ("1", "2"):
+            for value in published:
                 bus.publish(TOPIC, message(710, ValueAsString=value))
             held_back = await peek(max_message_count)
             # From now on, the library would wait this long for a frame.
@@ -100,8 +103,8 @@ async def test_a_message_that_arrives_during_a_probe(
 
         monkeypatch.setattr(receiver, "peek_messages", peek_late)
         async with asyncio.timeout(10):
-            values = [(await anext(stream)).value for _ in range(2)]
-        assert values == ["1", "2"]
+            values = [(await anext(stream)).value for _ in published]
+        assert values == published
 
 
 async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:

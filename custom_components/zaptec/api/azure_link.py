@@ -62,6 +62,10 @@ QUIET_PERIOD = 240.0
 # all of these have arrived, which costs a round trip each time.
 PREFETCH = 100
 
+# Number of messages that the library then requests, which is one more. All of them may
+# arrive while the link is probed.
+CREDIT = PREFETCH + 1
+
 # Longest time that the library waits for a frame before it checks its timers (s): the
 # heartbeat and the idle time. Its default of 0.2 s would wake up the event loop five
 # times a second for each link. The Service Bus closes a connection that is silent for
@@ -408,7 +412,7 @@ class AzureLink:
                 # The iterator would return these only once it has read another frame.
                 self._arrived.extend(
                     await receiver.receive_messages(
-                        max_message_count=PREFETCH, max_wait_time=NO_WAIT
+                        max_message_count=CREDIT, max_wait_time=NO_WAIT
                     )
                 )
         return self._arrived.popleft()
