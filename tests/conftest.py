@@ -5,8 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
 import logging
 import traceback
+from types import SimpleNamespace
 from typing import override
 
+from azure.servicebus._pyamqp.aio import _client_async
+from azure.servicebus.aio import _servicebus_receiver_async
 from freezegun import freeze_time
 from freezegun.api import TickingDateTimeFactory
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME
@@ -92,6 +95,11 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("enable_custom_integrations")
 
 
+async def _no_pause(_seconds: float) -> None:
+    """Let the event loop run, in place of a pause."""
+    await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def clocks(
     monkeypatch: pytest.MonkeyPatch,
@@ -107,6 +115,11 @@ async def clocks(
     monkeypatch.setattr(f"{azure_link}.OPEN_TIMEOUT", 600.0)
     monkeypatch.setattr(f"{azure_link}.FIRST_OPEN_TIMEOUT", 600.0)
     monkeypatch.setattr(f"{azure_link}.PROBE_TIMEOUT", 600.0)
+    # While the library opens a link or renews its token, it pauses after each frame. Each of
+    # these moments would last until the next jump, and renewing would run out of its time.
+    without_pauses = SimpleNamespace(**vars(asyncio) | {"sleep": _no_pause})
+    for module in (_client_async, _servicebus_receiver_async):
+        monkeypatch.setattr(module, "asyncio", without_pauses)
     # The event loop would take each jump for a slow callback.
     asyncio.get_running_loop().slow_callback_duration = float("inf")
     with freeze_time(datetime.now(UTC), tick=True) as frozen:

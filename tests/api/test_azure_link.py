@@ -24,6 +24,7 @@ from azure.servicebus.exceptions import (
     ServiceBusQuotaExceededError,
     ServiceBusServerBusyError,
 )
+from freezegun.api import TickingDateTimeFactory
 import pytest
 
 from custom_components.zaptec.api import (
@@ -37,8 +38,10 @@ from custom_components.zaptec.api.azure_link import CREDIT
 from simulator.certificate import Certificate
 from simulator.clock import Clock
 from simulator.servicebus import ServiceBus
+from tests.time_machine import calm_down, leap
 
 from .messages import KEY, KEY_NAME, TOPIC, details, message
+from .virtual_time import travel
 
 
 async def test_silence_is_probed(
@@ -105,6 +108,36 @@ async def test_messages_that_arrive_during_a_probe(
         async with asyncio.timeout(10):
             values = [(await anext(stream)).value for _ in published]
         assert values == published
+
+
+async def test_a_token_is_renewed_during_a_probe(
+    clocks: TickingDateTimeFactory, bus: ServiceBus
+) -> None:
+    """The messages that arrive meanwhile are returned without another jump of the clocks."""
+    values: list[str | None] = []
+    async with Subscription(details(bus.port), allow_plain=True) as stream:
+        receiving = asyncio.ensure_future(
+            stream.run(lambda items: values.extend(item.value for item in items))
+        )
+        await bus.wait_for_consumer(TOPIC)
+        await calm_down()
+        handler = stream.link.receiver._handler
+        before = handler._cbs_authenticator._expires_on
+        # The token is valid for an hour, and renewed after 54 minutes. By then, the link has
+        # been quiet for so long that it is probed.
+        await travel(clocks, 50 * 60 + 30, step=30)
+        published = [str(number) for number in range(6)]
+        bus.publish(TOPIC, message(710, ValueAsString=published[0]))
+        await travel(clocks, 3 * 60, step=30)
+        assert handler._cbs_authenticator._expires_on == before
+        leap(clocks, 100)
+        for value in published[1:]:
+            bus.publish(TOPIC, message(710, ValueAsString=value))
+        await calm_down()
+        assert values == published
+        assert handler._cbs_authenticator._expires_on > before
+        receiving.cancel()
+        await asyncio.wait([receiving])
 
 
 async def end_of(bus: ServiceBus, topic: str, fault: Callable[[], None]) -> str:
