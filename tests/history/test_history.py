@@ -446,7 +446,7 @@ async def test_a_recorder_that_recovers(
     assert await recorded.rows(home.charger.id) == {}
     await home.travel(200, step=50)
     await check(home, recorded)
-    assert "The history is stored again" in caplog.text
+    assert "The session history is stored again" in caplog.text
 
 
 @pytest.mark.parametrize("past", [PastScenario(days=60)])

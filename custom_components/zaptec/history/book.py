@@ -204,7 +204,7 @@ class Book:
         if (charger_id, problem) not in self._logged:
             self._logged.add((charger_id, problem))
             LOGGER.warning(
-                "The history of charger %s leaves out a session, because %s",
+                "The session history of charger %s leaves out a session, because %s",
                 charger_id,
                 problem,
             )

@@ -313,9 +313,11 @@ class History:
                 hours,
                 first,
             )
-            LOGGER.debug("The history of charger %s has %d new rows", charger_id, rows)
+            LOGGER.debug(
+                "The session history of charger %s has %d new rows", charger_id, rows
+            )
             if self._is_failing:
-                LOGGER.info("The history is stored again")
+                LOGGER.info("The session history is stored again")
                 self._is_failing = False
             ledger.written(revision)
             self._compact(charger_id)
@@ -344,7 +346,7 @@ class History:
         if not self._is_failing:
             self._is_failing = True
             LOGGER.warning(
-                "The history cannot be stored at the moment, and is kept until it can: %s",
+                "The session history cannot be stored at the moment, and is kept until it can: %s",
                 reason,
             )
 
