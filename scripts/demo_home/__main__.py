@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         metavar="X",
-        help="simulated seconds per second (1)",
+        help="simulated seconds per second (1); above 1, the session history is incomplete",
     )
     parser.add_argument(
         "--port",
