@@ -37,7 +37,15 @@ from .live_meter import LiveMeter
 from .recording import Recorded, Recording
 
 # What a reading of a charger's state always has.
-_OF_A_READING = {StateId.TOTAL_CHARGE_POWER_SESSION, StateId.CHARGER_OPERATION_MODE}
+OF_A_READING = {StateId.TOTAL_CHARGE_POWER_SESSION, StateId.CHARGER_OPERATION_MODE}
+
+# What the counter of a session follows.
+OF_A_SESSION = (
+    StateId.TOTAL_CHARGE_POWER_SESSION,
+    StateId.CHARGER_OPERATION_MODE,
+    StateId.SESSION_IDENTIFIER,
+    StateId.COMPLETED_SESSION,
+)
 
 # A state this much newer than what was stored is not of the same shutdown.
 STORED_LATE = timedelta(seconds=1)
@@ -57,7 +65,7 @@ RECORDED_STATES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ZaptecEnergyDescription(ZaptecChargerDescription, SensorEntityDescription):
-    """Describe an energy sensor of a charger."""
+    """Describe a sensor of an energy of a charger, or of its cost."""
 
 
 def _number(state: State) -> float | None:
@@ -88,6 +96,26 @@ def _is_increasing(state: State) -> bool:
     """
     state_class = state.attributes.get(SensorEntityCapabilityAttribute.STATE_CLASS)
     return state_class != SensorStateClass.TOTAL and _reset(state) is None
+
+
+def report_to_session(
+    counter: SessionEnergy, state_id: int, value: Value | None, at: datetime
+) -> None:
+    """Pass an observation to the counter of a session."""
+    match state_id, value:
+        case StateId.TOTAL_CHARGE_POWER_SESSION, float() | None:
+            counter.report_energy(value, at)
+        case StateId.SESSION_IDENTIFIER, str():
+            if identifier := parse_uuid(value):
+                counter.report_session(identifier, at)
+        case StateId.SESSION_IDENTIFIER, None:
+            counter.report_session(None, at)
+        case StateId.CHARGER_OPERATION_MODE, OperationMode():
+            if value is not OperationMode.UNKNOWN:
+                is_connected = value is not OperationMode.DISCONNECTED
+                counter.report_car(is_connected=is_connected, at=at)
+        case StateId.COMPLETED_SESSION, CompletedSession():
+            counter.report_completed(value, at)
 
 
 def _last_recorded(hass: HomeAssistant, entity_id: str) -> State | None:
@@ -421,12 +449,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
 class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     """The energy of the current charge session (StateId 553)."""
 
-    followed = (
-        StateId.TOTAL_CHARGE_POWER_SESSION,
-        StateId.CHARGER_OPERATION_MODE,
-        StateId.SESSION_IDENTIFIER,
-        StateId.COMPLETED_SESSION,
-    )
+    followed = OF_A_SESSION
 
     def __init__(self, *args: Any) -> None:
         """Initialize the sensor without a session."""
@@ -442,25 +465,12 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
     @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
         """Process an observation."""
-        match state_id, value:
-            case StateId.TOTAL_CHARGE_POWER_SESSION, float() | None:
-                self._counter.report_energy(value, at)
-            case StateId.SESSION_IDENTIFIER, str():
-                if identifier := parse_uuid(value):
-                    self._counter.report_session(identifier, at)
-            case StateId.SESSION_IDENTIFIER, None:
-                self._counter.report_session(None, at)
-            case StateId.CHARGER_OPERATION_MODE, OperationMode():
-                if value is not OperationMode.UNKNOWN:
-                    is_connected = value is not OperationMode.DISCONNECTED
-                    self._counter.report_car(is_connected=is_connected, at=at)
-            case StateId.COMPLETED_SESSION, CompletedSession():
-                self._counter.report_completed(value, at)
+        report_to_session(self._counter, state_id, value, at)
 
     @override
     def _end_batch(self, state_ids: set[int]) -> None:
         """Process the end of a batch, which is a reading if it has these StateIds."""
-        if state_ids >= _OF_A_READING:
+        if state_ids >= OF_A_READING:
             self._counter.end_reading()
 
 
