@@ -9,8 +9,9 @@ logs an error and goes on. So what was written is read again before it counts as
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import batched
 
 from homeassistant.components.recorder import get_instance
@@ -57,6 +58,10 @@ _LOOK_BACK = (
 _LOCK: HassKey[asyncio.Lock] = HassKey(f"{DOMAIN}_history")
 
 
+type Row = tuple[float | None, float | None]
+"""State and sum of a row in the database."""
+
+
 class NotStoredError(Exception):
     """The recorder has not stored what it was given."""
 
@@ -90,14 +95,11 @@ class HourlyStatistics:
             NotStoredError: The database cannot be read.
 
         """
-        try:
-            return bool(
-                await get_instance(self._hass).async_add_executor_job(
-                    get_last_statistics, self._hass, 1, statistic, False, {"sum"}
-                )
+        return bool(
+            await self.async_read(
+                partial(get_last_statistics, self._hass, 1, statistic, False, {"sum"})
             )
-        except SQLAlchemyError as err:
-            raise NotStoredError(type(err).__name__) from err
+        )
 
     async def async_write(
         self, statistic: str, name: str, hours: Mapping[int, int], first: int
@@ -117,28 +119,46 @@ class HourlyStatistics:
             NotStoredError: The recorder has not stored all of it.
 
         """
+        return await self.async_import(
+            _metadata(statistic, name),
+            partial(_plan, self._hass, statistic, hours, first),
+        )
+
+    async def async_import(
+        self, metadata: StatisticMetaData, plan: Callable[[], list[StatisticData]]
+    ) -> int:
+        """Write the rows of a statistic that differ; return their number.
+
+        Args:
+            metadata: What describes the statistic.
+            plan: Reads the database, and returns the rows that differ from it; blocks.
+
+        Raises:
+            NotStoredError: The recorder has not stored all of it.
+
+        """
         lock = self._hass.data.setdefault(_LOCK, asyncio.Lock())
         async with lock:
-            rows = await self._async_plan(statistic, hours, first)
-            metadata = _metadata(statistic, name)
+            rows = await self.async_read(plan)
             for batch in batched(rows, BATCH_MAX, strict=False):
                 # A list: the check would exhaust an iterator, and nothing be stored.
                 async_add_external_statistics(self._hass, metadata, list(batch))
                 await self._async_barrier()
             if rows:
-                left = await self._async_plan(statistic, hours, first)
+                left = await self.async_read(plan)
                 if left:
                     raise NotStoredError(f"{len(left)} of {len(rows)} rows are missing")
         return len(rows)
 
-    async def _async_plan(
-        self, statistic: str, hours: Mapping[int, int], first: int
-    ) -> list[StatisticData]:
-        """Return the rows that have to be written."""
+    async def async_read[T](self, read: Callable[[], T]) -> T:
+        """Return what a function reads from the database.
+
+        Raises:
+            NotStoredError: The database cannot be read.
+
+        """
         try:
-            return await get_instance(self._hass).async_add_executor_job(
-                _plan, self._hass, statistic, hours, first
-            )
+            return await get_instance(self._hass).async_add_executor_job(read)
         except SQLAlchemyError as err:
             raise NotStoredError(type(err).__name__) from err
 
@@ -181,29 +201,35 @@ def _plan(
     hass: HomeAssistant, name: str, hours: Mapping[int, int], first: int
 ) -> list[StatisticData]:
     """Return the rows of a statistic that have to be written; blocks."""
-    held = _held(hass, name, first)
-    total = _sum_before(hass, name, first)
+    held = rows_from(hass, name, first)
+    total = sum_before(hass, name, first)
     rows: list[StatisticData] = []
     energy_so_far = 0
     for hour in sorted(hours.keys() | held.keys()):
         energy = hours.get(hour, 0)
         energy_so_far += energy
-        state = energy / 1000
-        row_sum = total + energy_so_far / 1000
-        row = held.get(hour)
-        if row is None or any(
-            value is None or abs(value - wanted) > EQUAL
-            for value, wanted in zip(row, (state, row_sum), strict=True)
-        ):
-            start = datetime.fromtimestamp(hour * HOUR, UTC)
-            rows.append(StatisticData(start=start, state=state, sum=row_sum))
+        row = (energy / 1000, total + energy_so_far / 1000)
+        if differs(held.get(hour), row):
+            rows.append(row_of(hour, row))
     return rows
 
 
-def _held(
-    hass: HomeAssistant, name: str, first: int
-) -> dict[int, tuple[float | None, float | None]]:
-    """Return state and sum of all rows from an hour on; blocks."""
+def differs(held: Row | None, wanted: tuple[float, float]) -> bool:
+    """Return whether a row has to be written."""
+    return held is None or any(
+        value is None or abs(value - new) > EQUAL
+        for value, new in zip(held, wanted, strict=True)
+    )
+
+
+def row_of(hour: int, row: tuple[float, float]) -> StatisticData:
+    """Return a row as the recorder takes it."""
+    start = datetime.fromtimestamp(hour * HOUR, UTC)
+    return StatisticData(start=start, state=row[0], sum=row[1])
+
+
+def rows_from(hass: HomeAssistant, name: str, first: int) -> dict[int, Row]:
+    """Return all rows of a statistic from an hour on; blocks."""
     start = datetime.fromtimestamp(first * HOUR, UTC)
     found = statistics_during_period(
         hass, start, None, {name}, "hour", None, {"state", "sum"}
@@ -214,7 +240,7 @@ def _held(
     }
 
 
-def _sum_before(hass: HomeAssistant, name: str, first: int) -> float:
+def sum_before(hass: HomeAssistant, name: str, first: int) -> float:
     """Return the sum of the last row before an hour, as it is in the database; blocks.
 
     A user may have adjusted it.
