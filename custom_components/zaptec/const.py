@@ -14,6 +14,8 @@ RECORDER: Final = "recorder"
 CONF_CHARGERS: Final = "chargers"
 # The chargers of the entry's data from which that choice was taken over.
 CONF_TAKEN_OVER: Final = "taken_over"
+# The prices of a kWh, one after another, as `Tariff` stores them.
+CONF_PRICES: Final = "prices"
 # The id of the user group whose messages the account reads.
 CONF_USER_GROUP: Final = "user_group"
 # What custom-components/zaptec put before the name of each device.

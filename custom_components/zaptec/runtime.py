@@ -14,7 +14,7 @@ from homeassistant.loader import async_get_integration
 from homeassistant.util.ssl import get_default_context
 
 from .api import DEFAULT_URL, Account, TimeSlice, ZaptecClient, preload
-from .const import DOMAIN
+from .const import CONF_PRICES, DOMAIN
 from .control.available_current import AvailableCurrents
 from .control.batch import Batches
 from .control.charger import ChargerControl
@@ -27,6 +27,7 @@ from .devices.ownership import Ownership
 from .devices.registry import Devices
 from .energy_store import EnergyStore
 from .history.history import History
+from .history.prices import Prices, Tariff
 from .listeners import Listeners
 from .outages import Outages
 from .round_robin import RoundRobin
@@ -104,11 +105,15 @@ class ZaptecRuntime:
         self.chargers = self._create_charger_control()
         self.available_currents = self._create_available_currents()
         self.energy_store = EnergyStore(hass, entry)
+        self.prices = Prices(
+            hass, Tariff.from_stored(entry.options.get(CONF_PRICES, ()))
+        )
         self.history = History(
             hass,
             entry,
             client,
             self.states,
+            self.prices,
             account=lambda: self.coordinator.data,
             name=self._charger_name,
         )

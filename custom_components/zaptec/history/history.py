@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry
@@ -26,8 +27,10 @@ from ..state import ChargerState, States
 from .archive import Archive
 from .awaited import AwaitedSessions
 from .book import Book
+from .costs import Costs
 from .full_readings import FullReadings
 from .hours import HOUR
+from .prices import Prices
 from .records import key_of
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
@@ -74,6 +77,7 @@ class History:
         entry: ConfigEntry[Any],
         client: ZaptecClient,
         states: States,
+        prices: Prices,
         *,
         account: Callable[[], Account],
         name: Callable[[str], str],
@@ -85,6 +89,7 @@ class History:
             entry: The entry of the account.
             client: The client of the account.
             states: The states of the chargers.
+            prices: What a kWh costs.
             account: Returns what the account shows.
             name: Returns the name of a charger.
 
@@ -105,6 +110,7 @@ class History:
             persons=lambda: self.persons,
             on_refusal=self._take_reported,
         )
+        self.costs = Costs(hass, self._statistics, self._store, prices)
         archive = Archive(client, self._book)
         self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
         self._full = FullReadings(self._book, archive, self._statistics, self._store)
@@ -130,6 +136,7 @@ class History:
             LOGGER.debug("There is no history without the recorder")
             return
         await self._store.async_load()
+        self.costs.start()
         self._is_started = True
         self.follow(self._account())
         self._task = self._entry.async_create_background_task(
@@ -154,6 +161,12 @@ class History:
         if not self._is_started:
             return
         self._book.follow(account)
+        self.costs.follow(
+            {
+                statistic_id(charger_id): partial(self._name, charger_id)
+                for charger_id in account.chargers
+            }
+        )
         self._sweeps.follow(account, dt_util.utcnow().timestamp())
         for charger_id in self._followed.keys() - self._states.keys():
             self._followed.pop(charger_id)[1]()
@@ -192,7 +205,12 @@ class History:
     @property
     def is_idle(self) -> bool:
         """Return whether nothing is due: the statistics have everything that is known."""
-        return not (self._is_working or self._wake.is_set() or self.pending)
+        return not (
+            self._is_working
+            or self._wake.is_set()
+            or self.pending
+            or self.costs.is_pending
+        )
 
     def refused(self) -> set[str]:
         """Return the installations whose history the cloud refuses to show."""
@@ -266,7 +284,9 @@ class History:
             self._read_at = self._write_at = now + RECORDER_INTERVAL
             return False
         try:
-            if now >= self._write_at and await self._async_write():
+            if now >= self._write_at and (
+                await self._async_write() or await self.costs.async_step(now)
+            ):
                 return True
             if now < self._read_at:
                 return False
@@ -319,6 +339,8 @@ class History:
             if self._is_failing:
                 LOGGER.info("The session history is stored again")
                 self._is_failing = False
+            # Before it is noted that the energy is written: Home Assistant may stop.
+            self.costs.mark(statistic_id(charger_id), first)
             ledger.written(revision)
             self._compact(charger_id)
             self._store.save_soon()
@@ -358,6 +380,8 @@ class History:
             item for item in (self._awaited.due, self._sweeps.due) if item is not None
         ]
         due += [max(item, self._read_at) for item in reading_due]
+        if (costs_due := self.costs.due) is not None:
+            due.append(max(costs_due, self._write_at))
         due += [item for item in (self._read_at, self._write_at) if item > now]
         return max(IDLE_MIN, min(due) - now)
 

@@ -12,6 +12,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN, LOGGER
+from .cost_ledger import CostLedger
 from .ledger import Ledger
 
 STORAGE_VERSION = 1
@@ -20,6 +21,8 @@ STORAGE_VERSION = 1
 # the store of a large account is large.
 SAVE_DELAY = 60.0
 SAVE_DELAY_PER_CHARGER = 1.0
+
+_NO_COSTS: dict[str, Any] = {"tariff": [], "checked_at": 0.0, "statistics": {}}
 
 
 class HistoryStore:
@@ -37,6 +40,11 @@ class HistoryStore:
         self.ledgers: dict[str, Ledger] = {}
         # By installation: when its archive was swept, as `Sweeps` stores it.
         self.sweeps: dict[str, dict[str, Any]] = {}
+        # By energy statistic: what has to be written of its cost. Then the prices with
+        # which they were compared, and when the unknown ones were looked for.
+        self.costs: dict[str, CostLedger] = {}
+        self.cost_tariff: list[dict[str, Any]] = []
+        self.costs_checked_at = 0.0
         self._is_changed = False
 
     async def async_load(self) -> None:
@@ -49,10 +57,19 @@ class HistoryStore:
                 key: {name: sweep[name] for name in ("at", "long_at", "resume_from")}
                 for key, sweep in stored["sweeps"].items()
             }
+            # An earlier version did not store it.
+            costs = stored.get("costs", _NO_COSTS)
+            cost_ledgers = {
+                key: CostLedger.from_dict(item)
+                for key, item in costs["statistics"].items()
+            }
+            tariff, checked_at = costs["tariff"], costs["checked_at"]
         except AttributeError, KeyError, TypeError, ValueError:
             LOGGER.warning("The stored history is damaged and is read again")
             return
         self.ledgers, self.sweeps = ledgers, sweeps
+        self.costs = cost_ledgers
+        self.cost_tariff, self.costs_checked_at = tariff, checked_at
 
     @callback
     def save_soon(self) -> None:
@@ -85,6 +102,13 @@ class HistoryStore:
                 for charger_id, ledger in list(self.ledgers.items())
             },
             "sweeps": {key: dict(sweep) for key, sweep in list(self.sweeps.items())},
+            "costs": {
+                "tariff": self.cost_tariff,
+                "checked_at": self.costs_checked_at,
+                "statistics": {
+                    key: ledger.as_dict() for key, ledger in list(self.costs.items())
+                },
+            },
         }
 
 
