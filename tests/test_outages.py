@@ -7,6 +7,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.outages import JOIN_TIME, REFRESH_LOGGER, Outages
+from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from simulator.charger import Charger
 from simulator.scenario import (
     DEMO_PASSWORD,
@@ -110,6 +111,25 @@ async def test_a_loss_of_push_alone_is_two_lines(
     assert (warned, noted) == ("WARNING", "INFO")
     assert lost.startswith(f"Push is lost for installation {charger.installation.id}: ")
     assert back == f"Push is back for installation {charger.installation.id}"
+
+
+async def test_connections_that_end_at_once_are_one_outage(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While each connection ends soon, one line is logged, and one when a connection lasts."""
+    (link,) = live_entry.runtime_data.links.connections
+    caplog.clear()
+    for connects in range(link.counters.connects + 1, link.counters.connects + 6):
+        sim.bus.drop_connections()
+        await time_machine.travel_until(
+            lambda connects=connects: link.counters.connects == connects
+        )
+    assert [level for level, _ in lines(caplog)] == ["WARNING"]
+    await time_machine.travel(HEALTHY_TIME + 5)
+    assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"]
 
 
 @pytest.mark.parametrize("part", ["lists", "firmware"])

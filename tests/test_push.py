@@ -21,6 +21,7 @@ from custom_components.zaptec.api import (
     ZaptecRejectedError,
 )
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from custom_components.zaptec.sources.link import reconnect_pause
 from simulator.car import Car
 from simulator.charger import Charger
@@ -86,6 +87,7 @@ async def test_a_cut_of_20_s_loses_nothing(
     await home.wait_for("sensor", "push_status", "connected")
     await home.wait_for("sensor", "charger_operation_mode", "disconnected")
     await home.wait_for("sensor", "total_charge_power", "0.0")
+    await home.travel(HEALTHY_TIME + 5)
     assert caplog.text.count("Push is lost") == 1
     assert caplog.text.count("Push is back") == 1
 

@@ -10,6 +10,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import azure_link
 from custom_components.zaptec.diagnostics import async_get_config_entry_diagnostics
 from custom_components.zaptec.sources import link as link_module
+from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from custom_components.zaptec.sources.link import OPEN_PATIENCE
 from simulator.car import Car
 from simulator.port import BLOCKS, Block
@@ -192,6 +193,7 @@ async def test_both_ports_are_blocked(
         await sim.bus.unblock(port)
     await wait_for_link(home)
     assert transport(home) == "amqp"
+    await home.time_machine.travel(HEALTHY_TIME + 5)
     assert caplog.text.count("Push is lost") == caplog.text.count("Push is back") == 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.observations import StateId
@@ -85,6 +86,7 @@ async def test_a_silent_link_is_found_within_8_minutes(
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_requesting"
     )
+    await time_machine.travel(HEALTHY_TIME + 5)
     assert caplog.text.count("Push is back") == 1
 
 

@@ -120,6 +120,10 @@ class Outages:
         if is_rare:
             outage.rare.add(part)
 
+    def is_ongoing(self, part: str) -> bool:
+        """Return whether something fails."""
+        return self._outage_of(part) is not None
+
     def end(self, part: str, *, is_back: bool = True) -> bool:
         """Note that something does not fail any more; return whether it did.
 

@@ -8,6 +8,7 @@ from freezegun.api import TickingDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
+from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from simulator.car import Car
 from simulator.certificate import Certificate
 from simulator.clock import Clock
@@ -96,5 +97,6 @@ async def test_a_wrong_certificate(
     await entities.wait_for(
         "sensor", charger.id, "charger_operation_mode", "connected_charging"
     )
+    await time_machine.travel(HEALTHY_TIME + 5)
     assert caplog.text.count("Push is lost") == 1
     assert caplog.text.count("Push is back") == 1
