@@ -328,7 +328,7 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
         "ServiceValidationError(\n",
         'ServiceValidationError(\n f"No {total}",\n',
     ),
-    (exceptions_are_translated, "services.py", '"no_target"', '"none"'),
+    (exceptions_are_translated, "service_targets.py", '"no_target"', '"none"'),
     (exceptions_are_translated, "services.py", '"maximum"', '"most"'),
     (issues_can_be_fixed, "repairs.py", "async_create_fix_flow", "async_create_flow"),
     (

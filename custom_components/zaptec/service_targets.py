@@ -1,0 +1,152 @@
+"""The targets of actions: which chargers and installations a call selects."""
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import (
+    ATTR_AREA_ID,
+    ATTR_DEVICE_ID,
+    ATTR_ENTITY_ID,
+    ATTR_FLOOR_ID,
+    ATTR_LABEL_ID,
+)
+from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import (
+    config_validation as cv,
+    device_registry as dr,
+    entity_registry as er,
+)
+from homeassistant.helpers.target import (
+    TargetSelection,
+    async_extract_referenced_entity_ids,
+)
+import probatio
+
+from .const import DOMAIN
+from .devices.adoption import async_get_device
+from .entity import CHARGERS
+from .runtime import ZaptecConfigEntry, ZaptecRuntime
+
+ATTR_CHARGER_ID = "charger_id"
+ATTR_INSTALLATION_ID = "installation_id"
+
+IDS = probatio.All(cv.ensure_list, [cv.string])
+# The parts of a target that may also contain devices of other integrations.
+_PLACES = (ATTR_AREA_ID, ATTR_FLOOR_ID, ATTR_LABEL_ID)
+TARGET = {
+    probatio.Optional(ATTR_DEVICE_ID): IDS,
+    probatio.Optional(ATTR_ENTITY_ID): cv.entity_ids,
+    **{probatio.Optional(place): IDS for place in _PLACES},
+}
+
+
+def async_target_devices(
+    hass: HomeAssistant, call: ServiceCall, id_field: str
+) -> dict[str, ZaptecRuntime]:
+    """Return the installations and chargers of a call, each with its runtime."""
+    wanted = [item.strip().lower() for item in call.data.get(id_field, ())]
+    wanted += [
+        _identifier(hass, device_id, device_id)
+        for device_id in call.data.get(ATTR_DEVICE_ID, ())
+    ]
+    entities = er.async_get(hass)
+    for entity_id in call.data.get(ATTR_ENTITY_ID, ()):
+        entity = entities.async_get(entity_id)
+        wanted.append(
+            _identifier(hass, entity.device_id if entity else None, entity_id)
+        )
+    is_of_places = any(call.data.get(place) for place in _PLACES)
+    if not wanted and not is_of_places:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="no_target"
+        )
+    accounts: list[ZaptecConfigEntry] = hass.config_entries.async_entries(DOMAIN)
+    known = {
+        device_id: entry.runtime_data
+        for entry in accounts
+        if entry.state is ConfigEntryState.LOADED
+        for device_id in (
+            *entry.runtime_data.coordinator.data.installations,
+            *entry.runtime_data.coordinator.data.chargers,
+        )
+    }
+    for device_id in wanted:
+        if device_id not in known:
+            raise _unknown_target(device_id)
+    in_places = [
+        device_id
+        for device_id in _identifiers_in_places(hass, call)
+        if device_id in known
+        and _is_meant(known[device_id], device_id, id_field == ATTR_INSTALLATION_ID)
+    ]
+    if not wanted and not in_places:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="none_in_target"
+        )
+    return {device_id: known[device_id] for device_id in (*wanted, *in_places)}
+
+
+def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
+    """Return the Zaptec ids of the devices in the areas, floors and labels of a call.
+
+    As in all actions of Home Assistant, an entity with its own area or label counts,
+    too: it selects its device.
+    """
+    selected = async_extract_referenced_entity_ids(
+        hass, TargetSelection({place: call.data.get(place) for place in _PLACES})
+    )
+    entities = er.async_get(hass)
+    device_ids = set(selected.referenced_devices)
+    for entity_id in selected.indirectly_referenced:
+        entity = entities.async_get(entity_id)
+        if entity and entity.device_id:
+            device_ids.add(entity.device_id)
+    devices = dr.async_get(hass)
+    return sorted(
+        identifier[1]
+        for device_id in device_ids
+        if (device := devices.async_get(device_id))
+        for identifier in device.identifiers
+        if identifier[0] == DOMAIN
+    )
+
+
+def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) -> bool:
+    """Return whether an action applies to a device that was found in an area.
+
+    The chargers of an account include power meters, and an installation may be in the
+    same area as its chargers. Neither takes commands. An action of installations does
+    not apply to a charger whose installation the account cannot see.
+    """
+    account = runtime.coordinator.data
+    charger = account.chargers.get(device_id)
+    if charger is None:
+        return of_installations
+    return charger.family in CHARGERS and (
+        not of_installations or charger.installation_id in account.installations
+    )
+
+
+def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
+    """Return the Zaptec id of a device in Home Assistant."""
+    device = dr.async_get(hass).async_get(device_id) if device_id else None
+    for identifier in device.identifiers if device else ():
+        if identifier[0] == DOMAIN:
+            return identifier[1]
+    raise _unknown_target(target)
+
+
+def _unknown_target(target: str) -> ServiceValidationError:
+    """Return the error for a target that is no device of this integration."""
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="unknown_target",
+        translation_placeholders={"target": target},
+    )
+
+
+def async_device_name(
+    hass: HomeAssistant, runtime: ZaptecRuntime, device_id: str
+) -> str:
+    """Return the name of a device in Home Assistant."""
+    device = async_get_device(hass, runtime.entry.entry_id, device_id)
+    return (device and (device.name_by_user or device.name)) or device_id
