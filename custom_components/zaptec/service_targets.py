@@ -1,5 +1,7 @@
 """The targets of actions: which chargers and installations a call selects."""
 
+from collections.abc import Collection
+
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
     ATTR_AREA_ID,
@@ -40,10 +42,22 @@ TARGET = {
 
 
 def async_target_devices(
-    hass: HomeAssistant, call: ServiceCall, id_field: str
+    hass: HomeAssistant, call: ServiceCall, *id_fields: str
 ) -> dict[str, ZaptecRuntime]:
-    """Return the installations and chargers of a call, each with its runtime."""
-    wanted = [item.strip().lower() for item in call.data.get(id_field, ())]
+    """Return the installations and chargers of a call, each with its runtime.
+
+    Args:
+        hass: Home Assistant.
+        call: The call.
+        id_fields: The fields with Zaptec ids that the action has. They say which kind of
+            device it applies to in an area: chargers, installations, or both.
+
+    """
+    wanted = [
+        item.strip().lower()
+        for id_field in id_fields
+        for item in call.data.get(id_field, ())
+    ]
     wanted += [
         _identifier(hass, device_id, device_id)
         for device_id in call.data.get(ATTR_DEVICE_ID, ())
@@ -75,8 +89,7 @@ def async_target_devices(
     in_places = [
         device_id
         for device_id in _identifiers_in_places(hass, call)
-        if device_id in known
-        and _is_meant(known[device_id], device_id, id_field == ATTR_INSTALLATION_ID)
+        if device_id in known and _is_meant(known[device_id], device_id, id_fields)
     ]
     if not wanted and not in_places:
         raise ServiceValidationError(
@@ -110,7 +123,9 @@ def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
     )
 
 
-def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) -> bool:
+def _is_meant(
+    runtime: ZaptecRuntime, device_id: str, id_fields: Collection[str]
+) -> bool:
     """Return whether an action applies to a device that was found in an area.
 
     The chargers of an account include power meters, and an installation may be in the
@@ -120,9 +135,9 @@ def _is_meant(runtime: ZaptecRuntime, device_id: str, of_installations: bool) ->
     account = runtime.coordinator.data
     charger = account.chargers.get(device_id)
     if charger is None:
-        return of_installations
+        return ATTR_INSTALLATION_ID in id_fields
     return charger.family in CHARGERS and (
-        not of_installations or charger.installation_id in account.installations
+        ATTR_CHARGER_ID in id_fields or charger.installation_id in account.installations
     )
 
 
