@@ -22,6 +22,7 @@ from homeassistant.const import (
     UnitOfEnergy,
     UnitOfPower,
     UnitOfTemperature,
+    UnitOfTime,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -65,6 +66,13 @@ from .entity_loader import (
     Kind,
     async_add_charger_entities,
     async_add_installation_entities,
+)
+from .last_session import (
+    ZaptecLastSessionDescription,
+    ZaptecLastSessionSensor,
+    session_duration,
+    session_end,
+    session_start,
 )
 from .listeners import Topic, link_topic
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
@@ -523,6 +531,38 @@ COMPLETED_SESSION_ENERGY = ZaptecEnergyDescription(
     suggested_display_precision=3,
 )
 
+LAST_SESSION_DESCRIPTIONS: tuple[ZaptecLastSessionDescription, ...] = (
+    ZaptecLastSessionDescription(
+        key="completed_session_start",
+        translation_key="completed_session_start",
+        state_ids=(StateId.COMPLETED_SESSION,),
+        always=CHARGERS,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_registry_enabled_default=False,
+        value_fn=session_start,
+    ),
+    ZaptecLastSessionDescription(
+        key="completed_session_end",
+        translation_key="completed_session_end",
+        state_ids=(StateId.COMPLETED_SESSION,),
+        always=CHARGERS,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_registry_enabled_default=False,
+        value_fn=session_end,
+    ),
+    ZaptecLastSessionDescription(
+        key="completed_session_duration",
+        translation_key="completed_session_duration",
+        state_ids=(StateId.COMPLETED_SESSION,),
+        always=CHARGERS,
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.HOURS,
+        suggested_display_precision=2,
+        entity_registry_enabled_default=False,
+        value_fn=session_duration,
+    ),
+)
+
 METER = ZaptecEnergyDescription(
     key="signed_meter_value_kwh",
     translation_key="signed_meter_value",
@@ -664,6 +704,7 @@ async def async_setup_entry(
         Kind(ZaptecSignalQualitySensor, (SIGNAL_QUALITY,)),
         Kind(ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
         Kind(ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
+        Kind(ZaptecLastSessionSensor, LAST_SESSION_DESCRIPTIONS),
         Kind(ZaptecMeterSensor, (METER,)),
         Kind(ZaptecListedSensor, LISTED_DESCRIPTIONS),
     )
