@@ -29,6 +29,7 @@ from .service_targets import (
     async_device_name,
     async_target_devices,
 )
+from .session_actions import async_setup_session_actions
 
 ATTR_AVAILABLE_CURRENT = "available_current"
 ATTR_PHASES = tuple(f"available_current_phase{phase}" for phase in (1, 2, 3))
@@ -95,6 +96,7 @@ def async_setup_services(hass: HomeAssistant) -> None:
         schema=LIMIT_SCHEMA,
         supports_response=SupportsResponse.OPTIONAL,
     )
+    async_setup_session_actions(hass)
 
 
 def _command(value: int | str) -> Command:

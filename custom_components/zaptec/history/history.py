@@ -1,7 +1,7 @@
 """Keeps the history of an account: reads sessions, and writes them as statistics."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from .book import Book
 from .costs import Costs
 from .full_readings import FullReadings
 from .hours import HOUR
+from .ledger import Contribution
 from .prices import Prices
 from .records import key_of
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
@@ -219,6 +220,15 @@ class History:
             for installation_id in self._account().installations
             if self._book.is_refused_all(installation_id)
         }
+
+    def is_refused(self, charger_id: str) -> bool:
+        """Return whether the cloud refuses to show the archive of a charger."""
+        return self._book.is_refused(charger_id)
+
+    def sessions(self, charger_id: str) -> Collection[Contribution]:
+        """Return the sessions of a charger whose hours are known."""
+        ledger = self._book.ledgers.get(charger_id)
+        return ledger.sessions if ledger else ()
 
     @callback
     def _observed(self, observation: Observation, value: Value | None) -> None:

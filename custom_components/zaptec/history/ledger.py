@@ -1,6 +1,6 @@
 """What is known of the sessions of one charger, and the energy of each hour."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import batched, chain
 from typing import Any, Self
@@ -26,6 +26,11 @@ class Contribution:
     """Whether the archive has the session."""
     identity: Identity = ANONYMOUS
     """Who has charged."""
+
+    @property
+    def energy(self) -> int:
+        """Return the energy of the session (Wh)."""
+        return sum(self.hours.values())
 
     @property
     def last(self) -> int:
@@ -94,6 +99,11 @@ class Ledger:
     def old_count(self) -> int:
         """Return the number of sessions whose hours are not kept any more."""
         return len(self._old)
+
+    @property
+    def sessions(self) -> Collection[Contribution]:
+        """Return the sessions whose hours are known."""
+        return self._sessions.values()
 
     @property
     def is_reading(self) -> bool:

@@ -1,0 +1,228 @@
+"""Actions about completed sessions: statements of a period."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.util import dt as dt_util
+import probatio
+
+from .api import ZaptecAuthenticationError, ZaptecBusyError, ZaptecError
+from .const import DOMAIN
+from .control.errors import translated_errors
+from .entity import CHARGERS
+from .runtime import ZaptecRuntime
+from .service_targets import (
+    ATTR_CHARGER_ID,
+    ATTR_INSTALLATION_ID,
+    IDS,
+    TARGET,
+    async_device_name,
+    async_target_devices,
+)
+from .session_records import Flag, Found, Period, SessionReader
+from .session_statement import DecimalSign, GroupBy, Separator, Statement, TableFormat
+from .texts import text
+
+ATTR_START = "start"
+ATTR_END = "end"
+ATTR_GROUP_BY = "group_by"
+ATTR_FORMAT = "format"
+ATTR_SEPARATOR = "separator"
+ATTR_DECIMAL_SIGN = "decimal_sign"
+ATTR_BYTE_ORDER_MARK = "byte_order_mark"
+
+FORMAT_DATA = "data"
+FORMAT_CSV = "csv"
+
+SERVICE_GET_SESSIONS = "get_sessions"
+
+# Years of the periods that can be asked for; other years cannot be converted to UTC.
+YEARS = range(2000, 2100)
+
+# The headings of tables. Their texts are in the translations, below "statement_".
+_HEADINGS = (
+    "start",
+    "end",
+    "charger",
+    "day",
+    "month",
+    "sessions",
+    "energy",
+    "meter_start",
+    "meter_end",
+    "flags",
+    "total",
+)
+
+_DEVICES = {
+    **TARGET,
+    probatio.Optional(ATTR_CHARGER_ID): IDS,
+    probatio.Optional(ATTR_INSTALLATION_ID): IDS,
+}
+
+GET_SESSIONS_SCHEMA = probatio.Schema(
+    {
+        **_DEVICES,
+        probatio.Required(ATTR_START): cv.datetime,
+        probatio.Optional(ATTR_END): cv.datetime,
+        probatio.Optional(ATTR_GROUP_BY, default=GroupBy.NONE): probatio.Coerce(
+            GroupBy
+        ),
+        probatio.Optional(ATTR_FORMAT, default=FORMAT_DATA): probatio.In(
+            (FORMAT_DATA, FORMAT_CSV)
+        ),
+        probatio.Optional(ATTR_SEPARATOR): probatio.Coerce(Separator),
+        probatio.Optional(ATTR_DECIMAL_SIGN): probatio.Coerce(DecimalSign),
+        probatio.Optional(ATTR_BYTE_ORDER_MARK, default=True): cv.boolean,
+    }
+)
+
+
+@callback
+def async_setup_session_actions(hass: HomeAssistant) -> None:
+    """Register the actions."""
+
+    async def get_sessions(call: ServiceCall) -> ServiceResponse:
+        return await _async_get_sessions(hass, call)
+
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_GET_SESSIONS,
+        get_sessions,
+        schema=GET_SESSIONS_SCHEMA,
+        supports_response=SupportsResponse.ONLY,
+    )
+
+
+async def _async_get_sessions(hass: HomeAssistant, call: ServiceCall) -> dict[str, Any]:
+    """Return a statement of the sessions of all chargers of a call."""
+    period = _period(call)
+    found = Found()
+    names: dict[str, str] = {}
+    for runtime, charger_ids in _chargers(hass, call).items():
+        names |= {
+            charger_id: async_device_name(hass, runtime, charger_id)
+            for charger_id in charger_ids
+        }
+        reader = SessionReader(
+            hass,
+            runtime.client,
+            runtime.history,
+            runtime.coordinator.data,
+        )
+        with _reading_errors(hass, runtime):
+            found.add(await reader.async_read(charger_ids, period))
+    table_format = _table_format(hass, call)
+
+    def state() -> dict[str, Any]:
+        statement = Statement(
+            found.records, name=names.__getitem__, group_by=call.data[ATTR_GROUP_BY]
+        )
+        if call.data[ATTR_FORMAT] == FORMAT_DATA:
+            return statement.as_data()
+        return {"csv": statement.as_table(table_format)}
+
+    refused = sorted(names[charger_id] for charger_id in found.refused)
+    return {
+        "start": dt_util.as_local(period.start).isoformat(),
+        "end": dt_util.as_local(period.end).isoformat(),
+        **await hass.async_add_executor_job(state),
+        "notes": _notes(hass, refused, found.left_out),
+    }
+
+
+def _period(call: ServiceCall) -> Period:
+    """Return the period of a call, which ends now by default."""
+    start = _moment(call.data[ATTR_START])
+    end = _moment(call.data.get(ATTR_END) or dt_util.utcnow())
+    if start >= end:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="period_empty"
+        )
+    return Period(start, end)
+
+
+def _moment(moment: datetime) -> datetime:
+    """Return a moment of a call, which is in local time if it has no time zone."""
+    if moment.year not in YEARS:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="year_invalid",
+            translation_placeholders={
+                "first": str(YEARS.start),
+                "last": str(YEARS.stop - 1),
+            },
+        )
+    return dt_util.as_utc(moment)
+
+
+def _chargers(hass: HomeAssistant, call: ServiceCall) -> dict[ZaptecRuntime, set[str]]:
+    """Return the chargers of a call by account; an installation selects all of its own."""
+    by_account: dict[ZaptecRuntime, set[str]] = {}
+    devices = async_target_devices(hass, call, ATTR_CHARGER_ID, ATTR_INSTALLATION_ID)
+    for device_id, runtime in devices.items():
+        by_account.setdefault(runtime, set()).update(
+            charger.id
+            for charger in runtime.coordinator.data.chargers.values()
+            if charger.family in CHARGERS
+            and device_id in (charger.id, charger.installation_id)
+        )
+    return by_account
+
+
+@contextmanager
+def _reading_errors(hass: HomeAssistant, runtime: ZaptecRuntime) -> Iterator[None]:
+    """Raise errors of the cloud as errors of Home Assistant, while sessions are read.
+
+    Raises:
+        HomeAssistantError: The cloud has failed.
+
+    """
+    with translated_errors(lambda: runtime.entry.async_start_reauth(hass)):
+        try:
+            yield
+        except ZaptecAuthenticationError, ZaptecBusyError:
+            raise
+        except ZaptecError as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN, translation_key="sessions_not_read"
+            ) from err
+
+
+def _table_format(hass: HomeAssistant, call: ServiceCall) -> TableFormat:
+    """Return how a table is written: as asked for, or else as the country expects it."""
+    decimal_sign = call.data.get(ATTR_DECIMAL_SIGN) or DecimalSign.of_country(
+        hass.config.country, hass.config.language
+    )
+    is_comma = decimal_sign is DecimalSign.COMMA
+    words = {key: text(hass, f"statement_{key}") for key in _HEADINGS}
+    words |= {flag: text(hass, f"session_{flag}") for flag in Flag}
+    return TableFormat(
+        separator=call.data.get(ATTR_SEPARATOR)
+        or (Separator.SEMICOLON if is_comma else Separator.COMMA),
+        decimal_sign=decimal_sign,
+        has_byte_order_mark=call.data[ATTR_BYTE_ORDER_MARK],
+        words=words,
+    )
+
+
+def _notes(hass: HomeAssistant, refused: Collection[str], left_out: int) -> list[str]:
+    """Return what a reader of the statement has to know."""
+    notes: list[str] = []
+    if refused:
+        chargers = ", ".join(refused)
+        notes.append(text(hass, "statement_refused", chargers=chargers))
+    if left_out:
+        notes.append(text(hass, "statement_left_out", count=str(left_out)))
+    return notes

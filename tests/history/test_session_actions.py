@@ -1,0 +1,361 @@
+"""The actions about sessions, over the simulated archive and with a real recorder."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+import math
+from typing import Any
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import device_registry as dr
+from homeassistant.util import dt as dt_util
+import probatio
+import pytest
+
+from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.session_records import SESSIONS_AT_ONCE
+from simulator.accounts import UserRole
+from simulator.faults import Busy, Fault
+from simulator.scenario import PastScenario, Scenario
+from simulator.session import Session
+
+from ..home import Home
+from .conftest import wait_until_written
+from .test_history import ARCHIVE, charge, count
+
+pytestmark = pytest.mark.usefixtures("_custom_integrations")
+
+
+@pytest.fixture
+def past() -> PastScenario | None:
+    """Return the past of the chargers."""
+    return PastScenario(days=90, irregular=0.3)
+
+
+@pytest.fixture
+def chargers() -> int:
+    """Return the number of chargers."""
+    return 2
+
+
+@pytest.fixture
+def scenario(past: PastScenario | None, chargers: int) -> Scenario:
+    """Return a home whose chargers may have a past."""
+    scenario = Scenario.of(chargers)
+    (installation,) = scenario.installations
+    return replace(scenario, installations=(replace(installation, past=past),))
+
+
+def target(home: Home, *, whole: bool = False) -> dict[str, Any]:
+    """Return the charger as the target of an action, or the whole installation."""
+    if whole:
+        return {"installation_id": home.installation.id}
+    return {"charger_id": home.charger.id}
+
+
+def ago(days: float) -> str:
+    """Return a moment some days ago, as the form of an action returns it."""
+    moment = dt_util.now() - timedelta(days=days)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+async def get_sessions(home: Home, **data: Any) -> dict[str, Any]:
+    """Return the response of the action."""
+    response = await home.hass.services.async_call(
+        DOMAIN, "get_sessions", data, blocking=True, return_response=True
+    )
+    assert response is not None
+    return dict(response)
+
+
+def archived(
+    home: Home, start: datetime, end: datetime, charger_id: str | None = None
+) -> list[Session]:
+    """Return the sessions of the simulator that have an energy."""
+    now = home.sim.archive.now()
+    return [
+        session
+        for session in home.sim.archive.listed(
+            start=start,
+            end=end,
+            installation_id=home.installation.id,
+            charger_id=charger_id,
+        )
+        if not session.is_void(now)
+        and not session.aborted
+        and not (session.replaced_at and session.replaced_at <= now)
+    ]
+
+
+async def test_the_sessions_of_a_charger(home: Home) -> None:
+    """Each session of the period is there once, with what the archive says about it."""
+    await wait_until_written(home.entry)
+    home.clear()
+    end = dt_util.now().replace(microsecond=0) - timedelta(days=10)
+    start = end - timedelta(days=30)
+    response = await get_sessions(
+        home, start=start.isoformat(), end=end.isoformat(), **target(home)
+    )
+    expected = archived(home, start, end, home.charger.id)
+    assert len(expected) > 10
+    assert count(home) == 1
+    sessions = response["sessions"]
+    assert [item["end"] for item in sessions] == [
+        dt_util.as_local(session.ended).isoformat()
+        for session in expected
+        if session.ended
+    ]
+    assert response["totals"] == {
+        "sessions": len(expected),
+        "energy": pytest.approx(
+            math.fsum(session.energy for session in expected), abs=0.02
+        ),
+    }
+    assert response["notes"] == []
+    assert dt_util.parse_datetime(response["start"]) == start
+    assert dt_util.parse_datetime(response["end"]) == end
+    for item, session in zip(sessions, expected, strict=True):
+        assert item["charger"] == home.charger.name
+        assert item["charger_id"] == home.charger.id
+        assert ("offline" in item["flags"]) is session.offline
+        assert ("stopped_by_card" in item["flags"]) is session.stopped_by_card
+        assert ("abandoned" in item["flags"]) is session.externally_abandoned
+        assert "unreliable_clock" not in item["flags"]
+        assert item["meter_end"] - item["meter_start"] == pytest.approx(
+            item["energy"], abs=0.01
+        )
+
+
+async def test_nothing_private(home: Home) -> None:
+    """The answer has no name, address or card of a user, and no id of a session."""
+    for format_ in ("data", "csv"):
+        response = str(
+            await get_sessions(
+                home, start=ago(80), format=format_, **target(home, whole=True)
+            )
+        )
+        assert home.charger.name in response
+        for account in home.sim.accounts.values():
+            for secret in (account.user_name, account.full_name, account.id):
+                assert secret not in response
+            for card in account.cards:
+                assert card.name not in response
+                assert card.code not in response
+        for session in archived(
+            home, dt_util.now() - timedelta(days=80), dt_util.now()
+        ):
+            assert session.id not in response
+
+
+async def test_all_chargers_of_an_installation(home: Home) -> None:
+    """One reading has the sessions of all chargers; each charger is a group."""
+    await wait_until_written(home.entry)
+    home.clear()
+    response = await get_sessions(
+        home, start=ago(60), group_by="charger", **target(home, whole=True)
+    )
+    assert count(home) == 1
+    sessions = archived(home, dt_util.now() - timedelta(days=60), dt_util.now())
+    for charger in home.sim.chargers.values():
+        [group] = [
+            group for group in response["groups"] if group["charger_id"] == charger.id
+        ]
+        own = [session for session in sessions if session.charger_id == charger.id]
+        assert group["charger"] == charger.name
+        assert group["sessions"] == len(own)
+    assert response["totals"]["sessions"] == len(sessions)
+
+
+async def test_a_device_of_home_assistant(
+    home: Home, device_registry: dr.DeviceRegistry
+) -> None:
+    """A device selects its charger, by the name that the user has given to it."""
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, home.charger.id), home.entry.entry_id
+    )
+    assert device
+    device_registry.async_update_device(device.id, name_by_user="=Box")
+    response = await get_sessions(home, start=ago(30), device_id=device.id)
+    assert {item["charger"] for item in response["sessions"]} == {"=Box"}
+    response = await get_sessions(
+        home, start=ago(30), device_id=device.id, format="csv"
+    )
+    assert '"\'=Box"' in response["csv"]
+
+
+async def test_an_area(home: Home, device_registry: dr.DeviceRegistry) -> None:
+    """An installation in an area selects its chargers, as its device does."""
+    device = device_registry.async_get_device_by_identifier(
+        (DOMAIN, home.installation.id), home.entry.entry_id
+    )
+    assert device
+    device_registry.async_update_device(device.id, area_id="garage")
+    expected = await get_sessions(home, start=ago(30), device_id=device.id)
+    assert len({item["charger_id"] for item in expected["sessions"]}) == 2
+    response = await get_sessions(home, start=ago(30), area_id="garage")
+    assert response["sessions"] == expected["sessions"]
+
+
+async def test_a_table(home: Home) -> None:
+    """A table is as the country expects it, or as the fields of the action say."""
+    home.hass.config.country = "NO"
+    data = {"start": ago(30), "format": "csv", **target(home)}
+    lines = (await get_sessions(home, **data))["csv"].splitlines()
+    assert lines[0].startswith('\ufeff"Start";"End";"Charger";"Energy (kWh)";')
+    total = (await get_sessions(home, start=ago(30), **target(home)))["totals"]
+    number = f"{total['energy']:.3f}"
+    assert lines[-1] == f'"Total";;;{number.replace(".", ",")};;;'
+    assert len(lines) == total["sessions"] + 2
+    home.hass.config.country = "GB"
+    lines = (await get_sessions(home, **data))["csv"].splitlines()
+    assert lines[-1] == f'"Total",,,{number},,,'
+    response = await get_sessions(
+        home,
+        **data,
+        group_by="month",
+        separator="tab",
+        decimal_sign="comma",
+        byte_order_mark=False,
+    )
+    lines = response["csv"].splitlines()
+    assert lines[0] == '"Month"\t"Sessions"\t"Energy (kWh)"'
+    assert lines[-1].endswith(f"\t{number.replace('.', ',')}")
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=200, sessions_per_week=14)])
+async def test_many_pages(home: Home) -> None:
+    """A period of many pages is read to its end."""
+    await wait_until_written(home.entry)
+    home.clear()
+    response = await get_sessions(home, start=ago(195), **target(home))
+    expected = archived(
+        home, dt_util.now() - timedelta(days=195), dt_util.now(), home.charger.id
+    )
+    assert len(expected) > 2 * SESSIONS_AT_ONCE
+    assert response["totals"]["sessions"] == len(expected)
+    assert count(home) > 2
+
+
+async def test_doubled_sessions(home: Home) -> None:
+    """A session that the archive returns twice counts once."""
+    expected = await get_sessions(home, start=ago(30), **target(home))
+    home.sim.archive.distortions.add("doubled")
+    response = await get_sessions(home, start=ago(30), **target(home))
+    assert response["sessions"] == expected["sessions"]
+
+
+async def test_sessions_that_cannot_be_right(home: Home) -> None:
+    """They are left out, and the answer says how many."""
+    expected = await get_sessions(home, start=ago(30), **target(home))
+    home.sim.archive.distortions.add("absurd")
+    response = await get_sessions(home, start=ago(30), **target(home))
+    left_out = expected["totals"]["sessions"] - response["totals"]["sessions"]
+    assert left_out > 0
+    [note] = response["notes"]
+    assert f"{left_out}. Look" in note
+
+
+@pytest.mark.parametrize(
+    "past", [PastScenario(days=90, irregular=0.0, unreliable_clock=1.0)]
+)
+async def test_an_unreliable_clock(home: Home) -> None:
+    """Sessions whose times may be wrong are flagged."""
+    response = await get_sessions(home, start=ago(60), **target(home))
+    assert response["sessions"]
+    for session in response["sessions"]:
+        assert "unreliable_clock" in session["flags"]
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_an_account_without_the_right(new_home: Home) -> None:
+    """The answer has what Home Assistant has seen, says so, and asks nothing of the cloud."""
+    home = new_home
+    (account,) = home.sim.accounts.values()
+    account.roles[home.installation.id] = UserRole.MAINTAINER
+    await home.start()
+    await wait_until_written(home.entry)
+    await charge(home)
+    await charge(home)
+    await wait_until_written(home.entry)
+    home.clear()
+    response = await get_sessions(home, start=ago(1), **target(home, whole=True))
+    assert count(home) == 0
+    sessions = response["sessions"]
+    assert len(sessions) == 2
+    for session in sessions:
+        assert session["charger"] == home.charger.name
+        assert session["start"] is session["meter_start"] is None
+        assert session["flags"] == ["not_in_archive"]
+        assert session["energy"] > 1
+    names = sorted(charger.name for charger in home.sim.chargers.values())
+    [note] = response["notes"]
+    assert f"does not own {', '.join(names)}." in note
+    assert (await get_sessions(home, start=ago(3), end=ago(2), **target(home)))[
+        "sessions"
+    ] == []
+
+
+async def test_the_owner_of_one_charger(home: Home) -> None:
+    """If the archive of the installation is refused, that of each charger may not be."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault=403, times=1)
+    home.clear()
+    response = await get_sessions(home, start=ago(30), **target(home, whole=True))
+    assert count(home) == 3
+    assert len({item["charger_id"] for item in response["sessions"]}) == 2
+    assert response["notes"] == []
+    home.sim.rest.fail(ARCHIVE, fault=403, times=2)
+    response = await get_sessions(home, start=ago(30), **target(home, whole=True))
+    assert len(response["notes"]) == 1
+
+
+async def test_what_is_asked_for_wrongly(home: Home) -> None:
+    """Each error says what to do."""
+    for data, key in (
+        ({"start": ago(1), "end": ago(2)}, "period_empty"),
+        ({"start": ago(-1)}, "period_empty"),
+        ({"start": "0001-01-01 00:00:00"}, "year_invalid"),
+        ({"start": ago(1), "end": "9999-12-31 23:59:59"}, "year_invalid"),
+    ):
+        with pytest.raises(ServiceValidationError) as raised:
+            await get_sessions(home, **data, **target(home))
+        assert raised.value.translation_key == key
+    with pytest.raises(ServiceValidationError) as raised:
+        await get_sessions(home, start=ago(1))
+    assert raised.value.translation_key == "no_target"
+    for wrong in (
+        {"start": "yesterday"},
+        {"start": ago(1), "group_by": "week"},
+        {"start": ago(1), "format": "xls"},
+        {},
+    ):
+        with pytest.raises(probatio.Invalid):
+            await get_sessions(home, **wrong, **target(home))
+
+
+@pytest.mark.parametrize(
+    ("fault", "key"),
+    [("reset", "sessions_not_read"), (Busy(60), "cloud_busy")],
+)
+async def test_a_cloud_that_fails(home: Home, fault: Fault, key: str) -> None:
+    """A failure of the cloud is an error, not an incomplete statement."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault=fault)
+    with pytest.raises(HomeAssistantError) as raised:
+        await get_sessions(home, start=ago(30), **target(home))
+    assert raised.value.translation_key == key
+    home.sim.rest.heal()
+
+
+async def test_a_password_that_was_changed(home: Home) -> None:
+    """The user is asked to sign in again."""
+    await wait_until_written(home.entry)
+    (account,) = home.sim.accounts.values()
+    account.password = "another-password"
+    home.sim.rest.tokens.revoke()
+    with pytest.raises(HomeAssistantError) as raised:
+        await get_sessions(home, start=ago(30), **target(home))
+    assert raised.value.translation_key == "authentication_failed"
+    assert [
+        flow["context"]["source"]
+        for flow in home.hass.config_entries.flow.async_progress()
+    ] == ["reauth"]

@@ -1,0 +1,269 @@
+"""Statements of sessions: as data, and as tables that a spreadsheet opens."""
+
+import csv
+from datetime import UTC, datetime, timedelta
+import io
+from itertools import product
+from typing import Any
+
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.zaptec.session_records import Flag, SessionRecord
+from custom_components.zaptec.session_statement import (
+    DecimalSign,
+    GroupBy,
+    Separator,
+    Statement,
+    TableFormat,
+)
+
+GARAGE, CARPORT = "id-1", "id-2"
+NAMES = {GARAGE: "Garage", CARPORT: "Carport"}
+START = datetime(2026, 10, 31, 20, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _time_zone() -> Any:
+    """Let the days begin before those of UTC."""
+    before = dt_util.get_default_time_zone()
+    zone = dt_util.get_time_zone("Europe/Oslo")
+    assert zone
+    dt_util.set_default_time_zone(zone)
+    yield
+    dt_util.set_default_time_zone(before)
+
+
+def record(hours: float, energy: float, **fields: Any) -> SessionRecord:
+    """Return a session that ends some hours after START."""
+    end = START + timedelta(hours=hours)
+    return SessionRecord(
+        **{"charger_id": GARAGE, "start": START, "end": end, "energy": energy} | fields
+    )
+
+
+RECORDS = [
+    record(5, 3.0, meter_start=100.0, meter_end=103.0, flags=(Flag.OFFLINE,)),
+    record(2, 1.5, charger_id=CARPORT),
+    record(1, 2.0004),
+]
+
+
+def statement(
+    group_by: GroupBy = GroupBy.NONE,
+    records: list[SessionRecord] = RECORDS,
+    names: dict[str, str] = NAMES,
+) -> Statement:
+    """Return a statement."""
+    return Statement(records, name=names.__getitem__, group_by=group_by)
+
+
+def table_format(
+    separator: Separator = Separator.SEMICOLON,
+    decimal_sign: DecimalSign = DecimalSign.COMMA,
+    **fields: Any,
+) -> TableFormat:
+    """Return the format of a table without a mark."""
+    defaults: dict[str, Any] = {"has_byte_order_mark": False, "words": {}}
+    return TableFormat(
+        separator=separator, decimal_sign=decimal_sign, **defaults | fields
+    )
+
+
+def cells(text: str, delimiter: str = ";") -> list[list[str]]:
+    """Return the cells of a table, as a spreadsheet reads them."""
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def test_sessions_as_data() -> None:
+    """Sessions are listed in the order of their ends, in local time."""
+    data = statement().as_data()
+    assert data["totals"] == {"sessions": 3, "energy": 6.5}
+    assert [item["energy"] for item in data["sessions"]] == [2.0, 1.5, 3.0]
+    assert data["sessions"][2] == {
+        "start": "2026-10-31T21:00:00+01:00",
+        "end": "2026-11-01T02:00:00+01:00",
+        "charger": "Garage",
+        "charger_id": GARAGE,
+        "energy": 3.0,
+        "meter_start": 100.0,
+        "meter_end": 103.0,
+        "flags": ["offline"],
+    }
+
+
+def test_what_is_not_known() -> None:
+    """A start and readings that are not known are null, and empty cells of a table."""
+    records = [record(1, 2.0, start=None)]
+    [session] = statement(records=records).as_data()["sessions"]
+    assert (session["start"], session["meter_start"], session["meter_end"]) == (
+        None,
+        None,
+        None,
+    )
+    line = cells(statement(records=records).as_table(table_format()))[1]
+    assert line == ["", "2026-10-31 22:00:00", "Garage", "2,000", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("group_by", "expected"),
+    [
+        (
+            GroupBy.CHARGER,
+            [
+                {
+                    "charger": "Carport",
+                    "charger_id": CARPORT,
+                    "sessions": 1,
+                    "energy": 1.5,
+                },
+                {
+                    "charger": "Garage",
+                    "charger_id": GARAGE,
+                    "sessions": 2,
+                    "energy": 5.0,
+                },
+            ],
+        ),
+        (
+            GroupBy.DAY,
+            [
+                {"day": "2026-10-31", "sessions": 2, "energy": 3.5},
+                {"day": "2026-11-01", "sessions": 1, "energy": 3.0},
+            ],
+        ),
+        (
+            GroupBy.MONTH,
+            [
+                {"month": "2026-10", "sessions": 2, "energy": 3.5},
+                {"month": "2026-11", "sessions": 1, "energy": 3.0},
+            ],
+        ),
+    ],
+)
+def test_groups(group_by: GroupBy, expected: list[dict[str, Any]]) -> None:
+    """Sessions are added up; each belongs to the local day of its end."""
+    data = statement(group_by).as_data()
+    assert data == {"totals": {"sessions": 3, "energy": 6.5}, "groups": expected}
+    text = statement(group_by).as_table(table_format())
+    lines = cells(text)
+    assert lines[0] == [group_by.value, "sessions", "energy"]
+    assert lines[1:-1] == [
+        [
+            group["charger" if group_by is GroupBy.CHARGER else group_by.value],
+            str(group["sessions"]),
+            f"{group['energy']:.3f}".replace(".", ","),
+        ]
+        for group in expected
+    ]
+    assert lines[-1] == ["total", "3", "6,500"]
+
+
+def test_chargers_with_the_same_name() -> None:
+    """Two chargers with one name stay two groups."""
+    data = statement(GroupBy.CHARGER, names=dict.fromkeys(NAMES, "Box")).as_data()
+    assert [group["charger_id"] for group in data["groups"]] == [GARAGE, CARPORT]
+
+
+def test_nothing_to_list() -> None:
+    """A period without a session has headings and a total."""
+    assert statement(records=[]).as_data() == {
+        "totals": {"sessions": 0, "energy": 0.0},
+        "sessions": [],
+    }
+    lines = cells(statement(records=[]).as_table(table_format()))
+    assert len(lines) == 2
+    assert lines[1] == ["total", "", "", "0,000", "", "", ""]
+
+
+def test_a_table() -> None:
+    """The table has translated headings, one line for each session, and a total."""
+    words = {"start": "Beginn", "offline": "war offline", "total": "Summe"}
+    text = statement().as_table(table_format(words=words))
+    assert text.count("\r\n") == text.count("\n") == 5
+    lines = cells(text)
+    assert lines[0][:3] == ["Beginn", "end", "charger"]
+    assert lines[3] == [
+        "2026-10-31 21:00:00",
+        "2026-11-01 02:00:00",
+        "Garage",
+        "3,000",
+        "100,000",
+        "103,000",
+        "war offline",
+    ]
+    assert lines[4] == ["Summe", "", "", "6,500", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal_sign"), list(product(Separator, DecimalSign))
+)
+def test_separators(separator: Separator, decimal_sign: DecimalSign) -> None:
+    """Each combination is read as it was written, also a comma for both."""
+    text = statement().as_table(table_format(separator, decimal_sign))
+    lines = cells(text, separator.sign)
+    assert {len(line) for line in lines} == {7}
+    assert lines[-1][3] == f"6{decimal_sign.sign}500"
+
+
+def test_a_mark_for_excel() -> None:
+    """The mark is the first character, and only there."""
+    plain = statement().as_table(table_format())
+    marked = statement().as_table(table_format(has_byte_order_mark=True))
+    assert marked == f"\ufeff{plain}"
+    assert marked.encode().startswith(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ('=HYPERLINK("http://x.y";"z")', '\'=HYPERLINK("http://x.y";"z")'),
+        ("+1", "'+1"),
+        ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'=1"),
+        ("  \r\n =1", "'=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("Left,=1", "Left,'=1"),
+        ("Left; -1", "Left; '-1"),
+        ('Left,"=1"', 'Left,"\'=1"'),
+        ("Box; left, 2", "Box; left, 2"),
+        ('The "big" one', 'The "big" one'),
+        ("Two\nlines", "Two lines"),
+        ("A = B", "A = B"),
+    ],
+)
+@pytest.mark.parametrize("separator", Separator)
+@pytest.mark.parametrize("group_by", [GroupBy.NONE, GroupBy.CHARGER])
+def test_names_are_no_formulas(
+    group_by: GroupBy, separator: Separator, name: str, expected: str
+) -> None:
+    """A name stays one cell, and is never carried out by a spreadsheet."""
+    text = statement(group_by, names=dict.fromkeys(NAMES, name)).as_table(
+        table_format(separator)
+    )
+    lines = cells(text, separator.sign)
+    column = 0 if group_by is GroupBy.CHARGER else 2
+    assert {line[column] for line in lines[1:-1]} == {expected}
+    # Whatever separator a spreadsheet assumes, it finds no cell that is a formula.
+    for delimiter in ",;\t":
+        for line in cells(text, delimiter):
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in line)
+
+
+@pytest.mark.parametrize(
+    ("country", "language", "expected"),
+    [
+        ("NO", "nb", DecimalSign.COMMA),
+        ("NO", "en", DecimalSign.COMMA),
+        ("GB", "en", DecimalSign.POINT),
+        ("CH", "de", DecimalSign.POINT),
+        (None, "en-GB", DecimalSign.POINT),
+        (None, "de", DecimalSign.COMMA),
+    ],
+)
+def test_the_decimal_sign_of_a_country(
+    country: str | None, language: str, expected: DecimalSign
+) -> None:
+    """The country decides, because spreadsheets follow it, and else the language."""
+    assert DecimalSign.of_country(country, language) is expected
