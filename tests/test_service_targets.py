@@ -50,6 +50,7 @@ COMMANDS = (
     "upgrade_firmware",
     "send_command",
 )
+SESSION_ACTIONS = ("get_sessions", "import_sessions")
 
 
 @pytest.fixture
@@ -466,7 +467,7 @@ def test_the_form_of_each_action() -> None:
     """The form has a target, then the values, and rarely used fields under "Advanced"."""
     described = parse_yaml(FORMS.read_text("utf-8"))
     assert isinstance(described, dict)
-    assert set(described) == {*COMMANDS, "limit_current"}
+    assert set(described) == {*COMMANDS, "limit_current", *SESSION_ACTIONS}
     for name, description in described.items():
         # hassfest refuses a filter of devices since October 2025.
         assert description["target"] == {"entity": {"integration": DOMAIN}}
@@ -478,6 +479,8 @@ def test_the_form_of_each_action() -> None:
         assert wanted == {
             "limit_current": ["available_current", "override"],
             "send_command": ["command"],
+            "get_sessions": ["start", "end", "group_by", "format", "table"],
+            "import_sessions": ["start"],
         }.get(name, [])
         assert list(fields["advanced"]["fields"]) == (
             [
@@ -487,8 +490,10 @@ def test_the_form_of_each_action() -> None:
                 "installation_id",
             ]
             if name == "limit_current"
+            else ["charger_id", "installation_id"]
+            if name in SESSION_ACTIONS
             else ["charger_id"]
         )
-        for field in (*wanted, *fields["advanced"]["fields"]):
-            described_field = fields.get(field) or fields["advanced"]["fields"][field]
-            assert selector(described_field["selector"])
+        for field in fields.values():
+            for described_field in field.get("fields", {"": field}).values():
+                assert selector(described_field["selector"])

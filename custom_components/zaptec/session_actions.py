@@ -1,6 +1,7 @@
-"""Actions about completed sessions: statements of a period."""
+"""Actions about completed sessions: statements of a period, and reading them again."""
 
-from collections.abc import Collection, Iterator
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from homeassistant.core import (
 )
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.service import async_register_admin_service
 from homeassistant.util import dt as dt_util
 import probatio
 
@@ -46,6 +48,10 @@ FORMAT_DATA = "data"
 FORMAT_CSV = "csv"
 
 SERVICE_GET_SESSIONS = "get_sessions"
+SERVICE_IMPORT_SESSIONS = "import_sessions"
+
+# Longest time that the action waits for the archive (s). Reading continues after that.
+IMPORT_TIMEOUT = 600.0
 
 # Years of the periods that can be asked for; other years cannot be converted to UTC.
 YEARS = range(2000, 2100)
@@ -88,6 +94,10 @@ GET_SESSIONS_SCHEMA = probatio.Schema(
     }
 )
 
+IMPORT_SESSIONS_SCHEMA = probatio.Schema(
+    {**_DEVICES, probatio.Required(ATTR_START): cv.datetime}
+)
+
 
 @callback
 def async_setup_session_actions(hass: HomeAssistant) -> None:
@@ -102,6 +112,18 @@ def async_setup_session_actions(hass: HomeAssistant) -> None:
         get_sessions,
         schema=GET_SESSIONS_SCHEMA,
         supports_response=SupportsResponse.ONLY,
+    )
+
+    async def import_sessions(call: ServiceCall) -> ServiceResponse:
+        return await _async_import_sessions(hass, call)
+
+    async_register_admin_service(
+        hass,
+        DOMAIN,
+        SERVICE_IMPORT_SESSIONS,
+        import_sessions,
+        schema=IMPORT_SESSIONS_SCHEMA,
+        supports_response=SupportsResponse.OPTIONAL,
     )
 
 
@@ -140,6 +162,71 @@ async def _async_get_sessions(hass: HomeAssistant, call: ServiceCall) -> dict[st
         **await hass.async_add_executor_job(state),
         "notes": _notes(hass, refused, found.left_out),
     }
+
+
+async def _async_import_sessions(
+    hass: HomeAssistant, call: ServiceCall
+) -> dict[str, Any]:
+    """Read the archive of all chargers of a call again, and return what was read."""
+    start = _moment(call.data[ATTR_START])
+    if start >= dt_util.utcnow():
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="start_in_future"
+        )
+    chargers = {
+        charger_id: runtime
+        for runtime, charger_ids in _chargers(hass, call).items()
+        for charger_id in charger_ids
+    }
+    if not all(runtime.history.is_kept for runtime in chargers.values()):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="no_history"
+        )
+    _check_archives(hass, chargers)
+    try:
+        async with asyncio.timeout(IMPORT_TIMEOUT):
+            counts = await asyncio.gather(
+                *(
+                    runtime.history.async_read_again(charger_id, start.timestamp())
+                    for charger_id, runtime in chargers.items()
+                )
+            )
+    except TimeoutError as err:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="import_continues"
+        ) from err
+    _check_archives(hass, chargers)
+    if None in counts:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN, translation_key="import_failed"
+        )
+    return {
+        "chargers": [
+            {
+                "charger": async_device_name(hass, runtime, charger_id),
+                "charger_id": charger_id,
+                "sessions": count,
+            }
+            for (charger_id, runtime), count in zip(
+                chargers.items(), counts, strict=True
+            )
+        ]
+    }
+
+
+def _check_archives(hass: HomeAssistant, chargers: Mapping[str, ZaptecRuntime]) -> None:
+    """Raise an error if the cloud refuses to show the archive of one of the chargers."""
+    refused = sorted(
+        async_device_name(hass, runtime, charger_id)
+        for charger_id, runtime in chargers.items()
+        if runtime.history.is_refused(charger_id)
+    )
+    if refused:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="archive_refused",
+            translation_placeholders={"chargers": ", ".join(refused)},
+        )
 
 
 def _period(call: ServiceCall) -> Period:

@@ -5,13 +5,21 @@ from datetime import datetime, timedelta
 import math
 from typing import Any
 
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.core import Context
+from homeassistant.exceptions import (
+    HomeAssistantError,
+    ServiceValidationError,
+    Unauthorized,
+)
 from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
 import probatio
 import pytest
+from pytest_homeassistant_custom_component.common import MockUser
 
+from custom_components.zaptec import session_actions
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.history.statistics import HourlyStatistics
 from custom_components.zaptec.session_records import SESSIONS_AT_ONCE
 from simulator.accounts import UserRole
 from simulator.faults import Busy, Fault
@@ -19,7 +27,8 @@ from simulator.scenario import PastScenario, Scenario
 from simulator.session import Session
 
 from ..home import Home
-from .conftest import wait_until_written
+from ..time_machine import wait_until
+from .conftest import Recorded, truth, wait_until_written, wrong
 from .test_history import ARCHIVE, charge, count
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
@@ -322,14 +331,14 @@ async def test_what_is_asked_for_wrongly(home: Home) -> None:
     with pytest.raises(ServiceValidationError) as raised:
         await get_sessions(home, start=ago(1))
     assert raised.value.translation_key == "no_target"
-    for wrong in (
+    for mistake in (
         {"start": "yesterday"},
         {"start": ago(1), "group_by": "week"},
         {"start": ago(1), "format": "xls"},
         {},
     ):
         with pytest.raises(probatio.Invalid):
-            await get_sessions(home, **wrong, **target(home))
+            await get_sessions(home, **mistake, **target(home))
 
 
 @pytest.mark.parametrize(
@@ -359,3 +368,168 @@ async def test_a_password_that_was_changed(home: Home) -> None:
         flow["context"]["source"]
         for flow in home.hass.config_entries.flow.async_progress()
     ] == ["reauth"]
+
+
+async def import_sessions(
+    home: Home, *, context: Context | None = None, **data: Any
+) -> dict[str, Any]:
+    """Return the response of the action that reads the archive again."""
+    response = await home.hass.services.async_call(
+        DOMAIN,
+        "import_sessions",
+        data,
+        blocking=True,
+        context=context,
+        return_response=True,
+    )
+    assert response is not None
+    return dict(response)
+
+
+@pytest.mark.parametrize("chargers", [1])
+async def test_reading_again(
+    home: Home, recorded: Recorded, imported: list[Any]
+) -> None:
+    """The archive is read from a moment on, and nothing that is right is written."""
+    await wait_until_written(home.entry)
+    before = await recorded.rows(home.charger.id)
+    imported.clear()
+    home.clear()
+    end = dt_util.utcnow()
+    response = await import_sessions(home, start=ago(60), **target(home))
+    listed = home.sim.archive.listed(
+        start=end - timedelta(days=60), end=end, charger_id=home.charger.id
+    )
+    # The archive is read from the full hour on.
+    count_of_archive = sum(1 for _ in listed)
+    [charger] = response["chargers"]
+    assert charger["charger"] == home.charger.name
+    assert charger["charger_id"] == home.charger.id
+    assert count_of_archive <= charger["sessions"] <= count_of_archive + 1
+    assert count(home) == 1
+    await wait_until_written(home.entry)
+    assert imported == []
+    assert await recorded.rows(home.charger.id) == before
+
+
+@pytest.mark.parametrize("chargers", [1])
+@pytest.mark.parametrize("past", [PastScenario(days=800, sessions_per_week=2)])
+async def test_sessions_of_long_ago(home: Home, recorded: Recorded) -> None:
+    """Sessions from before the first import come into the statistics, in front of the others."""
+    await wait_until_written(home.entry)
+    before = await recorded.hours(home.charger.id)
+    await import_sessions(home, start=ago(800), **target(home))
+    await wait_until_written(home.entry)
+    after = await recorded.hours(home.charger.id)
+    assert min(after) < min(before) - 24 * 30
+    assert wrong(after, truth(home.sim, home.charger.id)) < 0.01 * math.fsum(
+        after.values()
+    )
+
+
+async def test_reading_two_chargers_again(home: Home) -> None:
+    """An installation stands for its chargers; the answer lists each."""
+    await wait_until_written(home.entry)
+    response = await import_sessions(home, start=ago(30), **target(home, whole=True))
+    assert {item["charger_id"] for item in response["chargers"]} == set(
+        home.sim.chargers
+    )
+    assert all(item["sessions"] > 5 for item in response["chargers"])
+
+
+async def test_only_administrators_import(
+    home: Home, hass_read_only_user: MockUser
+) -> None:
+    """Another user cannot start a reading, but may ask for a statement."""
+    context = Context(user_id=hass_read_only_user.id)
+    with pytest.raises(Unauthorized):
+        await import_sessions(home, start=ago(1), context=context, **target(home))
+    response = await home.hass.services.async_call(
+        DOMAIN,
+        "get_sessions",
+        {"start": ago(1), **target(home)},
+        blocking=True,
+        context=context,
+        return_response=True,
+    )
+    assert response
+
+
+async def test_a_failed_import(home: Home) -> None:
+    """A failure is an error that says what happens next, and the next call reads at once."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault="reset")
+    with pytest.raises(HomeAssistantError) as raised:
+        await import_sessions(home, start=ago(30), **target(home))
+    assert raised.value.translation_key == "import_failed"
+    home.sim.rest.heal()
+    response = await import_sessions(home, start=ago(30), **target(home))
+    assert response["chargers"][0]["sessions"] > 5
+
+
+async def test_a_refused_import(home: Home) -> None:
+    """Without the right to read the archive there is an error, before and after a reading."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault=403)
+    for requests in (1, 0):
+        home.clear()
+        with pytest.raises(ServiceValidationError) as raised:
+            await import_sessions(home, start=ago(30), **target(home))
+        assert raised.value.translation_key == "archive_refused"
+        assert count(home) == requests
+    assert raised.value.translation_placeholders == {"chargers": home.charger.name}
+    home.sim.rest.heal()
+
+
+async def test_an_import_that_takes_long(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The action does not wait for ever; reading continues."""
+    await wait_until_written(home.entry)
+    monkeypatch.setattr(session_actions, "IMPORT_TIMEOUT", 0.1)
+    home.sim.rest.fail(ARCHIVE, fault="hang")
+    with pytest.raises(HomeAssistantError) as raised:
+        await import_sessions(home, start=ago(30), **target(home))
+    assert raised.value.translation_key == "import_continues"
+    assert home.entry.runtime_data.history.pending == {home.charger.id: "read"}
+    home.sim.rest.heal()
+
+
+async def test_an_import_at_the_end(home: Home) -> None:
+    """The action ends when the account is unloaded."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault="hang")
+    task = home.hass.async_create_task(
+        import_sessions(home, start=ago(30), **target(home))
+    )
+    await wait_until(lambda: home.entry.runtime_data.history.pending != {})
+    await home.stop()
+    with pytest.raises(HomeAssistantError) as raised:
+        await task
+    assert raised.value.translation_key == "import_failed"
+    home.sim.rest.heal()
+
+
+async def test_an_import_of_the_future(home: Home) -> None:
+    """A start in the future is an error."""
+    with pytest.raises(ServiceValidationError) as raised:
+        await import_sessions(home, start=ago(-1), **target(home))
+    assert raised.value.translation_key == "start_in_future"
+
+
+async def test_an_import_without_a_recorder(
+    new_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the recorder there are no statistics, but still statements."""
+    monkeypatch.setattr(HourlyStatistics, "has_recorder", False)
+    home = new_home
+    await home.start()
+    with pytest.raises(ServiceValidationError) as raised:
+        await import_sessions(home, start=ago(30), **target(home))
+    assert raised.value.translation_key == "no_history"
+    assert (await get_sessions(home, start=ago(30), **target(home)))["sessions"]
+    (account,) = home.sim.accounts.values()
+    account.roles[home.installation.id] = UserRole.MAINTAINER
+    response = await get_sessions(home, start=ago(30), **target(home))
+    assert response["sessions"] == []
+    assert response["notes"]

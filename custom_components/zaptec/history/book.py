@@ -118,6 +118,17 @@ class Book:
                 continue
             self._request(ledger)
 
+    def read_again(self, charger_id: str, start: int) -> None:
+        """Read the archive of a charger again.
+
+        Args:
+            charger_id: The charger.
+            start: The end of the earliest session to read (seconds since 1970).
+
+        """
+        self.ledgers[charger_id].request_reading(start)
+        self._store.save_soon()
+
     def _request(self, ledger: Ledger) -> None:
         """Read all of an archive, whether it was refused or not."""
         ledger.refused_roles = None

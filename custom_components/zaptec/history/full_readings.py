@@ -1,7 +1,9 @@
 """Reads the whole archive of a charger: at first, and where a part of it is unknown."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
+from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from ..api import Session, ZaptecError
@@ -38,8 +40,11 @@ class FullReadings:
         # The charger that is read now, and its sessions.
         self._charger_id = ""
         self._sessions: AsyncGenerator[Session] | None = None
+        self._count = 0
         # When to read chargers again whose archives have failed (seconds since 1970).
         self._failed: dict[str, float] = {}
+        # Those who wait until a charger is read, by charger.
+        self._waiting: dict[str, list[asyncio.Future[int | None]]] = {}
 
     async def async_step(self, now: float) -> bool:
         """Read a page; return False if there is nothing to read.
@@ -61,10 +66,36 @@ class FullReadings:
         except ZaptecError:
             self._sessions = None
             self._failed[self._charger_id] = now + RETRY
+            self._end(self._charger_id, None)
             raise
+        self._count += len(page)
         await self._book.async_add_archived(page)
         self._proceed(page)
         return True
+
+    async def async_wait(self, charger_id: str) -> int | None:
+        """Wait until a charger is read, and return the number of its sessions.
+
+        It is None if the cloud has failed, or refuses to show the archive. A charger whose
+        archive has failed before is read at once.
+        """
+        self._failed.pop(charger_id, None)
+        ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(charger_id, []).append(ended)
+        return await ended
+
+    @callback
+    def stop(self) -> None:
+        """End all waits, because nothing is read any more."""
+        for charger_id in list(self._waiting):
+            self._end(charger_id, None)
+
+    @callback
+    def _end(self, charger_id: str, sessions: int | None) -> None:
+        """Notify those who wait for a charger."""
+        for ended in self._waiting.pop(charger_id, ()):
+            if not ended.done():
+                ended.set_result(sessions)
 
     async def _async_begin(self, now: float) -> bool:
         """Begin with the next charger; return False if there is none."""
@@ -79,7 +110,7 @@ class FullReadings:
                 # What is older than the archive, and was imported years ago, stays.
                 exists = await self._statistics.async_exists(statistic_id(charger_id))
                 ledger.begin_reading(ledger.read_from // HOUR if exists else 0)
-            self._charger_id = charger_id
+            self._charger_id, self._count = charger_id, 0
             self._sessions = self._archive.async_read_charger(
                 charger_id, ledger.read_until or ledger.read_from
             )
@@ -93,10 +124,13 @@ class FullReadings:
         if is_complete or ledger is None or ledger.read_until is None:
             # If an earlier part is needed meanwhile, the reading starts again.
             self._sessions = None
+        if ledger is None or not ledger.is_reading:
+            self._end(self._charger_id, None)
         if ledger is None or ledger.read_until is None:
             return
         if is_complete:
             ledger.end_reading()
+            self._end(self._charger_id, self._count)
         else:
             ends = [int(item.end.timestamp()) for item in page if item.end]
             now = int(dt_util.utcnow().timestamp())

@@ -147,6 +147,7 @@ class History:
     async def async_stop(self) -> None:
         """Stop, and store what has changed."""
         self._is_started = False
+        self._full.stop()
         for _, remove in self._followed.values():
             remove()
         self._followed.clear()
@@ -229,6 +230,27 @@ class History:
         """Return the sessions of a charger whose hours are known."""
         ledger = self._book.ledgers.get(charger_id)
         return ledger.sessions if ledger else ()
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether there is a history, which needs the recorder."""
+        return self._is_started
+
+    async def async_read_again(self, charger_id: str, start: float) -> int | None:
+        """Read the archive of a charger again, and return the number of sessions.
+
+        It is None if the cloud has failed, or refuses to show the archive. After a failure
+        the archive is read later.
+
+        Args:
+            charger_id: The charger.
+            start: The end of the earliest session to read (seconds since 1970).
+
+        """
+        self._book.read_again(charger_id, int(start // HOUR * HOUR))
+        self._read_at = 0.0
+        self._wake.set()
+        return await self._full.async_wait(charger_id)
 
     @callback
     def _observed(self, observation: Observation, value: Value | None) -> None:
