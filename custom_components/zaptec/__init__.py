@@ -52,6 +52,8 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
         # Home Assistant calls nothing when an account that is not loaded is disabled.
         if entry.disabled_by and entry.state is ConfigEntryState.NOT_LOADED:
             async_delete_issues(hass, entry)
+        if entry.state is ConfigEntryState.LOADED:
+            entry.runtime_data.history.follow_persons()
         # What an account shows depends on which of the others run.
         async_reconsider(hass)
 

@@ -3,7 +3,7 @@
 The user chooses by which Zaptec users and cards a person is recognized. Neither their ids
 and names nor the codes of cards are stored, but keyed hashes of them, which are enough to
 recognize them again. Each entry has a key of its own, which is created with its first
-person. Without a person, nothing of who has charged is stored.
+person. Without a person, nothing of who has charged is noted.
 """
 
 from collections.abc import Iterable, Mapping
@@ -70,14 +70,12 @@ class Persons:
     @classmethod
     def of(cls, entry: ConfigEntry[Any]) -> Self:
         """Return the persons of an account."""
-        return cls(
-            entry.data.get(CONF_PERSON_KEY),
-            {
-                subentry.subentry_id: (subentry.title, subentry.data[CONF_HASHES])
-                for subentry in entry.subentries.values()
-                if subentry.subentry_type == SUBENTRY_PERSON
-            },
-        )
+        persons = {
+            subentry.subentry_id: (subentry.title, subentry.data[CONF_HASHES])
+            for subentry in entry.subentries.values()
+            if subentry.subentry_type == SUBENTRY_PERSON
+        }
+        return cls(entry.data.get(CONF_PERSON_KEY) if persons else None, persons)
 
     def identify(self, session: Session | CompletedSession) -> Identity:
         """Return who has charged in a session of the archive or of a charger."""

@@ -50,8 +50,11 @@ class Recorded:
         self._hass = hass
 
     async def rows(self, charger_id: str) -> dict[int, tuple[float, float]]:
-        """Return state and sum of each row (kWh), by the hour since 1970."""
-        name = statistic_id(charger_id)
+        """Return state and sum of each row of a charger (kWh), by the hour since 1970."""
+        return await self.rows_of(statistic_id(charger_id))
+
+    async def rows_of(self, name: str) -> dict[int, tuple[float, float]]:
+        """Return state and sum of each row of a statistic (kWh)."""
         found = await get_instance(self._hass).async_add_executor_job(
             statistics_during_period,
             self._hass,
@@ -68,10 +71,14 @@ class Recorded:
         }
 
     async def hours(self, charger_id: str) -> dict[int, float]:
+        """Return the energy of each hour of a charger (kWh)."""
+        return await self.hours_of(statistic_id(charger_id))
+
+    async def hours_of(self, name: str) -> dict[int, float]:
         """Return the energy of each hour (kWh), as the Energy dashboard shows it."""
         hours: dict[int, float] = {}
         before = 0.0
-        for hour, (state, total) in (await self.rows(charger_id)).items():
+        for hour, (state, total) in (await self.rows_of(name)).items():
             assert total - before == pytest.approx(state, abs=1e-6)
             assert state >= 0
             if state:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..api import METER_INTERVALS, Account, CompletedSession, Family, Session, StateId
 from ..const import LOGGER
-from ..persons import Identity, Persons
+from ..persons import ANONYMOUS, Identity, Persons
 from ..state import States
 from .hours import HOUR
 from .ledger import Contribution, Ledger
@@ -33,7 +34,6 @@ class Book:
         store: HistoryStore,
         *,
         account: Callable[[], Account],
-        persons: Callable[[], Persons],
         on_refusal: Callable[[str], None],
     ) -> None:
         """Initialize the ledgers, which the store may load later.
@@ -43,7 +43,6 @@ class Book:
             states: The states of the chargers.
             store: Where the ledgers are kept.
             account: Returns what the account shows.
-            persons: Returns the persons of the account.
             on_refusal: Called with each charger whose archive is refused.
 
         """
@@ -51,7 +50,6 @@ class Book:
         self._states = states
         self._store = store
         self._account = account
-        self._persons = persons
         self._on_refusal = on_refusal
         # What chargers have reported of sessions, for which the archive is asked.
         self._waiting: dict[int, Contribution] = {}
@@ -61,6 +59,11 @@ class Book:
     def ledgers(self) -> Mapping[str, Ledger]:
         """Return the ledgers by charger."""
         return self._store.ledgers
+
+    @property
+    def persons(self) -> Persons:
+        """Return the persons of the account."""
+        return self._store.persons.persons
 
     def roles(self, charger_id: str) -> int:
         """Return the roles on which it depends whether the archive can be read."""
@@ -108,6 +111,47 @@ class Book:
         else:
             self._request(ledger)
 
+    @property
+    def first_hour(self) -> int:
+        """Return the first hour of which an archive is read."""
+        return _first_reading() // HOUR
+
+    def begin_reading(self, charger_id: str, complete_from: int) -> None:
+        """Note that the archive of a charger is read from now on.
+
+        Args:
+            charger_id: The charger.
+            complete_from: The first hour of which all sessions will be known then.
+
+        """
+        self._store.persons.note_reading(charger_id, complete_from)
+        self.ledgers[charger_id].begin_reading(complete_from)
+
+    def request(self, charger_id: str, hour: int) -> bool:
+        """Read the archive of a charger from an hour on; return False if it is refused.
+
+        What is older than the first reading is not read.
+        """
+        if not self.is_shown(charger_id) or self.is_refused(charger_id):
+            return False
+        start = max(hour * HOUR, _first_reading())
+        self.ledgers[charger_id].request_reading(start)
+        self._store.save_soon()
+        return True
+
+    def compact(
+        self, charger_id: str, limit: int, sessions_max: int, forget_before: int
+    ) -> None:
+        """Drop the hours of old sessions of a charger; see `Ledger.compact`."""
+        persons = self._store.persons
+        self.ledgers[charger_id].compact(
+            limit,
+            sessions_max,
+            forget_before,
+            is_needed=persons.is_needed,
+            on_forget=partial(persons.note_forgotten, charger_id),
+        )
+
     def follow(self, account: Account) -> None:
         """Keep a ledger for each charger, and ask again where the roles have changed."""
         for charger_id in account.chargers:
@@ -136,6 +180,21 @@ class Book:
         self._store.save_soon()
 
     @callback
+    def note_identity(
+        self, charger_id: str, key: int, identity: Identity, at: datetime
+    ) -> None:
+        """Note who has charged in a session, as the charger reports it."""
+        ledger = self.ledgers.get(charger_id)
+        if ledger is not None and identity != ANONYMOUS:
+            ledger.note_identity(
+                key,
+                identity,
+                int(at.timestamp()) // HOUR,
+                partial(self._store.persons.note_change, charger_id),
+            )
+            self._store.save_soon()
+
+    @callback
     def add_reported(
         self, charger_id: str, session: CompletedSession, reported_at: datetime
     ) -> Record | None:
@@ -156,7 +215,7 @@ class Book:
         contribution = _contribution(
             record,
             self._interval(charger_id),
-            self._persons().identify(session),
+            self.persons.identify(session),
         )
         if record.charge.is_traced or self.is_refused(charger_id):
             self._add(charger_id, record.key, contribution)
@@ -179,7 +238,7 @@ class Book:
             _findings,
             [item for item in sessions if item.charger_id in self.ledgers],
             {charger_id: self._interval(charger_id) for charger_id in self.ledgers},
-            self._persons(),
+            self.persons,
             dt_util.utcnow(),
         )
         for charger_id, key, finding in findings:
@@ -192,7 +251,9 @@ class Book:
     def _add(self, charger_id: str, key: int, contribution: Contribution) -> None:
         """Add a session to a ledger; read the archive again if it is a very old one."""
         ledger = self.ledgers[charger_id]
-        hour = ledger.add(key, contribution)
+        hour = ledger.add(
+            key, contribution, partial(self._store.persons.note_change, charger_id)
+        )
         self._store.save_soon()
         if hour is None:
             return

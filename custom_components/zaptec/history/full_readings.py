@@ -109,7 +109,9 @@ class FullReadings:
             if ledger.read_until is None:
                 # What is older than the archive, and was imported years ago, stays.
                 exists = await self._statistics.async_exists(statistic_id(charger_id))
-                ledger.begin_reading(ledger.read_from // HOUR if exists else 0)
+                self._book.begin_reading(
+                    charger_id, ledger.read_from // HOUR if exists else 0
+                )
             self._charger_id, self._count = charger_id, 0
             self._sessions = self._archive.async_read_charger(
                 charger_id, ledger.read_until or ledger.read_from

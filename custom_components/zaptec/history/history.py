@@ -7,23 +7,13 @@ from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
-from ..api import (
-    Account,
-    CompletedSession,
-    Observation,
-    Session,
-    StateId,
-    Value,
-    ZaptecClient,
-    ZaptecError,
-    parse_uuid,
-)
+from ..api import Account, Session, ZaptecClient, ZaptecError
 from ..const import DOMAIN, LOGGER
 from ..persons import Persons
-from ..state import ChargerState, States
+from ..state import States
 from .archive import Archive
 from .awaited import AwaitedSessions
 from .book import Book
@@ -31,8 +21,10 @@ from .costs import Costs
 from .full_readings import FullReadings
 from .hours import HOUR
 from .ledger import Contribution
+from .person_statistics import NAME, PersonStatistics
 from .prices import Prices
 from .records import key_of
+from .reports import Reports
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
 from .sweeps import DAY, LONG_SPAN, Sweeps
@@ -60,13 +52,6 @@ RECORDER_INTERVAL = 300.0
 SESSIONS_MAX = 400
 ALL_SESSIONS_MAX = 20_000
 SESSIONS_MIN = 20
-
-# What follows the name of a charger in the name of its statistic, so that the user does
-# not take it for the meter.
-NAME = "energy (history)"
-
-# What the charger reports when a session ends.
-_FOLLOWED = (StateId.SESSION_IDENTIFIER, StateId.COMPLETED_SESSION)
 
 
 class History:
@@ -100,7 +85,6 @@ class History:
         self._states = states
         self._account = account
         self._name = name
-        self.persons = Persons.of(entry)
         self._store = HistoryStore(hass, entry)
         self._statistics = HourlyStatistics(hass)
         self._book = Book(
@@ -108,13 +92,15 @@ class History:
             states,
             self._store,
             account=account,
-            persons=lambda: self.persons,
             on_refusal=self._take_reported,
         )
         self.costs = Costs(hass, self._statistics, self._store, prices)
         archive = Archive(client, self._book)
         self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
         self._full = FullReadings(self._book, archive, self._statistics, self._store)
+        self.person_statistics = PersonStatistics(
+            hass, self._book, self._statistics, self._store
+        )
         self._awaited = AwaitedSessions(
             self._book,
             archive,
@@ -124,8 +110,9 @@ class History:
         )
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._followed: dict[str, tuple[ChargerState, CALLBACK_TYPE]] = {}
-        self._running: dict[str, str] = {}
+        self._reports = Reports(
+            states, self._book, self._awaited, on_ended=self._wake.set
+        )
         # When to write, and to read the archive, again (seconds since 1970).
         self._write_at = self._read_at = 0.0
         self._failures = 0
@@ -139,6 +126,7 @@ class History:
         await self._store.async_load()
         self.costs.start()
         self._is_started = True
+        self.follow_persons()
         self.follow(self._account())
         self._task = self._entry.async_create_background_task(
             self._hass, self._run(), f"{DOMAIN} history"
@@ -148,9 +136,7 @@ class History:
         """Stop, and store what has changed."""
         self._is_started = False
         self._full.stop()
-        for _, remove in self._followed.values():
-            remove()
-        self._followed.clear()
+        self._reports.stop()
         if self._task:
             self._task.cancel()
             # Nothing may be changed after it was stored.
@@ -170,16 +156,25 @@ class History:
             }
         )
         self._sweeps.follow(account, dt_util.utcnow().timestamp())
-        for charger_id in self._followed.keys() - self._states.keys():
-            self._followed.pop(charger_id)[1]()
-        for charger_id, state in self._states.items():
-            followed = self._followed.get(charger_id)
-            if followed is None or followed[0] is not state:
-                self._followed[charger_id] = (
-                    state,
-                    state.follow(_FOLLOWED, self._observed),
-                )
+        self._reports.follow()
         self._wake.set()
+
+    @callback
+    def follow_persons(self) -> None:
+        """Follow the persons of the account, which the user may have changed."""
+        persons = Persons.of(self._entry)
+        if not self._is_started:
+            # Without the recorder, it is still known whose a session is.
+            self._store.persons.persons = persons
+        elif self.person_statistics.follow(persons):
+            for charger_id in self._states:
+                self._reports.take(charger_id)
+            self._wake.set()
+
+    @property
+    def persons(self) -> Persons:
+        """Return the persons of the account."""
+        return self._store.persons.persons
 
     def person_of(self, session: Session) -> str | None:
         """Return the id of the person who has charged, None if it is not a known one.
@@ -188,7 +183,8 @@ class History:
         than `Persons.identify` can say: the charger may have reported it.
         """
         identity = self.persons.identify(session)
-        if ledger := self._book.ledgers.get(session.charger_id or ""):
+        ledger = self._book.ledgers.get(session.charger_id or "")
+        if ledger is not None:
             known = ledger.identity(key_of(session.id))
             identity = identity._replace(
                 code=known.code, user=identity.user or known.user
@@ -212,6 +208,7 @@ class History:
             or self._wake.is_set()
             or self.pending
             or self.costs.is_pending
+            or self._store.persons.is_pending
         )
 
     def refused(self) -> set[str]:
@@ -253,45 +250,9 @@ class History:
         return await self._full.async_wait(charger_id)
 
     @callback
-    def _observed(self, observation: Observation, value: Value | None) -> None:
-        """Note that a session has ended."""
-        charger_id = observation.charger_id
-        if observation.state_id == StateId.COMPLETED_SESSION:
-            if isinstance(value, CompletedSession):
-                self._ended(charger_id, value, observation)
-            return
-        session_id = parse_uuid(value) if isinstance(value, str) else None
-        before = self._running.pop(charger_id, None)
-        if session_id:
-            self._running[charger_id] = session_id
-        if before and before != session_id:
-            end = observation.timestamp.timestamp()
-            self._awaited.expect(charger_id, key_of(before), end)
-            self._wake.set()
-
-    def _ended(
-        self, charger_id: str, session: CompletedSession, observation: Observation
-    ) -> None:
-        """Add a session that a charger reports, and look for it in the archive."""
-        ledger = self._book.ledgers.get(charger_id)
-        if ledger is None or session.session_id is None:
-            return
-        key = key_of(session.session_id)
-        if ledger.is_settled(key):
-            return
-        record = self._book.add_reported(charger_id, session, observation.timestamp)
-        end = record.end if record else observation.timestamp.timestamp()
-        self._awaited.expect(charger_id, key, end)
-        self._wake.set()
-
-    @callback
     def _take_reported(self, charger_id: str) -> None:
-        """Use what a charger reports, because the cloud does not show its archive."""
-        if (state := self._states.get(charger_id)) is None:
-            return
-        for observation, value, _ in state.observations():
-            if observation.state_id == StateId.COMPLETED_SESSION:
-                self._observed(observation, value)
+        """Use what a charger has reported before, as its archive is refused."""
+        self._reports.take(charger_id)
 
     async def _run(self) -> None:
         """Read and write whatever is due, one thing after another, until cancelled."""
@@ -317,7 +278,9 @@ class History:
             return False
         try:
             if now >= self._write_at and (
-                await self._async_write() or await self.costs.async_step(now)
+                await self._async_write()
+                or await self._async_write_person()
+                or await self.costs.async_step(now)
             ):
                 return True
             if now < self._read_at:
@@ -368,9 +331,7 @@ class History:
             LOGGER.debug(
                 "The session history of charger %s has %d new rows", charger_id, rows
             )
-            if self._is_failing:
-                LOGGER.info("The session history is stored again")
-                self._is_failing = False
+            self._note_success()
             # Before it is noted that the energy is written: Home Assistant may stop.
             self.costs.mark(statistic_id(charger_id), first)
             ledger.written(revision)
@@ -379,6 +340,23 @@ class History:
             return True
         return False
 
+    async def _async_write_person(self) -> bool:
+        """Write the statistic of one person; return False if no more can be written.
+
+        Raises:
+            NotStoredError: The recorder has not stored it.
+
+        """
+        if not await self.person_statistics.async_step():
+            return False
+        self._note_success()
+        if not self._store.persons.is_pending:
+            # What was kept for the persons may be dropped now.
+            for charger_id in list(self._book.ledgers):
+                self._compact(charger_id)
+                await asyncio.sleep(0)
+        return True
+
     def _compact(self, charger_id: str) -> None:
         """Drop what no sweep can change any more.
 
@@ -386,7 +364,8 @@ class History:
         """
         hour = int(_now() // HOUR)
         is_refused = self._book.is_refused(charger_id)
-        self._book.ledgers[charger_id].compact(
+        self._book.compact(
+            charger_id,
             0 if is_refused else hour - (LONG_SPAN + DAY) // HOUR,
             max(
                 SESSIONS_MIN,
@@ -394,6 +373,12 @@ class History:
             ),
             hour - FORGOTTEN_AFTER // HOUR,
         )
+
+    def _note_success(self) -> None:
+        """Log once that the statistics are stored again."""
+        if self._is_failing:
+            LOGGER.info("The session history is stored again")
+            self._is_failing = False
 
     def _note_failure(self, reason: str) -> None:
         """Log once that the statistics cannot be stored."""

@@ -1,6 +1,6 @@
 """What is known of the sessions of one charger, and the energy of each hour."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import batched, chain
 from typing import Any, Self
@@ -52,6 +52,58 @@ class _Old:
     last: int
 
 
+type OnChange = Callable[[Contribution | None, Contribution], None]
+"""Called with a session before and after a change, and before the change is made."""
+
+
+def _ignore(before: Contribution | None, after: Contribution) -> None:
+    """Ignore that a session changes."""
+
+
+class _Reported:
+    """What a charger has reported of who has charged; the archive does not contain it."""
+
+    def __init__(self) -> None:
+        """Initialize without a session."""
+        # The identity and the last hour by session.
+        self._sessions: dict[int, tuple[Identity, int]] = {}
+
+    def note(self, key: int, identity: Identity, hour: int) -> None:
+        """Note what was reported, in addition to what was reported before."""
+        known, _ = self._sessions.get(key, (ANONYMOUS, 0))
+        noted = Identity(identity.code or known.code, user=identity.user or known.user)
+        self._sessions[key] = noted, hour
+
+    def merged(self, key: int, identity: Identity) -> Identity:
+        """Return an identity with what the charger has reported in addition."""
+        reported, _ = self._sessions.get(key, (ANONYMOUS, 0))
+        return Identity(
+            reported.code or identity.code,
+            identity.card,
+            identity.user or reported.user,
+        )
+
+    def limit(self) -> None:
+        """Forget the oldest reports if there are too many."""
+        self._sessions = dict(list(self._sessions.items())[-OLD_MAX:])
+
+    def as_list(self) -> list[list[int]]:
+        """Return what has to survive a restart, as JSON can store it."""
+        return [
+            [key, hour, *identity]
+            for key, (identity, hour) in list(self._sessions.items())
+        ]
+
+    @classmethod
+    def from_list(cls, stored: Iterable[list[int]]) -> Self:
+        """Return what `as_list` has returned before a restart."""
+        reported = cls()
+        reported._sessions = {
+            key: (Identity(*identity), hour) for key, hour, *identity in stored
+        }
+        return reported
+
+
 class Ledger:
     """The sessions of one charger.
 
@@ -67,9 +119,7 @@ class Ledger:
         """Initialize the ledger of a charger without a session."""
         self._sessions: dict[int, Contribution] = {}
         self._old: dict[int, _Old] = {}
-        # What the charger has reported of who has charged, and the last hour. The archive
-        # does not contain it.
-        self._reported: dict[int, tuple[Identity, int]] = {}
+        self._reported = _Reported()
         # Rises with each change that has to be written.
         self.revision = 0
         # The first hour whose energy is known completely; None before the first session.
@@ -124,10 +174,11 @@ class Ledger:
         """Return who has charged in a session, as far as the ledger knows."""
         if session := self._sessions.get(key):
             return session.identity
-        identity, _ = self._reported.get(key, (ANONYMOUS, 0))
-        return identity
+        return self._reported.merged(key, ANONYMOUS)
 
-    def add(self, key: int, new: Contribution) -> int | None:
+    def add(
+        self, key: int, new: Contribution, on_change: OnChange = _ignore
+    ) -> int | None:
         """Add or replace a session.
 
         What the archive says counts, whatever the charger says later. Only the charger
@@ -146,7 +197,9 @@ class Ledger:
             # charger that they depend on may have changed since.
             if not new.is_final or before.content == new.content:
                 if session and session.identity != new.identity:
-                    self._sessions[key] = replace(session, identity=new.identity)
+                    after = replace(session, identity=new.identity)
+                    on_change(session, after)
+                    self._sessions[key] = after
                 return None
         first = min(self._changed_hours(key, new), default=None)
         if first is not None:
@@ -159,22 +212,37 @@ class Ledger:
             # Before the session is added, so that whatever is stored meanwhile says that
             # the statistics do not have it.
             self._mark(first)
+        on_change(session, new)
         self._sessions[key] = new
         self._old.pop(key, None)
         return None
 
+    def note_identity(
+        self, key: int, identity: Identity, hour: int, on_change: OnChange = _ignore
+    ) -> None:
+        """Note who has charged in a session, as the charger reports it.
+
+        Args:
+            key: The session, which may be added later.
+            identity: Who has charged.
+            hour: The hour of the report.
+            on_change: Called if the session is known, and another identity was.
+
+        """
+        self._reported.note(key, identity, hour)
+        if session := self._sessions.get(key):
+            after = self._identified(key, session)
+            if after is not session:
+                on_change(session, after)
+                self._sessions[key] = after
+
     def _identified(self, key: int, new: Contribution) -> Contribution:
         """Return a session with all that is known of who has charged."""
         if not new.is_final and new.identity != ANONYMOUS:
-            self._reported[key] = (new.identity, new.last)
-        reported, _ = self._reported.get(key, (ANONYMOUS, 0))
+            self._reported.note(key, new.identity, new.last)
         session = self._sessions.get(key)
         archived = session.identity if session and not new.is_final else new.identity
-        identity = Identity(
-            reported.code or archived.code,
-            archived.card,
-            archived.user or reported.user,
-        )
+        identity = self._reported.merged(key, archived)
         return new if identity == new.identity else replace(new, identity=identity)
 
     def _changed_hours(self, key: int, new: Contribution) -> Iterable[int]:
@@ -195,10 +263,20 @@ class Ledger:
         if self.changed_from is None or hour < self.changed_from:
             self.changed_from = hour
 
-    def hours_from(self, first: int) -> dict[int, int]:
-        """Return the energy of each hour (Wh), from an hour on."""
+    def hours_from(
+        self, first: int, counts: Callable[[Identity], bool] = lambda identity: True
+    ) -> dict[int, int]:
+        """Return the energy of each hour (Wh), from an hour on; this runs in a thread.
+
+        Args:
+            first: The first hour.
+            counts: Returns whether the sessions of an identity count; by default all do.
+
+        """
         hours: dict[int, int] = {}
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
+            if not counts(session.identity):
+                continue
             for hour, energy in session.hours.items():
                 if hour >= first:
                     hours[hour] = hours.get(hour, 0) + energy
@@ -266,13 +344,23 @@ class Ledger:
                 session.first for session in self._sessions.values() if session.hours
             )
 
-    def compact(self, limit: int, sessions_max: int, forget_before: int) -> None:
+    def compact(
+        self,
+        limit: int,
+        sessions_max: int,
+        forget_before: int,
+        *,
+        is_needed: Callable[[Contribution], bool] = lambda session: False,
+        on_forget: Callable[[Contribution], None] = lambda session: None,
+    ) -> None:
         """Drop the hours of old sessions, once the statistics have them.
 
         Args:
             limit: The hours of sessions that ended before this hour are dropped.
             sessions_max: Maximum number of sessions whose hours are kept.
             forget_before: A session that ended before this hour is dropped completely.
+            is_needed: Returns whether the hours of a session have to be kept.
+            on_forget: Called with each session whose hours are dropped, before they are.
 
         """
         if self.changed_from is not None or self.is_reading or not self._sessions:
@@ -283,13 +371,14 @@ class Ledger:
         # The charger may report the newest session again at any time.
         limit = min(limit, by_last[-1])
         for key, session in list(self._sessions.items()):
-            if session.last < limit:
+            if session.last < limit and not is_needed(session):
+                on_forget(session)
                 self._old[key] = _Old(session.content, session.first, session.last)
                 del self._sessions[key]
                 self.complete_from = max(self.complete_from or 0, limit)
         kept = sorted(self._old.items(), key=lambda item: item[1].last)[-OLD_MAX:]
         self._old = {key: old for key, old in kept if old.last >= forget_before}
-        self._reported = dict(list(self._reported.items())[-OLD_MAX:])
+        self._reported.limit()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it.
@@ -299,7 +388,6 @@ class Ledger:
         """
         sessions = list(self._sessions.items())
         old = list(self._old.items())
-        reported = list(self._reported.items())
         return {
             "sessions": [
                 [
@@ -316,7 +404,7 @@ class Ledger:
                 for key, session in sessions
                 if session.identity != ANONYMOUS
             ],
-            "reported": [[key, last, *identity] for key, (identity, last) in reported],
+            "reported": self._reported.as_list(),
             "old": [[key, item.content, item.first, item.last] for key, item in old],
             "complete_from": self.complete_from,
             "complete_before": self._complete_before,
@@ -342,10 +430,7 @@ class Ledger:
                 bool(is_final),
                 identities.get(key, ANONYMOUS),
             )
-        ledger._reported = {
-            key: (Identity(*identity), last)
-            for key, last, *identity in stored.get("reported", ())
-        }
+        ledger._reported = _Reported.from_list(stored.get("reported", ()))
         ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
         ledger.complete_from = stored["complete_from"]
         # An earlier version did not store it.

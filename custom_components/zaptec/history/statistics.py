@@ -26,7 +26,7 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.const import UnitOfEnergy
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.recorder import async_migration_in_progress
 from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.unit_conversion import EnergyConverter
@@ -69,6 +69,17 @@ class NotStoredError(Exception):
 def statistic_id(charger_id: str) -> str:
     """Return the id of the energy statistic of a charger."""
     return f"{DOMAIN}:{charger_id.replace('-', '').lower()}_energy"
+
+
+def person_statistic_id(person_id: str) -> str:
+    """Return the id of the energy statistic of a person."""
+    return f"{DOMAIN}:person_{person_id.lower()}_energy"
+
+
+def person_statistic_ids(person_id: str) -> list[str]:
+    """Return the ids of all statistics that a person may have."""
+    energy = person_statistic_id(person_id)
+    return [energy, f"{energy.removesuffix('energy')}cost"]
 
 
 class HourlyStatistics:
@@ -149,6 +160,11 @@ class HourlyStatistics:
                 if left:
                     raise NotStoredError(f"{len(left)} of {len(rows)} rows are missing")
         return len(rows)
+
+    @callback
+    def rename(self, statistic: str, name: str) -> None:
+        """Rename a statistic; its rows stay as they are."""
+        async_add_external_statistics(self._hass, _metadata(statistic, name), [])
 
     async def async_read[T](self, read: Callable[[], T]) -> T:
         """Return what a function reads from the database.

@@ -1,6 +1,7 @@
 """Stores what is known of the sessions of an account.
 
-It contains no names, no cards, and no ids of sessions or users. A lost store costs no more
+It contains no names, no cards, and no ids of sessions or users. Once there is a person, it
+contains keyed hashes of cards and users, whose key is not stored here. A lost store costs no more
 than reading the archive again.
 """
 
@@ -14,6 +15,7 @@ from homeassistant.helpers.storage import Store
 from ..const import DOMAIN, LOGGER
 from .cost_ledger import CostLedger
 from .ledger import Ledger
+from .person_ledgers import PersonLedgers
 
 STORAGE_VERSION = 1
 
@@ -45,6 +47,8 @@ class HistoryStore:
         self.costs: dict[str, CostLedger] = {}
         self.cost_tariff: list[dict[str, Any]] = []
         self.costs_checked_at = 0.0
+        # What has to be written of persons.
+        self.persons = PersonLedgers()
         self._is_changed = False
 
     async def async_load(self) -> None:
@@ -64,10 +68,14 @@ class HistoryStore:
                 for key, item in costs["statistics"].items()
             }
             tariff, checked_at = costs["tariff"], costs["checked_at"]
+            # An earlier version did not know persons.
+            persons = PersonLedgers.from_dict(
+                stored.get("persons", {"ledgers": {}, "removed": []})
+            )
         except AttributeError, KeyError, TypeError, ValueError:
             LOGGER.warning("The stored history is damaged and is read again")
             return
-        self.ledgers, self.sweeps = ledgers, sweeps
+        self.ledgers, self.sweeps, self.persons = ledgers, sweeps, persons
         self.costs = cost_ledgers
         self.cost_tariff, self.costs_checked_at = tariff, checked_at
 
@@ -109,6 +117,7 @@ class HistoryStore:
                     key: ledger.as_dict() for key, ledger in list(self.costs.items())
                 },
             },
+            "persons": self.persons.as_dict(),
         }
 
 

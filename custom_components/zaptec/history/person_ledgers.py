@@ -1,0 +1,176 @@
+"""Which hours of the statistics of persons have to be written, and what is known of them.
+
+The statistic of a person is the sum of the sessions of that person at all chargers. The
+ledgers of the chargers have the sessions; here it is noted which hours have changed, and
+since when all sessions of a person are known at each charger.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from ..persons import Persons
+from .ledger import Contribution
+from .records import fingerprint
+
+
+@dataclass(slots=True)
+class PersonLedger:
+    """What has to be written of one person; hours are counted from 1970 (UTC)."""
+
+    content: int
+    """Changes with the users and cards of the person."""
+    changed_from: int | None = 0
+    """The first hour whose row in the database may be wrong; None if all are right."""
+    is_written: bool = False
+    """Whether there has been a statistic."""
+    known_from: dict[str, int] = field(default_factory=dict)
+    """From which hour on all sessions are known, by charger."""
+    kept_from: dict[str, int] = field(default_factory=dict)
+    """The same before the users or cards were changed."""
+    revision: int = 0
+    """Rises with each change that has to be written."""
+
+    def mark(self, hour: int) -> None:
+        """Note the first hour that has to be written."""
+        self.revision += 1
+        if self.changed_from is None or hour < self.changed_from:
+            self.changed_from = hour
+
+    def written(self, revision: int) -> None:
+        """Note that the statistic has everything that was known at a revision."""
+        if self.revision == revision:
+            self.changed_from = None
+
+    def start_over(self) -> None:
+        """Note that all of the statistic has to be written, and nothing is known."""
+        self.known_from.clear()
+        self.kept_from.clear()
+        self.is_written = False
+        self.mark(0)
+
+    def as_list(self) -> list[Any]:
+        """Return what has to survive a restart, as JSON can store it."""
+        return [
+            self.content,
+            self.changed_from,
+            self.is_written,
+            dict(self.known_from),
+            dict(self.kept_from),
+        ]
+
+
+class PersonLedgers:
+    """What has to be written of the persons of an account."""
+
+    def __init__(self) -> None:
+        """Initialize without a person."""
+        self.persons = Persons(None, {})
+        self.ledgers: dict[str, PersonLedger] = {}
+        # The persons that were removed, until the user is asked about their statistics.
+        self.removed: set[str] = set()
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether a statistic has to be written."""
+        return any(item.changed_from is not None for item in self.ledgers.values())
+
+    def follow(self, persons: Persons) -> bool:
+        """Follow the persons of the account; return whether one is new or has changed."""
+        self.persons = persons
+        for person_id in self.ledgers.keys() - persons.names.keys():
+            if self.ledgers.pop(person_id).is_written:
+                self.removed.add(person_id)
+        is_changed = False
+        for person_id, hashes in persons.hashes.items():
+            content = fingerprint(sorted(hashes))
+            ledger = self.ledgers.get(person_id)
+            if ledger is None:
+                self.ledgers[person_id] = PersonLedger(content)
+            elif ledger.content != content:
+                ledger.content = content
+                ledger.kept_from |= ledger.known_from
+                ledger.known_from.clear()
+                ledger.mark(0)
+            else:
+                continue
+            is_changed = True
+        return is_changed
+
+    def of(self, session: Contribution | None) -> PersonLedger | None:
+        """Return the ledger of the person who has charged in a session."""
+        person_id = session and self.persons.person_of(session.identity)
+        return self.ledgers.get(person_id) if person_id else None
+
+    def note_change(
+        self, charger_id: str, before: Contribution | None, after: Contribution
+    ) -> None:
+        """Note that a session is replaced, or added if there is none before."""
+        old, new = self.of(before), self.of(after)
+        earlier = before.hours if before else {}
+        if old is new:
+            changed = {
+                hour
+                for hour in earlier.keys() | after.hours.keys()
+                if earlier.get(hour) != after.hours.get(hour)
+            }
+            changes = [(new, changed)]
+        else:
+            changes = [(old, set(earlier)), (new, set(after.hours))]
+        for ledger, hours in changes:
+            if ledger and hours:
+                # What is older was not read, so it stays as it is.
+                ledger.mark(max(min(hours), ledger.known_from.get(charger_id, 0)))
+
+    def note_reading(self, charger_id: str, first: int) -> None:
+        """Note that all sessions of a charger from an hour on are read again."""
+        for ledger in self.ledgers.values():
+            if ledger.known_from.get(charger_id, first) > first:
+                # Sessions whose hours are not known any more may turn out to be those of
+                # another person.
+                ledger.mark(first)
+            ledger.known_from[charger_id] = min(
+                ledger.known_from.get(charger_id, first), first
+            )
+
+    def is_needed(self, session: Contribution) -> bool:
+        """Return whether the statistic of a person needs the hours of a session yet."""
+        ledger = self.of(session)
+        return bool(
+            ledger
+            and ledger.changed_from is not None
+            and session.last >= ledger.changed_from
+        )
+
+    def note_forgotten(self, charger_id: str, session: Contribution) -> None:
+        """Note that the hours of a session of a charger are not known any more."""
+        ledger = self.of(session)
+        if ledger is None:
+            return
+        if (known_from := ledger.known_from.get(charger_id)) is not None:
+            ledger.known_from[charger_id] = max(known_from, session.last + 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to survive a restart, as JSON can store it.
+
+        This runs in a thread, and after the ledgers of the chargers were copied: an hour
+        is marked before a session is added there.
+        """
+        return {
+            "ledgers": {
+                person_id: ledger.as_list()
+                for person_id, ledger in list(self.ledgers.items())
+            },
+            "removed": sorted(self.removed),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what `as_dict` has returned before a restart."""
+        persons = cls()
+        persons.ledgers = {
+            person_id: PersonLedger(*item)
+            for person_id, item in stored["ledgers"].items()
+        }
+        persons.removed = set(stored["removed"])
+        return persons

@@ -1,0 +1,492 @@
+"""The statistics of persons, from the simulated cloud into a real recorder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+import math
+from types import MappingProxyType
+from typing import Any
+
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.statistics import get_metadata
+from homeassistant.config_entries import ConfigSubentry
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.zaptec.api import Session
+from custom_components.zaptec.history import history as history_module
+from custom_components.zaptec.history.statistics import (
+    person_statistic_id,
+    person_statistic_ids,
+)
+from custom_components.zaptec.persons import (
+    CONF_HASHES,
+    CONF_PERSON_KEY,
+    SUBENTRY_PERSON,
+    Identity,
+    Persons,
+)
+from simulator.accounts import Account, Card, UserRole
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.scenario import ChargerScenario, DriverScenario, PastScenario, Scenario
+
+from ..home import Home
+from .conftest import Recorded, wait_until_written
+
+pytestmark = pytest.mark.usefixtures("_custom_integrations")
+
+ARCHIVE = "/api/sessions/archived"
+KEY = "11" * 32
+
+
+@pytest.fixture
+def past() -> PastScenario | None:
+    """Return the past of the chargers, None for none."""
+    return PastScenario(days=200, anonymous=0.0, irregular=0.2)
+
+
+@pytest.fixture
+def scenario(past: PastScenario | None) -> Scenario:
+    """Return two chargers that a household of three uses."""
+    scenario = Scenario.of(1)
+    (installation,) = scenario.installations
+    chargers = (
+        *installation.chargers,
+        ChargerScenario(serial="ZAP000002", name="Second"),
+    )
+    drivers = (
+        DriverScenario(
+            full_name="Anna Example",
+            email="anna@example.com",
+            cards=(Card("Blue", "04A1B2C3D4E5F6"), Card("Red", "04A1B2C3D4E5A1")),
+        ),
+        DriverScenario(
+            full_name="Ben Example",
+            email="ben@example.com",
+            cards=(Card("Blue", "04B7C8D9E0F112"),),
+        ),
+        DriverScenario(full_name="Carl Example", email="carl@example.com"),
+    )
+    return replace(
+        scenario,
+        installations=(
+            replace(
+                installation,
+                past=past,
+                chargers=chargers,
+                drivers=drivers,
+                # Otherwise the archive does not say who has charged.
+                authentication_required=True,
+            ),
+        ),
+    )
+
+
+class Household:
+    """The persons of a home, and what they have charged."""
+
+    def __init__(self, hass: HomeAssistant, home: Home, recorded: Recorded) -> None:
+        """Initialize the household, which has no person yet."""
+        self.hass = hass
+        self.home = home
+        self.recorded = recorded
+        self._persons = Persons(KEY, {})
+
+    @property
+    def drivers(self) -> list[Account]:
+        """Return the drivers: Anna, Ben and Carl."""
+        return list(self.home.installation.drivers)
+
+    def user(self, driver: Account) -> int:
+        """Return the hash of a Zaptec user."""
+        return self._archived(driver).user
+
+    def card(self, driver: Account, card: Card) -> int:
+        """Return the hash of the name of a card."""
+        return self._archived(driver, card).card
+
+    def code(self, card: Card) -> int:
+        """Return the hash of the code of a card."""
+        return self._persons.identify_code(card.identity).code
+
+    def _archived(self, driver: Account, card: Card | None = None) -> Identity:
+        """Return how a driver appears in the archive."""
+        session = Session(
+            id="a", user_id=driver.id, token_name=card.name if card else None
+        )
+        return self._persons.identify(session)
+
+    def add(self, name: str, *hashes: int) -> str:
+        """Add a person; return the id."""
+        config_entries = self.hass.config_entries
+        entry = self.home.entry
+        config_entries.async_update_entry(
+            entry, data={**entry.data, CONF_PERSON_KEY: KEY}
+        )
+        person = ConfigSubentry(
+            data=MappingProxyType({CONF_HASHES: list(hashes)}),
+            subentry_type=SUBENTRY_PERSON,
+            title=name,
+            unique_id=None,
+        )
+        config_entries.async_add_subentry(entry, person)
+        return person.subentry_id
+
+    def change(self, person_id: str, **changes: Any) -> None:
+        """Change the name or the hashes of a person."""
+        entry = self.home.entry
+        self.hass.config_entries.async_update_subentry(
+            entry, entry.subentries[person_id], **changes
+        )
+
+    def remove(self, person_id: str) -> None:
+        """Remove a person."""
+        self.hass.config_entries.async_remove_subentry(self.home.entry, person_id)
+
+    async def hours(self, person_id: str) -> dict[int, float]:
+        """Return what a person has charged in each hour (kWh)."""
+        return await self.recorded.hours_of(person_statistic_id(person_id))
+
+    async def total(self, person_id: str) -> float:
+        """Return what a person has charged (kWh)."""
+        return math.fsum((await self.hours(person_id)).values())
+
+    def charged(self, *drivers: Account, card: Card | None = None) -> float:
+        """Return what drivers have charged (kWh), as the archive has it now."""
+        now = self.home.sim.archive.now()
+        return math.fsum(
+            round(session.energy, 3)
+            for session in self.home.sim.archive.listed(
+                start=datetime(2020, 1, 1, tzinfo=UTC), end=now + timedelta(days=1)
+            )
+            if session.user in drivers
+            and card in (None, session.card)
+            and not session.is_void(now)
+            and not session.aborted
+        )
+
+    async def check_sum(self, *person_ids: str) -> None:
+        """Check that all that the chargers have charged is that of some persons."""
+        await wait_until_written(self.home.entry)
+        expected: dict[int, float] = {}
+        for charger in self.home.installation.chargers:
+            for hour, energy in (await self.recorded.hours(charger.id)).items():
+                expected[hour] = expected.get(hour, 0.0) + energy
+        found: dict[int, float] = {}
+        for person_id in person_ids:
+            for hour, energy in (await self.hours(person_id)).items():
+                found[hour] = found.get(hour, 0.0) + energy
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.fixture
+def household(hass: HomeAssistant, home: Home, recorded: Recorded) -> Household:
+    """Return a household whose home is set up."""
+    return Household(hass, home, recorded)
+
+
+async def charge(
+    home: Home, driver: Account | None, card: Card | None = None, hours: float = 1.0
+) -> None:
+    """Let a driver charge at the first charger, and leave."""
+    charger: Charger = home.charger
+    charger.plug_in(Car(capacity_kwh=200))
+    charger.authorize(driver, card)
+    await home.travel(hours * 3600, step=900)
+    charger.unplug()
+    await home.travel(30, step=10)
+
+
+async def test_the_past_of_all_persons(household: Household) -> None:
+    """Each hour of the chargers is that of the persons who have charged in it."""
+    await wait_until_written(household.home.entry)
+    anna, ben, carl = household.drivers
+    ids = [
+        household.add(driver.full_name, household.user(driver))
+        for driver in (anna, ben, carl)
+    ]
+    await household.check_sum(*ids)
+    for person_id, driver in zip(ids, (anna, ben, carl), strict=True):
+        charged = household.charged(driver)
+        assert charged > 50
+        assert await household.total(person_id) == pytest.approx(charged, abs=0.1)
+
+
+async def test_a_card_of_another_person(household: Household) -> None:
+    """A session counts for the person of its card, and not for its user, too."""
+    anna, ben, _ = household.drivers
+    _, red = anna.cards
+    first = household.add("Anna", household.user(anna))
+    second = household.add("Ben", household.user(ben), household.card(anna, red))
+    await wait_until_written(household.home.entry)
+    with_red = household.charged(anna, card=red)
+    assert with_red > 10
+    assert await household.total(first) == pytest.approx(
+        household.charged(anna) - with_red, abs=0.1
+    )
+    assert await household.total(second) == pytest.approx(
+        household.charged(ben) + with_red, abs=0.1
+    )
+
+
+async def test_a_person_that_is_changed(
+    household: Household, imported: list[tuple[str, Any]]
+) -> None:
+    """When a user is taken away or given, all of the past follows, and nothing doubles."""
+    anna, ben, carl = household.drivers
+    person_id = household.add("Anna", household.user(anna), household.user(ben))
+    await wait_until_written(household.home.entry)
+    assert await household.total(person_id) == pytest.approx(
+        household.charged(anna, ben), abs=0.2
+    )
+    hashes = [household.user(anna), household.user(carl)]
+    household.change(person_id, data={CONF_HASHES: hashes})
+    await wait_until_written(household.home.entry)
+    assert await household.total(person_id) == pytest.approx(
+        household.charged(anna, carl), abs=0.2
+    )
+    imported.clear()
+    household.change(person_id, data={CONF_HASHES: hashes[::-1]})
+    await wait_until_written(household.home.entry)
+    assert imported == []
+
+
+async def test_a_restart(household: Household, imported: list[tuple[str, Any]]) -> None:
+    """After a restart, nothing is read or written again."""
+    home = household.home
+    person_id = household.add("Anna", household.user(household.drivers[0]))
+    await wait_until_written(home.entry)
+    total = await household.total(person_id)
+    imported.clear()
+    home.clear()
+    await home.reload()
+    await home.travel(300, step=60)
+    await wait_until_written(home.entry)
+    assert imported == []
+    assert sum(item.path == ARCHIVE for item in home.sim.rest.requests) <= 1
+    assert await household.total(person_id) == total
+
+
+async def test_a_lost_store(
+    household: Household, hass_storage: dict[str, Any], imported: list[tuple[str, Any]]
+) -> None:
+    """If the store is lost, all is read again, and nothing has to be written."""
+    home = household.home
+    person_id = household.add("Anna", household.user(household.drivers[0]))
+    await wait_until_written(home.entry)
+    total = await household.total(person_id)
+    await home.stop()
+    del hass_storage[f"zaptec.history.{home.entry.entry_id}"]
+    imported.clear()
+    await home.start()
+    await wait_until_written(home.entry)
+    assert imported == []
+    assert await household.total(person_id) == total
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_a_session_with_a_card(household: Household) -> None:
+    """When the cable is pulled, the charger reports the code of the card."""
+    home = household.home
+    anna, *_ = household.drivers
+    blue, red = anna.cards
+    person_id = household.add("Anna", household.code(red))
+    await wait_until_written(home.entry)
+    await charge(home, anna, red)
+    await wait_until_written(home.entry)
+    total = await household.total(person_id)
+    assert total == pytest.approx(home.installation.archive[-1].energy, abs=0.001)
+    await charge(home, anna, blue)
+    # The archive does not have the code, and does not make the session another person's.
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    assert await household.total(person_id) == total
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_a_card_whose_session_is_not_reported(household: Household) -> None:
+    """Without the report of the session, the running one has shown the code."""
+    home = household.home
+    home.charger.recording.lost_reports = 1.0
+    anna, *_ = household.drivers
+    blue, _ = anna.cards
+    person_id = household.add("Anna", household.code(blue))
+    await wait_until_written(home.entry)
+    await charge(home, anna, blue)
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    (session,) = home.installation.archive
+    assert await household.total(person_id) == pytest.approx(session.energy, abs=0.001)
+    archived = [
+        item
+        async for item in home.entry.runtime_data.client.archived_sessions(
+            charger_id=home.charger.id,
+            start=session.started,
+            end=session.started + timedelta(days=1),
+        )
+    ]
+    history = home.entry.runtime_data.history
+    assert [history.person_of(item) for item in archived] == [person_id]
+    assert history.persons.person_of(history.persons.identify(archived[0])) is None
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_without_the_archive(
+    new_home: Home, household_of: Callable[[Home], Household]
+) -> None:
+    """Without the archive, a person begins with the session that was reported last."""
+    home = new_home
+    (account,) = home.sim.accounts.values()
+    account.roles[home.installation.id] = UserRole.MAINTAINER
+    household = household_of(home)
+    anna, *_ = household.drivers
+    await home.start()
+    await wait_until_written(home.entry)
+    await charge(home, anna, anna.cards[0])
+    await charge(home, anna, anna.cards[0])
+    person_id = household.add("Anna", household.code(anna.cards[0]))
+    await wait_until_written(home.entry)
+    _, session = home.installation.archive
+    assert await household.total(person_id) == pytest.approx(session.energy, abs=0.001)
+    await charge(home, anna, anna.cards[0])
+    await wait_until_written(home.entry)
+    *_, another = home.installation.archive
+    total = pytest.approx(session.energy + another.energy, abs=0.002)
+    assert await household.total(person_id) == total
+    # Another card is given to the person, and nothing of what is known is lost.
+    data = {CONF_HASHES: [household.code(card) for card in anna.cards]}
+    household.change(person_id, data=data)
+    await wait_until_written(home.entry)
+    assert await household.total(person_id) == total
+
+
+@pytest.fixture
+def household_of(
+    hass: HomeAssistant, recorded: Recorded
+) -> Callable[[Home], Household]:
+    """Return a function that returns the household of a home that is not set up."""
+    return lambda home: Household(hass, home, recorded)
+
+
+async def test_old_sessions_of_another_charger(
+    household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If hours are not kept any more that a person needs, the archive is read again."""
+    monkeypatch.setattr(history_module, "SESSIONS_MAX", 3)
+    monkeypatch.setattr(history_module, "SESSIONS_MIN", 1)
+    home = household.home
+    ids = [
+        household.add(item.full_name, household.user(item))
+        for item in household.drivers
+    ]
+    await household.check_sum(*ids)
+    # Both chargers keep few sessions, and one of them has an old one corrected.
+    session = next(
+        item
+        for item in home.sim.archive.listed(
+            start=home.sim.archive.now() - timedelta(days=25),
+            end=home.sim.archive.now() - timedelta(days=20),
+            charger_id=home.charger.id,
+        )
+        if not item.is_void(home.sim.archive.now()) and not item.aborted
+    )
+    before = session.energy
+    session.voided = True
+    await home.travel(26 * 3600, step=3600)
+    await household.check_sum(*ids)
+    assert before > 1
+    total = math.fsum([await household.total(person_id) for person_id in ids])
+    assert total == pytest.approx(household.charged(*household.drivers), abs=0.2)
+
+
+async def test_statistics_that_were_deleted(
+    hass: HomeAssistant, household: Household
+) -> None:
+    """The statistic of a person that was deleted is written again with the next session."""
+    home = household.home
+    anna, *_ = household.drivers
+    person_id = household.add("Anna", household.user(anna))
+    await wait_until_written(home.entry)
+    get_instance(hass).async_clear_statistics(person_statistic_ids(person_id))
+    await charge(home, anna, anna.cards[0])
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    assert await household.total(person_id) == pytest.approx(
+        household.charged(anna), abs=0.1
+    )
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=20, anonymous=0.0)])
+async def test_the_name(hass: HomeAssistant, household: Household) -> None:
+    """The statistic is named after the person, also if the name is changed later."""
+
+    async def name() -> str | None:
+        found = await get_instance(hass).async_add_executor_job(
+            lambda: get_metadata(hass, statistic_ids={statistic})
+        )
+        return found[statistic][1]["name"]
+
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    statistic = person_statistic_id(person_id)
+    await wait_until_written(household.home.entry)
+    assert await name() == "Anna energy (history)"
+    hours = await household.hours(person_id)
+    household.change(person_id, title="Anne")
+    await get_instance(hass).async_block_till_done()
+    await wait_until_name(name, "Anne energy (history)")
+    assert await household.hours(person_id) == hours
+
+
+async def wait_until_name(name: Callable[[], Any], expected: str) -> None:
+    """Wait until the recorder has renamed a statistic."""
+    for _ in range(100):
+        if await name() == expected:
+            return
+    assert await name() == expected
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=20, anonymous=0.0)])
+async def test_nothing_is_noted_without_a_person(
+    household: Household, hass_storage: dict[str, Any]
+) -> None:
+    """It is stored who has charged once there is a person, and then as hashes only."""
+    home = household.home
+    key = f"zaptec.history.{home.entry.entry_id}"
+    await charge(home, household.drivers[0], household.drivers[0].cards[0])
+    await wait_until_written(home.entry)
+    await home.stop()
+    for charger in hass_storage[key]["data"]["chargers"].values():
+        assert charger["sessions"]
+        assert charger["identities"] == charger["reported"] == []
+    await home.start()
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(home.entry)
+    await home.stop()
+    text = repr(hass_storage[key])
+    assert any(str(user) in text for user in users)
+    assert person_id in text
+    private = {KEY, "Anna"}
+    for driver in household.drivers:
+        private |= {driver.id, driver.full_name, driver.user_name}
+        private |= {word for card in driver.cards for word in (card.name, card.code)}
+    assert not [item for item in private if item in text]
+
+
+async def test_a_removed_person(household: Household) -> None:
+    """The statistic of a removed person stays as it is, until the user is asked."""
+    home = household.home
+    anna, ben, _ = household.drivers
+    person_id = household.add("Anna", household.user(anna))
+    other = household.add("Ben", household.user(ben))
+    await wait_until_written(home.entry)
+    before = await household.hours(person_id)
+    household.remove(person_id)
+    await charge(home, anna, anna.cards[0])
+    await wait_until_written(home.entry)
+    assert await household.hours(person_id) == before
+    assert await household.total(other) == pytest.approx(
+        household.charged(ben), abs=0.1
+    )
