@@ -504,8 +504,12 @@ def can_be_reconfigured(integration: Integration) -> list[str]:
     problems = []
     if _method(integration, "config_flow.py", "async_step_reconfigure") is None:
         problems.append("no async_step_reconfigure")
+    # Another flow may change the subentries.
     if not any(
-        integration.calls("_get_reconfigure_entry", "_get_reconfigure_subentry")
+        module == "config_flow.py"
+        for module, _ in integration.calls(
+            "_get_reconfigure_entry", "_get_reconfigure_subentry"
+        )
     ):
         problems.append("it does not look at the entry")
     return problems

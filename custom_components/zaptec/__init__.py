@@ -24,6 +24,7 @@ from .migration import (
     async_take_over_choice,
     async_take_over_unique_ids,
 )
+from .removed_persons import async_follow_persons
 from .repairs import Issues, async_delete_issues
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .services import async_setup_services
@@ -53,7 +54,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
         if entry.disabled_by and entry.state is ConfigEntryState.NOT_LOADED:
             async_delete_issues(hass, entry)
         if entry.state is ConfigEntryState.LOADED:
-            entry.runtime_data.history.follow_persons()
+            async_follow_persons(hass, entry)
         # What an account shows depends on which of the others run.
         async_reconsider(hass)
 
@@ -70,6 +71,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     await runtime.coordinator.async_config_entry_first_refresh()
     async_take_over_unique_ids(hass, entry)
     await runtime.async_start()
+    async_follow_persons(hass, entry)
     Issues(hass, entry, await async_counted_twice(hass)).start()
     Leftovers(hass, entry).start()
 

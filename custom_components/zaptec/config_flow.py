@@ -11,6 +11,7 @@ from homeassistant.config_entries import (
     ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
+    ConfigSubentryFlow,
     OptionsFlowWithReload,
 )
 from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
@@ -47,6 +48,8 @@ from .api.parsing import parse_uuid
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, CONF_USER_GROUP, DOMAIN, PORTAL_URL
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
+from .person_flow import PersonFlow
+from .persons import SUBENTRY_PERSON
 from .runtime import ZaptecConfigEntry, async_create_client
 
 # Whether new chargers of the account are included automatically.
@@ -122,6 +125,15 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
     def async_get_options_flow(config_entry: ConfigEntry) -> ZaptecOptionsFlow:
         """Return the flow of the options."""
         return ZaptecOptionsFlow()
+
+    @classmethod
+    @callback
+    @override
+    def async_get_supported_subentry_types(
+        cls, config_entry: ConfigEntry
+    ) -> dict[str, type[ConfigSubentryFlow]]:
+        """Return the flows of what can be added to an account."""
+        return {SUBENTRY_PERSON: PersonFlow}
 
     @override
     async def async_step_user(

@@ -28,6 +28,7 @@ from .control.checks import may_control
 from .devices.adoption import async_get_device
 from .energy_dashboard import CountedTwice
 from .leftovers import async_remove_named
+from .removed_persons import PERSON_REMOVED, RemovedPersonFlow
 from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
 from .sources.link import Link
@@ -378,5 +379,7 @@ async def async_create_fix_flow(
     issue_id: str,
     data: dict[str, str | int | float | None] | None,
 ) -> RepairsFlow:
-    """Return the flow of an issue that names entities."""
+    """Return the flow of an issue that names entities, or a removed person."""
+    if issue_id.startswith(PERSON_REMOVED) and data:
+        return RemovedPersonFlow(str(data["person_id"]))
     return RemoveEntitiesFlow()

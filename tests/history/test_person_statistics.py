@@ -9,11 +9,19 @@ from typing import Any
 
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import get_metadata
+from homeassistant.components.repairs import RepairsFlow
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import issue_registry as ir
 import pytest
+from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_recording_done,
+)
+from sqlalchemy.exc import OperationalError
 
 from custom_components.zaptec.api import Session
+from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.history import history as history_module
 from custom_components.zaptec.history.statistics import (
     person_statistic_id,
@@ -26,12 +34,15 @@ from custom_components.zaptec.persons import (
     Identity,
     Persons,
 )
+from custom_components.zaptec.removed_persons import RemovedPersonFlow
+from custom_components.zaptec.repairs import async_create_fix_flow
 from simulator.accounts import Account, Card, UserRole
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.scenario import ChargerScenario, DriverScenario, PastScenario, Scenario
 
 from ..home import Home
+from ..time_machine import wait_until
 from .conftest import Recorded, wait_until_written
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
@@ -490,3 +501,99 @@ async def test_a_removed_person(household: Household) -> None:
     assert await household.total(other) == pytest.approx(
         household.charged(ben), abs=0.1
     )
+
+
+async def ask(hass: HomeAssistant, person_id: str) -> tuple[RepairsFlow, Any]:
+    """Wait for the question about a removed person; return its flow and first step."""
+    issue_id = f"person_removed_{person_id}"
+    issues = ir.async_get(hass)
+    await wait_until(lambda: issues.async_get_issue(DOMAIN, issue_id) is not None)
+    issue = issues.async_get_issue(DOMAIN, issue_id)
+    assert issue
+    assert issue.is_persistent
+    assert issue.translation_placeholders == {"name": "Anna energy (history)"}
+    flow = await async_create_fix_flow(hass, issue_id, issue.data)
+    flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, issue_id
+    return flow, await flow.async_step_init()
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+@pytest.mark.parametrize("past", [PastScenario(days=60, anonymous=0.0)])
+async def test_the_statistics_of_a_removed_person(
+    hass: HomeAssistant, household: Household, *, is_loaded: bool
+) -> None:
+    """The user is asked once, and the statistics are kept or deleted."""
+    home = household.home
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(home.entry)
+    before = await household.hours(person_id)
+    assert before
+    if is_loaded:
+        household.remove(person_id)
+    else:
+        await home.stop()
+        household.remove(person_id)
+        await home.start()
+    flow, step = await ask(hass, person_id)
+    assert step["type"] is FlowResultType.MENU
+    assert step["menu_options"] == ["keep", "delete"]
+    assert step["description_placeholders"] == {"name": "Anna energy (history)"}
+    assert (await flow.async_step_keep())["type"] is FlowResultType.CREATE_ENTRY
+    assert await household.hours(person_id) == before
+    assert (await flow.async_step_delete())["type"] is FlowResultType.CREATE_ENTRY
+    await async_wait_recording_done(hass)
+    assert await household.hours(person_id) == {}
+    # It is not asked again.
+    ir.async_delete_issue(hass, DOMAIN, f"person_removed_{person_id}")
+    await home.reload()
+    assert not ir.async_get(hass).async_get_issue(DOMAIN, f"person_removed_{person_id}")
+
+
+async def test_a_removed_person_without_statistics(
+    hass: HomeAssistant, household: Household
+) -> None:
+    """About a person who never charged, or whose statistics are gone, nothing is asked."""
+    home = household.home
+    nobody = household.add("Nobody", 1234)
+    anna = household.add("Anna", household.user(household.drivers[0]))
+    await wait_until_written(home.entry)
+    get_instance(hass).async_clear_statistics(person_statistic_ids(anna))
+    household.remove(nobody)
+    household.remove(anna)
+    statistics = home.entry.runtime_data.history.person_statistics
+    await wait_until(lambda: not statistics.removed)
+    for person_id in (nobody, anna):
+        issue_id = f"person_removed_{person_id}"
+        assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=60, anonymous=0.0)])
+async def test_a_removed_person_while_the_database_fails(
+    hass: HomeAssistant, household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the database cannot be read, it is asked at the next start."""
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(household.home.entry)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("statement", {}, Exception())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("custom_components.zaptec.removed_persons.get_metadata", fail)
+        household.remove(person_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
+        assert not ir.async_get(hass).issues
+    await household.home.reload()
+    await ask(hass, person_id)
+
+
+async def test_an_answer_without_a_recorder(hass: HomeAssistant, home: Home) -> None:
+    """Without the recorder there are no statistics to delete."""
+    hass.config.components.remove("recorder")
+    flow = RemovedPersonFlow("01ABC")
+    flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, "person_removed_01ABC"
+    assert (await flow.async_step_init())["description_placeholders"] is None
+    assert (await flow.async_step_delete())["type"] is FlowResultType.CREATE_ENTRY
+    hass.config.components.add("recorder")

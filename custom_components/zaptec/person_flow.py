@@ -1,0 +1,169 @@
+"""The flow of a person: a name, and the Zaptec users and cards of the person."""
+
+from typing import Any
+
+from homeassistant.config_entries import (
+    SOURCE_USER,
+    ConfigEntryState,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import CONF_NAME
+from homeassistant.helpers.selector import (
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    TextSelector,
+)
+import probatio
+
+from .persons import CONF_HASHES, CONF_PERSON_KEY, Persons, new_key
+from .runtime import ZaptecConfigEntry
+from .seen_identities import SeenIdentities, as_value, async_see, from_value
+from .texts import text
+
+# The field with the users and cards of a person.
+CONF_SEEN = "seen"
+
+
+class PersonFlow(ConfigSubentryFlow):
+    """Add or change a person, who is recognized by users and cards seen before."""
+
+    # Who has charged lately; read once, as the form is shown again after a mistake.
+    _seen: SeenIdentities | None = None
+
+    async def async_step_user(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Add a person."""
+        return await self._async_ask("user", "", frozenset(), user_input)
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Change a person."""
+        person = self._get_reconfigure_subentry()
+        return await self._async_ask(
+            "reconfigure",
+            person.title,
+            frozenset(person.data[CONF_HASHES]),
+            user_input,
+        )
+
+    async def _async_ask(
+        self,
+        step_id: str,
+        name: str,
+        chosen: frozenset[int],
+        user_input: dict[str, Any] | None,
+    ) -> SubentryFlowResult:
+        """Ask for the name, and for users and cards.
+
+        Args:
+            step_id: The step.
+            name: The name that the person has had.
+            chosen: The hashes of users and cards that the person has had.
+            user_input: What the user has entered, None at first.
+
+        """
+        entry: ZaptecConfigEntry = self._get_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        if self._seen is None:
+            self._seen = await async_see(self.hass, entry.runtime_data, self._key())
+        options = self._options(self._seen, chosen)
+        if not options:
+            return self.async_abort(reason="nothing_seen")
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            new_name = user_input[CONF_NAME].strip()
+            if not new_name:
+                errors[CONF_NAME] = "no_name"
+            elif new_name in self._others().names.values():
+                errors[CONF_NAME] = "name_taken"
+            if not user_input[CONF_SEEN]:
+                errors[CONF_SEEN] = "none_chosen"
+            if not errors:
+                return self._save(new_name, user_input[CONF_SEEN])
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=self.add_suggested_values_to_schema(
+                _schema(options),
+                user_input
+                or {
+                    CONF_NAME: name,
+                    CONF_SEEN: [
+                        value for value in options if from_value(value) & chosen
+                    ],
+                },
+            ),
+            errors=errors,
+        )
+
+    def _key(self) -> str:
+        """Return the key of the hashes of the account, which is created when needed."""
+        entry = self._get_entry()
+        if CONF_PERSON_KEY not in entry.data:
+            self.hass.config_entries.async_update_entry(
+                entry, data={**entry.data, CONF_PERSON_KEY: new_key()}
+            )
+        key: str = entry.data[CONF_PERSON_KEY]
+        return key
+
+    def _others(self) -> Persons:
+        """Return the persons of the account without the one that is changed."""
+        changed = self.context.get("subentry_id")
+        persons = Persons.of(self._get_entry())
+        return Persons(
+            None,
+            {
+                person_id: (name, persons.hashes[person_id])
+                for person_id, name in persons.names.items()
+                if person_id != changed
+            },
+        )
+
+    def _options(self, seen: SeenIdentities, chosen: frozenset[int]) -> dict[str, str]:
+        """Return the labels of what can be chosen, by their values in the form.
+
+        What another person has is left out. What this person has, but has not used
+        lately, is one choice, because nothing of it is known but hashes.
+        """
+        others = self._others().hashes.values()
+        listed = seen.listed(item for hashes in others for item in hashes)
+        options = {item.value: item.label(self.hass) for item in listed}
+        unseen = chosen.difference(*(item.hashes for item in listed))
+        if unseen:
+            options[as_value(unseen)] = text(self.hass, "seen_before")
+        return options
+
+    def _save(self, name: str, values: list[str]) -> SubentryFlowResult:
+        """Save the person."""
+        data = {
+            CONF_HASHES: sorted(
+                {item for value in values for item in from_value(value)}
+            )
+        }
+        if self.source == SOURCE_USER:
+            return self.async_create_entry(title=name, data=data)
+        return self.async_update_and_abort(
+            self._get_entry(), self._get_reconfigure_subentry(), title=name, data=data
+        )
+
+
+def _schema(options: dict[str, str]) -> probatio.Schema:
+    """Return the schema of the form."""
+    return probatio.Schema(
+        {
+            probatio.Required(CONF_NAME): TextSelector(),
+            probatio.Optional(CONF_SEEN, default=[]): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        SelectOptionDict(value=value, label=label)
+                        for value, label in options.items()
+                    ],
+                    multiple=True,
+                )
+            ),
+        }
+    )
