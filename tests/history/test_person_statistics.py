@@ -21,8 +21,9 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from sqlalchemy.exc import OperationalError
 
 from custom_components.zaptec.api import Session
-from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.const import CONF_PRICES, DOMAIN
 from custom_components.zaptec.history import history as history_module
+from custom_components.zaptec.history.prices import Period, Tariff
 from custom_components.zaptec.history.statistics import (
     person_statistic_id,
     person_statistic_ids,
@@ -432,30 +433,24 @@ async def test_statistics_that_were_deleted(
 async def test_the_name(hass: HomeAssistant, household: Household) -> None:
     """The statistic is named after the person, also if the name is changed later."""
 
-    async def name() -> str | None:
-        found = await get_instance(hass).async_add_executor_job(
-            lambda: get_metadata(hass, statistic_ids={statistic})
-        )
-        return found[statistic][1]["name"]
-
     users = [household.user(driver) for driver in household.drivers]
     person_id = household.add("Anna", *users)
     statistic = person_statistic_id(person_id)
     await wait_until_written(household.home.entry)
-    assert await name() == "Anna energy (history)"
+    assert await name_of(hass, statistic) == "Anna energy (history)"
     hours = await household.hours(person_id)
     household.change(person_id, title="Anne")
-    await get_instance(hass).async_block_till_done()
-    await wait_until_name(name, "Anne energy (history)")
+    await async_wait_recording_done(hass)
+    assert await name_of(hass, statistic) == "Anne energy (history)"
     assert await household.hours(person_id) == hours
 
 
-async def wait_until_name(name: Callable[[], Any], expected: str) -> None:
-    """Wait until the recorder has renamed a statistic."""
-    for _ in range(100):
-        if await name() == expected:
-            return
-    assert await name() == expected
+async def name_of(hass: HomeAssistant, statistic: str) -> str | None:
+    """Return the name of a statistic in the database."""
+    found = await get_instance(hass).async_add_executor_job(
+        lambda: get_metadata(hass, statistic_ids={statistic})
+    )
+    return found[statistic][1]["name"]
 
 
 @pytest.mark.parametrize("past", [PastScenario(days=20, anonymous=0.0)])
@@ -484,6 +479,7 @@ async def test_nothing_is_noted_without_a_person(
         private |= {driver.id, driver.full_name, driver.user_name}
         private |= {word for card in driver.cards for word in (card.name, card.code)}
     assert not [item for item in private if item in text]
+    await home.start()
 
 
 async def test_a_removed_person(household: Household) -> None:
@@ -577,13 +573,16 @@ async def test_a_removed_person_while_the_database_fails(
     person_id = household.add("Anna", *users)
     await wait_until_written(household.home.entry)
 
+    calls = []
+
     def fail(*args: Any, **kwargs: Any) -> None:
+        calls.append(args)
         raise OperationalError("statement", {}, Exception())
 
     with monkeypatch.context() as patch:
         patch.setattr("custom_components.zaptec.removed_persons.get_metadata", fail)
         household.remove(person_id)
-        await hass.async_block_till_done(wait_background_tasks=True)
+        await wait_until(lambda: bool(calls))
         assert not ir.async_get(hass).issues
     await household.home.reload()
     await ask(hass, person_id)
@@ -597,3 +596,27 @@ async def test_an_answer_without_a_recorder(hass: HomeAssistant, home: Home) -> 
     assert (await flow.async_step_init())["description_placeholders"] is None
     assert (await flow.async_step_delete())["type"] is FlowResultType.CREATE_ENTRY
     hass.config.components.add("recorder")
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=20, anonymous=0.0)])
+async def test_what_a_person_costs(
+    hass: HomeAssistant, household: Household, recorded: Recorded
+) -> None:
+    """If a price is chosen, the energy of a person has a cost, as that of a charger has."""
+    home = household.home
+    tariff = Tariff((Period(0, 2.5),))
+    hass.config_entries.async_update_entry(
+        home.entry, options={CONF_PRICES: tariff.as_stored()}
+    )
+    await home.reload()
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(home.entry)
+    energy_id, cost_id = person_statistic_ids(person_id)
+    energy = await recorded.hours_of(energy_id)
+    cost = await recorded.hours_of(cost_id)
+    assert len(energy) > 10
+    assert cost == pytest.approx({hour: 2.5 * kwh for hour, kwh in energy.items()})
+    assert await name_of(hass, cost_id) == "Anna cost (history)"
+    household.remove(person_id)
+    assert energy_id not in home.entry.runtime_data.history.costs.missing

@@ -65,6 +65,21 @@ class Book:
         """Return the persons of the account."""
         return self._store.persons.persons
 
+    def person_of(self, session: Session) -> str | None:
+        """Return the id of the person who has charged, None if it is not a known one.
+
+        A session of the archive does not contain the code of the card, so this is more
+        than `Persons.identify` can say: the charger may have reported it.
+        """
+        identity = self.persons.identify(session)
+        ledger = self.ledgers.get(session.charger_id or "")
+        if ledger is not None:
+            known = ledger.identity(key_of(session.id))
+            identity = identity._replace(
+                code=known.code, user=identity.user or known.user
+            )
+        return self.persons.person_of(identity)
+
     def roles(self, charger_id: str) -> int:
         """Return the roles on which it depends whether the archive can be read."""
         return _roles(self._account(), charger_id)

@@ -23,7 +23,6 @@ from .hours import HOUR
 from .ledger import Contribution
 from .person_statistics import NAME, PersonStatistics
 from .prices import Prices
-from .records import key_of
 from .reports import Reports
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
@@ -99,7 +98,7 @@ class History:
         self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
         self._full = FullReadings(self._book, archive, self._statistics, self._store)
         self.person_statistics = PersonStatistics(
-            hass, self._book, self._statistics, self._store
+            hass, self._book, self._statistics, self._store, self.costs.mark
         )
         self._awaited = AwaitedSessions(
             self._book,
@@ -149,12 +148,7 @@ class History:
         if not self._is_started:
             return
         self._book.follow(account)
-        self.costs.follow(
-            {
-                statistic_id(charger_id): partial(self._name, charger_id)
-                for charger_id in account.chargers
-            }
-        )
+        self._follow_costs()
         self._sweeps.follow(account, dt_util.utcnow().timestamp())
         self._reports.follow()
         self._wake.set()
@@ -166,10 +160,21 @@ class History:
         if not self._is_started:
             # Without the recorder, it is still known whose a session is.
             self._store.persons.persons = persons
-        elif self.person_statistics.follow(persons):
+            return
+        is_changed = self.person_statistics.follow(persons)
+        self._follow_costs()
+        if is_changed:
             for charger_id in self._states:
                 self._reports.take(charger_id)
             self._wake.set()
+
+    def _follow_costs(self) -> None:
+        """Keep the costs of all chargers and persons."""
+        names: dict[str, Callable[[], str]] = {
+            statistic_id(charger_id): partial(self._name, charger_id)
+            for charger_id in self._account().chargers
+        }
+        self.costs.follow(names | self.person_statistics.energy_names())
 
     @property
     def persons(self) -> Persons:
@@ -177,19 +182,8 @@ class History:
         return self._store.persons.persons
 
     def person_of(self, session: Session) -> str | None:
-        """Return the id of the person who has charged, None if it is not a known one.
-
-        A session of the archive does not contain the code of the card, so it is more
-        than `Persons.identify` can say: the charger may have reported it.
-        """
-        identity = self.persons.identify(session)
-        ledger = self._book.ledgers.get(session.charger_id or "")
-        if ledger is not None:
-            known = ledger.identity(key_of(session.id))
-            identity = identity._replace(
-                code=known.code, user=identity.user or known.user
-            )
-        return self.persons.person_of(identity)
+        """Return the id of the person who has charged in a session of the archive."""
+        return self._book.person_of(session)
 
     @property
     def pending(self) -> dict[str, str]:

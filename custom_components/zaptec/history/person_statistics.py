@@ -1,6 +1,7 @@
 """The statistics of persons: what each has charged at all chargers of the account."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from homeassistant.core import HomeAssistant, callback
 
@@ -26,12 +27,23 @@ class PersonStatistics:
         book: Book,
         statistics: HourlyStatistics,
         store: HistoryStore,
+        on_write: Callable[[str, int], None],
     ) -> None:
-        """Initialize the statistics."""
+        """Initialize the statistics.
+
+        Args:
+            hass: Home Assistant.
+            book: The ledgers of the chargers.
+            statistics: Where the statistics are written to.
+            store: Where it is kept what has to be written.
+            on_write: Called with a statistic, and the first hour that may have changed.
+
+        """
         self._hass = hass
         self._book = book
         self._statistics = statistics
         self._store = store
+        self._on_write = on_write
         # The names of the persons when they were last followed.
         self._names: dict[str, str] = {}
 
@@ -49,8 +61,17 @@ class PersonStatistics:
                 self._statistics.rename(
                     person_statistic_id(person_id), f"{name} {NAME}"
                 )
+        for person_id in self._names.keys() - persons.names.keys():
+            self._store.costs.pop(person_statistic_id(person_id), None)
         self._names = persons.names
         return is_changed
+
+    def energy_names(self) -> dict[str, Callable[[], str]]:
+        """Return what returns the name of the person of each energy statistic."""
+        return {
+            person_statistic_id(person_id): partial(str, name)
+            for person_id, name in self._names.items()
+        }
 
     @property
     def removed(self) -> frozenset[str]:
@@ -117,6 +138,8 @@ class PersonStatistics:
                 statistic, f"{name} {NAME}", hours, first
             )
             LOGGER.debug("The session history of a person has %d new rows", rows)
+            # Before it is noted that the energy is written: Home Assistant may stop.
+            self._on_write(statistic, first)
         ledger.written(revision)
         self._store.save_soon()
         return True
