@@ -208,6 +208,120 @@ async def test_a_group_reports_an_installation_from_its_first_message(two: Two) 
     assert two.home.last_message == two.group.counters.last_message
 
 
+async def test_a_group_reports_a_charger_from_its_first_message(two: Two) -> None:
+    """The group may include only some of the chargers of an installation."""
+    first, second = CHARGERS[CABIN]
+    cabin = two.links[CABIN]
+    two.refuse(cabin.own)
+    two.open(two.group)
+    two.reader.take()
+    two.message(two.group, charger_id=first)
+    assert cabin.status is PushStatus.CONNECTED
+    assert two.reader.take() == ([first], [second])
+    assert two.links.is_live(first)
+    assert two.links.is_reliable(first)
+    assert not two.links.is_live(second)
+    assert not two.links.is_reliable(second)
+
+    # What is read of the other one meanwhile is no evidence against the link.
+    for power in ("1000", "2000", "3000"):
+        two.reading(second, power=power)
+        two.pass_time(LOSSES_APART + 30)
+        two.message(two.group, charger_id=first)
+    two.reading(second, power="3000")
+    assert not cabin.is_incomplete
+    two.reader.take()
+    two.pass_time(SILENCE_IDLE)
+    assert second not in two.reader.take()[0]
+
+    # Its own first message comes late, so it is read again.
+    two.message(two.group, charger_id=second)
+    assert two.reader.take() == ([second], [])
+    assert two.links.is_live(second)
+    assert two.links.is_reliable(second)
+
+    # This is remembered when the link is opened again.
+    two.lose(two.group)
+    two.open(two.group)
+    assert two.links.is_live(first)
+    assert two.links.is_live(second)
+
+
+async def test_a_late_charger_of_a_group_is_read_once_at_a_start(two: Two) -> None:
+    """It was read since the link was opened, or is being read, when its first message comes."""
+    first, second = CHARGERS[CABIN]
+    two.refuse(two.links[CABIN].own)
+    two.open(two.group)
+    two.message(two.group, charger_id=first)
+    two.reading(second)
+    two.pass_time(300)
+    two.reader.take()
+    two.notified.clear()
+    two.message(two.group, charger_id=second)
+    assert two.reader.take() == ([], [])
+    assert two.reader.cancelled == [second]
+    assert two.links.is_live(second)
+
+    two.refuse(two.home.own)
+    two.reader.unread.add(AT_HOME)
+    two.reader.running.add(AT_HOME)
+    two.reader.take()
+    two.message(two.group)
+    assert two.reader.take() == ([], [])
+
+
+async def test_an_outdated_charger_of_a_group_is_live_once_it_is_read(two: Two) -> None:
+    """Its polls failed before its first message, so that its state is not what the cloud has."""
+    first, second = CHARGERS[CABIN]
+    two.refuse(two.links[CABIN].own)
+    two.open(two.group)
+    two.message(two.group, charger_id=first)
+    two.reader.failing.add(second)
+    two.message(two.group, charger_id=second)
+    assert second in two.reader.take()[0]
+    assert not two.links.is_live(second)
+    two.reading(second)
+    assert two.links.is_live(second)
+
+
+async def test_the_first_messages_of_chargers_that_are_covered(two: Two) -> None:
+    """The own link reports them, so nothing is read, and no entity is written."""
+    first, second = CHARGERS[CABIN]
+    own = two.links[CABIN].own
+    two.open(own)
+    two.open(two.group)
+    two.message(own, two.group, charger_id=first)
+    two.reader.take()
+    two.listeners.add(lambda: two.notified.append(second), [link_topic(second)])
+    two.notified.clear()
+    two.message(own, two.group, charger_id=second)
+    assert two.reader.take() == ([], [])
+    assert two.notified == []
+    two.lose(own)
+    assert two.reader.take() == ([], [])
+    assert two.links.is_live(second)
+
+
+async def test_what_a_group_does_not_include_is_no_sign_of_a_dead_link(
+    two: Two,
+) -> None:
+    """Only the own link reports this charger, and the group's link stays as it is."""
+    first, second = CHARGERS[CABIN]
+    own = two.links[CABIN].own
+    two.open(own)
+    two.open(two.group)
+    two.message(own, two.group, charger_id=first)
+    for _ in range(6):
+        two.pass_time(MESSAGE_DELAY + 60)
+        two.message(own, charger_id=second)
+    assert two.group.feeds[CABIN].is_reporting
+    assert two.group.status is PushStatus.CONNECTED
+    two.lose(own)
+    assert two.reader.take()[1] == [second]
+    assert two.links.is_live(first)
+    assert not two.links.is_live(second)
+
+
 async def test_a_charger_that_was_read_since_is_not_read_again(two: Two) -> None:
     """At a start each charger is read once, although the first message comes later."""
     two.reader.unread.add(AT_HOME)

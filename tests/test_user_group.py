@@ -386,9 +386,12 @@ async def test_a_group_that_covers_half(hass: HomeAssistant, group: Group) -> No
     assert f"/api/chargers/{chargers[0].id}/state" not in paths
     assert f"/api/chargers/{chargers[1].id}/state" in paths
 
-    # Once the other installation is added to the group, its issue ends.
+    # Once the other installation is added to the group, its issue ends. Its chargers are live
+    # from their first messages on.
     group.group.installations.add(group.cooperative.id)
     await group.hear(chargers[1])
+    assert [group.is_live(charger) for charger in chargers] == [True] * 2 + [False] * 5
+    await group.hear(*chargers[2:])
     await group.time_machine.travel(65)
     assert await texts(hass) == {}
     assert all(map(group.is_live, chargers))

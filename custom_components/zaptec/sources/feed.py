@@ -15,6 +15,7 @@ from ..api import NO_CHARGER, Observation
 from ..const import LOGGER
 from ..state import States
 from .reader import StateReader
+from .reported import Reported
 from .stream_watch import LOSS_MEMORY_MAX, MESSAGE_DELAY, SILENCE_IDLE, StreamWatch
 
 # Minimum age of a connection that ends an outage (seconds).
@@ -35,8 +36,22 @@ class FedInstallation(Protocol):
     def feed_changed(self, feed: Feed) -> None:
         """Follow a change of a feed, or of its link."""
 
+    def chargers_reported(self, feed: Feed, charger_ids: Collection[str]) -> None:
+        """Follow a feed that has reported chargers for the first time."""
+
     def feed_received(self, feed: Feed, observations: list[Observation]) -> None:
         """Note messages about chargers that arrived by a feed, before they are applied."""
+
+
+def _warn_of_loss(label: str, *, is_polled: bool) -> None:
+    """Log that another program takes messages, and what that means for the chargers."""
+    LOGGER.warning(
+        "Some messages of %s do not reach us: another program seems to read them too. %s",
+        label,
+        "Its chargers are polled"
+        if is_polled
+        else "They arrive by another link, so its chargers are not polled",
+    )
 
 
 @dataclass(slots=True)
@@ -109,7 +124,7 @@ class Feed:
         *,
         on_silence: Callable[[Feed], None],
         on_loss: Callable[[], None],
-        is_proven: bool,
+        reported: Reported,
     ) -> None:
         """Initialize the feed of a link that is not connected yet.
 
@@ -120,19 +135,19 @@ class Feed:
             reader: Reads what the feed may have missed.
             on_silence: Called with the feed when it reports nothing any more.
             on_loss: Called when it did not report a change, although messages arrive.
-            is_proven: Whether the link is known to report the installation. Otherwise the
-                first message proves it.
+            reported: The chargers that the link is known to report; messages add others.
 
         """
         self.installation_id = installation.installation_id
-        # The chargers of the installation, in the order of the account.
         self.charger_ids: tuple[str, ...] = ()
-        self.is_proven = is_proven
+        self.is_proven = reported.is_all
         """Whether the link is known to report the installation."""
-        self.is_silent = not is_proven
+        self.is_silent = not self.is_proven
         """Whether no message arrived, so that the feed does not report before the next one."""
         self.is_incomplete = False
         """Whether some of the messages are lost, although the link is up."""
+        self.new: set[str] = set()
+        """The chargers whose first message is being processed."""
         self.last_message: datetime | None = None
         """When the latest message of the installation arrived."""
         self.shared_since: datetime | None = None
@@ -143,8 +158,8 @@ class Feed:
         self._reader = reader
         self._on_silence = on_silence
         self._on_loss = on_loss
-        self._is_up = False
-        self._is_refused = False
+        self._reported = reported
+        self._is_up = self._is_refused = False
         # When the current connection was opened (monotonic seconds).
         self._opened_at: float | None = None
         # When it was added, or stopped reporting (monotonic seconds).
@@ -185,6 +200,10 @@ class Feed:
         """Return whether there are chargers that no other feed reports."""
         return bool(self._uncovered())
 
+    def reports(self, charger_id: str) -> bool:
+        """Return whether messages of a charger arrive."""
+        return self.is_reporting and charger_id in self._reported
+
     def is_complete(self, charger_id: str) -> bool:
         """Return whether the charger was read after any outage before the link came up."""
         return charger_id not in self._unread
@@ -200,6 +219,7 @@ class Feed:
             and not self.is_silent
             and not self.is_incomplete
             and charger_id not in self._unread
+            and charger_id in self._reported
         )
 
     def has_heard(self, charger_id: str) -> bool:
@@ -207,14 +227,14 @@ class Feed:
         return self.is_live(charger_id) and self._watch.has_heard(charger_id)
 
     def has_read(self, charger_id: str) -> bool:
-        """Return whether a charger was read at the beginning of the connection.
+        """Return whether a new charger was read at the beginning of the connection.
 
-        Such a charger need not be read again when the first message proves the feed. If
-        that message comes late, the installation may have been added to the subscription
-        only then, and the charger may have changed since it was read.
+        Such a charger need not be read again when its first message proves the feed. If
+        that message comes late, the charger may have been added to the subscription only
+        then, and may have changed since it was read.
         """
         return (
-            not self.is_proven
+            charger_id in self.new
             and charger_id in self._read
             and self._opened_at is not None
             and monotonic() - self._opened_at < SILENCE_IDLE
@@ -224,7 +244,7 @@ class Feed:
         """Return whether the state of a charger is what the cloud holds."""
         if self._installation.is_covered(charger_id, self):
             return True
-        if self.is_reliable:
+        if self.is_reliable and charger_id in self._reported:
             return self.is_complete(charger_id)
         return self._reader.is_live(charger_id)
 
@@ -284,19 +304,16 @@ class Feed:
     @callback
     def link_changed(self, *, is_up: bool, is_refused: bool) -> None:
         """Follow the link, whose status has changed."""
-        self._note_outdated()
+        self._note_outdated(self.charger_ids)
         self._is_up = is_up
         self._is_refused = is_refused
         self._installation.feed_changed(self)
 
     @callback
-    def _note_outdated(self) -> None:
-        """Note which chargers are outdated, because the feed begins or ends."""
-        self._unread = {
-            charger_id
-            for charger_id in self.charger_ids
-            if not self._is_fresh(charger_id)
-        }
+    def _note_outdated(self, charger_ids: Iterable[str]) -> None:
+        """Note which chargers are outdated, because their messages begin or end."""
+        outdated = {item for item in charger_ids if not self._is_fresh(item)}
+        self._unread = self._unread.difference(charger_ids) | outdated
 
     @callback
     def silence(self) -> None:
@@ -336,13 +353,8 @@ class Feed:
         They were too large for any other link, too. One of an unknown charger may be about
         any of the installation.
         """
-        self._watch.oversized(
-            [
-                charger_id
-                for charger_id in self.charger_ids
-                if charger_id in senders or NO_CHARGER in senders
-            ]
-        )
+        concerned = self.charger_ids if NO_CHARGER in senders else senders
+        self._watch.oversized([item for item in self.charger_ids if item in concerned])
 
     @callback
     def received(self, observations: list[Observation]) -> None:
@@ -350,18 +362,28 @@ class Feed:
         is_heard = False
         for observation in observations:
             charger_id = observation.charger_id
-            is_heard = is_heard or charger_id in self.charger_ids
+            is_known = charger_id in self._reported
+            if not (is_heard and is_known) and charger_id in self.charger_ids:
+                is_heard = True
+                if not is_known:
+                    self.new.add(charger_id)
             self._watch.received(observation, is_known=charger_id in self._states)
         if is_heard:
             self._absence.received()
             self._installation.feed_received(self, observations)
         if self.is_silent and observations:
-            self._note_outdated()
+            self._note_outdated(self.charger_ids)
+            self._reported.update(self.new)
             self.is_silent = False
             self._installation.feed_changed(self)
             self.is_proven = True
             if self._absence.take_suspicion():
                 self._watch.lost()
+        elif self.new:
+            self._note_outdated(self.new)
+            self._reported.update(self.new)
+            self._installation.chargers_reported(self, self.new)
+        self.new.clear()
 
     @callback
     def other_received(self, observations: list[Observation]) -> None:
@@ -372,6 +394,7 @@ class Feed:
         """
         if any(
             item.charger_id in self.charger_ids
+            and item.charger_id in self._reported
             and self._states[item.charger_id].lacks(item)
             for item in observations
         ):
@@ -382,7 +405,7 @@ class Feed:
         """Note a reading of a charger before it is applied, as evidence about the feed."""
         self._unread.discard(charger_id)
         self._read.add(charger_id)
-        if self._opened_at is not None:
+        if self._opened_at is not None and charger_id in self._reported:
             self._watch.compare(charger_id, self._states[charger_id], observations)
 
     @callback
@@ -401,7 +424,8 @@ class Feed:
             {
                 charger_id: self._states[charger_id]
                 for charger_id in self.charger_ids
-                if not self._installation.has_heard(charger_id, self)
+                if charger_id in self._reported
+                and not self._installation.has_heard(charger_id, self)
             }
         )
 
@@ -415,14 +439,7 @@ class Feed:
                 self._reader.poll(charger_id, 0)
         if is_repeated and self.shared_since is None:
             self.shared_since = dt_util.utcnow()
-            LOGGER.warning(
-                "Some messages of %s do not reach us: another program"
-                " seems to read them too. %s",
-                self._label,
-                "Its chargers are polled"
-                if self.is_needed
-                else "They arrive by another link, so its chargers are not polled",
-            )
+            _warn_of_loss(self._label, is_polled=self.is_needed)
         self._installation.feed_changed(self)
 
     @callback

@@ -8,6 +8,7 @@ from homeassistant.core import callback
 
 from ..api import Observation
 from .feed import Feed
+from .reported import Reported
 
 
 class Feeds(Mapping[str, Feed]):
@@ -22,6 +23,8 @@ class Feeds(Mapping[str, Feed]):
 
         """
         self._home_of = home_of
+        self.reported = Reported(is_all=home_of is None)
+        """The chargers that the link is known to report."""
         self._feeds: dict[str, Feed] = {}
 
     @override

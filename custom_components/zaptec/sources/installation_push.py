@@ -1,6 +1,6 @@
 """The messages of one installation, by whichever links report them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from homeassistant.core import callback
@@ -117,6 +117,10 @@ class InstallationPush:
         """Return whether the messages report every change."""
         return any(feed.is_reliable for feed in self.feeds)
 
+    def is_reliable_for(self, charger_id: str) -> bool:
+        """Return whether the messages report every change of a charger."""
+        return any(feed.is_reliable and feed.reports(charger_id) for feed in self.feeds)
+
     def is_complete(self, charger_id: str) -> bool:
         """Return whether a charger was read after any outage of the messages."""
         feeds = self._reporting or self.feeds[:1]
@@ -193,6 +197,18 @@ class InstallationPush:
                 self._read_or_poll(charger_id, feed)
         self._listeners.notify(map(link_topic, (self.installation_id, *concerned)))
 
+    @callback
+    def chargers_reported(self, feed: Feed, charger_ids: Collection[str]) -> None:
+        """Follow a feed that has reported chargers for the first time."""
+        concerned = [
+            charger_id
+            for charger_id in self.charger_ids
+            if charger_id in charger_ids and not self.is_covered(charger_id, feed)
+        ]
+        for charger_id in concerned:
+            self._read_or_poll(charger_id, feed)
+        self._listeners.notify(map(link_topic, concerned))
+
     def _merged_status(self) -> PushStatus:
         """Return the status of the best feed, else that of the own link."""
         if self._reporting:
@@ -206,11 +222,13 @@ class InstallationPush:
         """Read a charger once if a feed reports it from now on, else poll it."""
         reader = self._reader
         is_first = not reader.has_read(charger_id)
-        if is_first and not feed.is_proven and reader.is_reading(charger_id):
+        is_unproven = charger_id in feed.new or not feed.is_proven
+        is_reporting = feed.reports(charger_id)
+        if is_first and is_unproven and reader.is_reading(charger_id):
             return
-        if feed.is_reporting and feed.has_read(charger_id):
+        if is_reporting and feed.has_read(charger_id):
             reader.cancel_poll(charger_id)
-        elif feed.is_reporting:
+        elif is_reporting:
             reader.read(charger_id, first=is_first)
         elif is_first:
             # A charger that is read once another link is up need not be read again when

@@ -203,7 +203,7 @@ class Link:
             self._shared.reader,
             on_silence=self._feed_silent,
             on_loss=self._message_lost,
-            is_proven=not self._is_unproven,
+            reported=self.feeds.reported,
         )
         self.feeds.add(feed)
         if self._open:

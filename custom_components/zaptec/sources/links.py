@@ -96,7 +96,7 @@ class Links(Mapping[str, InstallationPush]):
     def is_reliable(self, charger_id: str) -> bool:
         """Return whether messages report all that happens at a charger from now on."""
         push = self.of(charger_id)
-        return push is not None and push.is_reliable
+        return push is not None and push.is_reliable_for(charger_id)
 
     def is_connecting(self, charger_id: str) -> bool:
         """Return whether the first connection of a charger's link is pending."""
