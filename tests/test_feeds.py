@@ -187,7 +187,10 @@ class Two:
 async def two() -> Generator[Two]:
     """Return the links of two installations and of a group."""
     with freeze_time(datetime(2026, 11, 27, 12, tzinfo=UTC)) as clock:
-        yield Two(clock)
+        two = Two(clock)
+        yield two
+        for link in two.links.connections:
+            link.close()
 
 
 async def test_a_group_reports_an_installation_from_its_first_message(two: Two) -> None:

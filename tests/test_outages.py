@@ -132,6 +132,23 @@ async def test_connections_that_end_at_once_are_one_outage(
     assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"]
 
 
+async def test_nothing_is_logged_after_an_unload(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    sim: Simulator,
+    live_entry: MockConfigEntry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A link that was back for less than a minute is not said to be back later."""
+    (link,) = live_entry.runtime_data.links.connections
+    sim.bus.drop_connections()
+    await time_machine.travel_until(lambda: link.counters.connects == 2)
+    assert await hass.config_entries.async_unload(live_entry.entry_id)
+    caplog.clear()
+    await time_machine.travel(HEALTHY_TIME + 5)
+    assert lines(caplog) == []
+
+
 @pytest.mark.parametrize("part", ["lists", "firmware"])
 async def test_a_list_that_fails_alone_is_two_lines(
     hass: HomeAssistant,

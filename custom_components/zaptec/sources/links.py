@@ -114,6 +114,7 @@ class Links(Mapping[str, InstallationPush]):
         """Open the links and keep them open, as long as the entry is loaded."""
         self._is_started = True
         self._start_tasks()
+        self._entry.async_on_unload(self._close)
         self._entry.async_on_unload(
             async_track_time_interval(
                 self._hass,
@@ -122,6 +123,12 @@ class Links(Mapping[str, InstallationPush]):
                 name=f"{DOMAIN} streams",
             )
         )
+
+    @callback
+    def _close(self) -> None:
+        """End what the log says of the links, whose tasks end with the entry."""
+        for link in self.connections:
+            link.close()
 
     @callback
     def follow(self, account: Account, installation_ids: Collection[str]) -> None:
