@@ -479,7 +479,14 @@ def test_the_form_of_each_action() -> None:
         assert wanted == {
             "limit_current": ["available_current", "override"],
             "send_command": ["command"],
-            "get_sessions": ["start", "end", "group_by", "format", "table"],
+            "get_sessions": [
+                "start",
+                "end",
+                "person",
+                "group_by",
+                "format",
+                "table",
+            ],
             "import_sessions": ["start"],
         }.get(name, [])
         assert list(fields["advanced"]["fields"]) == (

@@ -13,6 +13,7 @@ from custom_components.zaptec.session_records import Flag, SessionRecord
 from custom_components.zaptec.session_statement import (
     DecimalSign,
     GroupBy,
+    Names,
     Separator,
     Statement,
     TableFormat,
@@ -55,7 +56,7 @@ def statement(
     names: dict[str, str] = NAMES,
 ) -> Statement:
     """Return a statement."""
-    return Statement(records, name=names.__getitem__, group_by=group_by)
+    return Statement(records, names=Names(chargers=names), group_by=group_by)
 
 
 def table_format(
@@ -157,6 +158,65 @@ def test_groups(group_by: GroupBy, expected: list[dict[str, Any]]) -> None:
         for group in expected
     ]
     assert lines[-1] == ["total", "3", "6,500"]
+
+
+PERSONS = {"p-1": "Bo", "p-2": "=Anna"}
+PRICED = [
+    record(1, 2.0, person_id="p-1", cost=3.00001),
+    record(2, 1.0, person_id="p-2", cost=None),
+    record(3, 4.0, person_id="p-1", cost=1.5),
+    record(4, 0.5, cost=0.25),
+]
+
+
+def priced(group_by: GroupBy) -> Statement:
+    """Return a statement with persons and costs."""
+    return Statement(
+        PRICED,
+        names=Names(chargers=NAMES, persons=PERSONS),
+        group_by=group_by,
+        has_cost=True,
+    )
+
+
+def test_persons_and_costs() -> None:
+    """Each session has its person and its cost; an unknown cost is left out of the total."""
+    data = priced(GroupBy.NONE).as_data()
+    assert [(item["person"], item["cost"]) for item in data["sessions"]] == [
+        ("Bo", 3.0),
+        ("=Anna", None),
+        ("Bo", 1.5),
+        (None, 0.25),
+    ]
+    assert data["totals"] == {"sessions": 4, "energy": 7.5, "cost": 4.75}
+    words = {"cost": "Cost (NOK)"}
+    lines = cells(priced(GroupBy.NONE).as_table(table_format(words=words)))
+    assert lines[0][3:6] == ["person", "energy", "Cost (NOK)"]
+    assert [line[3:6] for line in lines[1:]] == [
+        ["Bo", "2,000", "3,00"],
+        ["'=Anna", "1,000", ""],
+        ["Bo", "4,000", "1,50"],
+        ["", "0,500", "0,25"],
+        ["", "7,500", "4,75"],
+    ]
+
+
+def test_a_group_for_each_person() -> None:
+    """Persons are in the order of their names, and those without a person come last."""
+    data = priced(GroupBy.PERSON).as_data()
+    assert data["groups"] == [
+        {"person": "=Anna", "sessions": 1, "energy": 1.0, "cost": 0.0},
+        {"person": "Bo", "sessions": 2, "energy": 6.0, "cost": 4.5},
+        {"person": None, "sessions": 1, "energy": 0.5, "cost": 0.25},
+    ]
+    lines = cells(priced(GroupBy.PERSON).as_table(table_format()))
+    assert lines == [
+        ["person", "sessions", "energy", "cost"],
+        ["'=Anna", "1", "1,000", "0,00"],
+        ["Bo", "2", "6,000", "4,50"],
+        ["no_person", "1", "0,500", "0,25"],
+        ["total", "4", "7,500", "4,75"],
+    ]
 
 
 def test_chargers_with_the_same_name() -> None:

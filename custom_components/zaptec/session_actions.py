@@ -23,6 +23,8 @@ from .api import ZaptecAuthenticationError, ZaptecBusyError, ZaptecError
 from .const import DOMAIN
 from .control.errors import translated_errors
 from .entity import CHARGERS
+from .history.hours import HOUR
+from .history.statistics import NotStoredError
 from .runtime import ZaptecRuntime
 from .service_targets import (
     ATTR_CHARGER_ID,
@@ -33,11 +35,19 @@ from .service_targets import (
     async_target_devices,
 )
 from .session_records import Flag, Found, Period, SessionReader
-from .session_statement import DecimalSign, GroupBy, Separator, Statement, TableFormat
+from .session_statement import (
+    DecimalSign,
+    GroupBy,
+    Names,
+    Separator,
+    Statement,
+    TableFormat,
+)
 from .texts import text
 
 ATTR_START = "start"
 ATTR_END = "end"
+ATTR_PERSON = "person"
 ATTR_GROUP_BY = "group_by"
 ATTR_FORMAT = "format"
 ATTR_SEPARATOR = "separator"
@@ -61,6 +71,8 @@ _HEADINGS = (
     "start",
     "end",
     "charger",
+    "person",
+    "no_person",
     "day",
     "month",
     "sessions",
@@ -82,6 +94,7 @@ GET_SESSIONS_SCHEMA = probatio.Schema(
         **_DEVICES,
         probatio.Required(ATTR_START): cv.datetime,
         probatio.Optional(ATTR_END): cv.datetime,
+        probatio.Optional(ATTR_PERSON): IDS,
         probatio.Optional(ATTR_GROUP_BY, default=GroupBy.NONE): probatio.Coerce(
             GroupBy
         ),
@@ -130,37 +143,97 @@ def async_setup_session_actions(hass: HomeAssistant) -> None:
 async def _async_get_sessions(hass: HomeAssistant, call: ServiceCall) -> dict[str, Any]:
     """Return a statement of the sessions of all chargers of a call."""
     period = _period(call)
+    accounts = _chargers(hass, call)
+    names = _names(hass, accounts)
+    person_ids = _person_ids(call, names)
     found = Found()
-    names: dict[str, str] = {}
-    for runtime, charger_ids in _chargers(hass, call).items():
-        names |= {
-            charger_id: async_device_name(hass, runtime, charger_id)
-            for charger_id in charger_ids
-        }
+    for runtime, charger_ids in accounts.items():
         reader = SessionReader(
             hass,
             runtime.client,
             runtime.history,
             runtime.coordinator.data,
+            with_hours=bool(runtime.prices),
         )
         with _reading_errors(hass, runtime):
-            found.add(await reader.async_read(charger_ids, period))
+            of_account = await reader.async_read(charger_ids, period)
+            if person_ids is not None:
+                of_account.select(person_ids)
+            if runtime.prices:
+                await of_account.async_price(hass, runtime.prices)
+        found.add(of_account)
+    has_cost = any(runtime.prices for runtime in accounts)
     table_format = _table_format(hass, call)
 
     def state() -> dict[str, Any]:
         statement = Statement(
-            found.records, name=names.__getitem__, group_by=call.data[ATTR_GROUP_BY]
+            found.records,
+            names=names,
+            group_by=call.data[ATTR_GROUP_BY],
+            has_cost=has_cost,
         )
         if call.data[ATTR_FORMAT] == FORMAT_DATA:
             return statement.as_data()
         return {"csv": statement.as_table(table_format)}
 
-    refused = sorted(names[charger_id] for charger_id in found.refused)
     return {
         "start": dt_util.as_local(period.start).isoformat(),
         "end": dt_util.as_local(period.end).isoformat(),
         **await hass.async_add_executor_job(state),
-        "notes": _notes(hass, refused, found.left_out),
+        **(_currency(hass, found) if has_cost else {}),
+        "notes": _notes(hass, found, names),
+    }
+
+
+def _names(
+    hass: HomeAssistant, accounts: Mapping[ZaptecRuntime, Collection[str]]
+) -> Names:
+    """Return the names of the chargers of a call, and of all persons of their accounts."""
+    chargers: dict[str, str] = {}
+    persons: dict[str, str] = {}
+    for runtime, charger_ids in accounts.items():
+        persons |= runtime.history.persons.names
+        for charger_id in charger_ids:
+            chargers[charger_id] = async_device_name(hass, runtime, charger_id)
+    return Names(chargers=chargers, persons=persons)
+
+
+def _person_ids(call: ServiceCall, names: Names) -> set[str] | None:
+    """Return the persons that a call is about, None for all sessions.
+
+    A person is given by the name, or by the id of the subentry.
+    """
+    if not call.data.get(ATTR_PERSON):
+        return None
+    wanted: set[str] = set()
+    for text_of_person in call.data[ATTR_PERSON]:
+        person = text_of_person.strip().casefold()
+        found = {
+            person_id
+            for person_id, name in names.persons.items()
+            if person in (person_id.casefold(), name.strip().casefold())
+        }
+        if not found:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="unknown_person",
+                translation_placeholders={
+                    "person": text_of_person,
+                    "known": ", ".join(sorted(names.persons.values())) or "-",
+                },
+            )
+        wanted |= found
+    return wanted
+
+
+def _currency(hass: HomeAssistant, found: Found) -> dict[str, Any]:
+    """Return the currency of the costs, and the hours whose price is not known."""
+    return {
+        "currency": hass.config.currency,
+        "missing_prices": [
+            dt_util.as_local(dt_util.utc_from_timestamp(hour * HOUR)).isoformat()
+            for hour in sorted(found.missing_prices)
+        ],
     }
 
 
@@ -219,7 +292,7 @@ def _check_archives(hass: HomeAssistant, chargers: Mapping[str, ZaptecRuntime]) 
     refused = sorted(
         async_device_name(hass, runtime, charger_id)
         for charger_id, runtime in chargers.items()
-        if runtime.history.is_refused(charger_id)
+        if runtime.history.known.is_refused(charger_id)
     )
     if refused:
         raise ServiceValidationError(
@@ -273,12 +346,16 @@ def _reading_errors(hass: HomeAssistant, runtime: ZaptecRuntime) -> Iterator[Non
     """Raise errors of the cloud as errors of Home Assistant, while sessions are read.
 
     Raises:
-        HomeAssistantError: The cloud has failed.
+        HomeAssistantError: The cloud or the database has failed.
 
     """
     with translated_errors(lambda: runtime.entry.async_start_reauth(hass)):
         try:
             yield
+        except NotStoredError as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN, translation_key="prices_not_read"
+            ) from err
         except ZaptecAuthenticationError, ZaptecBusyError:
             raise
         except ZaptecError as err:
@@ -294,6 +371,7 @@ def _table_format(hass: HomeAssistant, call: ServiceCall) -> TableFormat:
     )
     is_comma = decimal_sign is DecimalSign.COMMA
     words = {key: text(hass, f"statement_{key}") for key in _HEADINGS}
+    words["cost"] = text(hass, "statement_cost", currency=hass.config.currency)
     words |= {flag: text(hass, f"session_{flag}") for flag in Flag}
     return TableFormat(
         separator=call.data.get(ATTR_SEPARATOR)
@@ -304,12 +382,15 @@ def _table_format(hass: HomeAssistant, call: ServiceCall) -> TableFormat:
     )
 
 
-def _notes(hass: HomeAssistant, refused: Collection[str], left_out: int) -> list[str]:
+def _notes(hass: HomeAssistant, found: Found, names: Names) -> list[str]:
     """Return what a reader of the statement has to know."""
     notes: list[str] = []
-    if refused:
-        chargers = ", ".join(refused)
-        notes.append(text(hass, "statement_refused", chargers=chargers))
-    if left_out:
-        notes.append(text(hass, "statement_left_out", count=str(left_out)))
+    if found.refused:
+        refused = sorted(names.chargers[charger_id] for charger_id in found.refused)
+        notes.append(text(hass, "statement_refused", chargers=", ".join(refused)))
+    if found.left_out:
+        notes.append(text(hass, "statement_left_out", count=str(found.left_out)))
+    if found.missing_prices:
+        count = str(len(found.missing_prices))
+        notes.append(text(hass, "statement_missing_prices", count=count))
     return notes

@@ -3,9 +3,9 @@
 The names of users and cards, and mail addresses, are not taken from the archive.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,6 +21,7 @@ from .api import (
     ZaptecPermissionError,
 )
 from .history.history import History
+from .history.prices import HourlyPrices, Prices, cost_of
 from .history.records import Problem, Record
 
 # Number of sessions that are evaluated in one step, in a thread.
@@ -66,6 +67,12 @@ class SessionRecord:
     meter_end: float | None = None
     """The lifetime meter at both ends of the session (kWh)."""
     flags: tuple[Flag, ...] = ()
+    person_id: str | None = None
+    """Who has charged, if that is a person whom the user has added."""
+    hours: Mapping[int, int] = field(default_factory=dict, repr=False)
+    """The energy of each hour (Wh)."""
+    cost: float | None = None
+    """In Home Assistant's currency; None if the price of an hour is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,41 @@ class Found:
     """The chargers whose archive the account may not read."""
     left_out: int = 0
     """Number of sessions whose data cannot be right."""
+    missing_prices: set[int] = field(default_factory=set)
+    """The hours whose price is not known, counted from 1970 (UTC)."""
 
     def add(self, other: Found) -> None:
         """Add what another account has found."""
         self.records += other.records
         self.refused |= other.refused
         self.left_out += other.left_out
+        self.missing_prices |= other.missing_prices
+
+    def select(self, person_ids: Collection[str]) -> None:
+        """Leave only the sessions of some persons."""
+        self.records = [item for item in self.records if item.person_id in person_ids]
+
+    async def async_price(self, hass: HomeAssistant, prices: Prices) -> None:
+        """Add what each session costs.
+
+        Raises:
+            NotStoredError: The prices cannot be read from the database.
+
+        """
+        hours = [hour for record in self.records for hour in record.hours]
+        if not hours:
+            return
+        hourly = await prices.async_of(min(hours), max(hours))
+        await hass.async_add_executor_job(self._price, hourly)
+
+    def _price(self, prices: HourlyPrices) -> None:
+        """Add what each session costs; this takes a while for many."""
+        records: list[SessionRecord] = []
+        for record in self.records:
+            cost = cost_of(record.hours, prices)
+            records.append(replace(record, cost=cost.amount))
+            self.missing_prices.update(cost.missing)
+        self.records = records
 
 
 class SessionReader:
@@ -106,6 +142,8 @@ class SessionReader:
         client: ZaptecClient,
         history: History,
         account: Account,
+        *,
+        with_hours: bool,
     ) -> None:
         """Initialize the reader.
 
@@ -114,8 +152,10 @@ class SessionReader:
             client: The client of the account.
             history: The history of the account.
             account: What the account shows.
+            with_hours: Whether to find out which hours a session has charged in.
 
         """
+        self._with_hours = with_hours
         self._hass = hass
         self._client = client
         self._history = history
@@ -133,7 +173,7 @@ class SessionReader:
         records: dict[str, SessionRecord | None] = {}
         by_installation: dict[str | None, list[str]] = {}
         for charger_id in charger_ids:
-            if self._history.is_refused(charger_id):
+            if self._history.known.is_refused(charger_id):
                 found.refused.add(charger_id)
             else:
                 charger = self._account.chargers[charger_id]
@@ -209,7 +249,7 @@ class SessionReader:
         async def evaluate() -> None:
             records.update(
                 await self._hass.async_add_executor_job(
-                    _records, page, dt_util.utcnow()
+                    self._records, page, dt_util.utcnow()
                 )
             )
             page.clear()
@@ -236,38 +276,52 @@ class SessionReader:
                 end=dt_util.utc_from_timestamp(session.end),
                 energy=session.energy / 1000,
                 flags=(Flag.NOT_IN_ARCHIVE,),
+                person_id=self._history.persons.person_of(session.identity),
+                hours=session.hours,
             )
-            for session in self._history.sessions(charger_id)
+            for session in self._history.known.of(charger_id)
             if period.start.timestamp() <= session.end < period.end.timestamp()
             and session.energy
         ]
 
+    def _records(
+        self, sessions: Iterable[Session], now: datetime
+    ) -> dict[str, SessionRecord | None]:
+        """Return the records of sessions; this takes a while for many."""
+        return {
+            session.id: self._record(session, now)
+            for session in sessions
+            if session.counts
+        }
 
-def _records(
-    sessions: Iterable[Session], now: datetime
-) -> dict[str, SessionRecord | None]:
-    """Return the records of sessions; this takes a while for many."""
-    return {session.id: _record(session, now) for session in sessions if session.counts}
+    def _record(self, session: Session, now: datetime) -> SessionRecord | None:
+        """Return the record of a session, None if its data cannot be right."""
+        record = Record.from_archive(session, now)
+        if isinstance(record, Problem):
+            return None
+        assert session.charger_id and session.end and session.energy is not None
+        assert record.charge
+        readings = session.readings
+        return SessionRecord(
+            charger_id=session.charger_id,
+            start=session.start,
+            end=session.end,
+            energy=session.energy,
+            meter_start=readings[0].energy if readings else None,
+            meter_end=readings[-1].energy if readings else None,
+            flags=_flags(session),
+            person_id=self._history.person_of(session),
+            hours=self._history.known.hours_of(session.charger_id, record.charge)
+            if self._with_hours
+            else {},
+        )
 
 
-def _record(session: Session, now: datetime) -> SessionRecord | None:
-    """Return the record of a session, None if its data cannot be right."""
-    record = Record.from_archive(session, now)
-    if isinstance(record, Problem):
-        return None
-    assert session.charger_id and session.end and session.energy is not None
-    readings = session.readings
+def _flags(session: Session) -> tuple[Flag, ...]:
+    """Return what is special about a session of the archive."""
     flags = [flag for bit, flag in _FLAGS.items() if session.metadata & bit]
     if not session.metadata & CommitMetadata.RELIABLE_CLOCK:
         flags.append(Flag.UNRELIABLE_CLOCK)
     if session.externally_abandoned:
         flags.append(Flag.ABANDONED)
-    return SessionRecord(
-        charger_id=session.charger_id,
-        start=session.start,
-        end=session.end,
-        energy=session.energy,
-        meter_start=readings[0].energy if readings else None,
-        meter_end=readings[-1].energy if readings else None,
-        flags=tuple(flags),
-    )
+    return tuple(flags)

@@ -1,7 +1,7 @@
 """Statements of completed sessions: as data for templates, or as a table for spreadsheets."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 import math
@@ -14,6 +14,10 @@ from .session_records import SessionRecord
 
 # Number of decimals of an energy (kWh): whole watt hours.
 DECIMALS = 3
+
+# Number of decimals of a cost: in data for further calculations, and in tables.
+COST_DECIMALS = 4
+TABLE_COST_DECIMALS = 2
 
 # The mark with which a text in UTF-8 begins. Without it, Excel takes the text for one in
 # another encoding.
@@ -32,6 +36,7 @@ class GroupBy(StrEnum):
 
     NONE = "none"
     CHARGER = "charger"
+    PERSON = "person"
     DAY = "day"
     MONTH = "month"
 
@@ -84,8 +89,17 @@ class TableFormat:
     """The headings and flags by their keys, in the language of the reader."""
 
 
-type Group = tuple[str, list[SessionRecord]]
-"""What the records have in common, and the records."""
+type Group = tuple[str | None, list[SessionRecord]]
+"""What the records have in common, and the records; None for those without a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names of chargers and persons by their ids."""
+
+    chargers: Mapping[str, str]
+    persons: Mapping[str, str] = field(default_factory=dict)
+    """Empty if the user has added none: then no statement mentions persons."""
 
 
 class Statement:
@@ -95,70 +109,108 @@ class Statement:
         self,
         records: Iterable[SessionRecord],
         *,
-        name: Callable[[str], str],
+        names: Names,
         group_by: GroupBy,
+        has_cost: bool = False,
     ) -> None:
         """Initialize the statement; this takes a while for many sessions.
 
         Args:
             records: The sessions.
-            name: Returns the name of a charger.
+            names: The names of chargers and persons.
             group_by: What the sessions are added up by.
+            has_cost: Whether the user has chosen a price.
 
         """
-        self._name = name
+        self._names = names
         self._records = sorted(records, key=lambda item: (item.end, item.charger_id))
         self._group_by = group_by
+        self._has_cost = has_cost
         self._groups = self._grouped()
 
     def _grouped(self) -> list[Group]:
-        """Return the sessions of each charger, day or month."""
-        groups: dict[str, list[SessionRecord]] = {}
+        """Return the sessions of each charger, person, day or month."""
+        groups: dict[str | None, list[SessionRecord]] = {}
         for record in self._records:
             groups.setdefault(self._group(record), []).append(record)
-        if self._group_by is GroupBy.CHARGER:
+        if self._group_by in (GroupBy.CHARGER, GroupBy.PERSON):
             return sorted(
-                groups.items(), key=lambda group: (self._name(group[0]), group[0])
+                groups.items(),
+                key=lambda group: (
+                    group[0] is None,
+                    self._group_name(group[0]) or "",
+                    group[0] or "",
+                ),
             )
         return list(groups.items())
 
-    def _group(self, record: SessionRecord) -> str:
-        """Return what a session is added up by: a charger, or the day of its end."""
+    def _group(self, record: SessionRecord) -> str | None:
+        """Return what a session is added up by: an id, or the day of its end."""
         if self._group_by is GroupBy.CHARGER:
             return record.charger_id
+        if self._group_by is GroupBy.PERSON:
+            return record.person_id
         day = dt_util.as_local(record.end).date()
         return f"{day:%Y-%m}" if self._group_by is GroupBy.MONTH else f"{day}"
 
+    def _group_name(self, group: str | None) -> str | None:
+        """Return the name of what a group has in common."""
+        if group is None:
+            return None
+        if self._group_by is GroupBy.CHARGER:
+            return self._names.chargers[group]
+        return self._names.persons.get(group, group)
+
+    def _person(self, record: SessionRecord) -> str | None:
+        """Return the name of the person who has charged, None if it is not known."""
+        return self._names.persons.get(record.person_id or "")
+
     def as_data(self) -> dict[str, Any]:
         """Return the statement for templates."""
-        data: dict[str, Any] = {"totals": _totals(self._records)}
+        data: dict[str, Any] = {"totals": self._totals(self._records)}
         if self._group_by is GroupBy.NONE:
             data["sessions"] = [self._session(record) for record in self._records]
         else:
             data["groups"] = [
-                {**self._label(group), **_totals(records)}
+                {**self._label(group), **self._totals(records)}
                 for group, records in self._groups
             ]
         return data
 
-    def _label(self, group: str) -> dict[str, str]:
+    def _label(self, group: str | None) -> dict[str, str | None]:
         """Return what the sessions of a group have in common."""
+        label = {self._group_by.value: self._group_name(group)}
         if self._group_by is GroupBy.CHARGER:
-            return {"charger": self._name(group), "charger_id": group}
-        return {self._group_by.value: group}
+            label["charger_id"] = group
+        return label
 
     def _session(self, record: SessionRecord) -> dict[str, Any]:
         """Return a session for templates."""
         return {
             "start": _moment(record.start),
             "end": _moment(record.end),
-            "charger": self._name(record.charger_id),
+            "charger": self._names.chargers[record.charger_id],
             "charger_id": record.charger_id,
+            **({"person": self._person(record)} if self._names.persons else {}),
             "energy": round(record.energy, DECIMALS),
-            "meter_start": _rounded(record.meter_start),
-            "meter_end": _rounded(record.meter_end),
+            **(
+                {"cost": _rounded(record.cost, COST_DECIMALS)} if self._has_cost else {}
+            ),
+            "meter_start": _rounded(record.meter_start, DECIMALS),
+            "meter_end": _rounded(record.meter_end, DECIMALS),
             "flags": [flag.value for flag in record.flags],
         }
+
+    def _totals(self, records: Sequence[SessionRecord]) -> dict[str, Any]:
+        """Return the number of sessions, their energy (kWh), and their cost if known."""
+        totals: dict[str, Any] = {
+            "sessions": len(records),
+            "energy": round(math.fsum(record.energy for record in records), DECIMALS),
+        }
+        if self._has_cost:
+            known = [record.cost for record in records if record.cost is not None]
+            totals["cost"] = round(math.fsum(known), COST_DECIMALS)
+        return totals
 
     def as_table(self, table_format: TableFormat) -> str:
         """Return the statement as the text of a table (CSV), with a line of totals."""
@@ -171,36 +223,51 @@ class Statement:
 
     def _add_sessions(self, table: _Table) -> None:
         """Add a line for each session."""
+        person = ["person"] if self._names.persons else []
+        cost = ["cost"] if self._has_cost else []
         table.add_headings(
-            "start", "end", "charger", "energy", "meter_start", "meter_end", "flags"
+            *("start", "end", "charger", *person, "energy", *cost),
+            *("meter_start", "meter_end", "flags"),
         )
         for record in self._records:
             table.add(
                 table.time(record.start),
                 table.time(record.end),
-                table.words(self._name(record.charger_id)),
+                table.words(self._names.chargers[record.charger_id]),
+                *([table.words(self._person(record) or "")] if person else []),
                 table.number(record.energy),
+                *([table.number(record.cost, TABLE_COST_DECIMALS)] if cost else []),
                 table.number(record.meter_start),
                 table.number(record.meter_end),
                 table.flags(record.flags),
             )
-        total = _totals(self._records)
-        table.add(table.word("total"), "", "", table.number(total["energy"]))
+        empty = [""] * (2 + len(person))
+        table.add(table.word("total"), *empty, *self._sums(table, self._records))
+
+    def _sums(self, table: _Table, records: Sequence[SessionRecord]) -> list[str]:
+        """Return the cells of the energy and the cost of some sessions."""
+        totals = self._totals(records)
+        sums = [table.number(totals["energy"])]
+        if self._has_cost:
+            sums.append(table.number(totals["cost"], TABLE_COST_DECIMALS))
+        return sums
 
     def _add_groups(self, table: _Table) -> None:
         """Add a line for each group."""
-        table.add_headings(self._group_by.value, "sessions", "energy")
-        lines = [
-            (
-                table.words(self._name(group))
-                if self._group_by is GroupBy.CHARGER
-                else group,
-                _totals(records),
-            )
-            for group, records in self._groups
-        ]
-        for label, total in (*lines, (table.word("total"), _totals(self._records))):
-            table.add(label, str(total["sessions"]), table.number(total["energy"]))
+        cost = ["cost"] if self._has_cost else []
+        table.add_headings(self._group_by.value, "sessions", "energy", *cost)
+        for group, records in self._groups:
+            if self._group_by in (GroupBy.DAY, GroupBy.MONTH):
+                label = group or ""
+            else:
+                name = self._group_name(group)
+                label = table.word("no_person") if name is None else table.words(name)
+            table.add(label, str(len(records)), *self._sums(table, records))
+        table.add(
+            table.word("total"),
+            str(len(self._records)),
+            *self._sums(table, self._records),
+        )
 
 
 class _Table:
@@ -249,12 +316,12 @@ class _Table:
         """Return the cell of a moment in local time, as spreadsheets recognize it."""
         return f"{dt_util.as_local(moment):%Y-%m-%d %H:%M:%S}" if moment else ""
 
-    def number(self, value: float | None) -> str:
-        """Return the cell of an energy (kWh)."""
+    def number(self, value: float | None, decimals: int = DECIMALS) -> str:
+        """Return the cell of an energy (kWh), or of another number."""
         if value is None:
             return ""
         sign = self._format.decimal_sign.sign
-        text = f"{value:.{DECIMALS}f}".replace(".", sign)
+        text = f"{value:.{decimals}f}".replace(".", sign)
         return _quoted(text) if self._format.separator.sign == sign else text
 
 
@@ -268,12 +335,6 @@ def _moment(moment: datetime | None) -> str | None:
     return dt_util.as_local(moment).isoformat() if moment else None
 
 
-def _rounded(energy: float | None) -> float | None:
-    """Return an energy (kWh) without digits that mean nothing."""
-    return None if energy is None else round(energy, DECIMALS)
-
-
-def _totals(records: Sequence[SessionRecord]) -> dict[str, Any]:
-    """Return the number of sessions, and their energy (kWh)."""
-    energy = math.fsum(record.energy for record in records)
-    return {"sessions": len(records), "energy": round(energy, DECIMALS)}
+def _rounded(value: float | None, decimals: int) -> float | None:
+    """Return a number without digits that mean nothing."""
+    return None if value is None else round(value, decimals)

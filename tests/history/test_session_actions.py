@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 import math
+from types import MappingProxyType
 from typing import Any
 
+from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import Context
 from homeassistant.exceptions import (
     HomeAssistantError,
@@ -17,9 +19,18 @@ import probatio
 import pytest
 from pytest_homeassistant_custom_component.common import MockUser
 
-from custom_components.zaptec import session_actions
+from custom_components.zaptec import api, session_actions
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.history.statistics import HourlyStatistics
+from custom_components.zaptec.history.hours import HOUR
+from custom_components.zaptec.history.prices import Period as PricePeriod, Tariff
+from custom_components.zaptec.history.statistics import HourlyStatistics, NotStoredError
+from custom_components.zaptec.persons import (
+    CONF_HASHES,
+    CONF_PERSON_KEY,
+    KEY_SIZE,
+    SUBENTRY_PERSON,
+    Persons,
+)
 from custom_components.zaptec.session_records import SESSIONS_AT_ONCE
 from simulator.accounts import UserRole
 from simulator.faults import Busy, Fault
@@ -315,6 +326,120 @@ async def test_the_owner_of_one_charger(home: Home) -> None:
     home.sim.rest.fail(ARCHIVE, fault=403, times=2)
     response = await get_sessions(home, start=ago(30), **target(home, whole=True))
     assert len(response["notes"]) == 1
+
+
+def add_person(home: Home, name: str) -> str:
+    """Let the only user of the simulator be a person of the account; return the id."""
+    key = "5a" * KEY_SIZE
+    (account,) = home.sim.accounts.values()
+    user = Persons(key, {}).identify(api.Session(id="", user_id=account.id)).user
+    home.hass.config_entries.async_update_entry(
+        home.entry, data={**home.entry.data, CONF_PERSON_KEY: key}
+    )
+    person = ConfigSubentry(
+        data=MappingProxyType({CONF_HASHES: [user]}),
+        subentry_type=SUBENTRY_PERSON,
+        title=name,
+        unique_id=None,
+    )
+    home.hass.config_entries.async_add_subentry(home.entry, person)
+    return person.subentry_id
+
+
+async def test_persons(home: Home) -> None:
+    """With a person, each session says whether it is the person's."""
+    assert "person" not in str(await get_sessions(home, start=ago(60), **target(home)))
+    person_id = add_person(home, "Anna")
+    everyone = await get_sessions(home, start=ago(80), **target(home))
+    sessions = archived(
+        home, dt_util.now() - timedelta(days=80), dt_util.now(), home.charger.id
+    )
+    assert [item["person"] for item in everyone["sessions"]] == [
+        None if session.is_anonymous else "Anna" for session in sessions
+    ]
+    for person in ("Anna", " anna", person_id.lower()):
+        response = await get_sessions(
+            home, start=ago(80), person=person, **target(home)
+        )
+        assert response["sessions"] == [
+            item for item in everyone["sessions"] if item["person"]
+        ]
+    assert 0 < response["totals"]["sessions"] < everyone["totals"]["sessions"]
+    response = await get_sessions(
+        home, start=ago(80), group_by="person", **target(home)
+    )
+    assert [group["person"] for group in response["groups"]] == ["Anna", None]
+    response = await get_sessions(
+        home, start=ago(80), group_by="person", format="csv", **target(home)
+    )
+    lines = response["csv"].splitlines()
+    assert lines[0].startswith('\ufeff"Person"')
+    assert lines[2].startswith('"Without a person"')
+    with pytest.raises(ServiceValidationError) as raised:
+        await get_sessions(home, start=ago(80), person="Bo", **target(home))
+    assert raised.value.translation_key == "unknown_person"
+    assert raised.value.translation_placeholders == {"person": "Bo", "known": "Anna"}
+
+
+async def test_no_person_yet(home: Home) -> None:
+    """A person cannot be asked for as long as there is none."""
+    with pytest.raises(ServiceValidationError) as raised:
+        await get_sessions(home, start=ago(80), person="Bo", **target(home))
+    assert raised.value.translation_placeholders == {"person": "Bo", "known": "-"}
+
+
+def price_since(home: Home, days: float) -> None:
+    """Let a kWh cost 2 since some days ago; before that, no price is known."""
+    hour = int(dt_util.utcnow().timestamp() // HOUR - 24 * days)
+    home.entry.runtime_data.prices.tariff = Tariff((PricePeriod(hour, price=2.0),))
+
+
+async def test_costs(home: Home) -> None:
+    """With a price, each session has its cost, and the answer lists hours without one."""
+    home.hass.config.currency = "NOK"
+    assert "cost" not in str(await get_sessions(home, start=ago(60), **target(home)))
+    price_since(home, 100)
+    response = await get_sessions(home, start=ago(60), **target(home))
+    for session in response["sessions"]:
+        assert session["cost"] == pytest.approx(2 * session["energy"], abs=0.01)
+    total = response["totals"]
+    assert total["cost"] == pytest.approx(2 * total["energy"], abs=0.05)
+    assert response["currency"] == "NOK"
+    assert response["missing_prices"] == response["notes"] == []
+    response = await get_sessions(home, start=ago(60), format="csv", **target(home))
+    assert '"Energy (kWh)","Cost (NOK)"' in response["csv"]
+    price_since(home, 30)
+    response = await get_sessions(home, start=ago(60), **target(home))
+    known = [item["cost"] for item in response["sessions"] if item["cost"] is not None]
+    assert 0 < len(known) < len(response["sessions"])
+    assert response["totals"]["cost"] == pytest.approx(math.fsum(known), abs=0.01)
+    hours = response["missing_prices"]
+    assert hours == sorted(hours)
+    [note] = response["notes"]
+    assert f": {len(hours)}. The sessions" in note
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_no_session_has_no_cost(home: Home) -> None:
+    """An empty statement has a cost of zero."""
+    price_since(home, 100)
+    response = await get_sessions(home, start=ago(60), **target(home))
+    assert response["totals"] == {"sessions": 0, "energy": 0.0, "cost": 0.0}
+
+
+async def test_prices_that_cannot_be_read(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails is an error, not a statement without costs."""
+    price_since(home, 100)
+
+    async def fail(*_: object) -> None:
+        raise NotStoredError
+
+    monkeypatch.setattr(home.entry.runtime_data.prices, "async_of", fail)
+    with pytest.raises(HomeAssistantError) as raised:
+        await get_sessions(home, start=ago(60), **target(home))
+    assert raised.value.translation_key == "prices_not_read"
 
 
 async def test_what_is_asked_for_wrongly(home: Home) -> None:

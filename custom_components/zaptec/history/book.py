@@ -11,7 +11,7 @@ from ..api import METER_INTERVALS, Account, CompletedSession, Family, Session, S
 from ..const import LOGGER
 from ..persons import ANONYMOUS, Identity, Persons
 from ..state import States
-from .hours import HOUR
+from .hours import HOUR, Charge
 from .ledger import Contribution, Ledger
 from .records import Problem, Record, key_of
 from .store import HistoryStore
@@ -276,6 +276,10 @@ class Book:
             self._log(charger_id, Problem.LATE)
             return
         ledger.request_reading(_month(hour))
+
+    def hours_of(self, charger_id: str, charge: Charge) -> dict[int, int]:
+        """Return the energy of each hour of a session (Wh); this may run in a thread."""
+        return charge.by_hour(self._interval(charger_id))
 
     def _interval(self, charger_id: str) -> float:
         """Return the interval between two reports of a charger's meter (s)."""

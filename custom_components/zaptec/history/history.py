@@ -1,7 +1,7 @@
 """Keeps the history of an account: reads sessions, and writes them as statistics."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from .book import Book
 from .costs import Costs
 from .full_readings import FullReadings
 from .hours import HOUR
-from .ledger import Contribution
+from .known import KnownSessions
 from .person_statistics import NAME, PersonStatistics
 from .prices import Prices
 from .reports import Reports
@@ -213,14 +213,10 @@ class History:
             if self._book.is_refused_all(installation_id)
         }
 
-    def is_refused(self, charger_id: str) -> bool:
-        """Return whether the cloud refuses to show the archive of a charger."""
-        return self._book.is_refused(charger_id)
-
-    def sessions(self, charger_id: str) -> Collection[Contribution]:
-        """Return the sessions of a charger whose hours are known."""
-        ledger = self._book.ledgers.get(charger_id)
-        return ledger.sessions if ledger else ()
+    @property
+    def known(self) -> KnownSessions:
+        """Return what is known of the sessions of each charger."""
+        return KnownSessions(self._book)
 
     @property
     def is_kept(self) -> bool:
