@@ -18,10 +18,6 @@ from homeassistant.const import CONF_PASSWORD, CONF_USERNAME, Platform
 from homeassistant.core import callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import (
-    BooleanSelector,
-    SelectOptionDict,
-    SelectSelector,
-    SelectSelectorConfig,
     TextSelector,
     TextSelectorConfig,
     TextSelectorType,
@@ -30,7 +26,6 @@ from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import (
-    Account,
     Charger,
     Installation,
     ZaptecAuthenticationError,
@@ -48,12 +43,10 @@ from .api.parsing import parse_uuid
 from .const import CONF_CHARGERS, CONF_TAKEN_OVER, CONF_USER_GROUP, DOMAIN, PORTAL_URL
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
+from .options_form import CONF_ALL_CHARGERS, options_schema
 from .person_flow import PersonFlow
 from .persons import SUBENTRY_PERSON
 from .runtime import ZaptecConfigEntry, async_create_client
-
-# Whether new chargers of the account are included automatically.
-CONF_ALL_CHARGERS = "all_chargers"
 
 # The title of an entry, which is that of custom-components/zaptec.
 TITLE = "Zaptec"
@@ -307,7 +300,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                _options_schema(account),
+                options_schema(account),
                 user_input
                 or {
                     CONF_ALL_CHARGERS: chosen is None,
@@ -375,33 +368,3 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             Platform.SENSOR, DOMAIN, f"{group_id}_push_status"
         ):
             registry.async_remove(entity_id)
-
-
-def _options_schema(account: Account) -> probatio.Schema:
-    """Return the schema of the form with the chargers of an account."""
-    return probatio.Schema(
-        {
-            probatio.Required(CONF_ALL_CHARGERS): BooleanSelector(),
-            probatio.Optional(CONF_CHARGERS, default=[]): SelectSelector(
-                SelectSelectorConfig(
-                    options=[
-                        SelectOptionDict(
-                            value=charger.id,
-                            label=" · ".join(
-                                part
-                                for part in (
-                                    charger.name,
-                                    charger.device_id,
-                                    charger.installation_name,
-                                )
-                                if part
-                            ),
-                        )
-                        for charger in account.chargers.values()
-                    ],
-                    multiple=True,
-                )
-            ),
-            probatio.Optional(CONF_USER_GROUP): TextSelector(),
-        }
-    )
