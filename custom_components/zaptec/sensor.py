@@ -48,6 +48,7 @@ from .api import (
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
 from .control.checks import may_control
+from .cost import ZaptecSessionCostSensor
 from .energy import (
     ZaptecCompletedSessionSensor,
     ZaptecEnergyDescription,
@@ -563,6 +564,16 @@ LAST_SESSION_DESCRIPTIONS: tuple[ZaptecLastSessionDescription, ...] = (
     ),
 )
 
+SESSION_COST = ZaptecEnergyDescription(
+    key="session_cost",
+    translation_key="session_cost",
+    state_ids=(StateId.TOTAL_CHARGE_POWER_SESSION, StateId.SESSION_IDENTIFIER),
+    always=CHARGERS,
+    device_class=SensorDeviceClass.MONETARY,
+    state_class=SensorStateClass.TOTAL,
+    suggested_display_precision=2,
+)
+
 METER = ZaptecEnergyDescription(
     key="signed_meter_value_kwh",
     translation_key="signed_meter_value",
@@ -707,6 +718,11 @@ async def async_setup_entry(
         Kind(ZaptecLastSessionSensor, LAST_SESSION_DESCRIPTIONS),
         Kind(ZaptecMeterSensor, (METER,)),
         Kind(ZaptecListedSensor, LISTED_DESCRIPTIONS),
+        # Without a price there is nothing to show.
+        Kind(
+            ZaptecSessionCostSensor,
+            (SESSION_COST,) if entry.runtime_data.prices else (),
+        ),
     )
     await async_add_installation_entities(
         entry,
