@@ -18,11 +18,13 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.zaptec.api import Observation
 from custom_components.zaptec.api.observations import StateId
-from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.const import CONF_PRICES, DOMAIN
 from custom_components.zaptec.diagnostics import (
     async_get_config_entry_diagnostics,
     async_get_device_diagnostics,
 )
+from custom_components.zaptec.history.prices import Period, Tariff
+from custom_components.zaptec.history.statistics import statistic_id
 from simulator import documents, faults
 from simulator.charger import Charger
 from simulator.scenario import Scenario
@@ -250,6 +252,29 @@ def _without_what_varies(document: Any, key: str = "") -> Any:
     if document is not None and (key in _VARYING or key.endswith("_age")):
         return f"<{type(document).__name__}>"
     return document
+
+
+async def test_costs(
+    hass: HomeAssistant, charger: Charger, live_entry: MockConfigEntry
+) -> None:
+    """It is shown how many hours lack a price, but not which entity shows the price."""
+    assert "costs" not in await _download(hass, live_entry)
+    tariff = Tariff((Period(0, 0.25), Period(9, entity_id="sensor.price_of_kari")))
+    hass.config_entries.async_update_entry(
+        live_entry, options={CONF_PRICES: tariff.as_stored()}
+    )
+    await hass.config_entries.async_reload(live_entry.entry_id)
+    await wait_until_live(hass, live_entry)
+    # Without the recorder, no costs are kept.
+    live_entry.runtime_data.history.costs.follow(
+        {statistic_id(charger.id): lambda: "Space 1"}
+    )
+    document = await _download(hass, live_entry)
+    assert document["costs"] == {
+        "prices": ["fixed", "entity"],
+        "hours_without_price": {"charger 1": 0},
+    }
+    assert "kari" not in json.dumps(document)
 
 
 @pytest.mark.parametrize("model", ["pro", "go"])

@@ -33,6 +33,7 @@ from .api import (
 )
 from .api.observations import StateId
 from .const import CONF_CHARGERS, DOMAIN
+from .history.statistics import statistic_id
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .sources.feed import Feed
 from .sources.installation_push import InstallationPush
@@ -122,6 +123,8 @@ async def _async_diagnostics(
     }
     result["firmware"] = _coordinator(runtime.firmware)
     result["requests"] = _requests(runtime.client.statistics)
+    if runtime.prices:
+        result["costs"] = _costs(runtime, names)
     account = runtime.coordinator.data
     result["installations"] = {
         names[key]: _installation(runtime, key, account.installations.get(key))
@@ -204,6 +207,22 @@ def _requests(statistics: Statistics) -> dict[str, Any]:
                 "longest": round(waits.longest, 3),
             }
             for priority, waits in sorted(statistics.waits_last_hour().items())
+        },
+    }
+
+
+def _costs(runtime: ZaptecRuntime, names: dict[str, str]) -> dict[str, Any]:
+    """Return what kinds of prices are chosen, and how many hours have no price."""
+    missing = runtime.history.costs.missing
+    return {
+        "prices": [
+            "entity" if period.entity_id else "fixed"
+            for period in runtime.prices.tariff.periods
+        ],
+        "hours_without_price": {
+            names[charger_id]: missing[energy_id]
+            for charger_id in runtime.coordinator.data.chargers
+            if (energy_id := statistic_id(charger_id)) in missing
         },
     }
 
