@@ -381,9 +381,11 @@ def exceptions_have_a_text(integration: Integration) -> list[str]:
 def flow_keys(integration: Integration) -> list[str]:
     """Steps, errors and aborts of the flows have a text, and each text is used."""
     module = integration.modules.get("config_flow.py", ast.Module([], []))
+    # The form of the options finds some of the errors.
+    form = integration.modules.get("options_form.py", ast.Module([], []))
     words = {
         node.value
-        for node in ast.walk(module)
+        for node in (*ast.walk(module), *ast.walk(form))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     options: list[ast.stmt] = [

@@ -1,10 +1,12 @@
-"""The options: which chargers are included."""
+"""The options: which chargers are included, and what a kWh costs."""
 
+from datetime import date
 from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -131,3 +133,146 @@ async def test_the_options_of_an_account_that_is_not_running(
     result = await open_options(hass, live_entry)
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "not_loaded"
+
+
+async def choose_price(
+    hass: HomeAssistant, entry: MockConfigEntry, cost: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Choose a price in the options; return the result."""
+    form = await open_options(hass, entry)
+    options: dict[str, Any] = {"all_chargers": True, "chargers": []}
+    chargers = list(entry.runtime_data.coordinator.visible.chargers)
+    options["chargers"] = chargers
+    if cost is not None:
+        options["cost"] = cost
+    result = dict(
+        await hass.config_entries.options.async_configure(form["flow_id"], options)
+    )
+    await hass.async_block_till_done()
+    return result
+
+
+def suggested_cost(form: dict[str, Any]) -> dict[str, Any]:
+    """Return what the form shows in the section about the cost."""
+    section = next(
+        value for key, value in form["data_schema"].schema.items() if key == "cost"
+    )
+    return {
+        str(key): key.description["suggested_value"]
+        for key in section.schema.schema
+        if key.description
+    }
+
+
+def first_hour(day: date) -> int:
+    """Return the first hour of a day, counted from 1970 (UTC)."""
+    return int(dt_util.start_of_local_day(day).timestamp() // 3600)
+
+
+def has_cost(hass: HomeAssistant, sim: Simulator) -> bool:
+    """Return whether the charger has a sensor of its cost."""
+    (charger_id,) = sim.chargers
+    return bool(
+        er.async_get(hass).async_get_entity_id(
+            "sensor", "zaptec", f"{charger_id}_session_cost"
+        )
+    )
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(1)])
+async def test_a_fixed_price(
+    hass: HomeAssistant, sim: Simulator, live_entry: MockConfigEntry
+) -> None:
+    """It counts from today, and a later one from then on, unless the user says another day."""
+    await hass.config.async_set_time_zone("Europe/Oslo")
+    assert suggested_cost(await open_options(hass, live_entry)) == {
+        "price_source": "none"
+    }
+    assert not has_cost(hass, sim)
+    today = first_hour(dt_util.now().date())
+    await choose_price(hass, live_entry, {"price_source": "fixed", "price": 0.25})
+    first = {"start": today, "price": 0.25, "entity_id": None}
+    assert live_entry.options == {"prices": [first]}
+    await wait_until_live(hass, live_entry)
+    assert has_cost(hass, sim)
+    assert suggested_cost(await open_options(hass, live_entry)) == {
+        "price_source": "fixed",
+        "price": 0.25,
+    }
+
+    # Nothing has changed, whether the section was opened or not.
+    for cost in (None, {"price_source": "fixed", "price": 0.25}):
+        await choose_price(hass, live_entry, cost)
+        assert live_entry.options == {"prices": [first]}
+        await wait_until_live(hass, live_entry)
+
+    cost = {"price_source": "fixed", "price": 0.25, "price_from": "2026-03-01"}
+    await choose_price(hass, live_entry, cost)
+    first["start"] = first_hour(date(2026, 3, 1))
+    assert live_entry.options == {"prices": [first]}
+    await wait_until_live(hass, live_entry)
+
+    await choose_price(hass, live_entry, {"price_source": "fixed", "price": 0.3})
+    assert live_entry.options == {
+        "prices": [first, {"start": today, "price": 0.3, "entity_id": None}]
+    }
+    await wait_until_live(hass, live_entry)
+
+    await choose_price(hass, live_entry, {"price_source": "none"})
+    assert live_entry.options == {}
+    await wait_until_live(hass, live_entry)
+    assert not has_cost(hass, sim)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(1)])
+async def test_the_price_of_an_entity(
+    hass: HomeAssistant, live_entry: MockConfigEntry
+) -> None:
+    """The first one counts for as long as it is recorded, because its past is known."""
+    hass.config.currency = "EUR"
+    hass.states.async_set("sensor.price", "0.2", {"unit_of_measurement": "€/kWh"})
+    chosen = {"price_source": "entity", "price_entity": "sensor.price", "price": 9.0}
+    await choose_price(hass, live_entry, chosen)
+    first = {"start": 0, "price": None, "entity_id": "sensor.price"}
+    assert live_entry.options == {"prices": [first]}
+    await wait_until_live(hass, live_entry)
+    assert suggested_cost(await open_options(hass, live_entry)) == {
+        "price_source": "entity",
+        "price_entity": "sensor.price",
+    }
+
+    # A price that was accepted before does not keep other options from being changed.
+    hass.states.async_set("sensor.price", "0.2", {"unit_of_measurement": "%"})
+    result = await choose_price(hass, live_entry, None)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await wait_until_live(hass, live_entry)
+
+    # An entity that is not there yet has no unit.
+    chosen = {"price_source": "entity", "price_entity": "sensor.other"}
+    await choose_price(hass, live_entry, chosen)
+    today = first_hour(dt_util.now().date())
+    assert live_entry.options == {
+        "prices": [first, {"start": today, "price": None, "entity_id": "sensor.other"}]
+    }
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(1)])
+@pytest.mark.parametrize(
+    ("cost", "error"),
+    [
+        ({"price_source": "fixed"}, "price_missing"),
+        ({"price_source": "entity"}, "price_entity_missing"),
+        ({"price_source": "entity", "price_entity": "sensor.price"}, "price_unit"),
+    ],
+)
+async def test_a_price_that_is_incomplete(
+    hass: HomeAssistant, live_entry: MockConfigEntry, cost: dict[str, Any], error: str
+) -> None:
+    """The form says what to do, and keeps what was entered."""
+    hass.config.currency = "EUR"
+    hass.states.async_set("sensor.price", "0.2", {"unit_of_measurement": "SEK/kWh"})
+    result = await choose_price(hass, live_entry, cost)
+    assert result["errors"] == {"base": error}
+    assert result["description_placeholders"] == {"currency": "EUR"}
+    assert suggested_cost(result) == cost
+    assert live_entry.options == {}

@@ -40,10 +40,26 @@ from .api import (
     time_limit,
 )
 from .api.parsing import parse_uuid
-from .const import CONF_CHARGERS, CONF_TAKEN_OVER, CONF_USER_GROUP, DOMAIN, PORTAL_URL
+from .const import (
+    CONF_CHARGERS,
+    CONF_PRICES,
+    CONF_TAKEN_OVER,
+    CONF_USER_GROUP,
+    DOMAIN,
+    PORTAL_URL,
+)
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
-from .options_form import CONF_ALL_CHARGERS, options_schema
+from .history.prices import Tariff
+from .options_form import (
+    CONF_ALL_CHARGERS,
+    SECTION_COST,
+    chosen_tariff,
+    cost_error,
+    options_schema,
+    remove_cost_sensors,
+    suggested_cost,
+)
 from .person_flow import PersonFlow
 from .persons import SUBENTRY_PERSON
 from .runtime import ZaptecConfigEntry, async_create_client
@@ -256,7 +272,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class ZaptecOptionsFlow(OptionsFlowWithReload):
-    """Choose which chargers of an account are included, and the user group."""
+    """Choose which chargers of an account are included, the user group, and the price."""
 
     config_entry: ZaptecConfigEntry
 
@@ -269,6 +285,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         options = self.config_entry.options
         account = self.config_entry.runtime_data.coordinator.visible
         chosen = options.get(CONF_CHARGERS)
+        tariff = self.config_entry.runtime_data.prices.tariff
         shown = [
             charger_id
             for charger_id in account.chargers
@@ -295,19 +312,24 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             group_id = parse_uuid(text)
             if error := await self._async_check_user_group(text, group_id):
                 errors[CONF_USER_GROUP] = error
+            cost = user_input.get(SECTION_COST) or suggested_cost(tariff)
+            if error := cost_error(self.hass, tariff, cost):
+                errors["base"] = error
             if not errors:
-                return self._save(new, group_id)
+                return self._save(new, group_id, chosen_tariff(tariff, cost))
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                options_schema(account),
+                options_schema(self.hass, account),
                 user_input
                 or {
                     CONF_ALL_CHARGERS: chosen is None,
                     CONF_CHARGERS: shown,
                     CONF_USER_GROUP: options.get(CONF_USER_GROUP, ""),
+                    SECTION_COST: suggested_cost(tariff),
                 },
             ),
+            description_placeholders={"currency": self.hass.config.currency},
             errors=errors,
         )
 
@@ -341,19 +363,26 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             return _error_key(err, "the request for the user group")
         return None
 
-    def _save(self, chosen: list[str] | None, group_id: str | None) -> ConfigFlowResult:
+    def _save(
+        self, chosen: list[str] | None, group_id: str | None, tariff: Tariff
+    ) -> ConfigFlowResult:
         """Save the options, with the choice that was copied before.
 
         Args:
             chosen: The chosen chargers, None for all.
             group_id: The user group, None for none.
+            tariff: The prices.
 
         """
-        options: dict[str, list[str] | str] = {}
+        options: dict[str, Any] = {}
         if chosen is not None:
             options[CONF_CHARGERS] = chosen
         if group_id:
             options[CONF_USER_GROUP] = group_id
+        if tariff.periods:
+            options[CONF_PRICES] = tariff.as_stored()
+        else:
+            remove_cost_sensors(self.hass, self.config_entry)
         if taken_over := self.config_entry.options.get(CONF_TAKEN_OVER):
             options[CONF_TAKEN_OVER] = taken_over
         before = self.config_entry.options.get(CONF_USER_GROUP)
