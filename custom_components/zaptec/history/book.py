@@ -143,13 +143,17 @@ class Book:
         self.ledgers[charger_id].begin_reading(complete_from)
 
     def request(self, charger_id: str, hour: int) -> bool:
-        """Read the archive of a charger from an hour on; return False if it is refused.
+        """Read the archive of a charger from the month of an hour on.
 
         What is older than the first reading is not read.
+
+        Returns:
+            Whether it is read; False if the archive is refused, or the charger not shown.
+
         """
         if not self.is_shown(charger_id) or self.is_refused(charger_id):
             return False
-        start = max(hour * HOUR, _first_reading())
+        start = max(_month(hour), _first_reading())
         self.ledgers[charger_id].request_reading(start)
         self._store.save_soon()
         return True

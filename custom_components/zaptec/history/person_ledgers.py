@@ -19,7 +19,7 @@ class PersonLedger:
     """What has to be written of one person; hours are counted from 1970 (UTC)."""
 
     content: int
-    """Changes with the users and cards of the person."""
+    """Changes with the users and cards of the person, and of the others."""
     changed_from: int | None = 0
     """The first hour whose row in the database may be wrong; None if all are right."""
     is_written: bool = False
@@ -82,8 +82,10 @@ class PersonLedgers:
             if self.ledgers.pop(person_id).is_written:
                 self.removed.add(person_id)
         is_changed = False
+        # A card that one person gets or loses may have been another person's, by its user.
+        everyone = [(key, sorted(item)) for key, item in persons.hashes.items()]
         for person_id, hashes in persons.hashes.items():
-            content = fingerprint(sorted(hashes))
+            content = fingerprint((sorted(hashes), everyone))
             ledger = self.ledgers.get(person_id)
             if ledger is None:
                 self.ledgers[person_id] = PersonLedger(content)

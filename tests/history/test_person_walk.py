@@ -1,0 +1,287 @@
+"""Random walks of sessions, corrections, persons and restarts, without Home Assistant.
+
+The archive of each charger is a table here, and the database a dictionary. The hours of
+most sessions are forgotten soon, so that archives are read again all the time.
+"""
+
+from collections.abc import Callable
+from functools import partial
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from custom_components.zaptec.history.hours import HOUR
+from custom_components.zaptec.history.ledger import Contribution, Ledger
+from custom_components.zaptec.history.person_ledgers import PersonLedgers
+from custom_components.zaptec.history.person_statistics import PersonStatistics
+from custom_components.zaptec.history.statistics import person_statistic_id
+from custom_components.zaptec.persons import ANONYMOUS, Identity, Persons
+
+# Time before the present that is swept (hours), and how many sessions of a charger are
+# kept.
+SWEEP = 60
+SESSIONS_MAX = 4
+
+IDENTITIES = (
+    Identity(user=1),
+    Identity(user=2),
+    Identity(card=11, user=1),
+    Identity(card=12, user=2),
+    Identity(user=3),
+    ANONYMOUS,
+)
+
+
+class Store:
+    """What is stored."""
+
+    def __init__(self) -> None:
+        """Initialize an empty store."""
+        self.persons = PersonLedgers()
+        self.costs: dict[str, Any] = {}
+
+    def save_soon(self) -> None:
+        """Do nothing: a restart stores everything."""
+
+
+class Walk:
+    """Some chargers, whose sessions are those of some persons."""
+
+    def __init__(self, seed: int) -> None:
+        """Initialize the chargers, which have a past."""
+        self.random = Random(seed)
+        self.now = self.swept_at = 500
+        self.store = Store()
+        self.ledgers = {name: Ledger() for name in ("a", "b", "c")}
+        self.archive: dict[str, dict[int, Contribution]] = {
+            name: {} for name in self.ledgers
+        }
+        self.rows: dict[str, dict[int, int]] = {}
+        self.hashes: dict[str, list[int]] = {}
+        self.readings = 0
+        self.first_hour = 0
+        for charger_id, ledger in self.ledgers.items():
+            for _ in range(12):
+                self.charge(charger_id, self.random.randrange(10, 500))
+            ledger.request_reading(0)
+        self.statistics = self.create_statistics()
+
+    def create_statistics(self) -> PersonStatistics:
+        """Return the part that is tested."""
+        walk: Any = self
+        statistics = PersonStatistics(
+            walk, walk, walk, walk.store, lambda statistic, hour: None
+        )
+        statistics.follow(self.persons)
+        return statistics
+
+    # What `PersonStatistics` needs of Home Assistant, of the ledgers and of the recorder.
+
+    async def async_add_executor_job[T](
+        self, target: Callable[..., T], *args: Any
+    ) -> T:
+        """Call a function."""
+        return target(*args)
+
+    @property
+    def persons(self) -> Persons:
+        """Return the persons."""
+        return Persons(None, {key: (key, items) for key, items in self.hashes.items()})
+
+    def is_shown(self, charger_id: str) -> bool:
+        """Return that the account shows each charger."""
+        return True
+
+    def is_refused(self, charger_id: str) -> bool:
+        """Return that no archive is refused."""
+        return False
+
+    def request(self, charger_id: str, hour: int) -> bool:
+        """Read an archive from an hour on."""
+        self.readings += 1
+        self.ledgers[charger_id].request_reading(month(hour))
+        return True
+
+    async def async_exists(self, statistic: str) -> bool:
+        """Return whether there is a statistic."""
+        return statistic in self.rows
+
+    async def async_write(
+        self, statistic: str, name: str, hours: dict[int, int], first: int
+    ) -> int:
+        """Write a statistic from an hour on."""
+        before = self.rows.get(statistic, {})
+        self.rows[statistic] = {
+            hour: energy for hour, energy in before.items() if hour < first
+        } | hours
+        return len(hours)
+
+    # What happens.
+
+    def charge(self, charger_id: str, first: int) -> None:
+        """Add a session to an archive, or replace one of the same time."""
+        hours = {first + hour: self.random.randint(1, 9) for hour in range(3)}
+        self.archive[charger_id][first // 4] = Contribution(
+            self.random.randrange(1 << 30),
+            (first + 2) * HOUR + 1800,
+            hours if self.random.random() < 0.9 else {},
+            is_final=True,
+            identity=self.random.choice(IDENTITIES),
+        )
+
+    def add(self, charger_id: str, start: int) -> None:
+        """Read the sessions of an archive that ended at or after a moment."""
+        ledger = self.ledgers[charger_id]
+        found = self.archive[charger_id].items()
+        for key, item in sorted(found, key=lambda pair: pair[1].end):
+            if item.end >= start:
+                hour = ledger.add(
+                    key, item, partial(self.store.persons.note_change, charger_id)
+                )
+                if hour is not None:
+                    ledger.request_reading(month(hour))
+
+    def sweep(self) -> None:
+        """Read the newest sessions of all archives."""
+        self.swept_at = self.now
+        for charger_id in self.ledgers:
+            self.add(charger_id, (self.now - SWEEP) * HOUR)
+
+    def read(self, charger_id: str) -> None:
+        """Begin or finish to read an archive."""
+        ledger = self.ledgers[charger_id]
+        if ledger.read_from is None:
+            return
+        if ledger.read_until is None:
+            first = ledger.read_from // HOUR if charger_id in self.rows else 0
+            self.store.persons.note_reading(charger_id, first)
+            ledger.begin_reading(first)
+            return
+        self.add(charger_id, ledger.read_until)
+        if ledger.read_until is not None:
+            ledger.end_reading()
+
+    def write(self, charger_id: str) -> None:
+        """Write the statistic of a charger, and forget old sessions."""
+        ledger = self.ledgers[charger_id]
+        if ledger.is_reading or ledger.changed_from is None:
+            return
+        first = ledger.changed_from
+        before = self.rows.get(charger_id, {})
+        self.rows[charger_id] = {
+            hour: energy for hour, energy in before.items() if hour < first
+        } | ledger.hours_from(first)
+        ledger.written(ledger.revision)
+        persons = self.store.persons
+        ledger.compact(
+            0,
+            SESSIONS_MAX,
+            self.now - 2 * SWEEP,
+            is_needed=persons.is_needed,
+            on_forget=partial(persons.note_forgotten, charger_id),
+        )
+
+    def restart(self) -> None:
+        """Store everything, and start again."""
+        stored = json.loads(
+            json.dumps(
+                {
+                    "chargers": {
+                        key: ledger.as_dict() for key, ledger in self.ledgers.items()
+                    },
+                    "persons": self.store.persons.as_dict(),
+                }
+            )
+        )
+        self.ledgers = {
+            key: Ledger.from_dict(item) for key, item in stored["chargers"].items()
+        }
+        self.store.persons = PersonLedgers.from_dict(stored["persons"])
+        self.statistics = self.create_statistics()
+
+    def change_persons(self) -> None:
+        """Add, change or remove a person."""
+        name = self.random.choice(("anna", "ben", "carl"))
+        hashes = self.random.sample((1, 2, 3, 11, 12), self.random.randint(0, 2))
+        self.hashes.pop(name, None)
+        if hashes:
+            self.hashes[name] = hashes
+        else:
+            # Another one with this name has another id in Home Assistant.
+            self.rows.pop(person_statistic_id(name), None)
+        self.statistics.follow(self.persons)
+
+    async def step(self) -> None:
+        """Let something happen."""
+        charger_id = self.random.choice(list(self.ledgers))
+        match self.random.randrange(12):
+            case 0 | 1:
+                self.now += self.random.randrange(12)
+                self.charge(charger_id, self.now - 3)
+                if self.now > self.swept_at + SWEEP // 4:
+                    self.sweep()
+            case 2:
+                self.charge(charger_id, self.now - self.random.randrange(4, SWEEP // 2))
+            case 3:
+                self.sweep()
+            case 4 | 5 | 6:
+                self.read(charger_id)
+            case 7 | 8:
+                self.write(charger_id)
+            case 9 | 10:
+                await self.statistics.async_step()
+            case 11:
+                if self.random.random() < 0.3:
+                    self.change_persons()
+                else:
+                    self.restart()
+
+    async def settle(self) -> None:
+        """Sweep, read and write until nothing is left to do."""
+        self.sweep()
+        for _ in range(100):
+            for charger_id in self.ledgers:
+                self.read(charger_id)
+                self.write(charger_id)
+            await self.statistics.async_step()
+            if not self.store.persons.is_pending and not any(
+                ledger.is_reading or ledger.changed_from is not None
+                for ledger in self.ledgers.values()
+            ):
+                return
+        pytest.fail("There is always something to do")
+
+    def check(self) -> None:
+        """Check that each hour of each statistic is what the archives say."""
+        expected: dict[str, dict[int, int]] = {}
+        for charger_id, sessions in self.archive.items():
+            for item in sessions.values():
+                names = [charger_id]
+                if person_id := self.persons.person_of(item.identity):
+                    names.append(person_statistic_id(person_id))
+                for name in names:
+                    hours = expected.setdefault(name, {})
+                    for hour, energy in item.hours.items():
+                        hours[hour] = hours.get(hour, 0) + energy
+        for name in (*self.archive, *map(person_statistic_id, self.hashes)):
+            found = {hour: kwh for hour, kwh in self.rows.get(name, {}).items() if kwh}
+            assert found == expected.get(name, {}), name
+
+
+def month(hour: int) -> int:
+    """Return the start of a month of four days, in seconds."""
+    return hour // 96 * 96 * HOUR
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_every_hour_is_right(seed: int) -> None:
+    """Whatever happens in whatever order, the statistics end up as the archives are."""
+    walk = Walk(seed)
+    for _ in range(8):
+        for _ in range(60):
+            await walk.step()
+        await walk.settle()
+        walk.check()
+    assert walk.readings > 0
