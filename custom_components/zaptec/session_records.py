@@ -24,6 +24,10 @@ from .history.history import History
 from .history.prices import HourlyPrices, Prices, cost_of
 from .history.records import Problem, Record
 
+# Number of sessions of a page, the most that the archive returns. The user waits, and the
+# rate limit allows ten pages a second.
+PAGE_SIZE = 200
+
 # Number of sessions that are evaluated in one step, in a thread.
 SESSIONS_AT_ONCE = 100
 
@@ -260,6 +264,7 @@ class SessionReader:
             start=period.start,
             end=period.end,
             priority=Priority.FIRST_STATE,
+            page_size=PAGE_SIZE,
         ):
             if session.charger_id in charger_ids:
                 page.append(session)

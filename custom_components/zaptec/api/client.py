@@ -410,6 +410,7 @@ class ZaptecClient:
         start: datetime,
         end: datetime,
         priority: Priority = Priority.BACKGROUND,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Session]:
         """Yield completed sessions of an installation or of a charger, oldest first.
 
@@ -422,6 +423,7 @@ class ZaptecClient:
             start: Only sessions that ended at or after this time.
             end: Only sessions that ended before this time.
             priority: The priority among queued requests.
+            page_size: Maximum number of sessions of a page, at most 200.
 
         Raises:
             ValueError: Not exactly one of installation and charger is given, or the
@@ -438,7 +440,7 @@ class ZaptecClient:
         )
         if query["From"] == query["To"] or start > end:
             raise ValueError("The end has to be after the start")
-        params: dict[str, str | int] = {"PageSize": PAGE_SIZE, **query}
+        params: dict[str, str | int] = {"PageSize": page_size, **query}
         for _ in range(PAGES_MAX):
             sessions, cursor = await self._requester.request(
                 "GET",
