@@ -40,6 +40,7 @@ from custom_components.zaptec.repairs import async_create_fix_flow
 from simulator.accounts import Account, Card, UserRole
 from simulator.car import Car
 from simulator.charger import Charger
+from simulator.observations import StateId
 from simulator.scenario import ChargerScenario, DriverScenario, PastScenario, Scenario
 
 from ..home import Home
@@ -280,6 +281,23 @@ async def test_a_restart(household: Household, imported: list[tuple[str, Any]]) 
     assert await household.total(person_id) == total
 
 
+async def test_a_long_statistic_is_stored_first(
+    household: Household, monkeypatch: pytest.MonkeyPatch, hass_storage: dict[str, Any]
+) -> None:
+    """Before more than one batch is written, it is stored what has to be written."""
+    monkeypatch.setattr(
+        "custom_components.zaptec.history.person_statistics.BATCH_MAX", 1
+    )
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(household.home.entry)
+    stored = hass_storage[f"zaptec.history.{household.home.entry.entry_id}"]["data"]
+    content, changed_from, *_ = stored["persons"]["ledgers"][person_id]
+    assert content
+    assert changed_from == 0
+    await household.check_sum(person_id)
+
+
 async def test_a_lost_store(
     household: Household, hass_storage: dict[str, Any], imported: list[tuple[str, Any]]
 ) -> None:
@@ -341,6 +359,27 @@ async def test_a_card_whose_session_is_not_reported(household: Household) -> Non
     history = home.entry.runtime_data.history
     assert [history.person_of(item) for item in archived] == [person_id]
     assert history.persons.person_of(history.persons.identify(archived[0])) is None
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_a_person_who_is_added_during_a_session(household: Household) -> None:
+    """Who charges when the person is added is noted, too."""
+    home = household.home
+    home.charger.recording.lost_reports = 1.0
+    anna, *_ = household.drivers
+    blue, _ = anna.cards
+    await wait_until_written(home.entry)
+    home.charger.plug_in(Car(capacity_kwh=200))
+    home.charger.authorize(anna, blue)
+    await home.travel(1800, step=900)
+    state = home.entry.runtime_data.states[home.charger.id]
+    await wait_until(lambda: state.value(StateId.CURRENT_USER) == blue.identity)
+    person_id = household.add("Anna", household.code(blue))
+    home.charger.unplug()
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    (session,) = home.installation.archive
+    assert await household.total(person_id) == pytest.approx(session.energy, abs=0.001)
 
 
 @pytest.mark.parametrize("past", [None])

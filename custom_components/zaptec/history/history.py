@@ -81,7 +81,6 @@ class History:
         """
         self._hass = hass
         self._entry = entry
-        self._states = states
         self._account = account
         self._name = name
         self._store = HistoryStore(hass, entry)
@@ -164,8 +163,7 @@ class History:
         is_changed = self.person_statistics.follow(persons)
         self._follow_costs()
         if is_changed:
-            for charger_id in self._states:
-                self._reports.take(charger_id)
+            self._reports.identify()
             self._wake.set()
 
     def _follow_costs(self) -> None:

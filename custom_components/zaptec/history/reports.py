@@ -110,16 +110,26 @@ class Reports:
 
     @callback
     def take(self, charger_id: str) -> None:
-        """Use what a charger has reported before.
-
-        Either the cloud does not show its archive, or there is another person: it is noted
-        who has charged only if there is one.
-        """
+        """Use what a charger reports, because the cloud does not show its archive."""
         if (state := self._states.get(charger_id)) is None:
             return
         for observation, value, _ in state.observations():
-            if observation.state_id in (
-                StateId.CHARGER_CURRENT_USER_UUID,
-                StateId.COMPLETED_SESSION,
-            ):
+            if observation.state_id == StateId.COMPLETED_SESSION:
                 self._observed(observation, value)
+
+    @callback
+    def identify(self) -> None:
+        """Note who charges, and who has charged last, as there are other persons."""
+        for charger_id, state in self._states.items():
+            user = state.value(StateId.CHARGER_CURRENT_USER_UUID)
+            if isinstance(user, str):
+                self._identities[charger_id] = self._book.persons.identify_code(user)
+            session = state.value(StateId.COMPLETED_SESSION)
+            at = state.timestamp(StateId.COMPLETED_SESSION)
+            if isinstance(session, CompletedSession) and session.session_id and at:
+                self._book.note_identity(
+                    charger_id,
+                    key_of(session.session_id),
+                    self._book.persons.identify(session),
+                    at,
+                )
