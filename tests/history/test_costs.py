@@ -1,7 +1,9 @@
 """What the energy of each hour costs, written into the database of a real recorder."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 from homeassistant.components.recorder import get_instance, statistics as recorder
@@ -350,6 +352,7 @@ async def test_a_charger_that_the_account_does_not_show(database: Database) -> N
     database.choose(Period(0, 0.1))
     await database.draw({0: 1000})
     name = database.names.pop(ENERGY)
+    assert database.costs.missing == {}
     await database.step()
     assert await database.rows() == {}
     database.names[ENERGY] = name
@@ -389,6 +392,73 @@ async def test_a_database_that_fails(
     assert database.costs.is_pending
     await database.step()
     assert await database.rows() == {0: (0.1, 0.1)}
+
+
+async def walk(
+    database: Database, random: Random, fail: Callable[[bool], None]
+) -> dict[int, int]:
+    """Let sessions, prices, restarts and failures happen in any order; return the energy."""
+    energies: dict[int, int] = {}
+    for _ in range(25):
+        match random.randrange(6):
+            case 0 | 1:
+                hour = random.randrange(100)
+                energies[hour] = random.choice([0, 1, 777, 11_000])
+                await database.draw(energies)
+            case 2:
+                for hour in random.sample(range(100), 30):
+                    database.prices.shown.setdefault(hour, random.uniform(-0.2, 0.9))
+            case 3:
+                database.restart()
+            case 4:
+                fail(True)
+                with suppress(NotStoredError):
+                    await database.costs.async_step(database.now)
+                fail(False)
+            case _:
+                await database.step(hours=random.choice([0, 0, 1, 24]))
+    return energies
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_walks(
+    database: Database,
+    imported: list[tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    """Whatever happens before, each hour has its cost once its price is known."""
+    is_failing = False
+    read = recorder.get_metadata
+
+    def get_metadata(*args: Any, **kwargs: Any) -> Any:
+        if is_failing:
+            raise OperationalError("", {}, Exception("database is locked"))
+        return read(*args, **kwargs)
+
+    def fail(value: bool) -> None:
+        nonlocal is_failing
+        is_failing = value
+
+    monkeypatch.setattr(costs_module, "get_metadata", get_metadata)
+    random = Random(seed)
+    energies = await walk(database, random, fail)
+    for hour in range(100):
+        database.prices.shown.setdefault(hour, random.uniform(-0.2, 0.9))
+    await database.step(hours=24)
+    rows = await database.rows()
+    total = 0.0
+    for hour, (amount, summed) in rows.items():
+        expected = energies.get(hour, 0) / 1000 * database.prices.shown[hour]
+        assert amount == pytest.approx(expected, abs=1e-5)
+        total += expected
+        assert summed == pytest.approx(total, abs=1e-4)
+    assert rows.keys() >= {hour for hour, energy in energies.items() if energy}
+    assert database.costs.missing == {ENERGY: 0}
+    imported.clear()
+    database.costs.mark(ENERGY, 0)
+    await database.step()
+    assert imported == []
 
 
 @pytest.fixture

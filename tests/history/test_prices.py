@@ -129,6 +129,7 @@ def test_the_mean_of_a_price_by_hour() -> None:
     start = H * 3600.0
     changes = [
         (start, 1.0),
+        (start + 900, 9.0),
         (start + 900, 3.0),
         (start + 3600, None),
         (start + 3600 + 600, 5.0),

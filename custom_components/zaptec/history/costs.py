@@ -83,7 +83,9 @@ class Costs:
         if not self._prices:
             return {}
         return {
-            energy_id: ledger.missing for energy_id, ledger in self._store.costs.items()
+            energy_id: ledger.missing
+            for energy_id, ledger in self._store.costs.items()
+            if energy_id in self._names
         }
 
     @property
