@@ -411,7 +411,8 @@ Some.
 
 ## Actions
 `limit_current`, `send_command`, `stop_charging`, `resume_charging`,
-`deauthorize_charging`, `restart_charger` and `upgrade_firmware`.
+`deauthorize_charging`, `restart_charger`, `upgrade_firmware`, `get_sessions` and
+`import_sessions`.
 
 ## Examples
 
