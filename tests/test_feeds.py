@@ -259,10 +259,12 @@ async def test_a_late_charger_of_a_group_is_read_once_at_a_start(two: Two) -> No
     two.reading(second)
     two.pass_time(300)
     two.reader.take()
+    two.listeners.add(lambda: two.notified.append(second), [link_topic(second)])
     two.notified.clear()
     two.message(two.group, charger_id=second)
     assert two.reader.take() == ([], [])
     assert two.reader.cancelled == [second]
+    assert two.notified == [second]
     assert two.links.is_live(second)
 
     two.refuse(two.home.own)
@@ -810,6 +812,20 @@ async def test_a_refusal_while_the_group_is_lost_again_and_again(
     assert two.home.refusal is PushRefusal.ROLE
 
 
+@pytest.mark.parametrize(("age", "refusal"), [(59, PushRefusal.ROLE), (60, None)])
+async def test_a_connection_of_a_minute_makes_up_for_a_refusal(
+    two: Two, age: float, refusal: PushRefusal | None
+) -> None:
+    """The half hour for the group's link to come back begins with its loss."""
+    two.refuse(two.home.own)
+    two.open(two.group)
+    two.message(two.group)
+    two.pass_time(age)
+    two.lose(two.group)
+    two.pass_time(SILENCE_IDLE - 30)
+    assert two.home.refusal is refusal
+
+
 async def test_the_cloud_is_out_of_reach_for_the_details_only(two: Two) -> None:
     """What a link reports is not unavailable because the other one cannot be opened."""
     two.open(two.home.own)
@@ -821,6 +837,18 @@ async def test_the_cloud_is_out_of_reach_for_the_details_only(two: Two) -> None:
     assert two.reader.read[-1:] == [CHARGERS[CABIN][0]]
     two.group._set_cloud_reached(is_reached=True)
     assert set(two.reader.reached) == set(CHARGERS[CABIN])
+
+
+@pytest.mark.parametrize("covered", [set[str](), {HOME}, {CABIN}])
+async def test_one_charger_is_read_for_the_details(two: Two, covered: set[str]) -> None:
+    """One that no other link reports: it shows whether the cloud fails with all requests."""
+    for installation_id in covered:
+        two.open(two.links[installation_id].own)
+    two.reader.take()
+    two.details.side_effect = ZaptecConnectionError("unreachable")
+    await two.group._connect()
+    (read,), _ = two.reader.take()
+    assert read in [ids[0] for home, ids in CHARGERS.items() if home not in covered]
 
 
 async def test_where_all_is_reported_no_charger_is_read_for_the_details(
