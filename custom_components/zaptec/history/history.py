@@ -18,6 +18,7 @@ from .archive import Archive
 from .awaited import AwaitedSessions
 from .book import Book
 from .costs import Costs
+from .faults import Faults
 from .full_readings import FullReadings
 from .hours import HOUR
 from .known import KnownSessions
@@ -28,13 +29,11 @@ from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_i
 from .store import HistoryStore
 from .sweeps import DAY, LONG_SPAN, Sweeps
 
-# Delay before the archive is read again after the cloud has failed (s); it doubles with
-# each failure.
-RETRY_MIN = 60.0
-RETRY_MAX = 3600.0
-
 # Delay before statistics are written again that the recorder has not stored (s).
 RETRY_AFTER_FAILURE = 900.0
+
+# The same after an error that is not expected.
+RETRY_AFTER_BUG = 3600.0
 
 # Shortest and longest time without anything to do (s).
 IDLE_MIN = 1.0
@@ -113,8 +112,8 @@ class History:
         )
         # When to write, and to read the archive, again (seconds since 1970).
         self._write_at = self._read_at = 0.0
-        self._failures = 0
-        self._is_started = self._is_working = self._is_failing = False
+        self._faults = Faults()
+        self._is_started = self._is_working = False
 
     async def async_start(self) -> None:
         """Keep the history from now on, if Home Assistant records anything."""
@@ -252,7 +251,7 @@ class History:
                     continue
             except Exception:
                 LOGGER.exception("Unexpected error in the history")
-                self._read_at = self._write_at = _now() + RETRY_MAX
+                self._read_at = self._write_at = _now() + RETRY_AFTER_BUG
             self._is_working = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_time()):
@@ -279,15 +278,13 @@ class History:
                 or await self._full.async_step(now)
             )
         except ZaptecError as err:
-            LOGGER.debug("The archive cannot be read: %s", err)
-            self._read_at = now + min(RETRY_MAX, RETRY_MIN * 2**self._failures)
-            self._failures += 1
+            self._read_at = now + self._faults.archive_failed(err)
             return False
         except NotStoredError as err:
-            self._note_failure(str(err))
+            self._faults.not_stored(str(err))
             self._read_at = self._write_at = now + RETRY_AFTER_FAILURE
             return False
-        self._failures = 0
+        self._faults.archive_works(is_read=is_done)
         return is_done
 
     async def _async_write(self) -> bool:
@@ -319,7 +316,7 @@ class History:
             LOGGER.debug(
                 "The session history of charger %s has %d new rows", charger_id, rows
             )
-            self._note_success()
+            self._faults.stored()
             # Before it is noted that the energy is written: Home Assistant may stop.
             self.costs.mark(statistic_id(charger_id), first)
             ledger.written(revision)
@@ -337,7 +334,7 @@ class History:
         """
         if not await self.person_statistics.async_step():
             return False
-        self._note_success()
+        self._faults.stored()
         if not self._store.persons.is_pending:
             # What was kept for the persons may be dropped now.
             for charger_id in list(self._book.ledgers):
@@ -361,21 +358,6 @@ class History:
             ),
             hour - FORGOTTEN_AFTER // HOUR,
         )
-
-    def _note_success(self) -> None:
-        """Log once that the statistics are stored again."""
-        if self._is_failing:
-            LOGGER.info("The session history is stored again")
-            self._is_failing = False
-
-    def _note_failure(self, reason: str) -> None:
-        """Log once that the statistics cannot be stored."""
-        if not self._is_failing:
-            self._is_failing = True
-            LOGGER.warning(
-                "The session history cannot be stored at the moment, and is kept until it can: %s",
-                reason,
-            )
 
     def _idle_time(self) -> float:
         """Return how long there is nothing to do (s)."""
