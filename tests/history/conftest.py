@@ -23,6 +23,9 @@ from ..time_machine import wait_until
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# What the properties begin with that a walk notes for the end of the run.
+WALK = "history_walk_"
+
 
 # The recorder logs each connection to its database, which takes longer than using it.
 logging.getLogger("homeassistant.components.recorder").setLevel(logging.INFO)
@@ -138,3 +141,39 @@ def imported(
         add,
     )
     return calls
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how exact the walks were, and how long the slowest one took."""
+    walks: list[tuple[float, dict[str, Any]]] = []
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            noted = {
+                name.removeprefix(WALK): value
+                for name, value in report.user_properties
+                if name.startswith(WALK)
+            }
+            if noted and report.when == "call":
+                walks.append((report.duration, noted))
+    for line in _summary(walks):
+        terminalreporter.write_line(line)
+
+
+def _summary(walks: list[tuple[float, dict[str, Any]]]) -> list[str]:
+    """Return the lines about some walks, each with the real time that it took (s)."""
+    if not walks:
+        return []
+    total = math.fsum(noted["energy"] for _, noted in walks)
+    missed = math.fsum(noted["wrong"] for _, noted in walks)
+    slowest, slow = max(walks, key=lambda walk: walk[0])
+    _, worst = max(walks, key=lambda walk: walk[1]["worst_hour"])
+    _, largest = max(walks, key=lambda walk: walk[1]["wrong"] / walk[1]["energy"])
+    share = 100 * missed / total
+    worst_share = 100 * largest["wrong"] / largest["energy"]
+    return [
+        f"{len(walks)} walks of the history: {total:.0f} kWh",
+        f"energy in a wrong hour: {share:.4f} %",
+        f"worst walk: {worst_share:.4f} % (seed {largest['seed']})",
+        f"worst hour: {worst['worst_hour']:.3f} kWh (seed {worst['seed']})",
+        f"slowest walk: {slowest:.0f} s (seed {slow['seed']})",
+    ]
