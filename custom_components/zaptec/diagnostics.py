@@ -125,6 +125,7 @@ async def _async_diagnostics(
     result["requests"] = _requests(runtime.client.statistics)
     if runtime.prices:
         result["costs"] = _costs(runtime, names)
+    result["history"] = runtime.history.summary.of_account()
     account = runtime.coordinator.data
     result["installations"] = {
         names[key]: _installation(runtime, key, account.installations.get(key))
@@ -231,7 +232,10 @@ def _installation(
     runtime: ZaptecRuntime, key: str, item: Installation | None
 ) -> dict[str, Any]:
     """Return what is known of an installation; None is one seen by its id only."""
-    shown: dict[str, Any] = {"visible": item is not None}
+    shown: dict[str, Any] = {
+        "visible": item is not None,
+        "history": runtime.history.summary.of_installation(key),
+    }
     if item:
         shown |= {
             "active": item.active,
@@ -334,6 +338,7 @@ def _charger(
             state_id.name.lower()
             for state_id in runtime.confirmations.pending(charger.id)
         ),
+        "history": runtime.history.summary.of_charger(charger.id),
     }
     if (state := runtime.states.get(charger.id)) is None:
         return shown

@@ -77,6 +77,10 @@ class AwaitedSessions:
         self._on_request = on_request
         self._sessions: dict[int, _Session] = {}
 
+    def __len__(self) -> int:
+        """Return the number of sessions that are looked for."""
+        return len(self._sessions)
+
     @property
     def due(self) -> float | None:
         """Return when to look next (seconds since 1970), None if nothing is awaited."""

@@ -80,6 +80,17 @@ class Book:
             )
         return self.persons.person_of(identity)
 
+    @property
+    def waiting(self) -> int:
+        """Return the number of sessions that wait for the archive."""
+        return len(self._waiting)
+
+    def problems(self, charger_id: str) -> list[str]:
+        """Return why sessions of a charger were left out since Home Assistant started."""
+        return sorted(
+            problem.name.lower() for key, problem in self._logged if key == charger_id
+        )
+
     def roles(self, charger_id: str) -> int:
         """Return the roles on which it depends whether the archive can be read."""
         return _roles(self._account(), charger_id)

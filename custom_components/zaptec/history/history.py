@@ -27,6 +27,7 @@ from .prices import Prices
 from .reports import Reports
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
+from .summary import Summary
 from .sweeps import DAY, LONG_SPAN, Sweeps
 
 # Delay before statistics are written again that the recorder has not stored (s).
@@ -54,6 +55,8 @@ SESSIONS_MIN = 20
 
 class History:
     """The completed sessions of an account, as statistics."""
+
+    _task: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -85,11 +88,7 @@ class History:
         self._store = HistoryStore(hass, entry)
         self._statistics = HourlyStatistics(hass)
         self._book = Book(
-            hass,
-            states,
-            self._store,
-            account=account,
-            on_refusal=self._take_reported,
+            hass, states, self._store, account=account, on_refusal=self._take_reported
         )
         self.costs = Costs(hass, self._statistics, self._store, prices)
         archive = Archive(client, self._book)
@@ -105,7 +104,6 @@ class History:
             on_ended=self._sweeps.count_ended,
             on_request=self._sweeps.count_requests,
         )
-        self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._reports = Reports(
             states, self._book, self._awaited, on_ended=self._wake.set
@@ -113,6 +111,9 @@ class History:
         # When to write, and to read the archive, again (seconds since 1970).
         self._write_at = self._read_at = 0.0
         self._faults = Faults()
+        self.summary = Summary(
+            self._book, self._sweeps, self._awaited, self._statistics, self._faults
+        )
         self._is_started = self._is_working = False
 
     async def async_start(self) -> None:

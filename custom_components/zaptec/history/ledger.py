@@ -141,11 +141,6 @@ class Ledger:
         return len(self._sessions)
 
     @property
-    def final_count(self) -> int:
-        """Return the number of those that the archive has."""
-        return sum(session.is_final for session in self._sessions.values())
-
-    @property
     def old_count(self) -> int:
         """Return the number of sessions whose hours are not kept any more."""
         return len(self._old)

@@ -28,7 +28,7 @@ OVERDUE = 2 * DAY
 
 
 @dataclass(slots=True)
-class _Sweep:
+class Sweep:
     """When the archive of an installation was swept (seconds since 1970)."""
 
     at: float
@@ -64,12 +64,16 @@ class Sweeps:
         self._archive = archive
         self._statistics = statistics
         self._store = store
-        self._sweeps: dict[str, _Sweep] = {}
+        self._sweeps: dict[str, Sweep] = {}
 
     @property
     def due(self) -> float | None:
         """Return when the next sweep is due (seconds since 1970)."""
         return min((item.at + DAY for item in self._sweeps.values()), default=None)
+
+    def get(self, installation_id: str) -> Sweep | None:
+        """Return when the archive of an installation was swept, None if it is not."""
+        return self._sweeps.get(installation_id)
 
     def follow(self, account: Account, now: float) -> None:
         """Sweep the archive of each installation from now on."""
@@ -78,11 +82,11 @@ class Sweeps:
             self._store.sweeps.pop(installation_id, None)
         for installation_id in account.installations.keys() - self._sweeps.keys():
             if stored := self._store.sweeps.get(installation_id):
-                self._sweeps[installation_id] = _Sweep(**stored)
+                self._sweeps[installation_id] = Sweep(**stored)
             else:
                 # Not all installations at the same time of the day.
                 offset = uuid.UUID(installation_id).int % DAY
-                self._sweeps[installation_id] = _Sweep(now - offset, now)
+                self._sweeps[installation_id] = Sweep(now - offset, now)
 
     @callback
     def count_ended(self, installation_id: str) -> None:
@@ -111,7 +115,7 @@ class Sweeps:
         return False
 
     async def _async_sweep(
-        self, installation_id: str, sweep: _Sweep, now: float
+        self, installation_id: str, sweep: Sweep, now: float
     ) -> None:
         """Sweep an installation."""
         is_overdue = now - sweep.at >= OVERDUE
@@ -141,7 +145,7 @@ class Sweeps:
                     break
         await self._book.async_add_archived(found)
         await self._async_check_statistics(installation_id)
-        self._sweeps[installation_id] = after = _Sweep(
+        self._sweeps[installation_id] = after = Sweep(
             now, now if is_long else sweep.long_at, resume_from
         )
         self._store.sweeps[installation_id] = {
