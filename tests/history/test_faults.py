@@ -301,6 +301,20 @@ async def test_sessions_that_cannot_be_right(
     assert warnings_with("leaves out a session") == 2
 
 
+@pytest.mark.parametrize("past", [PastScenario(days=80, sessions_per_week=14)])
+async def test_many_sessions_that_were_missing(
+    new_home: Home, recorded: Recorded
+) -> None:
+    """The weekly sweep of many sessions is continued on the next days."""
+    new_home.sim.archive.distortions.add("future")
+    await new_home.start()
+    await wait_until_written(new_home.entry)
+    assert await recorded.rows(new_home.charger.id) == {}
+    new_home.sim.archive.heal()
+    await new_home.travel(10 * 86400, step=6 * 3600)
+    await check(new_home, recorded)
+
+
 async def test_a_wrong_answer_about_a_session_that_was_written(
     home: Home, recorded: Recorded
 ) -> None:

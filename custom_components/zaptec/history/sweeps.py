@@ -123,8 +123,9 @@ class Sweeps:
         start = now - (LONG_SPAN if is_long else SPAN)
         if is_overdue:
             start = min(start, sweep.at - DAY)
-        elif sweep.resume_from is not None:
-            start = max(start, sweep.resume_from)
+        elif sweep.resume_from is not None and not is_long:
+            # What a sweep has left may be what only the weekly one reads.
+            start = sweep.resume_from
         limit = math.inf if is_overdue else sweep.pages * PAGE_SIZE
         # The next one is due later, so that an archive that fails does not keep the others
         # from being read.
