@@ -2,6 +2,7 @@
 
 import json
 from random import Random
+import sys
 
 import pytest
 
@@ -309,6 +310,18 @@ def test_a_limit_of_sessions(ledger: Ledger) -> None:
     ledger.compact(0, 4, H + 14)
     assert not ledger.is_settled(13)
     assert ledger.is_settled(14)
+
+
+def test_the_memory_of_a_large_archive() -> None:
+    """Once many sessions are written, the memory is that of those that are kept."""
+    ledger = Ledger()
+    for key in range(5000):
+        ledger.add(key, contribution({key: 1}))
+    written(ledger)
+    large = sys.getsizeof(ledger._sessions)
+    ledger.compact(H + 6000, 20, H + 4000)
+    assert len(ledger) <= 20
+    assert sys.getsizeof(ledger._sessions) < large / 50
 
 
 def test_a_limit_of_old_sessions() -> None:

@@ -365,12 +365,22 @@ class Ledger:
             limit = max(limit, by_last[-sessions_max])
         # The charger may report the newest session again at any time.
         limit = min(limit, by_last[-1])
-        for key, session in list(self._sessions.items()):
-            if session.last < limit and not is_needed(session):
-                on_forget(session)
-                self._old[key] = _Old(session.content, session.first, session.last)
-                del self._sessions[key]
-                self.complete_from = max(self.complete_from or 0, limit)
+        dropped = {
+            key: session
+            for key, session in self._sessions.items()
+            if session.last < limit and not is_needed(session)
+        }
+        for key, session in dropped.items():
+            on_forget(session)
+            self._old[key] = _Old(session.content, session.first, session.last)
+        if dropped:
+            # A dictionary keeps the memory of its largest size, so this is a new one.
+            self._sessions = {
+                key: session
+                for key, session in self._sessions.items()
+                if key not in dropped
+            }
+            self.complete_from = max(self.complete_from or 0, limit)
         kept = sorted(self._old.items(), key=lambda item: item[1].last)[-OLD_MAX:]
         self._old = {key: old for key, old in kept if old.last >= forget_before}
         self._reported.limit()
