@@ -62,6 +62,8 @@ class Walk:
         self.hashes: dict[str, list[int]] = {}
         self.readings = 0
         self.first_hour = 0
+        self.refused: set[str] = set()
+        self.on_write: Callable[[], None] = lambda: None
         for charger_id, ledger in self.ledgers.items():
             for _ in range(12):
                 self.charge(charger_id, self.random.randrange(10, 500))
@@ -95,11 +97,13 @@ class Walk:
         return True
 
     def is_refused(self, charger_id: str) -> bool:
-        """Return that no archive is refused."""
-        return False
+        """Return whether an archive is refused; none is in the walks."""
+        return charger_id in self.refused
 
     def request(self, charger_id: str, hour: int) -> bool:
         """Read an archive from an hour on."""
+        if charger_id in self.refused:
+            return False
         self.readings += 1
         self.ledgers[charger_id].request_reading(month(hour))
         return True
@@ -111,7 +115,9 @@ class Walk:
     async def async_write(
         self, statistic: str, name: str, hours: dict[int, int], first: int
     ) -> int:
-        """Write a statistic from an hour on."""
+        """Write a statistic from an hour on, of which all sessions are known."""
+        assert not any(ledger.is_reading for ledger in self.ledgers.values())
+        self.on_write()
         before = self.rows.get(statistic, {})
         self.rows[statistic] = {
             hour: energy for hour, energy in before.items() if hour < first
@@ -285,3 +291,54 @@ async def test_every_hour_is_right(seed: int) -> None:
         await walk.settle()
         walk.check()
     assert walk.readings > 0
+
+
+async def test_what_cannot_be_read_again_stays() -> None:
+    """If an archive is refused, the statistic keeps what is not known any more."""
+    walk = Walk(0)
+    walk.archive = {name: {} for name in walk.ledgers}
+    walk.refused = set(walk.ledgers)
+    for ledger in walk.ledgers.values():
+        ledger.refuse(1)
+    walk.hashes = {"anna": [1, 11]}
+    walk.statistics.follow(walk.persons)
+    name = person_statistic_id("anna")
+    for number in range(10):
+        walk.archive["a"][number] = Contribution(
+            number, number * 5 * HOUR, {number * 5: 3}, True, IDENTITIES[0]
+        )
+        walk.add("a", number * 5 * HOUR)
+        await walk.statistics.async_step()
+        walk.write("a")
+    expected = {number * 5: 3 for number in range(10)}
+    assert walk.rows[name] == expected
+    assert len(walk.ledgers["a"]) < 10
+    walk.hashes = {"anna": [1, 3]}
+    walk.statistics.follow(walk.persons)
+    for _ in range(2):
+        await walk.statistics.async_step()
+        assert not walk.store.persons.is_pending
+        assert walk.rows[name] == expected
+        walk.restart()
+
+
+async def test_a_session_while_a_statistic_is_written() -> None:
+    """What is added while the recorder writes has to be written, too."""
+    walk = Walk(0)
+    walk.hashes = {"anna": [1]}
+    walk.statistics.follow(walk.persons)
+    await walk.settle()
+
+    def add() -> None:
+        walk.on_write = lambda: None
+        walk.archive["a"][1000] = Contribution(
+            1, 700 * HOUR, {699: 5}, True, IDENTITIES[0]
+        )
+        walk.add("a", 0)
+
+    walk.store.persons.ledgers["anna"].mark(10)
+    walk.on_write = add
+    await walk.statistics.async_step()
+    assert walk.store.persons.is_pending
+    await walk.settle()
+    walk.check()
