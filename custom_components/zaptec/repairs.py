@@ -33,6 +33,7 @@ from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
 from .sources.link import Link
 from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
+from .texts import without_markup
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 
@@ -160,7 +161,7 @@ class Issues:
                 severity=ir.IssueSeverity.WARNING,
                 translation_key=issue.text or issue.key,
                 translation_placeholders={
-                    "name": _plain(issue.name),
+                    "name": without_markup(issue.name),
                     "since": f"{dt_util.as_local(since):%Y-%m-%d %H:%M}",
                 },
             )
@@ -326,13 +327,6 @@ def _name(charger: Charger) -> str:
 def _credible(moment: datetime | None) -> datetime | None:
     """Return the time of an event, None if the time is implausible."""
     return moment if moment and moment >= EARLIEST else None
-
-
-def _plain(name: str) -> str:
-    """Return the name of a device with the special characters of Markdown escaped."""
-    return "".join(
-        f"\\{char}" if char in "\\`*_{}[]()<>#!|~" else char for char in name
-    )
 
 
 def _issue_ids(
