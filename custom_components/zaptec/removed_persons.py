@@ -4,6 +4,7 @@ Home Assistant removes a subentry without asking the integration, so the questio
 repair issue. Until the user answers it, the statistics stay.
 """
 
+from contextlib import suppress
 from functools import partial
 
 from homeassistant.components.recorder import get_instance
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .const import DOMAIN, LOGGER, RECORDER
 from .history.statistics import person_statistic_ids
 from .runtime import ZaptecConfigEntry
+from .texts import without_markup
 
 # The key of the issue, with which its id begins.
 PERSON_REMOVED = "person_removed"
@@ -36,17 +38,15 @@ async def _async_ask(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
     """Create an issue for each person that was removed."""
     statistics = entry.runtime_data.history.person_statistics
     for person_id in sorted(statistics.removed):
-        ids = person_statistic_ids(person_id)
         try:
-            found = await get_instance(hass).async_add_executor_job(
-                partial(get_metadata, hass, statistic_ids=set(ids))
-            )
+            name = await _async_name(hass, person_id)
         except SQLAlchemyError as err:
             # It is asked at the next start.
             LOGGER.debug("The statistics cannot be read: %s", type(err).__name__)
             return
-        names = [found[item][1]["name"] for item in ids if item in found]
-        if names:
+        if name is not None:
+            # The issue does not contain the name: Home Assistant stores such issues, and
+            # adds them to the diagnostics.
             ir.async_create_issue(
                 hass,
                 DOMAIN,
@@ -57,9 +57,23 @@ async def _async_ask(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
                 is_persistent=True,
                 severity=ir.IssueSeverity.WARNING,
                 translation_key=PERSON_REMOVED,
-                translation_placeholders={"name": names[0] or DOMAIN},
             )
         statistics.forget_removed(person_id)
+
+
+async def _async_name(hass: HomeAssistant, person_id: str) -> str | None:
+    """Return the name of the statistics of a person, None if there are none.
+
+    Raises:
+        SQLAlchemyError: The database cannot be read.
+
+    """
+    ids = person_statistic_ids(person_id)
+    found = await get_instance(hass).async_add_executor_job(
+        partial(get_metadata, hass, statistic_ids=set(ids))
+    )
+    names = [found[item][1]["name"] or item for item in ids if item in found]
+    return names[0] if names else None
 
 
 class RemovedPersonFlow(RepairsFlow):
@@ -73,11 +87,16 @@ class RemovedPersonFlow(RepairsFlow):
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
         """Ask the question."""
-        issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
+        name = None
+        if RECORDER in self.hass.config.components:
+            with suppress(SQLAlchemyError):
+                name = await _async_name(self.hass, self._person_id)
         return self.async_show_menu(
             step_id="init",
             menu_options=["keep", "delete"],
-            description_placeholders=issue.translation_placeholders if issue else None,
+            description_placeholders={
+                "name": without_markup(name or person_statistic_ids(self._person_id)[0])
+            },
         )
 
     async def async_step_keep(
