@@ -251,7 +251,7 @@ async def test_a_group_reports_a_charger_from_its_first_message(two: Two) -> Non
 
 
 async def test_a_late_charger_of_a_group_is_read_once_at_a_start(two: Two) -> None:
-    """It was read since the link was opened, or is being read, when its first message comes."""
+    """It was read since the link was opened when its first message comes."""
     first, second = CHARGERS[CABIN]
     two.refuse(two.links[CABIN].own)
     two.open(two.group)
@@ -267,11 +267,17 @@ async def test_a_late_charger_of_a_group_is_read_once_at_a_start(two: Two) -> No
     assert two.notified == [second]
     assert two.links.is_live(second)
 
-    two.refuse(two.home.own)
-    two.reader.unread.add(AT_HOME)
-    two.reader.running.add(AT_HOME)
+
+async def test_the_first_reading_of_a_late_charger_is_enough(two: Two) -> None:
+    """It runs when the first message arrives, and other chargers were reported before."""
+    first, second = CHARGERS[CABIN]
+    two.refuse(two.links[CABIN].own)
+    two.open(two.group)
+    two.message(two.group, charger_id=first)
+    two.reader.unread.add(second)
+    two.reader.running.add(second)
     two.reader.take()
-    two.message(two.group)
+    two.message(two.group, charger_id=second)
     assert two.reader.take() == ([], [])
 
 
