@@ -44,7 +44,7 @@ def record(hours: float, energy: float, **fields: Any) -> SessionRecord:
 
 
 RECORDS = [
-    record(5, 3.0, meter_start=100.0, meter_end=103.0, flags=(Flag.OFFLINE,)),
+    record(3.5, 3.0, meter_start=100.0, meter_end=103.0, flags=(Flag.OFFLINE,)),
     record(2, 1.5, charger_id=CARPORT),
     record(1, 2.0004),
 ]
@@ -83,7 +83,7 @@ def test_sessions_as_data() -> None:
     assert [item["energy"] for item in data["sessions"]] == [2.0, 1.5, 3.0]
     assert data["sessions"][2] == {
         "start": "2026-10-31T21:00:00+01:00",
-        "end": "2026-11-01T02:00:00+01:00",
+        "end": "2026-11-01T00:30:00+01:00",
         "charger": "Garage",
         "charger_id": GARAGE,
         "energy": 3.0,
@@ -245,7 +245,7 @@ def test_a_table() -> None:
     assert lines[0][:3] == ["Beginn", "end", "charger"]
     assert lines[3] == [
         "2026-10-31 21:00:00",
-        "2026-11-01 02:00:00",
+        "2026-11-01 00:30:00",
         "Garage",
         "3,000",
         "100,000",
