@@ -39,9 +39,9 @@ def _set(moment: datetime | None) -> datetime | None:
 def session_duration(session: CompletedSession) -> float | None:
     """Return how long a session took (h), None if its times cannot be right."""
     start, end = session.start, session.end
-    if start is None or end is None or (start < EARLIEST) != (end < EARLIEST):
-        # The charger's clock may have been set during the session.
+    if start is None or end is None:
         return None
+    # It is much longer if the charger's clock was set during the session.
     length = end - start
     return length / HOUR if timedelta() <= length <= LENGTH_MAX else None
 
