@@ -214,13 +214,9 @@ def _person_ids(call: ServiceCall, names: Names) -> set[str] | None:
             if person in (person_id.casefold(), name.strip().casefold())
         }
         if not found:
+            # Without names: Home Assistant logs the error if an automation causes it.
             raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="unknown_person",
-                translation_placeholders={
-                    "person": text_of_person,
-                    "known": ", ".join(sorted(names.persons.values())) or "-",
-                },
+                translation_domain=DOMAIN, translation_key="unknown_person"
             )
         wanted |= found
     return wanted
