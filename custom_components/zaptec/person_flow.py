@@ -79,7 +79,9 @@ class PersonFlow(ConfigSubentryFlow):
             new_name = user_input[CONF_NAME].strip()
             if not new_name:
                 errors[CONF_NAME] = "no_name"
-            elif new_name in self._others().names.values():
+            elif new_name.casefold() in map(
+                str.casefold, self._others().names.values()
+            ):
                 errors[CONF_NAME] = "name_taken"
             if not user_input[CONF_SEEN]:
                 errors[CONF_SEEN] = "none_chosen"
