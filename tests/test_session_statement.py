@@ -205,18 +205,48 @@ def test_a_group_for_each_person() -> None:
     """Persons are in the order of their names, and those without a person come last."""
     data = priced(GroupBy.PERSON).as_data()
     assert data["groups"] == [
-        {"person": "=Anna", "sessions": 1, "energy": 1.0, "cost": 0.0},
+        {"person": "=Anna", "sessions": 1, "energy": 1.0, "cost": None},
         {"person": "Bo", "sessions": 2, "energy": 6.0, "cost": 4.5},
         {"person": None, "sessions": 1, "energy": 0.5, "cost": 0.25},
     ]
     lines = cells(priced(GroupBy.PERSON).as_table(table_format()))
     assert lines == [
         ["person", "sessions", "energy", "cost"],
-        ["'=Anna", "1", "1,000", "0,00"],
+        ["'=Anna", "1", "1,000", ""],
         ["Bo", "2", "6,000", "4,50"],
         ["no_person", "1", "0,500", "0,25"],
         ["total", "4", "7,500", "4,75"],
     ]
+
+
+def test_a_person_of_two_accounts() -> None:
+    """Persons with the same name are one; one whose name is not known any more is none."""
+    records = [
+        record(1, 2.0, person_id="p-1"),
+        record(2, 1.0, person_id="p-2"),
+        record(3, 4.0, person_id="p-3"),
+    ]
+    data = Statement(
+        records,
+        names=Names(chargers=NAMES, persons={"p-1": "Bo", "p-2": "Bo"}),
+        group_by=GroupBy.PERSON,
+    ).as_data()
+    assert data["groups"] == [
+        {"person": "Bo", "sessions": 2, "energy": 3.0},
+        {"person": None, "sessions": 1, "energy": 4.0},
+    ]
+
+
+def test_a_cost_of_nothing() -> None:
+    """A total is 0 only if that is known, and never has a sign before 0."""
+    records = [record(1, 2.0, cost=-0.001)]
+    for of, expected in (([], "0.00"), (records, "0.00"), (PRICED[1:2], "")):
+        made = Statement(
+            of, names=Names(chargers=NAMES), group_by=GroupBy.NONE, has_cost=True
+        )
+        table = made.as_table(table_format(Separator.TAB, DecimalSign.POINT))
+        assert cells(table, "\t")[-1][4] == expected
+    assert made.as_data()["totals"]["cost"] is None
 
 
 def test_chargers_with_the_same_name() -> None:

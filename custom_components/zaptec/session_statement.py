@@ -90,7 +90,10 @@ class TableFormat:
 
 
 type Group = tuple[str | None, list[SessionRecord]]
-"""What the records have in common, and the records; None for those without a person."""
+"""What the records have in common, and the records; None for those without a person.
+
+Persons of two accounts who have the same name are one person.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,21 +148,19 @@ class Statement:
         return list(groups.items())
 
     def _group(self, record: SessionRecord) -> str | None:
-        """Return what a session is added up by: an id, or the day of its end."""
+        """Return what a session is added up by: a charger, a person, or the day it ended."""
         if self._group_by is GroupBy.CHARGER:
             return record.charger_id
         if self._group_by is GroupBy.PERSON:
-            return record.person_id
+            return self._person(record)
         day = dt_util.as_local(record.end).date()
         return f"{day:%Y-%m}" if self._group_by is GroupBy.MONTH else f"{day}"
 
     def _group_name(self, group: str | None) -> str | None:
         """Return the name of what a group has in common."""
-        if group is None:
-            return None
-        if self._group_by is GroupBy.CHARGER:
+        if group is not None and self._group_by is GroupBy.CHARGER:
             return self._names.chargers[group]
-        return self._names.persons.get(group, group)
+        return group
 
     def _person(self, record: SessionRecord) -> str | None:
         """Return the name of the person who has charged, None if it is not known."""
@@ -209,7 +210,10 @@ class Statement:
         }
         if self._has_cost:
             known = [record.cost for record in records if record.cost is not None]
-            totals["cost"] = round(math.fsum(known), COST_DECIMALS)
+            # If no cost is known, a sum of 0 would be wrong.
+            totals["cost"] = (
+                round(math.fsum(known), COST_DECIMALS) if known or not records else None
+            )
         return totals
 
     def as_table(self, table_format: TableFormat) -> str:
@@ -321,7 +325,8 @@ class _Table:
         if value is None:
             return ""
         sign = self._format.decimal_sign.sign
-        text = f"{value:.{decimals}f}".replace(".", sign)
+        # Without a sign before 0.
+        text = f"{value:z.{decimals}f}".replace(".", sign)
         return _quoted(text) if self._format.separator.sign == sign else text
 
 
