@@ -157,7 +157,11 @@ async def test_a_statement_of_persons_and_costs(home: Home) -> None:
     await run(home)
     [message] = messages
     lines = message.data["message"].splitlines()
-    assert [line.split(":")[0] for line in lines] == ["Anna", "?", "Total"]
+    assert [line.split(":")[0] for line in lines] == [
+        "Anna",
+        "Without a person",
+        "Total",
+    ]
     start, end = last_month()
     response = await get_sessions(
         home,
@@ -207,3 +211,32 @@ async def test_a_company_car_without_a_person(home: Home) -> None:
     assert len(message.data["message"].splitlines()) == 2 + len(
         archived(home, *last_month())
     )
+
+
+@pytest.mark.parametrize("days", [100, 0])
+async def test_a_company_car_without_prices(home: Home, days: int) -> None:
+    """What is missing in the table is said in a notification."""
+    await wait_until_written(home.entry)
+    price_since(home, days)
+    messages = async_mock_service(home.hass, "notify", "send_message")
+    notifications = async_mock_service(home.hass, "persistent_notification", "create")
+    await automate(home, "company_car.yaml", notify_entity="notify.statement")
+    await run(home)
+    assert len(messages) == 1
+    assert [item.data["message"].split(":")[0] for item in notifications] == (
+        [] if days else ["Hours whose electricity price is not known"]
+    )
+
+
+async def test_a_monthly_statement_without_prices(home: Home) -> None:
+    """A line has no cost if none is known."""
+    await wait_until_written(home.entry)
+    price_since(home, 0)
+    notifications = async_mock_service(home.hass, "persistent_notification", "create")
+    await automate(home, "monthly_statement.yaml")
+    await run(home)
+    [notification] = notifications
+    charger, total, note = notification.data["message"].splitlines()
+    assert " kWh, sessions: " in charger
+    assert " kWh, sessions: " in total
+    assert note.startswith("Hours whose electricity price is not known: ")
