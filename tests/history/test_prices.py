@@ -13,6 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_purge_done,
     async_wait_recording_done,
 )
 from sqlalchemy.exc import OperationalError
@@ -252,6 +253,37 @@ async def test_recorded_states_of_an_entity_without_statistics(
     # A sensor that only has sums has no price of an hour in its statistics.
     await shown.statistics({}, mean_type=StatisticMeanType.NONE)
     assert await shown.prices() == pytest.approx({0: 0.5, 1: 0.2, 2: 0.2})
+
+
+@pytest.mark.usefixtures("_custom_integrations")
+async def test_a_helper_that_has_not_changed_for_long(shown: Shown) -> None:
+    """Home Assistant deletes old states, also the one that a helper still shows."""
+    for moment, state in ((-800, "0.7"), (-700, "0.5")):
+        timestamp = shown.moment(moment).timestamp()
+        shown.hass.states.async_set(ENTITY, state, UNIT, timestamp=timestamp)
+    await async_wait_recording_done(shown.hass)
+    await shown.hass.services.async_call(
+        "recorder", "purge", {"keep_days": 10}, blocking=True
+    )
+    await async_wait_purge_done(shown.hass)
+    prices = await shown.prices()
+    assert {prices[hour] for hour in range(4)} == {0.5}
+    # What was shown before that state is not known any more.
+    past = await Prices(shown.hass, RECORDED).async_of(
+        shown.hour - 701, shown.hour - 700
+    )
+    assert [past.of(shown.hour - hour) for hour in (701, 700)] == [None, 0.5]
+
+
+@pytest.mark.usefixtures("_custom_integrations")
+async def test_a_helper_that_was_changed_after_the_hours(shown: Shown) -> None:
+    """What it shows now does not count for hours before, nor does it lengthen them."""
+    for moment, state in ((1, "0.7"), (2.5, "0.5")):
+        timestamp = shown.moment(moment).timestamp()
+        shown.hass.states.async_set(ENTITY, state, UNIT, timestamp=timestamp)
+    await async_wait_recording_done(shown.hass)
+    prices = await Prices(shown.hass, RECORDED).async_of(shown.hour, shown.hour + 1)
+    assert [prices.of(shown.hour + hour) for hour in range(3)] == [None, 0.7, None]
 
 
 @pytest.mark.usefixtures("_custom_integrations")

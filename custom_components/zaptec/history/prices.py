@@ -306,6 +306,9 @@ def _means(
 
     As in Home Assistant's statistics, it is about the part of the hour in which the entity
     has shown a price.
+
+    Home Assistant deletes states after some days, even the one that an entity still shows,
+    such as that of a helper that is seldom changed. So that one counts since it is shown.
     """
     states = state_changes_during_period(hass, start, end, entity_id)
     changes = [
@@ -315,6 +318,11 @@ def _means(
         )
         for state in states.get(entity_id, ())
     ]
+    shown = hass.states.get(entity_id)
+    if shown and shown.last_changed < end:
+        since = max(shown.last_changed, start).timestamp()
+        changes = [change for change in changes if change[0] < since]
+        changes.append((since, _price(shown, hass.config.currency)))
     return mean_by_hour(changes, end.timestamp())
 
 
