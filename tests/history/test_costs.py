@@ -222,6 +222,22 @@ async def test_the_present_hour_has_no_price_yet(
     assert database.costs.due == NOW + 24 * 3600
 
 
+async def test_the_look_after_the_hour_is_for_all(database: Database) -> None:
+    """A statistic whose price is missing in an earlier hour does not cancel it."""
+    other = statistic_id("0D6F3C50-0000-4000-8000-00000000000b")
+    database.names[other] = lambda: "Space 2"
+    database.restart()
+    await database.draw({100: 2000})
+    await database.statistics.async_write(other, "Space 2", {H + 99: 1000}, H)
+    await database.step()
+    assert database.costs.missing == {ENERGY: 1, other: 1}
+    assert database.costs.due == (H + 101) * 3600 + 300
+    database.prices.shown = {99: 0.5, 100: 0.2}
+    await database.step(hours=1)
+    assert await database.rows() == {100: (0.4, 0.4)}
+    assert await database.rows(cost_id(other)) == {99: (0.5, 0.5)}
+
+
 async def test_a_price_that_does_not_come(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

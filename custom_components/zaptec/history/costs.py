@@ -212,9 +212,9 @@ class Costs:
             return
         hour = int(now // HOUR)
         if plan.gaps[-1].last >= hour - 1:
-            self._soon = (plan.gaps[-1].last + 1) * HOUR + AFTER_HOUR
-            if self._soon <= now:
-                self._soon = None
+            soon = (plan.gaps[-1].last + 1) * HOUR + AFTER_HOUR
+            if soon > now and (self._soon is None or soon < self._soon):
+                self._soon = soon
         if plan.gaps[0].first < hour - OVERDUE:
             self._log(
                 energy_id,
