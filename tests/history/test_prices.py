@@ -287,6 +287,20 @@ async def test_a_helper_that_was_changed_after_the_hours(shown: Shown) -> None:
 
 
 @pytest.mark.usefixtures("_custom_integrations")
+async def test_the_price_of_an_hour_that_has_just_ended(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home Assistant has not recorded all of that hour yet, so its mean may be wrong."""
+    await shown.statistics({3: 0.1, 4: 0.2})
+    for seconds, known in ((299, {3: 0.1}), (300, {3: 0.1, 4: 0.2})):
+        now = shown.moment(5) + timedelta(seconds=seconds)
+        with monkeypatch.context() as patch:
+            patch.setattr(prices_module.dt_util, "utcnow", lambda now=now: now)
+            prices = await shown.prices()
+        assert prices == pytest.approx(known)
+
+
+@pytest.mark.usefixtures("_custom_integrations")
 async def test_short_term_statistics_fill_the_gaps(
     shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:

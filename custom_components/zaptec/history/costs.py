@@ -21,16 +21,12 @@ from homeassistant.core import HomeAssistant, callback
 from ..const import DOMAIN, LOGGER
 from .cost_ledger import CostLedger, Gap
 from .hours import HOUR
-from .prices import HourlyPrices, Prices, Tariff
+from .prices import AFTER_HOUR, HourlyPrices, Prices, Tariff
 from .statistics import HourlyStatistics, differs, row_of, rows_from, sum_before
 from .store import HistoryStore
 
 # Interval between two looks for prices that were unknown (s).
 INTERVAL = 24 * HOUR
-
-# Time after an hour until its price is looked for (s), because Home Assistant has to
-# compile its statistics first.
-AFTER_HOUR = 300
 
 # Age from which on an hour without a price is logged (hours).
 OVERDUE = 2

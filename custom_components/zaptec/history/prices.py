@@ -5,7 +5,7 @@ in turn, and an hour in the past has the price of its time. An hour without a pr
 cost: it is not guessed from the hours around it.
 
 An entity's price of an hour is the mean of that hour, as Home Assistant has recorded it. It
-is known once the hour is over.
+is known some minutes after the hour is over.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,6 +35,10 @@ from .statistics import NotStoredError
 # Longest time in which energy is drawn that gets the present price of an entity, and
 # longest time since then (s). In a longer time, the price has changed.
 PRESENT_MAX = 3600.0
+
+# Time after an hour until its price is known (s), because Home Assistant has to store its
+# states and to compile its statistics first.
+AFTER_HOUR = 300
 
 # What the currencies are called in the units of price entities, besides their codes.
 _SYMBOLS = {
@@ -190,7 +194,8 @@ class Prices:
     def read(self, first: int, last: int) -> HourlyPrices:
         """Return the prices of the hours from one to another, both included; blocks."""
         # The present hour goes on, and so may its price change.
-        last = min(last, int(dt_util.utcnow().timestamp() // HOUR) - 1)
+        present = int((dt_util.utcnow().timestamp() - AFTER_HOUR) // HOUR)
+        last = min(last, present - 1)
         recorded: dict[str, dict[int, float]] = {}
         for entity_id, begin, end in self.entities(first, last):
             recorded.setdefault(entity_id, {}).update(
