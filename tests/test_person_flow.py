@@ -1,6 +1,7 @@
 """Adding and changing a person, who is chosen from the users and cards seen before."""
 
 from dataclasses import replace
+import json
 import re
 from typing import Any
 
@@ -88,15 +89,19 @@ class Form:
     @property
     def choices(self) -> dict[str, str]:
         """Return the values of the choices by their labels, without the dates."""
+        return {
+            re.sub(DATE, "DATE", label): value for label, value in self.dated.items()
+        }
+
+    @property
+    def dated(self) -> dict[str, str]:
+        """Return the values of the choices by their labels."""
         (selector,) = (
             value
             for key, value in self.result["data_schema"].schema.items()
             if key == "seen"
         )
-        return {
-            re.sub(DATE, "DATE", item["label"]): item["value"]
-            for item in selector.config["options"]
-        }
+        return {item["label"]: item["value"] for item in selector.config["options"]}
 
     @property
     def suggested(self) -> dict[str, Any]:
@@ -254,6 +259,20 @@ async def test_a_card_with_its_name_and_its_code(home: Home, form: Form) -> None
     await form.submit("Anna", choices["Card “Blue” ending E5F6, last used DATE"])
     (person,) = home.entry.subentries.values()
     assert len(person.data[CONF_HASHES]) == 2
+
+
+@pytest.mark.parametrize("past", [None])
+async def test_a_clock_that_was_not_set(home: Home, form: Form) -> None:
+    """A card was last used when the session was reported, not in 1970."""
+    session = {
+        "AuthenticationCode": "nfc-04A1B2C3D4E5F6",
+        "EndDateTime": "1970-01-02T00:10:00Z",
+    }
+    home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
+    await home.travel(20, step=5)
+    await form.open()
+    assert list(form.choices) == ["Card ending E5F6, last used DATE"]
+    assert "1970" not in str(form.dated)
 
 
 @pytest.mark.parametrize("past", [None])

@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 
 from .api import CompletedSession, Priority, Session, StateId, ZaptecError, time_limit
 from .const import DOMAIN, LOGGER
+from .history.records import EARLIEST
 from .persons import Identity, Persons
 from .runtime import ZaptecRuntime
 from .state import ChargerState
@@ -103,11 +104,11 @@ class SeenIdentities:
         """
         completed = state.value(StateId.COMPLETED_SESSION)
         if isinstance(completed, CompletedSession):
-            self._add_code(
-                completed.authentication_code,
-                completed.end or state.timestamp(StateId.COMPLETED_SESSION),
-                completed.session_id,
-            )
+            end = completed.end
+            if end is None or end < EARLIEST:
+                # The charger's clock was not set.
+                end = state.timestamp(StateId.COMPLETED_SESSION)
+            self._add_code(completed.authentication_code, end, completed.session_id)
         running = state.value(StateId.CHARGER_CURRENT_USER_UUID)
         session_id = state.value(StateId.SESSION_IDENTIFIER)
         if isinstance(running, str):
