@@ -109,6 +109,9 @@ async def test_the_metadata(database: Database) -> None:
     assert statistic_id(CHARGER) == ID
     await database.write({0: 1000, 1: 1}, name="Garage energy (history)")
     assert (await database.metadata())["name"] == "Garage energy (history)"
+    # More than this is an error in databases other than SQLite.
+    await database.write({0: 1000, 1: 2}, name="Garage" * 50)
+    assert len((await database.metadata())["name"]) == 255
 
 
 async def test_a_second_run_writes_nothing(

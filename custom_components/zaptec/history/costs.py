@@ -22,7 +22,14 @@ from ..const import DOMAIN, LOGGER
 from .cost_ledger import CostLedger, Gap
 from .hours import HOUR
 from .prices import AFTER_HOUR, HourlyPrices, Prices, Tariff
-from .statistics import HourlyStatistics, differs, row_of, rows_from, sum_before
+from .statistics import (
+    NAME_MAX,
+    HourlyStatistics,
+    differs,
+    row_of,
+    rows_from,
+    sum_before,
+)
 from .store import HistoryStore
 
 # Interval between two looks for prices that were unknown (s).
@@ -305,7 +312,7 @@ def _metadata(name_id: str, name: str, currency: str) -> StatisticMetaData:
     return StatisticMetaData(
         mean_type=StatisticMeanType.NONE,
         has_sum=True,
-        name=name,
+        name=name[:NAME_MAX],
         source=DOMAIN,
         statistic_id=name_id,
         # Home Assistant has no class for currencies.

@@ -39,6 +39,10 @@ from .hours import HOUR
 # records nothing else meanwhile.
 BATCH_MAX = 1000
 
+# Maximum length of the name of a statistic. SQLite stores longer ones, but other databases
+# refuse them, and then no row of the statistic is stored.
+NAME_MAX = 255
+
 # Interval after which the recorder is asked again whether it is done (s). It drops what it
 # was asked while the database fails.
 BARRIER_TIMEOUT = 600.0
@@ -205,7 +209,7 @@ def _metadata(statistic: str, name: str) -> StatisticMetaData:
     return StatisticMetaData(
         mean_type=StatisticMeanType.NONE,
         has_sum=True,
-        name=name,
+        name=name[:NAME_MAX],
         source=DOMAIN,
         statistic_id=statistic,
         unit_class=EnergyConverter.UNIT_CLASS,
