@@ -665,5 +665,10 @@ async def test_what_a_person_costs(
     assert len(energy) > 10
     assert cost == pytest.approx({hour: 2.5 * kwh for hour, kwh in energy.items()})
     assert await name_of(hass, cost_id) == "Anna cost (history)"
+    household.change(person_id, title="Anne")
+    await wait_until_written(home.entry)
+    await async_wait_recording_done(hass)
+    assert await name_of(hass, cost_id) == "Anne cost (history)"
+    assert await recorded.hours_of(cost_id) == cost
     household.remove(person_id)
     assert energy_id not in home.entry.runtime_data.history.costs.missing

@@ -195,9 +195,8 @@ class Costs:
         """Write the costs of one statistic."""
         revision, first = ledger.revision, ledger.begin()
         plan = _Plan(self._hass, self._prices, energy_id, first)
-        rows = await self._statistics.async_import(
-            _metadata(cost_id(energy_id), name, self._hass.config.currency), plan
-        )
+        metadata = _metadata(cost_id(energy_id), name, self._hass.config.currency)
+        rows = await self._statistics.async_import(metadata, plan)
         LOGGER.debug("The costs of %s have %d new rows", energy_id, rows)
         ledger.written(revision, first, plan.gaps)
         self._store.save_soon()
@@ -211,6 +210,8 @@ class Costs:
                 cost_id(energy_id),
             )
             return
+        if not rows and plan.name not in (None, name):
+            self._statistics.describe(metadata)
         if not plan.gaps:
             return
         hour = int(now // HOUR)
@@ -249,12 +250,15 @@ class _Plan:
         self._known: HourlyPrices | None = None
         self.gaps: list[Gap] = []
         self.other_currency: str | None = None
+        # The name of the statistic in the database, None if there is none.
+        self.name: str | None = None
 
     def __call__(self) -> list[StatisticData]:
         """Return the rows that differ from those in the database; blocks."""
         hass, name = self._hass, cost_id(self._energy_id)
         metadata = get_metadata(hass, statistic_ids={name})
         if name in metadata:
+            self.name = metadata[name][1]["name"]
             unit = metadata[name][1]["unit_of_measurement"]
             if unit != hass.config.currency:
                 self.other_currency = unit

@@ -162,6 +162,8 @@ class History:
             return
         is_changed = self.person_statistics.follow(persons)
         self._follow_costs()
+        if self.costs.is_pending:
+            self._wake.set()
         if is_changed:
             self._reports.identify()
             self._wake.set()

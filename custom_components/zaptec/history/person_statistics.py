@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.util import dt as dt_util
 
 from ..const import LOGGER
 from ..persons import Persons
 from .book import Book
+from .hours import HOUR
 from .ledger import Ledger
 from .person_ledgers import PersonLedger
 from .statistics import BATCH_MAX, HourlyStatistics, person_statistic_id
@@ -58,9 +60,10 @@ class PersonStatistics:
         for person_id, name in persons.names.items():
             is_renamed = self._names.get(person_id, name) != name
             if is_renamed and ledgers.ledgers[person_id].is_written:
-                self._statistics.rename(
-                    person_statistic_id(person_id), f"{name} {NAME}"
-                )
+                statistic = person_statistic_id(person_id)
+                self._statistics.rename(statistic, f"{name} {NAME}")
+                # The cost is renamed when it is looked at.
+                self._on_write(statistic, int(dt_util.utcnow().timestamp() // HOUR))
         for person_id in self._names.keys() - persons.names.keys():
             self._store.costs.pop(person_statistic_id(person_id), None)
         self._names = persons.names

@@ -167,8 +167,13 @@ class HourlyStatistics:
 
     @callback
     def rename(self, statistic: str, name: str) -> None:
-        """Rename a statistic; its rows stay as they are."""
-        async_add_external_statistics(self._hass, _metadata(statistic, name), [])
+        """Rename a statistic of energy; its rows stay as they are."""
+        self.describe(_metadata(statistic, name))
+
+    @callback
+    def describe(self, metadata: StatisticMetaData) -> None:
+        """Describe a statistic in another way; its rows stay as they are."""
+        async_add_external_statistics(self._hass, metadata, [])
 
     async def async_read[T](self, read: Callable[[], T]) -> T:
         """Return what a function reads from the database.
