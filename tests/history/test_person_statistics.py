@@ -595,6 +595,7 @@ async def test_a_removed_person_without_statistics(
     anna = household.add("Anna", household.user(household.drivers[0]))
     await wait_until_written(home.entry)
     get_instance(hass).async_clear_statistics(person_statistic_ids(anna))
+    await async_wait_recording_done(hass)
     household.remove(nobody)
     household.remove(anna)
     statistics = home.entry.runtime_data.history.person_statistics
