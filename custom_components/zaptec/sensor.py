@@ -48,11 +48,11 @@ from .api import (
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
 from .control.checks import may_control
-from .cost import ZaptecSessionCostSensor
 from .energy import (
     ZaptecCompletedSessionSensor,
     ZaptecEnergyDescription,
     ZaptecMeterSensor,
+    ZaptecSessionCostSensor,
     ZaptecSessionEnergySensor,
 )
 from .entity import (
