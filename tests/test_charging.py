@@ -51,7 +51,8 @@ CHARGER_ENTITIES = {
     ),
     "sensor": (
         "available_current cable_type charge_current_set charger_operation_mode "
-        "communication_mode current_phase1 current_phase2 current_phase3 device_type "
+        "communication_mode completed_session_duration completed_session_end "
+        "completed_session_start current_phase1 current_phase2 current_phase3 device_type "
         "humidity network_type set_phases signal_quality signal_strength "
         "signed_meter_value_kwh temperature_internal5 total_charge_power "
         "total_charge_power_session voltage_phase1 voltage_phase2 voltage_phase3 "

@@ -249,6 +249,7 @@ async def test_the_group_and_the_chargers_are_kept_when_the_other_is_saved(
     suggested = {
         str(key): key.description["suggested_value"]
         for key in form["data_schema"].schema
+        if key.description
     }
     assert suggested["user_group"] == group.group.id
     result = await hass.config_entries.options.async_configure(

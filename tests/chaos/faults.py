@@ -424,7 +424,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("keys rotated", keys_rotated, durations=SHORT),
     Fault("subscription recreated", subscription_recreated, bound=after_refusals),
     Fault("stopped and started", stopped, bound=after_refusals),
-    Fault("tokens revoked", tokens_revoked, durations=SHORT),
+    # If the cloud has rejected new tokens shortly before, no sign-in is made for 5 minutes.
+    Fault("tokens revoked", tokens_revoked, durations=SHORT, bound=lambda _: 425.0),
     Fault(
         "clock of the cloud ahead", clock_jumps, durations=SHORT, bound=after_silence
     ),
