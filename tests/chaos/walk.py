@@ -29,7 +29,7 @@ from simulator.scenario import DEMO_USER, Scenario, UserGroupScenario
 from simulator.simulator import Simulator
 from tests.conftest import add_entry
 from tests.restored import forget_restored_states
-from tests.time_machine import leap
+from tests.time_machine import leap, wait_until
 
 from .faults import FAULTS, Fault
 from .oracle import Oracle
@@ -284,6 +284,8 @@ async def _world(
         await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
         await recover(walk, entry, 120.0)
+        # The oracle remembers what each entity shows, so all of them have to be there.
+        await wait_until(lambda: entry.runtime_data.round_robin.is_idle)
         oracle = Oracle(hass, sim, entry.entry_id)
         yield walk, entry, oracle
         await walk.see_through(hass.config_entries.async_remove(entry.entry_id))
