@@ -248,7 +248,7 @@ def polls_at_its_own_pace(integration: Integration) -> list[str]:
         item.arg == "update_interval" for _, item in integration.nodes(ast.keyword)
     ) or any(_assignments(integration, "update_interval"))
     problems = [
-        f"{'.'.join(path)}: a person is asked for it"
+        f"{'.'.join(path)}: the user is asked for it"
         for flow in ("config", "options")
         for path, _ in leaves(integration.translations.get(flow, {}))
         if path[-1] in ("scan_interval", "update_interval") and "data" in path

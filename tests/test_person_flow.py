@@ -1,4 +1,4 @@
-"""Adding and changing a person, who is chosen from the users and cards seen before."""
+"""Adding and changing persons, who are chosen from the users and cards seen before."""
 
 from dataclasses import replace
 import json
@@ -66,7 +66,7 @@ def scenario(past: PastScenario | None) -> Scenario:
 
 
 class Form:
-    """The form of a person, as the user sees it."""
+    """The form of one person, as the user sees it."""
 
     def __init__(self, home: Home) -> None:
         """Initialize the form, which is not open."""
@@ -124,12 +124,12 @@ class Form:
 
 @pytest.fixture
 def form(home: Home) -> Form:
-    """Return the form of a person."""
+    """Return the form of one person."""
     return Form(home)
 
 
 async def test_the_first_person(home: Home, form: Form) -> None:
-    """A person is added by a name, and by users and cards that have charged."""
+    """Each person is added by a name, and by users and cards that have charged."""
     assert CONF_PERSON_KEY not in home.entry.data
     choices = await form.open()
     assert form.result["step_id"] == "user"
@@ -199,7 +199,7 @@ async def test_a_second_person(home: Home, form: Form) -> None:
 
 
 async def test_a_change(home: Home, form: Form) -> None:
-    """The name and the choice of a person can be changed."""
+    """The name and the choice of the person can be changed."""
     choices = await form.open()
     anna = choices["Zaptec user Anna Example, last charged DATE"]
     ben = choices["Zaptec user Ben Example, last charged DATE"]
@@ -218,7 +218,7 @@ async def test_a_change(home: Home, form: Form) -> None:
 
 
 async def test_what_was_not_used_lately(home: Home, form: Form) -> None:
-    """What a person was given long ago can be kept, or taken away."""
+    """What the person was given long ago can be kept, or taken away."""
     choices = await form.open()
     value = choices["Zaptec user Ben Example, last charged DATE"]
     await form.submit("Anna", value)

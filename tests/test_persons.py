@@ -33,38 +33,40 @@ def reported(code: str | None = CODE) -> CompletedSession:
 
 
 @pytest.fixture
-def nobody() -> Persons:
+def no_persons() -> Persons:
     """Return the persons of an account that has a key but no person."""
     return Persons(KEY, {})
 
 
-def test_a_card_and_a_user(nobody: Persons) -> None:
+def test_a_card_and_a_user(no_persons: Persons) -> None:
     """The archive has a user and the name of a card, the charger has the card's code."""
-    identity = nobody.identify(archived())
+    identity = no_persons.identify(archived())
     assert identity.user
     assert identity.card
     assert not identity.code
-    assert nobody.identify(reported()).code
-    assert len({*identity, *nobody.identify(reported())} - {0}) == 3
+    assert no_persons.identify(reported()).code
+    assert len({*identity, *no_persons.identify(reported())} - {0}) == 3
 
 
-def test_a_user_at_the_charger(nobody: Persons) -> None:
+def test_a_user_at_the_charger(no_persons: Persons) -> None:
     """If the app starts a session, a charger reports the user as the archive has it."""
-    identity = nobody.identify(reported(USER.upper()))
-    assert identity == Identity(user=nobody.identify(archived(USER.upper())).user)
-    assert identity.user == nobody.identify(archived()).user
+    identity = no_persons.identify(reported(USER.upper()))
+    assert identity == Identity(user=no_persons.identify(archived(USER.upper())).user)
+    assert identity.user == no_persons.identify(archived()).user
 
 
-def test_the_case_of_a_code(nobody: Persons) -> None:
+def test_the_case_of_a_code(no_persons: Persons) -> None:
     """A code is the same card in upper and lower case."""
-    assert nobody.identify(reported(f" {CODE.lower()}")) == nobody.identify(reported())
+    assert no_persons.identify(reported(f" {CODE.lower()}")) == no_persons.identify(
+        reported()
+    )
 
 
-def test_cards_of_the_same_name(nobody: Persons) -> None:
+def test_cards_of_the_same_name(no_persons: Persons) -> None:
     """Cards of different users may have the same name, and are different cards."""
-    other = nobody.identify(archived(user="4c1a7f1e-2222-4444-8888-0123456789ac"))
-    assert other.card != nobody.identify(archived()).card
-    assert nobody.identify(archived(user=None)).card
+    other = no_persons.identify(archived(user="4c1a7f1e-2222-4444-8888-0123456789ac"))
+    assert other.card != no_persons.identify(archived()).card
+    assert no_persons.identify(archived(user=None)).card
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,10 @@ def test_cards_of_the_same_name(nobody: Persons) -> None:
     ],
 )
 def test_an_anonymous_session(
-    nobody: Persons, session: Session | CompletedSession
+    no_persons: Persons, session: Session | CompletedSession
 ) -> None:
     """Without a user and a card, it is not known who has charged."""
-    assert nobody.identify(session) == ANONYMOUS
+    assert no_persons.identify(session) == ANONYMOUS
 
 
 def test_without_a_person() -> None:
@@ -98,17 +100,17 @@ def test_each_account_has_a_key() -> None:
     assert not {*one.identify(archived())} & {*other.identify(archived())} - {0}
 
 
-def test_hashes_are_numbers_for_json(nobody: Persons) -> None:
+def test_hashes_are_numbers_for_json(no_persons: Persons) -> None:
     """JSON keeps whole numbers of up to 53 bits in every language."""
     for number in range(100):
-        for item in nobody.identify(archived(USER, f"Card {number}")):
+        for item in no_persons.identify(archived(USER, f"Card {number}")):
             assert 0 <= item < 2**53
 
 
-def test_the_person_of_a_session(nobody: Persons) -> None:
-    """A card that was chosen for a person counts more than its Zaptec user."""
-    identity = nobody.identify(archived())
-    code = nobody.identify(reported()).code
+def test_the_person_of_a_session(no_persons: Persons) -> None:
+    """A card that was chosen for one person counts more than its Zaptec user."""
+    identity = no_persons.identify(archived())
+    code = no_persons.identify(reported()).code
     persons = Persons(
         KEY,
         {
@@ -120,7 +122,7 @@ def test_the_person_of_a_session(nobody: Persons) -> None:
     assert persons.person_of(identity) == "BEN"
     assert persons.person_of(identity._replace(card=0)) == "ANNA"
     assert persons.person_of(identity._replace(code=code)) == "CARL"
-    assert persons.person_of(nobody.identify(archived(user="x"))) is None
+    assert persons.person_of(no_persons.identify(archived(user="x"))) is None
     assert persons.person_of(ANONYMOUS) is None
     assert persons.names == {"ANNA": "Anna", "BEN": "Ben", "CARL": "Carl"}
 

@@ -202,7 +202,7 @@ def test_persons_and_costs() -> None:
 
 
 def test_a_group_for_each_person() -> None:
-    """Persons are in the order of their names, and those without a person come last."""
+    """Persons are in the order of their names, and those of no person come last."""
     data = priced(GroupBy.PERSON).as_data()
     assert data["groups"] == [
         {"person": "=Anna", "sessions": 1, "energy": 1.0, "cost": None},

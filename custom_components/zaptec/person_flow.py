@@ -1,4 +1,4 @@
-"""The flow of a person: a name, and the Zaptec users and cards of the person."""
+"""The flow for persons: a name, and the Zaptec users and cards of the person."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ from .runtime import ZaptecConfigEntry
 from .seen_identities import SeenIdentities, as_value, async_see, from_value
 from .texts import text
 
-# The field with the users and cards of a person.
+# The field with the users and cards of the person.
 CONF_SEEN = "seen"
 
 
 class PersonFlow(ConfigSubentryFlow):
-    """Add or change a person, who is recognized by users and cards seen before."""
+    """Adds or changes persons, who are recognized by users and cards seen before."""
 
     # Who has charged lately; read once, as the form is shown again after a mistake.
     _seen: SeenIdentities | None = None
@@ -35,13 +35,13 @@ class PersonFlow(ConfigSubentryFlow):
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Add a person."""
+        """Add the person."""
         return await self._async_ask("user", "", frozenset(), user_input)
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Change a person."""
+        """Change the person."""
         person = self._get_reconfigure_subentry()
         return await self._async_ask(
             "reconfigure",

@@ -1,9 +1,9 @@
 """Persons: whose charging sessions the user wants to see together.
 
-The user chooses by which Zaptec users and cards a person is recognized. Neither their ids
+The user chooses by which Zaptec users and cards each person is recognized. Neither their ids
 and names nor the codes of cards are stored, but keyed hashes of them, which are enough to
 recognize them again. Each entry has a key of its own, which is created with its first
-person. Without a person, nothing of who has charged is noted.
+person. While there are no persons, nothing of who has charged is noted.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,10 @@ from .api import CompletedSession, Session, parse_uuid
 
 SUBENTRY_PERSON: Final = "person"
 
-# What the data of the subentry of a person contains: the hashes of users and cards.
+# What the data of the subentry of each person contains: the hashes of users and cards.
 CONF_HASHES: Final = "hashes"
 
-# What the data of an entry contains once it has a person: the key of the hashes.
+# What the data of an entry contains once it has persons: the key of the hashes.
 CONF_PERSON_KEY: Final = "person_key"
 
 # Size of a key (bytes) and of a hash (bits). JSON keeps whole numbers of this size.
@@ -98,7 +98,7 @@ class Persons:
         return Identity(code=self._hash("code", code and code.strip().lower()))
 
     def person_of(self, identity: Identity) -> str | None:
-        """Return the person with an identity, None if it is nobody's.
+        """Return the person with an identity, None if it belongs to none of them.
 
         A card that was chosen for one person is that person's, although its Zaptec user
         may be another person.

@@ -1,4 +1,4 @@
-"""What becomes of the statistics of a person that the user has removed.
+"""What becomes of the statistics of each person that the user has removed.
 
 Home Assistant removes a subentry without asking the integration, so the question is a
 repair issue. Until the user answers it, the statistics stay.
@@ -62,7 +62,7 @@ async def _async_ask(hass: HomeAssistant, entry: ZaptecConfigEntry) -> None:
 
 
 async def _async_name(hass: HomeAssistant, person_id: str) -> str | None:
-    """Return the name of the statistics of a person, None if there are none.
+    """Return the name of the statistics of one person, None if there are none.
 
     Raises:
         SQLAlchemyError: The database cannot be read.

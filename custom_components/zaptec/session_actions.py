@@ -201,7 +201,7 @@ def _names(
 def _person_ids(call: ServiceCall, names: Names) -> set[str] | None:
     """Return the persons that a call is about, None for all sessions.
 
-    A person is given by the name, or by the id of the subentry.
+    Each person is given by the name, or by the id of the subentry.
     """
     if not call.data.get(ATTR_PERSON):
         return None

@@ -72,7 +72,7 @@ class SessionRecord:
     """The lifetime meter at both ends of the session (kWh)."""
     flags: tuple[Flag, ...] = ()
     person_id: str | None = None
-    """Who has charged, if that is a person whom the user has added."""
+    """Who has charged, if that is one of the persons whom the user has added."""
     hours: Mapping[int, int] = field(default_factory=dict, repr=False)
     """The energy of each hour (Wh)."""
     cost: float | None = None

@@ -90,7 +90,7 @@ class TableFormat:
 
 
 type Group = tuple[str | None, list[SessionRecord]]
-"""What the records have in common, and the records; None for those without a person.
+"""What the records have in common, and the records; None for those of no person.
 
 Persons of two accounts who have the same name are one person.
 """
@@ -148,7 +148,7 @@ class Statement:
         return list(groups.items())
 
     def _group(self, record: SessionRecord) -> str | None:
-        """Return what a session is added up by: a charger, a person, or the day it ended."""
+        """Return what a session is added up by: its charger, its person, or the day it ended."""
         if self._group_by is GroupBy.CHARGER:
             return record.charger_id
         if self._group_by is GroupBy.PERSON:

@@ -202,7 +202,7 @@ async def test_the_statement_of_a_company_car(home: Home) -> None:
 
 
 async def test_a_company_car_without_a_person(home: Home) -> None:
-    """Without a person, the table has all sessions."""
+    """Without persons, the table has all sessions."""
     await wait_until_written(home.entry)
     messages = async_mock_service(home.hass, "notify", "send_message")
     await automate(home, "company_car.yaml", notify_entity="notify.statement")

@@ -559,7 +559,7 @@ def service_home(new_home: Home) -> Home:
 async def test_an_account_without_the_right(
     service_home: Home, recorded: Recorded, issue_registry: ir.IssueRegistry
 ) -> None:
-    """Without the archive there is what the chargers report; the user is told once."""
+    """Without the archive there is what the chargers report; the user is notified once."""
     home = service_home
     await home.start()
     await wait_until_written(home.entry)

@@ -220,7 +220,7 @@ def test_a_ledger_of_an_earlier_version(ledger: Ledger) -> None:
 
 
 def test_reading_the_archive(ledger: Ledger) -> None:
-    """While the archive is read, any hour may come; hours nobody claims are written, too."""
+    """While the archive is read, any hour may come; hours that no session claims are written, too."""
     ledger.request_reading((H - 50) * 3600)
     ledger.request_reading((H - 40) * 3600)
     assert ledger.read_from == (H - 50) * 3600

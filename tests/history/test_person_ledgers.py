@@ -74,7 +74,7 @@ def test_a_person_that_is_changed() -> None:
 
 
 def test_a_person_that_is_removed() -> None:
-    """Whoever had a statistic is remembered until the user is asked about it."""
+    """Each person who had a statistic is remembered until the user is asked about it."""
     ledgers = household()
     ledgers.ledgers["ben"].is_written = False
     assert not ledgers.follow(persons())
@@ -227,7 +227,7 @@ def test_any_order_leads_to_the_same_hours() -> None:
 def known(
     ledgers: PersonLedgers, books: dict[str, Ledger], person_id: str, first: int
 ) -> dict[int, int]:
-    """Return what the chargers know of a person, from an hour on."""
+    """Return what the chargers know of one person, from an hour on."""
     hours: dict[int, int] = {}
     for book in books.values():
         found = book.hours_from(

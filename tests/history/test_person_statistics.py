@@ -131,7 +131,7 @@ class Household:
         return self._persons.identify(session)
 
     def add(self, name: str, *hashes: int) -> str:
-        """Add a person; return the id."""
+        """Add the person; return the id."""
         config_entries = self.hass.config_entries
         entry = self.home.entry
         config_entries.async_update_entry(
@@ -147,22 +147,22 @@ class Household:
         return person.subentry_id
 
     def change(self, person_id: str, **changes: Any) -> None:
-        """Change the name or the hashes of a person."""
+        """Change the name or the hashes of the person."""
         entry = self.home.entry
         self.hass.config_entries.async_update_subentry(
             entry, entry.subentries[person_id], **changes
         )
 
     def remove(self, person_id: str) -> None:
-        """Remove a person."""
+        """Remove the person."""
         self.hass.config_entries.async_remove_subentry(self.home.entry, person_id)
 
     async def hours(self, person_id: str) -> dict[int, float]:
-        """Return what a person has charged in each hour (kWh)."""
+        """Return what one person has charged in each hour (kWh)."""
         return await self.recorded.hours_of(person_statistic_id(person_id))
 
     async def total(self, person_id: str) -> float:
-        """Return what a person has charged (kWh)."""
+        """Return what one person has charged (kWh)."""
         return math.fsum((await self.hours(person_id)).values())
 
     def charged(self, *drivers: Account, card: Card | None = None) -> float:
@@ -386,7 +386,7 @@ async def test_a_person_who_is_added_during_a_session(household: Household) -> N
 async def test_without_the_archive(
     new_home: Home, household_of: Callable[[Home], Household]
 ) -> None:
-    """Without the archive, a person begins with the session that was reported last."""
+    """Without the archive, the person begins with the session that was reported last."""
     home = new_home
     (account,) = home.sim.accounts.values()
     account.roles[home.installation.id] = UserRole.MAINTAINER
@@ -423,7 +423,7 @@ def household_of(
 async def test_old_sessions_of_another_charger(
     household: Household, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If hours are not kept any more that a person needs, the archive is read again."""
+    """If hours are not kept any more that the person needs, the archive is read again."""
     monkeypatch.setattr(history_module, "SESSIONS_MAX", 3)
     monkeypatch.setattr(history_module, "SESSIONS_MIN", 1)
     home = household.home
@@ -454,7 +454,7 @@ async def test_old_sessions_of_another_charger(
 async def test_statistics_that_were_deleted(
     hass: HomeAssistant, household: Household
 ) -> None:
-    """The statistic of a person that was deleted is written again with the next session."""
+    """The statistic of the person that was deleted is written again with the next session."""
     home = household.home
     anna, *_ = household.drivers
     person_id = household.add("Anna", household.user(anna))
@@ -496,7 +496,7 @@ async def name_of(hass: HomeAssistant, statistic: str) -> str | None:
 async def test_nothing_is_noted_without_a_person(
     household: Household, hass_storage: dict[str, Any]
 ) -> None:
-    """It is stored who has charged once there is a person, and then as hashes only."""
+    """It is stored who has charged once the first person was added, and then as hashes only."""
     home = household.home
     key = f"zaptec.history.{home.entry.entry_id}"
     await charge(home, household.drivers[0], household.drivers[0].cards[0])
@@ -589,18 +589,18 @@ async def test_the_statistics_of_a_removed_person(
 async def test_a_removed_person_without_statistics(
     hass: HomeAssistant, household: Household
 ) -> None:
-    """About a person who never charged, or whose statistics are gone, nothing is asked."""
+    """About persons who never charged, or whose statistics are gone, nothing is asked."""
     home = household.home
-    nobody = household.add("Nobody", 1234)
+    unused = household.add("Unused", 1234)
     anna = household.add("Anna", household.user(household.drivers[0]))
     await wait_until_written(home.entry)
     get_instance(hass).async_clear_statistics(person_statistic_ids(anna))
     await async_wait_recording_done(hass)
-    household.remove(nobody)
+    household.remove(unused)
     household.remove(anna)
     statistics = home.entry.runtime_data.history.person_statistics
     await wait_until(lambda: not statistics.removed)
-    for person_id in (nobody, anna):
+    for person_id in (unused, anna):
         issue_id = f"person_removed_{person_id}"
         assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
 
@@ -650,7 +650,7 @@ async def test_an_answer_without_a_recorder(hass: HomeAssistant, home: Home) -> 
 async def test_what_a_person_costs(
     hass: HomeAssistant, household: Household, recorded: Recorded
 ) -> None:
-    """If a price is chosen, the energy of a person has a cost, as that of a charger has."""
+    """If a price is chosen, the energy of one person has a cost, as that of a charger has."""
     home = household.home
     tariff = Tariff((Period(0, 2.5),))
     hass.config_entries.async_update_entry(

@@ -208,7 +208,7 @@ class Walk:
         self.statistics = self.create_statistics()
 
     def change_persons(self) -> None:
-        """Add, change or remove a person."""
+        """Add, change or remove one person."""
         name = self.random.choice(("anna", "ben", "carl"))
         hashes = self.random.sample((1, 2, 3, 11, 12), self.random.randint(0, 2))
         self.hashes.pop(name, None)

@@ -329,7 +329,7 @@ async def test_the_owner_of_one_charger(home: Home) -> None:
 
 
 def add_person(home: Home, name: str) -> str:
-    """Let the only user of the simulator be a person of the account; return the id."""
+    """Let the only user of the simulator be one of the account's persons; return the id."""
     key = "5a" * KEY_SIZE
     (account,) = home.sim.accounts.values()
     user = Persons(key, {}).identify(api.Session(id="", user_id=account.id)).user
@@ -347,7 +347,7 @@ def add_person(home: Home, name: str) -> str:
 
 
 async def test_persons(home: Home) -> None:
-    """With a person, each session says whether it is the person's."""
+    """With one person, each session says whether it is the person's."""
     assert "person" not in str(await get_sessions(home, start=ago(60), **target(home)))
     person_id = add_person(home, "Anna")
     everyone = await get_sessions(home, start=ago(80), **target(home))
@@ -385,7 +385,7 @@ async def test_persons(home: Home) -> None:
 
 
 async def test_no_person_yet(home: Home) -> None:
-    """A person cannot be asked for as long as there is none."""
+    """No person can be asked for while none has been added."""
     with pytest.raises(ServiceValidationError) as raised:
         await get_sessions(home, start=ago(80), person="Bo", **target(home))
     assert raised.value.translation_key == "unknown_person"
@@ -612,7 +612,7 @@ async def test_a_refused_import(home: Home) -> None:
 async def test_an_import_that_takes_long(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The action does not wait for ever; reading continues."""
+    """The action does not wait without end; reading continues."""
     await wait_until_written(home.entry)
     monkeypatch.setattr(session_actions, "IMPORT_TIMEOUT", 0.1)
     home.sim.rest.fail(ARCHIVE, fault="hang")

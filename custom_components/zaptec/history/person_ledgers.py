@@ -1,8 +1,8 @@
 """Which hours of the statistics of persons have to be written, and what is known of them.
 
-The statistic of a person is the sum of the sessions of that person at all chargers. The
+The statistic of each person is the sum of the sessions of that person at all chargers. The
 ledgers of the chargers have the sessions; here it is noted which hours have changed, and
-since when all sessions of a person are known at each charger.
+since when all sessions of each person are known at each charger.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class PersonLedgers:
     """What has to be written of the persons of an account."""
 
     def __init__(self) -> None:
-        """Initialize without a person."""
+        """Initialize without persons."""
         self.persons = Persons(None, {})
         self.ledgers: dict[str, PersonLedger] = {}
         # The persons that were removed, until the user is asked about their statistics.
@@ -136,7 +136,7 @@ class PersonLedgers:
             )
 
     def is_needed(self, session: Contribution) -> bool:
-        """Return whether the statistic of a person needs the hours of a session yet."""
+        """Return whether the statistic of one person needs the hours of a session yet."""
         ledger = self.of(session)
         return bool(
             ledger

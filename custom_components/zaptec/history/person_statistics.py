@@ -15,7 +15,7 @@ from .person_ledgers import PersonLedger
 from .statistics import BATCH_MAX, HourlyStatistics, person_statistic_id
 from .store import HistoryStore
 
-# What follows the name of a charger or a person in the name of a statistic, so that the
+# What follows the name of a charger or person in the name of a statistic, so that the
 # user does not take it for the meter.
 NAME = "energy (history)"
 
@@ -109,7 +109,7 @@ class PersonStatistics:
         return False
 
     async def _async_write(self, person_id: str, ledger: PersonLedger) -> bool:
-        """Write the statistic of a person; return False if archives have to be read first.
+        """Write the statistic of one person; return False if archives have to be read first.
 
         Raises:
             NotStoredError: The recorder has not stored all of it.
@@ -140,7 +140,7 @@ class PersonStatistics:
             rows = await self._statistics.async_write(
                 statistic, f"{name} {NAME}", hours, first
             )
-            LOGGER.debug("The session history of a person has %d new rows", rows)
+            LOGGER.debug("The session history of this person has %d new rows", rows)
             # Before it is noted that the energy is written: Home Assistant may stop.
             self._on_write(statistic, first)
         ledger.written(revision)
@@ -179,7 +179,7 @@ class PersonStatistics:
 def _hours(
     ledgers: Iterable[Ledger], persons: Persons, person_id: str, first: int
 ) -> dict[int, int]:
-    """Return the energy of a person in each hour (Wh), from an hour on."""
+    """Return the energy of one person in each hour (Wh), from an hour on."""
     hours: dict[int, int] = {}
     for ledger in ledgers:
         for hour, energy in ledger.hours_from(

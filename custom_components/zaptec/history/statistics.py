@@ -76,12 +76,12 @@ def statistic_id(charger_id: str) -> str:
 
 
 def person_statistic_id(person_id: str) -> str:
-    """Return the id of the energy statistic of a person."""
+    """Return the id of the energy statistic of one person."""
     return f"{DOMAIN}:person_{person_id.lower()}_energy"
 
 
 def person_statistic_ids(person_id: str) -> list[str]:
-    """Return the ids of all statistics that a person may have."""
+    """Return the ids of all statistics that one person may have."""
     energy = person_statistic_id(person_id)
     return [energy, f"{energy.removesuffix('energy')}cost"]
 

@@ -1,6 +1,6 @@
 """Stores what is known of the sessions of an account.
 
-It contains no names, no cards, and no ids of sessions or users. Once there is a person, it
+It contains no names, no cards, and no ids of sessions or users. Once the first person was added, it
 contains keyed hashes of cards and users, whose key is not stored here. A lost store costs no more
 than reading the archive again.
 """
