@@ -32,6 +32,9 @@ class PersonFlow(ConfigSubentryFlow):
     # Who has charged lately; read once, as the form is shown again after a mistake.
     _seen: SeenIdentities | None = None
 
+    # The key of the hashes of what was seen, which is stored with the first person.
+    _key: str = ""
+
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
@@ -69,8 +72,11 @@ class PersonFlow(ConfigSubentryFlow):
         entry: ZaptecConfigEntry = self._get_entry()
         if entry.state is not ConfigEntryState.LOADED:
             return self.async_abort(reason="not_loaded")
-        if self._seen is None:
-            self._seen = await async_see(self.hass, entry.runtime_data, self._key())
+        key: str = entry.data.get(CONF_PERSON_KEY) or self._key or new_key()
+        # Another form may have saved the first person since this one was opened.
+        if self._seen is None or key != self._key:
+            self._key = key
+            self._seen = await async_see(self.hass, entry.runtime_data, key)
         options = self._options(self._seen, chosen)
         if not options:
             return self.async_abort(reason="nothing_seen")
@@ -83,10 +89,13 @@ class PersonFlow(ConfigSubentryFlow):
                 str.casefold, self._others().names.values()
             ):
                 errors[CONF_NAME] = "name_taken"
-            if not user_input[CONF_SEEN]:
+            # Hashes with another key are of no use.
+            seen = [value for value in user_input[CONF_SEEN] if value in options]
+            user_input = {**user_input, CONF_SEEN: seen}
+            if not seen:
                 errors[CONF_SEEN] = "none_chosen"
             if not errors:
-                return self._save(new_name, user_input[CONF_SEEN])
+                return self._save(new_name, seen)
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(
@@ -101,16 +110,6 @@ class PersonFlow(ConfigSubentryFlow):
             ),
             errors=errors,
         )
-
-    def _key(self) -> str:
-        """Return the key of the hashes of the account, which is created when needed."""
-        entry = self._get_entry()
-        if CONF_PERSON_KEY not in entry.data:
-            self.hass.config_entries.async_update_entry(
-                entry, data={**entry.data, CONF_PERSON_KEY: new_key()}
-            )
-        key: str = entry.data[CONF_PERSON_KEY]
-        return key
 
     def _others(self) -> Persons:
         """Return the persons of the account without the one that is changed."""
@@ -140,7 +139,12 @@ class PersonFlow(ConfigSubentryFlow):
         return options
 
     def _save(self, name: str, values: list[str]) -> SubentryFlowResult:
-        """Save the person."""
+        """Save the person, and the key of the hashes with the first person."""
+        entry = self._get_entry()
+        if CONF_PERSON_KEY not in entry.data:
+            self.hass.config_entries.async_update_entry(
+                entry, data={**entry.data, CONF_PERSON_KEY: self._key}
+            )
         data = {
             CONF_HASHES: sorted(
                 {item for value in values for item in from_value(value)}
@@ -149,7 +153,7 @@ class PersonFlow(ConfigSubentryFlow):
         if self.source == SOURCE_USER:
             return self.async_create_entry(title=name, data=data)
         return self.async_update_and_abort(
-            self._get_entry(), self._get_reconfigure_subentry(), title=name, data=data
+            entry, self._get_reconfigure_subentry(), title=name, data=data
         )
 
 

@@ -13,6 +13,7 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
 from .api import CompletedSession, Priority, Session, StateId, ZaptecError, time_limit
+from .codes import APP_PREFIX, end_of
 from .const import DOMAIN, LOGGER
 from .history.records import EARLIEST
 from .persons import Identity, Persons
@@ -24,12 +25,6 @@ from .texts import text
 # there are enough sessions.
 SPANS = (timedelta(days=7), timedelta(days=30), timedelta(days=90))
 SESSIONS_MAX = 500
-
-# Number of characters of a code that are shown, as a sensor shows them, too.
-CODE_SHOWN = 4
-
-# What a code begins with if the app has started the session, and not a card.
-APP_PREFIX = "ble-"
 
 
 @dataclass(slots=True)
@@ -94,7 +89,7 @@ class SeenIdentities:
             self._cards[session.id] = identity.card
             self._add(identity.card, session.end, card=session.token_name or "")
         if identity.user:
-            user = session.user_name or _end_of(session.user_id or "")
+            user = session.user_name or _shown(session.user_id or "")
             self._add(identity.user, session.end, user=user)
 
     def add_state(self, state: ChargerState) -> None:
@@ -126,12 +121,12 @@ class SeenIdentities:
         if code is None or at is None:
             return
         if identity.user:
-            self._add(identity.user, at, user=_end_of(code))
+            self._add(identity.user, at, user=_shown(code))
         elif identity.code:
             self._add(
                 identity.code,
                 at,
-                code=_end_of(code),
+                code=_shown(code),
                 is_app=code.startswith(APP_PREFIX),
             )
             self._join(identity.code, self._cards.get(session_id or ""))
@@ -237,6 +232,6 @@ def from_value(value: str) -> frozenset[int]:
     return frozenset(int(item, 16) for item in value.split("-"))
 
 
-def _end_of(code: str) -> str:
-    """Return the last characters of a code, if the rest of it is long enough."""
-    return code[-CODE_SHOWN:] if len(code) >= 2 * CODE_SHOWN else "…"
+def _shown(code: str) -> str:
+    """Return the last characters of a code, or that it is too short to show them."""
+    return end_of(code) or "…"

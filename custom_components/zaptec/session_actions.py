@@ -31,6 +31,7 @@ from .service_targets import (
     ATTR_INSTALLATION_ID,
     IDS,
     TARGET,
+    async_all,
     async_device_name,
     async_target_devices,
 )
@@ -80,6 +81,9 @@ _HEADINGS = (
     "meter_start",
     "meter_end",
     "flags",
+    "start_offset",
+    "end_offset",
+    "without_cost",
     "total",
 )
 
@@ -159,13 +163,12 @@ async def _async_get_sessions(hass: HomeAssistant, call: ServiceCall) -> dict[st
             of_account = await reader.async_read(charger_ids, period)
             if person_ids is not None:
                 of_account.select(person_ids)
-            if runtime.prices:
-                await of_account.async_price(hass, runtime.prices)
+            await of_account.async_price(hass, runtime.prices)
         found.add(of_account)
     has_cost = any(runtime.prices for runtime in accounts)
     table_format = _table_format(hass, call)
 
-    def state() -> dict[str, Any]:
+    def compile_statement() -> dict[str, Any]:
         statement = Statement(
             found.records,
             names=names,
@@ -179,9 +182,9 @@ async def _async_get_sessions(hass: HomeAssistant, call: ServiceCall) -> dict[st
     return {
         "start": dt_util.as_local(period.start).isoformat(),
         "end": dt_util.as_local(period.end).isoformat(),
-        **await hass.async_add_executor_job(state),
+        **await hass.async_add_executor_job(compile_statement),
         **(_currency(hass, found) if has_cost else {}),
-        "notes": _notes(hass, found, names),
+        "notes": _notes(hass, found, names, has_cost=has_cost),
     }
 
 
@@ -206,8 +209,8 @@ def _person_ids(call: ServiceCall, names: Names) -> set[str] | None:
     if not call.data.get(ATTR_PERSON):
         return None
     wanted: set[str] = set()
-    for text_of_person in call.data[ATTR_PERSON]:
-        person = text_of_person.strip().casefold()
+    for given in call.data[ATTR_PERSON]:
+        person = given.strip().casefold()
         found = {
             person_id
             for person_id, name in names.persons.items()
@@ -251,24 +254,26 @@ async def _async_import_sessions(
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="no_history"
         )
-    _check_archives(hass, chargers)
-    try:
-        async with asyncio.timeout(IMPORT_TIMEOUT):
-            counts = await asyncio.gather(
-                *(
-                    runtime.history.async_read_again(charger_id, start.timestamp())
-                    for charger_id, runtime in chargers.items()
+
+    async def read(charger_id: str, runtime: ZaptecRuntime) -> int:
+        _check_archive(hass, charger_id, runtime)
+        try:
+            async with asyncio.timeout(IMPORT_TIMEOUT):
+                count = await runtime.history.async_read_again(
+                    charger_id, start.timestamp()
                 )
+        except TimeoutError as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN, translation_key="import_continues"
+            ) from err
+        _check_archive(hass, charger_id, runtime)
+        if count is None:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN, translation_key="import_failed"
             )
-    except TimeoutError as err:
-        raise HomeAssistantError(
-            translation_domain=DOMAIN, translation_key="import_continues"
-        ) from err
-    _check_archives(hass, chargers)
-    if None in counts:
-        raise HomeAssistantError(
-            translation_domain=DOMAIN, translation_key="import_failed"
-        )
+        return count
+
+    counts = await async_all(hass, chargers, read)
     return {
         "chargers": [
             {
@@ -283,18 +288,17 @@ async def _async_import_sessions(
     }
 
 
-def _check_archives(hass: HomeAssistant, chargers: Mapping[str, ZaptecRuntime]) -> None:
-    """Raise an error if the cloud refuses to show the archive of one of the chargers."""
-    refused = sorted(
-        async_device_name(hass, runtime, charger_id)
-        for charger_id, runtime in chargers.items()
-        if runtime.history.known.is_refused(charger_id)
-    )
-    if refused:
+def _check_archive(
+    hass: HomeAssistant, charger_id: str, runtime: ZaptecRuntime
+) -> None:
+    """Raise an error if the cloud refuses to show the archive of a charger."""
+    if runtime.history.known.is_refused(charger_id):
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="archive_refused",
-            translation_placeholders={"chargers": ", ".join(refused)},
+            translation_placeholders={
+                "chargers": async_device_name(hass, runtime, charger_id)
+            },
         )
 
 
@@ -326,13 +330,24 @@ def _moment(moment: datetime) -> datetime:
 def _chargers(hass: HomeAssistant, call: ServiceCall) -> dict[ZaptecRuntime, set[str]]:
     """Return the chargers of a call by account; an installation selects all of its own."""
     by_account: dict[ZaptecRuntime, set[str]] = {}
+    without: list[str] = []
     devices = async_target_devices(hass, call, ATTR_CHARGER_ID, ATTR_INSTALLATION_ID)
     for device_id, runtime in devices.items():
-        by_account.setdefault(runtime, set()).update(
+        charger_ids = {
             charger.id
             for charger in runtime.coordinator.data.chargers.values()
             if charger.family in CHARGERS
             and device_id in (charger.id, charger.installation_id)
+        }
+        if charger_ids:
+            by_account.setdefault(runtime, set()).update(charger_ids)
+        else:
+            without.append(async_device_name(hass, runtime, device_id))
+    if not by_account:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="no_chargers_in_target",
+            translation_placeholders={"target": ", ".join(without)},
         )
     return by_account
 
@@ -365,20 +380,21 @@ def _table_format(hass: HomeAssistant, call: ServiceCall) -> TableFormat:
     decimal_sign = call.data.get(ATTR_DECIMAL_SIGN) or DecimalSign.of_country(
         hass.config.country, hass.config.language
     )
-    is_comma = decimal_sign is DecimalSign.COMMA
     words = {key: text(hass, f"statement_{key}") for key in _HEADINGS}
     words["cost"] = text(hass, "statement_cost", currency=hass.config.currency)
     words |= {flag: text(hass, f"session_{flag}") for flag in Flag}
     return TableFormat(
         separator=call.data.get(ATTR_SEPARATOR)
-        or (Separator.SEMICOLON if is_comma else Separator.COMMA),
+        or Separator.of_country(hass.config.country, decimal_sign),
         decimal_sign=decimal_sign,
         has_byte_order_mark=call.data[ATTR_BYTE_ORDER_MARK],
         words=words,
     )
 
 
-def _notes(hass: HomeAssistant, found: Found, names: Names) -> list[str]:
+def _notes(
+    hass: HomeAssistant, found: Found, names: Names, *, has_cost: bool
+) -> list[str]:
     """Return what a reader of the statement has to know."""
     notes: list[str] = []
     if found.refused:
@@ -389,4 +405,7 @@ def _notes(hass: HomeAssistant, found: Found, names: Names) -> list[str]:
     if found.missing_prices:
         count = str(len(found.missing_prices))
         notes.append(text(hass, "statement_missing_prices", count=count))
+    if has_cost and found.unpriced:
+        unpriced = sorted(names.chargers[charger_id] for charger_id in found.unpriced)
+        notes.append(text(hass, "statement_no_price", chargers=", ".join(unpriced)))
     return notes

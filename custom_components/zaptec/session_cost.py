@@ -1,9 +1,9 @@
 """What the running session has cost so far: a state machine without side effects.
 
-The energy that was drawn since the report before has the price of its time. A price entity
-only shows the present price, so energy that was drawn over a long time, for example while
-Home Assistant was not running, has no price. Then the cost of the session is unknown until
-the next one begins; the statistics still get it right, from the prices that were recorded.
+The energy that was drawn since the report before has the mean price of that time. If the
+price of an hour of it is unknown, as it may be while Home Assistant was not running, the
+cost of the session is unknown until the next one begins. The statistics still get it right
+if the price becomes known later.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ ROUNDING = 0.01
 _UNKNOWN_START = datetime.min.replace(tzinfo=UTC)
 
 type PriceOver = Callable[[datetime, datetime], float | None]
-"""Returns the price of what is drawn from one moment to another, None if it has no one."""
+"""Returns the mean price from one moment to another, None if a part of it is unknown."""
 
 
 class SessionCost:
@@ -48,6 +48,11 @@ class SessionCost:
     def amount(self) -> float | None:
         """Return the cost, None if it is unknown."""
         return self._amount if self._is_known and self._waiting is None else None
+
+    @property
+    def until(self) -> datetime:
+        """Return until when the energy was drawn whose cost is known."""
+        return self._until
 
     @property
     def is_waiting(self) -> bool:
@@ -108,6 +113,10 @@ class SessionCost:
         self._waiting = None
         self._energy = energy
         self._until = max(self._until, at)
+
+    def discard(self) -> None:
+        """Let the cost of this session be unknown, as it is in another currency."""
+        self._is_known = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""

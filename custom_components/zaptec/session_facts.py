@@ -78,6 +78,15 @@ class SessionFacts:
         """Return whether the newest identifier is that of the session of the cycle."""
         return bool(self.identifier) and self.identifier == self.session
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the car has left and the session has no identifier any more."""
+        return (
+            not self.identifier
+            and self.is_unplugged
+            and (self.is_resumed or self.car_has_left)
+        )
+
     def resume(self, until: datetime) -> None:
         """Continue a cycle that was recorded until a moment."""
         self.energy_at = self.confirmed_at = until
@@ -219,6 +228,18 @@ class SessionFacts:
             and abs(session.energy - self.final) <= FINAL_ROUNDING
             and is_since(self.former_at, session.start)
         )
+
+    def energy_of(self, session_id: str, shown: float | None) -> float | None:
+        """Return the energy of one of the last two sessions, None for any other.
+
+        Args:
+            session_id: The session.
+            shown: The energy of the current cycle.
+
+        """
+        if session_id == self.session:
+            return shown
+        return self.final if session_id == self.former else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""

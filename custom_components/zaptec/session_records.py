@@ -98,6 +98,8 @@ class Found:
     """Number of sessions whose data cannot be right."""
     missing_prices: set[int] = field(default_factory=set)
     """The hours whose price is not known, counted from 1970 (UTC)."""
+    unpriced: set[str] = field(default_factory=set)
+    """The chargers with sessions whose account has no price."""
 
     def add(self, other: Found) -> None:
         """Add what another account has found."""
@@ -105,6 +107,7 @@ class Found:
         self.refused |= other.refused
         self.left_out += other.left_out
         self.missing_prices |= other.missing_prices
+        self.unpriced |= other.unpriced
 
     def select(self, person_ids: Collection[str]) -> None:
         """Leave only the sessions of some persons."""
@@ -117,10 +120,14 @@ class Found:
             NotStoredError: The prices cannot be read from the database.
 
         """
-        hours = [hour for record in self.records for hour in record.hours]
-        if not hours:
+        if not prices:
+            self.unpriced = {record.charger_id for record in self.records}
             return
-        hourly = await prices.async_of(min(hours), max(hours))
+        hours = [hour for record in self.records for hour in record.hours]
+        # A session that has drawn nothing has no hours, and costs nothing.
+        hourly = HourlyPrices(prices.tariff)
+        if hours:
+            hourly = await prices.async_of(min(hours), max(hours))
         await hass.async_add_executor_job(self._price, hourly)
 
     def _price(self, prices: HourlyPrices) -> None:

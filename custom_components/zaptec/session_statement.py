@@ -1,12 +1,13 @@
 """Statements of completed sessions: as data for templates, or as a table for spreadsheets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 import math
 import re
-from typing import Any
+from typing import Any, overload
 
 from homeassistant.util import dt as dt_util
 
@@ -15,9 +16,11 @@ from .session_records import SessionRecord
 # Number of decimals of an energy (kWh): whole watt hours.
 DECIMALS = 3
 
-# Number of decimals of a cost: in data for further calculations, and in tables.
-COST_DECIMALS = 4
-TABLE_COST_DECIMALS = 2
+# Number of decimals of a cost.
+COST_DECIMALS = 2
+
+# Number of decimals of a difference to UTC (h). In a few countries it has quarters.
+OFFSET_DECIMALS = 2
 
 # The mark with which a text in UTF-8 begins. Without it, Excel takes the text for one in
 # another encoding.
@@ -27,8 +30,15 @@ BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 # another separator, a cell begins after that, too.
 _FORMULA = re.compile(r'(^|[,;])([\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
 
-# Countries whose numbers have a decimal point. All others have a comma.
-_POINT_COUNTRIES = {"AU", "CA", "CH", "GB", "IE", "IN", "LI", "MT", "NZ", "SG", "US"}
+# Countries whose numbers have a decimal point: those in which chargers are sold, and the
+# largest of the others. All others have a comma.
+_POINT_COUNTRIES = {
+    *("AE", "AU", "CA", "CH", "CN", "GB", "HK", "IE", "IL", "IN", "JP", "KE", "KR"),
+    *("LI", "MT", "MX", "MY", "NG", "NZ", "PH", "PK", "SG", "TH", "TW", "US"),
+}
+
+# Countries with a decimal point whose spreadsheets expect a semicolon between cells.
+_POINT_AND_SEMICOLON_COUNTRIES = {"CH", "LI"}
 
 
 class GroupBy(StrEnum):
@@ -53,6 +63,21 @@ class Separator(StrEnum):
         """Return the character."""
         return {"comma": ",", "semicolon": ";", "tab": "\t"}[self]
 
+    @classmethod
+    def of_country(cls, country: str | None, decimal_sign: DecimalSign) -> Separator:
+        """Return the separator that spreadsheets of a country expect.
+
+        Args:
+            country: The country, None if it is not known.
+            decimal_sign: The sign before the decimals, which is no separator.
+
+        """
+        is_semicolon = (
+            decimal_sign is DecimalSign.COMMA
+            or country in _POINT_AND_SEMICOLON_COUNTRIES
+        )
+        return cls.SEMICOLON if is_semicolon else cls.COMMA
+
 
 class DecimalSign(StrEnum):
     """What separates the decimals of a number."""
@@ -71,7 +96,7 @@ class DecimalSign(StrEnum):
 
         Args:
             country: The country, None if it is not known.
-            language: The language, which has to do if the country is not known.
+            language: The language, which decides if the country is not known.
 
         """
         is_point = country in _POINT_COUNTRIES if country else language.startswith("en")
@@ -106,7 +131,12 @@ class Names:
 
 
 class Statement:
-    """The sessions of a period, the first to end first."""
+    """The sessions of a period, the first to end first.
+
+    Each session has whole watt hours and whole cents, and everything is added up from
+    these. So the rows of a statement have the sum that is its total, and two statements
+    about the same sessions have the same total.
+    """
 
     def __init__(
         self,
@@ -126,7 +156,9 @@ class Statement:
 
         """
         self._names = names
-        self._records = sorted(records, key=lambda item: (item.end, item.charger_id))
+        self._records = sorted(
+            map(_in_whole_units, records), key=lambda item: (item.end, item.charger_id)
+        )
         self._group_by = group_by
         self._has_cost = has_cost
         self._groups = self._grouped()
@@ -193,12 +225,10 @@ class Statement:
             "charger": self._names.chargers[record.charger_id],
             "charger_id": record.charger_id,
             **({"person": self._person(record)} if self._names.persons else {}),
-            "energy": round(record.energy, DECIMALS),
-            **(
-                {"cost": _rounded(record.cost, COST_DECIMALS)} if self._has_cost else {}
-            ),
-            "meter_start": _rounded(record.meter_start, DECIMALS),
-            "meter_end": _rounded(record.meter_end, DECIMALS),
+            "energy": record.energy,
+            **({"cost": record.cost} if self._has_cost else {}),
+            "meter_start": record.meter_start,
+            "meter_end": record.meter_end,
             "flags": [flag.value for flag in record.flags],
         }
 
@@ -214,6 +244,7 @@ class Statement:
             totals["cost"] = (
                 round(math.fsum(known), COST_DECIMALS) if known or not records else None
             )
+            totals["without_cost"] = len(records) - len(known)
         return totals
 
     def as_table(self, table_format: TableFormat) -> str:
@@ -231,7 +262,7 @@ class Statement:
         cost = ["cost"] if self._has_cost else []
         table.add_headings(
             *("start", "end", "charger", *person, "energy", *cost),
-            *("meter_start", "meter_end", "flags"),
+            *("meter_start", "meter_end", "flags", "start_offset", "end_offset"),
         )
         for record in self._records:
             table.add(
@@ -240,10 +271,12 @@ class Statement:
                 table.words(self._names.chargers[record.charger_id]),
                 *([table.words(self._person(record) or "")] if person else []),
                 table.number(record.energy),
-                *([table.number(record.cost, TABLE_COST_DECIMALS)] if cost else []),
+                *([table.number(record.cost, COST_DECIMALS)] if cost else []),
                 table.number(record.meter_start),
                 table.number(record.meter_end),
                 table.flags(record.flags),
+                table.offset(record.start),
+                table.offset(record.end),
             )
         empty = [""] * (2 + len(person))
         table.add(table.word("total"), *empty, *self._sums(table, self._records))
@@ -253,25 +286,33 @@ class Statement:
         totals = self._totals(records)
         sums = [table.number(totals["energy"])]
         if self._has_cost:
-            sums.append(table.number(totals["cost"], TABLE_COST_DECIMALS))
+            sums.append(table.number(totals["cost"], COST_DECIMALS))
         return sums
 
     def _add_groups(self, table: _Table) -> None:
         """Add a line for each group."""
-        cost = ["cost"] if self._has_cost else []
+        cost = ["cost", "without_cost"] if self._has_cost else []
         table.add_headings(self._group_by.value, "sessions", "energy", *cost)
-        for group, records in self._groups:
-            if self._group_by in (GroupBy.DAY, GroupBy.MONTH):
-                label = group or ""
-            else:
-                name = self._group_name(group)
-                label = table.word("no_person") if name is None else table.words(name)
-            table.add(label, str(len(records)), *self._sums(table, records))
-        table.add(
-            table.word("total"),
-            str(len(self._records)),
-            *self._sums(table, self._records),
-        )
+        rows = [(self._cell(table, group), records) for group, records in self._groups]
+        for label, records in (*rows, (table.word("total"), self._records)):
+            without_cost = self._totals(records).get("without_cost")
+            table.add(
+                label,
+                str(len(records)),
+                *self._sums(table, records),
+                *([str(without_cost)] if cost else []),
+            )
+
+    def _cell(self, table: _Table, group: str | None) -> str:
+        """Return the cell of what a group has in common."""
+        name = self._group_name(group)
+        match self._group_by:
+            case GroupBy.DAY:
+                return name or ""
+            case GroupBy.MONTH:
+                # Spreadsheets differ in what they take a year and a month for.
+                return f"{name}-01"
+        return table.word("no_person") if name is None else table.words(name)
 
 
 class _Table:
@@ -285,7 +326,7 @@ class _Table:
 
     @property
     def text(self) -> str:
-        """Return the text; its lines end as RFC 4180 has it."""
+        """Return the text; its lines end as RFC 4180 requires."""
         text = "".join(f"{line}\r\n" for line in self._lines)
         return BYTE_ORDER_MARK + text if self._format.has_byte_order_mark else text
 
@@ -320,6 +361,12 @@ class _Table:
         """Return the cell of a moment in local time, as spreadsheets recognize it."""
         return f"{dt_util.as_local(moment):%Y-%m-%d %H:%M:%S}" if moment else ""
 
+    def offset(self, moment: datetime | None) -> str:
+        """Return the cell of the difference of local time to UTC (h)."""
+        offset = dt_util.as_local(moment).utcoffset() if moment else None
+        hours = None if offset is None else offset / timedelta(hours=1)
+        return self.number(hours, OFFSET_DECIMALS)
+
     def number(self, value: float | None, decimals: int = DECIMALS) -> str:
         """Return the cell of an energy (kWh), or of another number."""
         if value is None:
@@ -340,6 +387,33 @@ def _moment(moment: datetime | None) -> str | None:
     return dt_util.as_local(moment).isoformat() if moment else None
 
 
+def _in_whole_units(record: SessionRecord) -> SessionRecord:
+    """Return a session in whole watt hours and cents."""
+    return replace(
+        record,
+        energy=_rounded(record.energy, DECIMALS),
+        cost=_rounded(record.cost, COST_DECIMALS),
+        meter_start=_rounded(record.meter_start, DECIMALS),
+        meter_end=_rounded(record.meter_end, DECIMALS),
+    )
+
+
+@overload
+def _rounded(value: float, decimals: int) -> float: ...
+
+
+@overload
+def _rounded(value: float | None, decimals: int) -> float | None: ...
+
+
 def _rounded(value: float | None, decimals: int) -> float | None:
-    """Return a number without digits that mean nothing."""
-    return None if value is None else round(value, decimals)
+    """Return a number with some decimals, rounded as on paper: a half is rounded up.
+
+    A product of floats that is half a cent on paper may be a little less.
+    """
+    if value is None:
+        return None
+    exact = Decimal(repr(round(value, 9)))
+    rounded = exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    # Without a sign before 0.
+    return float(rounded) + 0.0

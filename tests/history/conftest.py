@@ -1,5 +1,6 @@
 """Fixtures of the tests of the history: a real recorder, and what it has recorded."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 import logging
@@ -15,13 +16,23 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec.api import transport
+from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.history.book import Book
 from custom_components.zaptec.history.hours import HOUR
 from custom_components.zaptec.history.statistics import statistic_id
+from simulator.car import Car
+from simulator.charger import Charger
+from simulator.observations import StateId
 from simulator.simulator import Simulator
 
+from ..home import Home
 from ..time_machine import wait_until
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Longer than any test lasts (s).
+A_MONTH = 30 * 86400.0
 
 # What the properties begin with that a walk notes for the end of the run.
 WALK = "history_walk_"
@@ -45,6 +56,16 @@ def _custom_integrations(
     request.getfixturevalue("enable_custom_integrations")
 
 
+@pytest.fixture(autouse=True)
+def _unhurried_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no request run out of its time because the clocks have jumped meanwhile.
+
+    It would be sent again, and tests count the requests.
+    """
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT", A_MONTH)
+    monkeypatch.setattr(transport, "REQUEST_TIMEOUT", A_MONTH)
+
+
 class Recorded:
     """The energy statistics of chargers, as they are in the database."""
 
@@ -57,7 +78,11 @@ class Recorded:
         return await self.rows_of(statistic_id(charger_id))
 
     async def rows_of(self, name: str) -> dict[int, tuple[float, float]]:
-        """Return state and sum of each row of a statistic (kWh)."""
+        """Return state and sum of each row of a statistic (kWh).
+
+        The history writes in the background, so what is due now is awaited first.
+        """
+        await wait_until_at_rest(self._hass)
         found = await get_instance(self._hass).async_add_executor_job(
             statistics_during_period,
             self._hass,
@@ -109,20 +134,114 @@ def truth(sim: Simulator, charger_id: str) -> dict[int, float]:
     }
 
 
+async def wait_until_at_rest(hass: HomeAssistant) -> None:
+    """Wait until no history reads or writes; it may have to try again later."""
+    histories = [
+        entry.runtime_data.history
+        for entry in hass.config_entries.async_loaded_entries(DOMAIN)
+    ]
+    await wait_patiently(lambda: not any(history.is_busy for history in histories))
+
+
+async def wait_patiently(
+    condition: Callable[[], bool], describe: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for what takes longer than anything else.
+
+    Home Assistant 2026.10 needs a query for each row, so years take a while.
+    """
+    for _ in range(2):
+        with suppress(AssertionError):
+            await wait_until(condition)
+    await wait_until(condition, describe)
+
+
 async def wait_until_written(entry: MockConfigEntry) -> None:
     """Wait until the archive is read, and the statistics are written."""
     history = entry.runtime_data.history
-    # Home Assistant 2026.10 needs a query for each row, so years take a while.
-    for _ in range(3):
-        with suppress(AssertionError):
-            await wait_until(lambda: history.is_idle)
-    assert history.is_idle, history.pending
+    await wait_patiently(lambda: history.is_idle, lambda: history.pending)
+
+
+async def wait_until_pending(home: Home) -> None:
+    """Wait until what the charger has drawn is to be written."""
+    history = home.entry.runtime_data.history
+    await wait_until(
+        lambda: history.pending == {home.charger.id: "write"}, lambda: history.pending
+    )
+
+
+async def visit(home: Home, charger: Charger, hours: float = 2.0) -> str:
+    """Let a car charge and leave, and return the id of its session."""
+    charger.plug_in(Car(capacity_kwh=200))
+    await home.travel(hours * 3600, step=900)
+    assert charger.session
+    session_id = charger.session.id
+    charger.unplug()
+    await home.travel(30, step=10)
+    return session_id
+
+
+async def charge(
+    home: Home, hours: float = 2.0, *, charger: Charger | None = None
+) -> None:
+    """Let a car charge and leave, and wait until Home Assistant knows that."""
+    charger = charger or home.charger
+    session_id = await visit(home, charger, hours)
+    state = home.entry.runtime_data.states[charger.id]
+
+    def is_reported() -> bool:
+        completed = state.value(StateId.COMPLETED_SESSION)
+        return StateId.SESSION_IDENTIFIER not in state and (
+            charger.recording.lost_reports > 0
+            or (completed is not None and completed.session_id == session_id)
+        )
+
+    await wait_until(is_reported)
 
 
 @pytest.fixture
 def recorded(hass: HomeAssistant) -> Recorded:
     """Return the statistics in the database."""
     return Recorded(hass)
+
+
+async def check(home: Home, recorded: Recorded, *, abs_error: float = 0.1) -> None:
+    """Check that the statistics equal the integral of the charger's power."""
+    await wait_until_written(home.entry)
+    hours = await recorded.hours(home.charger.id)
+    expected = truth(home.sim, home.charger.id)
+    assert math.fsum(hours.values()) == pytest.approx(
+        math.fsum(expected.values()), abs=abs_error
+    )
+    assert wrong(hours, expected) <= 0.005 * math.fsum(expected.values()) + 0.01
+
+
+@pytest.fixture
+def warnings_with(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
+    """Return a function that counts the warnings of the integration with a text."""
+
+    def count_warnings(text: str) -> int:
+        return sum(
+            text in record.getMessage() and record.levelname == "WARNING"
+            for record in caplog.records
+            if record.name.startswith("custom_components.zaptec")
+        )
+
+    return count_warnings
+
+
+@pytest.fixture
+def full_readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the chargers whose archives begin to be read as a whole, in that order."""
+    begun: list[str] = []
+    begin = Book.begin_reading
+
+    def begin_reading(book: Book, charger_id: str, complete_from: int) -> None:
+        begun.append(charger_id)
+        begin(book, charger_id, complete_from)
+
+    monkeypatch.setattr(Book, "begin_reading", begin_reading)
+    return begun
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import csv
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 import io
 from pathlib import Path
+import re
 from typing import Any
 from unittest.mock import patch
 
@@ -85,7 +87,7 @@ async def run(home: Home) -> None:
     """Run the automation now."""
     await home.hass.services.async_call(
         automation.DOMAIN,
-        automation.SERVICE_TRIGGER,
+        "trigger",
         {"entity_id": "automation.statement"},
         blocking=True,
     )
@@ -134,7 +136,7 @@ async def test_a_monthly_statement(home: Home) -> None:
         )
     )["totals"]
     assert totals["sessions"] == len(archived(home, start, end))
-    line = f": {totals['energy']:.1f} kWh, sessions: {totals['sessions']}"
+    line = f": {totals['energy']:.3f} kWh, sessions: {totals['sessions']}"
     assert notification.data == {
         "title": f"Charging in {start:%Y-%m}",
         "message": f"{home.charger.name}{line}\nTotal{line}",
@@ -171,9 +173,16 @@ async def test_a_statement_of_persons_and_costs(home: Home) -> None:
     )
     total = response["totals"]
     assert lines[-1] == (
-        f"Total: {total['energy']:.1f} kWh, {total['cost']:.2f} NOK,"
+        f"Total: {total['energy']:.3f} kWh, {total['cost']:.2f} NOK,"
         f" sessions: {total['sessions']}"
     )
+    for key, unit in (("energy", "kWh"), ("cost", "NOK")):
+        amounts = [
+            Decimal(amount)
+            for line in lines
+            for amount in re.findall(rf"([\d.]+) {unit}", line)
+        ]
+        assert sum(amounts[:-1]) == amounts[-1] == Decimal(str(total[key]))
 
 
 async def test_the_statement_of_a_company_car(home: Home) -> None:
@@ -237,6 +246,8 @@ async def test_a_monthly_statement_without_prices(home: Home) -> None:
     await run(home)
     [notification] = notifications
     charger, total, note = notification.data["message"].splitlines()
-    assert " kWh, sessions: " in charger
-    assert " kWh, sessions: " in total
+    for line in (charger, total):
+        sessions, without_cost = re.findall(r"(?:sessions|cost): (\d+)", line)
+        assert sessions == without_cost
+        assert " kWh, sessions: " in line
     assert note.startswith("Hours whose electricity price is not known: ")

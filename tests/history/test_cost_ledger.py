@@ -51,3 +51,24 @@ def test_a_restart() -> None:
     ledger.mark(7)
     after = CostLedger.from_dict(json.loads(json.dumps(ledger.as_dict())))
     assert (after.changed_from, after.gaps) == (7, [Gap(5, 9, 3)])
+    assert after.changed_hours == set()
+    ledger.change({12, 6})
+    stored = json.loads(json.dumps(ledger.as_dict()))
+    after = CostLedger.from_dict(stored)
+    assert (after.changed_from, after.changed_hours) == (6, {6, 12})
+    # An earlier version has not stored them.
+    del stored["changed_hours"]
+    assert CostLedger.from_dict(stored).changed_hours == set()
+
+
+def test_hours_whose_energy_has_changed() -> None:
+    """They are known until all that has changed is written."""
+    ledger = CostLedger()
+    ledger.written(ledger.revision, 0, [])
+    ledger.change({12, 6})
+    revision = ledger.revision
+    ledger.change({20})
+    ledger.written(revision, 6, [])
+    assert (ledger.changed_from, ledger.changed_hours) == (6, {6, 12, 20})
+    ledger.written(ledger.revision, 6, [])
+    assert (ledger.changed_from, ledger.changed_hours) == (None, set())

@@ -64,6 +64,7 @@ async def test_what_was_imported(hass: HomeAssistant, home: Home) -> None:
     assert charger["sessions"] + charger["old_sessions"] <= len(_archived(home))
     assert charger["complete_from"] < dt_util.utcnow().isoformat()
     assert charger["changed_from"] is charger["read_from"] is None
+    assert charger["kept_before"] is None
     installation = document["installations"]["installation 1"]["history"]
     assert installation["swept_at"] < dt_util.utcnow().isoformat()
     assert installation["swept_long_at"] >= installation["swept_at"]
@@ -132,12 +133,16 @@ async def test_an_archive_that_fails(hass: HomeAssistant, new_home: Home) -> Non
 
 
 async def test_sessions_that_are_left_out(hass: HomeAssistant, new_home: Home) -> None:
-    """The diagnostics say why sessions were left out."""
+    """The diagnostics say why sessions were left out, and what is in doubt for that."""
     new_home.sim.archive.distortions.add("negative")
     await new_home.start()
     await wait_until_written(new_home.entry)
     document = await _download(hass, new_home)
-    assert document["chargers"]["charger 1"]["history"]["left_out"] == ["negative"]
+    charger = document["chargers"]["charger 1"]["history"]
+    assert charger["left_out"] == ["negative"]
+    now = dt_util.utcnow()
+    kept_before = dt_util.parse_datetime(charger["kept_before"], raise_on_error=True)
+    assert now - timedelta(minutes=5) < kept_before <= now + timedelta(hours=1)
 
 
 async def test_without_a_recorder(hass: HomeAssistant, new_home: Home) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 from homeassistant.components.recorder import get_instance, statistics as recorder
 from homeassistant.components.recorder.tasks import RecorderTask
@@ -19,15 +20,30 @@ from homeassistant.util.file import WriteError
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from custom_components.zaptec.api import (
+    ZaptecClient,
+    ZaptecConnectionError,
+    ZaptecResponseError,
+)
 from custom_components.zaptec.history import history as history_module, statistics
+from custom_components.zaptec.history.faults import FAILED_READINGS, Faults
+from custom_components.zaptec.history.statistics import statistic_id
 from simulator.accounts import UserRole
-from simulator.car import Car
 from simulator.observations import StateId
 from simulator.scenario import PastScenario, Scenario
 
 from ..home import Home
 from ..time_machine import calm_down, wait_until
-from .conftest import Recorded, truth, wait_until_written, wrong
+from .conftest import (
+    Recorded,
+    charge,
+    check,
+    truth,
+    visit,
+    wait_until_pending,
+    wait_until_written,
+    wrong,
+)
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
 
@@ -46,39 +62,6 @@ def scenario(past: PastScenario | None) -> Scenario:
     scenario = Scenario.of(1)
     (installation,) = scenario.installations
     return replace(scenario, installations=(replace(installation, past=past),))
-
-
-@pytest.fixture
-def warnings_with(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
-    """Return a function that counts the warnings of the integration with a text."""
-
-    def count_warnings(text: str) -> int:
-        return sum(
-            text in record.getMessage() and record.levelname == "WARNING"
-            for record in caplog.records
-            if record.name.startswith("custom_components.zaptec")
-        )
-
-    return count_warnings
-
-
-async def charge(home: Home, hours: float = 2.0) -> None:
-    """Let a car charge and leave."""
-    home.charger.plug_in(Car(capacity_kwh=200))
-    await home.travel(hours * 3600, step=900)
-    home.charger.unplug()
-    await home.travel(30, step=10)
-
-
-async def check(home: Home, recorded: Recorded) -> None:
-    """Check that the statistics equal the integral of the charger's power."""
-    await wait_until_written(home.entry)
-    hours = await recorded.hours(home.charger.id)
-    expected = truth(home.sim, home.charger.id)
-    assert math.fsum(hours.values()) == pytest.approx(
-        math.fsum(expected.values()), abs=0.1
-    )
-    assert wrong(hours, expected) <= 0.005 * math.fsum(expected.values()) + 0.01
 
 
 @pytest.mark.parametrize(
@@ -105,7 +88,7 @@ async def test_a_database_that_fails(
         patch.setattr(recorder, name, fail)
         await charge(home)
         await charge(home)
-        assert home.entry.runtime_data.history.pending == {home.charger.id: "write"}
+        await wait_until_pending(home)
         assert home.state("sensor", "push_status") == "connected"
         assert float(home.state("sensor", "signed_meter_value_kwh")) > 0
         assert warnings_with("cannot be stored") == 1
@@ -186,8 +169,8 @@ async def test_a_migration_of_the_database_while_it_runs(
     with monkeypatch.context() as patch:
         patch.setattr(statistics, "async_migration_in_progress", lambda hass: True)
         await charge(home)
+        await wait_until_pending(home)
         assert await recorded.rows(home.charger.id) == {}
-        assert home.entry.runtime_data.history.pending == {home.charger.id: "write"}
     await home.travel(400, step=100)
     await check(home, recorded)
 
@@ -358,7 +341,7 @@ async def test_an_account_that_may_not_read_the_archive(
     await wait_until(lambda: home.entry.runtime_data.history.refused() != set())
     await home.travel(3600, step=600)
     for _ in range(2):
-        await charge(home)
+        await visit(home, home.charger)
         # Without messages, the charger is read once in a while.
         await home.travel(1800, step=300)
     await wait_until_written(home.entry)
@@ -411,3 +394,149 @@ async def test_a_lost_store_without_the_archive(
     await home.travel(60, step=10)
     await charge(home)
     await check(home, recorded)
+
+
+def test_an_archive_that_never_works() -> None:
+    """The delay between two tries grows up to an hour, however often the archive fails."""
+    faults = Faults()
+    err = ZaptecConnectionError("")
+    delays = [faults.archive_failed(err, 0) for _ in range(2000)]
+    assert delays[:7] == [60, 120, 240, 480, 960, 1920, 3600]
+    assert set(delays[7:]) == {3600}
+    faults.archive_works(0, is_read=False, is_failing=True)
+    assert faults.archive_failed(err, 0) == 60
+
+
+def test_outages_of_the_archive(caplog: pytest.LogCaptureFixture) -> None:
+    """Each is logged when it begins and when it ends, and is not taken for several."""
+    caplog.set_level("INFO", logger="custom_components.zaptec")
+    faults = Faults()
+    err = ZaptecResponseError("")
+
+    def logged() -> list[str]:
+        levels = [record.levelname for record in caplog.records]
+        caplog.clear()
+        return levels
+
+    for outage in (0, 100 * 3600):
+        for hour in (0, 2, 4):
+            faults.archive_failed(err, outage + hour * 3600)
+            # Another charger can be read.
+            faults.archive_works(
+                outage + (hour + 1) * 3600, is_read=True, is_failing=True
+            )
+        assert logged() == ["WARNING"]
+        faults.archive_works(outage + 6 * 3600, is_read=False, is_failing=False)
+        assert logged() == []
+        faults.archive_works(outage + 8 * 3600, is_read=True, is_failing=False)
+        assert logged() == ["INFO"]
+    faults.archive_failed(err, 300 * 3600)
+    faults.archive_works(400 * 3600, is_read=False, is_failing=False)
+    assert logged() == ["WARNING"]
+
+
+def test_an_outage_of_one_archive_of_several(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged although the archive of another charger can be read in between."""
+    caplog.set_level("INFO", logger="custom_components.zaptec")
+    faults = Faults()
+    for hour in range(FAILED_READINGS):
+        assert not caplog.records
+        faults.archive_failed(ZaptecConnectionError(""), hour * 3600)
+        faults.archive_works((hour + 0.5) * 3600, is_read=True, is_failing=True)
+    assert len(caplog.records) == 1
+
+
+def test_failures_with_hours_in_between(caplog: pytest.LogCaptureFixture) -> None:
+    """Failures that are not of one outage are not counted together, and not logged."""
+    caplog.set_level("INFO", logger="custom_components.zaptec")
+    faults = Faults()
+    for hour in range(0, 50 * 4, 4):
+        faults.archive_failed(ZaptecConnectionError(""), hour * 3600)
+        faults.archive_works((hour + 3) * 3600, is_read=True, is_failing=True)
+    assert not caplog.records
+
+
+def test_failures_that_are_made_up_for(caplog: pytest.LogCaptureFixture) -> None:
+    """A failure is not counted any more once the archive that failed was read."""
+    caplog.set_level("INFO", logger="custom_components.zaptec")
+    faults = Faults()
+    for minute in range(2 * FAILED_READINGS):
+        faults.archive_failed(ZaptecConnectionError(""), minute * 60)
+        assert faults.failed_readings == 1
+        # Nothing is due yet, so nothing was read.
+        faults.archive_works(minute * 60 + 1, is_read=False, is_failing=False)
+        assert faults.failed_readings == 1
+        faults.archive_works(minute * 60 + 30, is_read=True, is_failing=False)
+        assert faults.failed_readings == 0
+    assert not caplog.records
+
+
+async def test_an_archive_that_fails_now_and_then(
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    warnings_with: Callable[[str], int],
+) -> None:
+    """Each time it is read soon after, so it is not logged as one that cannot be read."""
+    await wait_until_written(home.entry)
+    history = home.entry.runtime_data.history
+    for _ in range(FAILED_READINGS):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                ZaptecClient,
+                "archived_sessions",
+                Mock(side_effect=ZaptecConnectionError("")),
+            )
+            assert await history.async_read_again(home.charger.id, 0.0) is None
+        assert history.summary.of_account()["archive_failures"] == 1
+        assert await history.async_read_again(home.charger.id, 0.0) is not None
+        await wait_until_written(home.entry)
+        assert history.summary.of_account()["archive_failures"] == 0
+    assert warnings_with("archive of sessions cannot be read") == 0
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=200, irregular=0.0)])
+@pytest.mark.parametrize("distortion", ["absurd", "future", "incomplete"])
+async def test_an_archive_that_is_wrong_after_the_store_was_lost(
+    home: Home, recorded: Recorded, hass_storage: dict[str, Any], distortion: str
+) -> None:
+    """Hours keep what the statistics have until the archive says the same twice."""
+    await check(home, recorded)
+    rows = await recorded.rows(home.charger.id)
+    await home.stop()
+    del hass_storage[f"zaptec.history.{home.entry.entry_id}"]
+    home.sim.archive.distortions.add(distortion)
+    await home.start()
+    await wait_until_written(home.entry)
+    assert await recorded.rows(home.charger.id) == rows
+    home.sim.archive.heal()
+    await charge(home)
+    await home.travel(3 * 86400, step=6 * 3600)
+    await check(home, recorded)
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=200, irregular=0.0)])
+async def test_energy_that_no_session_claims(
+    hass: HomeAssistant,
+    home: Home,
+    recorded: Recorded,
+    hass_storage: dict[str, Any],
+    full_readings: list[str],
+) -> None:
+    """What was lost with the store and is not in the archive goes after a second reading."""
+    await check(home, recorded)
+    await home.stop()
+    del hass_storage[f"zaptec.history.{home.entry.entry_id}"]
+    hour = min(await recorded.rows(home.charger.id)) + 1
+    name = statistic_id(home.charger.id)
+    await statistics.HourlyStatistics(hass).async_write(
+        name, "x", {hour: 5000}, hour, hour + 10_000
+    )
+    full_readings.clear()
+    await home.start()
+    await wait_until_written(home.entry)
+    assert (await recorded.hours(home.charger.id))[hour] == 5.0
+    await home.travel(2 * 86400, step=6 * 3600)
+    await check(home, recorded)
+    await home.travel(4 * 86400, step=6 * 3600)
+    # The sweeps go on, but there is no third reading.
+    assert full_readings == [home.charger.id, home.charger.id]

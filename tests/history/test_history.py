@@ -1,30 +1,44 @@
 """The history of an account, from the simulated cloud into a real recorder."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from uuid import NAMESPACE_OID, uuid5
 
-from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder import (
+    get_instance,
+    statistics as recorder_statistics,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.zaptec.history import history as history_module
+from custom_components.zaptec.history.awaited import AwaitedSessions
 from custom_components.zaptec.history.statistics import statistic_id
 from simulator.accounts import UserRole
 from simulator.car import Car
-from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.scenario import PastScenario, Scenario
 
 from ..home import Home
 from ..time_machine import wait_until
-from .conftest import Recorded, truth, wait_until_written, wrong
+from .conftest import (
+    Recorded,
+    charge,
+    check,
+    truth,
+    wait_until_at_rest,
+    wait_until_pending,
+    wait_until_written,
+)
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
 
@@ -50,29 +64,6 @@ def count(home: Home) -> int:
     return sum(record.path == ARCHIVE for record in home.sim.rest.requests)
 
 
-async def charge(
-    home: Home, hours: float = 2.0, *, charger: Charger | None = None
-) -> None:
-    """Let a car charge and leave, and wait until Home Assistant knows that."""
-    charger = charger or home.charger
-    charger.plug_in(Car(capacity_kwh=200))
-    await home.travel(hours * 3600, step=900)
-    assert charger.session
-    session_id = charger.session.id
-    charger.unplug()
-    await home.travel(30, step=10)
-    state = home.entry.runtime_data.states[charger.id]
-
-    def is_reported() -> bool:
-        completed = state.value(StateId.COMPLETED_SESSION)
-        return StateId.SESSION_IDENTIFIER not in state and (
-            charger.recording.lost_reports > 0
-            or (completed is not None and completed.session_id == session_id)
-        )
-
-    await wait_until(is_reported)
-
-
 def report(home: Home, start: datetime, end: datetime, energy: float) -> None:
     """Let the charger report a session, without a record of its hours."""
     session = {
@@ -82,30 +73,6 @@ def report(home: Home, start: datetime, end: datetime, energy: float) -> None:
         "EndDateTime": end.isoformat(),
     }
     home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(session))
-
-
-async def check(home: Home, recorded: Recorded, *, abs_error: float = 0.1) -> None:
-    """Check that the statistics equal the integral of the charger's power."""
-    await wait_until_written(home.entry)
-    hours = await recorded.hours(home.charger.id)
-    expected = truth(home.sim, home.charger.id)
-    assert math.fsum(hours.values()) == pytest.approx(
-        math.fsum(expected.values()), abs=abs_error
-    )
-    assert wrong(hours, expected) <= 0.005 * math.fsum(expected.values()) + 0.01
-
-
-@pytest.fixture
-def warnings_with(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
-    """Return a function that counts the warnings with a text."""
-
-    def count_warnings(text: str) -> int:
-        return sum(
-            text in record.getMessage() and record.levelname == "WARNING"
-            for record in caplog.records
-        )
-
-    return count_warnings
 
 
 @pytest.mark.parametrize("past", [PastScenario(days=150, irregular=0.3)])
@@ -119,6 +86,24 @@ async def test_the_first_import(
     assert name == statistic_id(home.charger.id)
     assert [row["start"] for row in rows] == sorted(row["start"] for row in rows)
     assert count(home) == 1
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=40)])
+async def test_many_sessions_at_once(
+    new_home: Home, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the sessions of a page, the event loop does what else is due."""
+    pauses: list[float] = []
+
+    async def sleep(delay: float) -> None:
+        pauses.append(delay)
+
+    book = "custom_components.zaptec.history.book"
+    monkeypatch.setattr(f"{book}.ADDED_AT_ONCE", 5)
+    monkeypatch.setattr(f"{book}.asyncio", SimpleNamespace(sleep=sleep))
+    await new_home.start()
+    await check(new_home, recorded)
+    assert len(pauses) >= 3
 
 
 @pytest.mark.parametrize(
@@ -405,19 +390,21 @@ async def test_a_database_that_is_migrated(
     await check(new_home, recorded)
 
 
+def storing_nothing() -> AbstractContextManager[Any]:
+    """Return a context in which the recorder ignores all rows, and says that it has them."""
+    return patch.object(
+        recorder_statistics, "_import_statistics_with_session", lambda *_: True
+    )
+
+
 async def test_a_recorder_that_stores_nothing(
     home: Home,
     recorded: Recorded,
     warnings_with: Callable[[str], int],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be stored is kept, and written when it can; both are logged once."""
     await wait_until_written(home.entry)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "homeassistant.components.recorder.statistics._import_statistics_with_session",
-            lambda *args: True,
-        )
+    with storing_nothing():
         await charge(home)
         await home.travel(3 * 3600, step=300)
         assert await recorded.rows(home.charger.id) == {}
@@ -428,19 +415,13 @@ async def test_a_recorder_that_stores_nothing(
 
 
 async def test_a_recorder_that_recovers(
-    home: Home,
-    recorded: Recorded,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    home: Home, recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After a quarter of an hour, the statistics are written again."""
     await wait_until_written(home.entry)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "homeassistant.components.recorder.statistics._import_statistics_with_session",
-            lambda *args: True,
-        )
+    with storing_nothing():
         await charge(home)
+        await wait_until(lambda: "cannot be stored" in caplog.text)
     assert await recorded.rows(home.charger.id) == {}
     await home.travel(800, step=100)
     assert await recorded.rows(home.charger.id) == {}
@@ -529,6 +510,17 @@ async def test_statistics_that_were_deleted(
     await check(home, recorded)
 
 
+@pytest.mark.parametrize("past", [PastScenario(days=30), PastScenario(days=150)])
+async def test_a_session_after_statistics_were_deleted(
+    hass: HomeAssistant, home: Home, recorded: Recorded
+) -> None:
+    """The statistic returns with the next session, and with all that it had."""
+    await wait_until_written(home.entry)
+    get_instance(hass).async_clear_statistics([statistic_id(home.charger.id)])
+    await charge(home)
+    await check(home, recorded)
+
+
 async def test_a_bug_does_not_end_the_history(
     home: Home,
     recorded: Recorded,
@@ -542,7 +534,7 @@ async def test_a_bug_does_not_end_the_history(
             history_module.HourlyStatistics, "async_write", lambda *args: 1 // 0
         )
         await charge(home)
-    assert "Unexpected error in the history" in caplog.text
+        await wait_until(lambda: "Unexpected error in the history" in caplog.text)
     await home.travel(3700, step=300)
     await check(home, recorded)
 
@@ -618,6 +610,19 @@ async def test_a_refusal_by_mistake(new_home: Home, recorded: Recorded) -> None:
     assert not new_home.entry.runtime_data.history.refused()
 
 
+@pytest.mark.parametrize("scenario", [Scenario.of(2)])
+@pytest.mark.parametrize("times", [0, 1, 2])
+async def test_a_refusal_of_some_chargers(new_home: Home, times: int) -> None:
+    """An installation is refused if the archives of all its chargers are."""
+    if times:
+        new_home.sim.rest.fail(ARCHIVE, fault=403, times=times)
+    await new_home.start()
+    await wait_until_written(new_home.entry)
+    history = new_home.entry.runtime_data.history
+    expected = {new_home.installation.id} if times == 2 else set()
+    assert history.refused() == expected
+
+
 async def test_a_session_without_reports_and_without_the_archive(
     service_home: Home, recorded: Recorded
 ) -> None:
@@ -650,6 +655,8 @@ async def test_a_report_that_waits_for_the_archive(
     await wait_until_written(home.entry)
     hours = await recorded.hours(home.charger.id)
     assert math.fsum(hours.values()) == pytest.approx(10.0)
+    # Repairs are looked at each minute.
+    await home.travel(60)
     assert issue_registry.async_get_issue(
         "zaptec", f"history_not_permitted_{home.installation.id}"
     )
@@ -671,6 +678,7 @@ async def test_a_report_that_cannot_be_right(
     assert warnings_with("leaves out a session") == 1
     home.clear()
     await home.travel(300, step=60)
+    await wait_until_at_rest(home.hass)
     # One request for each session, or one for both.
     assert count(home) in (1, 2)
 
@@ -708,3 +716,19 @@ async def test_a_session_that_only_the_charger_has(
     await wait_until_written(home.entry)
     hours = await recorded.hours(home.charger.id)
     assert math.fsum(hours.values()) == pytest.approx(10.0)
+
+
+async def test_a_report_that_is_not_looked_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a charger has just gone, its report does not wait for an answer of the archive."""
+    await wait_until_written(home.entry)
+    runtime = home.entry.runtime_data
+    now = dt_util.utcnow()
+    state = runtime.states[home.charger.id]
+    with monkeypatch.context() as patch:
+        patch.setattr(AwaitedSessions, "expect", lambda *args: False)
+        report(home, now - timedelta(hours=9), now, 10.0)
+        await wait_until(lambda: state.value(StateId.COMPLETED_SESSION) is not None)
+        await wait_until_pending(home)
+        assert runtime.history.summary.of_account()["waiting_reports"] == 0

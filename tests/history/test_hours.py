@@ -177,6 +177,12 @@ def test_a_report_close_to_the_full_hour(late: float, expected: dict[int, int]) 
     assert hours(item, 1800) == expected
 
 
+def test_a_report_that_is_early_after_a_pause() -> None:
+    """A report that is a few seconds early is about the interval as it was due."""
+    item = charge(0, 240, 4, (0, 0), (15, 2), (74.95, 2), (240, 0))
+    assert hours(item, 900) == {0: 2000, 1: 2000}
+
+
 def test_a_report_after_a_pause() -> None:
     """A report after a pause is about the interval before it, not about the pause."""
     item = charge(0, 480, 8, (0, 0), (60, 4), (420, 4), (480, 0))
@@ -199,6 +205,7 @@ def test_a_report_that_an_interval_cannot_have_brought() -> None:
         (charge(0, 300, 0), {}),
         (charge(10, 10, 0.05), {0: 50}),
         (charge(60, 60, 0.05), {0: 50}),
+        (charge(59.99, 89.99, 1), {1: 1000}),
     ],
     ids=[
         "short",
@@ -208,6 +215,7 @@ def test_a_report_that_an_interval_cannot_have_brought() -> None:
         "nothing",
         "0 s",
         "full hour",
+        "less than a watt hour in the first hour",
     ],
 )
 def test_a_session_without_reports(item: Charge, expected: dict[int, int]) -> None:

@@ -43,7 +43,7 @@ def ledger() -> Ledger:
     ledger.begin_reading(H - 100)
     ledger.add(1, contribution({0: 10, 1: 20}))
     ledger.add(2, contribution({1: 5, 3: 7}))
-    ledger.end_reading()
+    ledger.end_reading(H * 3600)
     written(ledger)
     return ledger
 
@@ -228,11 +228,25 @@ def test_reading_the_archive(ledger: Ledger) -> None:
     ledger.begin_reading(H - 50)
     assert ledger.read_until == ledger.read_from
     assert ledger.add(9, contribution({-51: 3, -50: 4})) is None
-    assert ledger.changed_from == H - 50
+    assert ledger.changed_from == H - 51
     written(ledger)
-    ledger.end_reading()
+    ledger.end_reading(H * 3600)
     assert not ledger.is_reading
-    assert ledger.changed_from == H - 50
+    assert ledger.changed_from == H - 100
+
+
+def test_a_session_that_began_before_the_reading(ledger: Ledger) -> None:
+    """Hours before the beginning need an earlier reading, unless they are known."""
+    ledger.compact(H + 2, 100, 0)
+    ledger.request_reading((H - 50) * 3600)
+    ledger.begin_reading(H - 50)
+    assert ledger.add(9, contribution({-51: 3, -50: 4})) == H - 51
+    assert hours(ledger) == {1: 5, 3: 7}
+    ledger.request_reading((H - 51) * 3600)
+    ledger.begin_reading(H - 51)
+    assert ledger.add(9, contribution({-51: 3, -50: 4})) is None
+    assert ledger.changed_from == H - 51
+    assert hours(ledger) == {-51: 3, -50: 4, 1: 5, 3: 7}
 
 
 def test_an_earlier_part_is_needed_while_reading(ledger: Ledger) -> None:
@@ -275,7 +289,7 @@ def test_old_sessions_are_read_again(ledger: Ledger) -> None:
     assert ledger.is_settled(1)
     assert not ledger.is_settled(2)
     ledger.add(2, contribution({1: 5, 3: 7}))
-    ledger.end_reading()
+    ledger.end_reading(H * 3600)
     assert hours(ledger, 2) == {3: 7, 100: 9}
     assert ledger.changed_from == H + 2
 
@@ -334,6 +348,19 @@ def test_a_limit_of_old_sessions() -> None:
     assert len(ledger) == 1
     assert not ledger.is_settled(8)
     assert ledger.is_settled(9)
+
+
+def test_hours_that_were_dropped_stay_unknown(ledger: Ledger) -> None:
+    """A session without energy may be older, but the hours at its end are not known again."""
+    for key in (3, 4, 5):
+        ledger.add(key, contribution({10 * key: 1}))
+    written(ledger)
+    ledger.compact(H, 2, 0)
+    assert ledger.complete_from == H + 40
+    ledger.add(6, contribution({}, end=35))
+    ledger.compact(H + 37, 100, 0)
+    assert ledger.is_settled(6)
+    assert ledger.complete_from == H + 40
 
 
 def test_a_restart(ledger: Ledger) -> None:
@@ -428,7 +455,7 @@ def test_any_order_leads_to_the_same_hours() -> None:
         ledger = Ledger()
         ledger.request_reading(0)
         ledger.begin_reading(0)
-        ledger.end_reading()
+        ledger.end_reading(H * 3600)
         truth: dict[int, Contribution] = {}
         database: dict[int, int] = {}
         for _ in range(60):
@@ -459,3 +486,43 @@ def test_any_order_leads_to_the_same_hours() -> None:
             for hour, energy in item.hours.items():
                 expected[hour] = expected.get(hour, 0) + energy
         assert database == expected
+
+
+def test_a_session_that_was_left_out(ledger: Ledger) -> None:
+    """If the archive shows it correctly later, the archive is read again."""
+    for hour in (H, H + 24):
+        ledger.request_reading((H - 100) * 3600)
+        ledger.begin_reading(H - 100)
+        ledger.doubts.leave_out(9)
+        ledger.end_reading(hour * 3600)
+    later = (H + 1000) * 3600
+    assert ledger.doubts.repeat_from(later) is None
+    ledger.add(9, contribution({4: 1}))
+    assert restored(ledger).doubts.repeat_from(later) == (H - 100) * 3600
+
+
+def test_a_part_of_an_archive_in_doubt(ledger: Ledger) -> None:
+    """All of it is repeated before the hours of a session that is left out are lost."""
+    ledger.request_reading((H - 100) * 3600)
+    ledger.begin_reading(H - 100)
+    ledger.doubts.leave_out(9)
+    ledger.end_reading(H * 3600)
+    ledger.request_reading(H * 3600)
+    ledger.begin_reading(H)
+    ledger.end_reading((H + 24) * 3600)
+    assert ledger.changed_from == H - 100
+    assert ledger.doubts.keep_before == H + 1
+    later = (H + 1000) * 3600
+    assert restored(ledger).doubts.repeat_from(later) == (H - 100) * 3600
+
+
+def test_an_archive_in_doubt_that_is_refused(ledger: Ledger) -> None:
+    """There is nothing to repeat, also once the archive can be read again."""
+    ledger.request_reading((H - 100) * 3600)
+    ledger.begin_reading(H - 100)
+    ledger.doubts.leave_out(9)
+    ledger.end_reading(H * 3600)
+    ledger.refuse(3)
+    assert restored(ledger).doubts.repeat_from((H + 1000) * 3600) is None
+    # The hours of the statistic of the charger are still kept.
+    assert ledger.doubts.keep_before == H + 1

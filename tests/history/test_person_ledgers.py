@@ -23,12 +23,18 @@ def persons(**hashes: list[int]) -> Persons:
     )
 
 
+def read(ledgers: PersonLedgers, charger_id: str, first: int) -> None:
+    """Read all sessions of a charger from an hour on."""
+    ledgers.begin_reading(charger_id)
+    ledgers.end_reading(charger_id, first)
+
+
 def household() -> PersonLedgers:
     """Return Anna and Ben, whose statistics have all that is known."""
     ledgers = PersonLedgers()
     assert ledgers.follow(persons(anna=[1], ben=[2]))
     for charger_id in (A, B):
-        ledgers.note_reading(charger_id, H - 100)
+        read(ledgers, charger_id, H - 100)
     for ledger in ledgers.ledgers.values():
         ledger.is_written = True
         ledger.written(ledger.revision)
@@ -124,16 +130,74 @@ def test_a_reading() -> None:
     ledgers.note_forgotten(A, session(ANNA, 20, 21))
     assert ledgers.ledgers["anna"].known_from == {A: H + 22, B: H - 100}
     assert ledgers.ledgers["ben"].known_from == {A: H - 100, B: H - 100}
-    ledgers.note_reading(A, H + 3)
+    read(ledgers, A, H + 3)
     assert changed(ledgers) == {"anna": 3}
     assert ledgers.ledgers["anna"].known_from == {A: H + 3, B: H - 100}
+
+
+def test_a_reading_that_does_not_come_to_the_end() -> None:
+    """What cannot be read stays unknown, so the statistics keep what they have."""
+    ledgers = household()
+    ledgers.note_forgotten(A, session(ANNA, 20, 21))
+    ledgers.begin_reading(A)
+    ledgers.note_change(A, None, session(ANNA, 5))
+    assert changed(ledgers) == {"anna": 22}
+    assert ledgers.ledgers["anna"].known_from == {A: H + 22, B: H - 100}
+
+
+def test_a_person_that_is_added_during_a_reading() -> None:
+    """Of what was read before, it may not be known who has charged."""
+    ledgers = household()
+    ledgers.begin_reading(A)
+    ledgers.follow(persons(anna=[1], ben=[2, 4], carl=[3]))
+    ledgers.end_reading(A, H - 200)
+    assert {key: item.known_from for key, item in ledgers.ledgers.items()} == {
+        "anna": {},
+        "ben": {},
+        "carl": {},
+    }
+    read(ledgers, A, H - 200)
+    assert all(item.known_from == {A: H - 200} for item in ledgers.ledgers.values())
+
+
+def test_a_restart_during_a_reading() -> None:
+    """Persons who were known before are known from where the reading began."""
+    ledgers = household()
+    ledgers.begin_reading(A)
+    after = PersonLedgers.from_dict(json.loads(json.dumps(ledgers.as_dict())))
+    after.follow(persons(anna=[1], ben=[2]))
+    after.end_reading(A, H - 200)
+    assert changed(after) == {"anna": -200, "ben": -200}
+    assert after.ledgers["anna"].known_from == {A: H - 200, B: H - 100}
+
+
+def test_a_restart_during_a_reading_for_a_new_person() -> None:
+    """The reading counts for the persons who were there when it began."""
+    ledgers = household()
+    ledgers.follow(persons(anna=[1], ben=[2, 4]))
+    ledgers.begin_reading(A)
+    stored = json.loads(json.dumps(ledgers.as_dict()))
+    after = PersonLedgers.from_dict(stored)
+    after.follow(persons(anna=[1], ben=[2, 4]))
+    after.end_reading(A, H - 200)
+    assert after.ledgers["ben"].known_from == {A: H - 200}
+    after = PersonLedgers.from_dict(stored)
+    after.follow(persons(anna=[1], ben=[2, 5]))
+    after.end_reading(A, H - 200)
+    assert after.ledgers["ben"].known_from == {}
+    # An earlier version did not store it, so the archive is read again.
+    del stored["read_for"]
+    after = PersonLedgers.from_dict(stored)
+    after.follow(persons(anna=[1], ben=[2, 4]))
+    after.end_reading(A, H - 200)
+    assert after.ledgers["ben"].known_from == {}
 
 
 def test_a_new_charger() -> None:
     """The statistics contain nothing of a charger that was not read before."""
     ledgers = household()
     ledgers.note_forgotten("c", session(ANNA, 5))
-    ledgers.note_reading("c", H)
+    read(ledgers, "c", H)
     assert changed(ledgers) == {}
     assert ledgers.ledgers["ben"].known_from["c"] == H
 
@@ -148,6 +212,22 @@ def test_what_is_needed() -> None:
     assert not ledgers.is_needed(session(BEN, 5))
     assert not ledgers.is_needed(session(ANONYMOUS, 5))
     ledgers.note_forgotten(A, session(ANONYMOUS, 5))
+
+
+def test_what_is_needed_while_an_archive_is_in_doubt() -> None:
+    """Hours that have to be written once more are kept until they were."""
+    ledgers = household()
+    anna = ledgers.ledgers["anna"]
+    anna.note_provisional(H + 5)
+    assert ledgers.is_needed(session(ANNA, 4, 5))
+    assert not ledgers.is_needed(session(ANNA, 3, 4))
+    anna.mark(H + 9)
+    assert ledgers.is_needed(session(ANNA, 5))
+    anna.note_provisional(H + 12)
+    anna.end_provisional()
+    assert ledgers.is_needed(session(ANNA, 5))
+    anna.written(anna.revision)
+    assert not ledgers.is_needed(session(ANNA, 20))
 
 
 def test_a_change_while_a_statistic_is_written() -> None:
@@ -166,10 +246,12 @@ def test_a_change_while_a_statistic_is_written() -> None:
 def test_starting_over() -> None:
     """A statistic that is gone is written from the beginning."""
     ledger = household().ledgers["anna"]
+    known_from = dict(ledger.known_from)
     ledger.start_over()
     assert ledger.changed_from == 0
     assert not ledger.is_written
-    assert ledger.known_from == ledger.kept_from == {}
+    assert ledger.known_from == known_from
+    assert ledger.kept_from == {}
 
 
 def test_a_restart() -> None:
@@ -196,9 +278,9 @@ def test_any_order_leads_to_the_same_hours() -> None:
         books = {charger_id: Ledger() for charger_id in (A, B)}
         for charger_id, book in books.items():
             book.request_reading(0)
-            household_.note_reading(charger_id, 0)
+            read(household_, charger_id, 0)
             book.begin_reading(0)
-            book.end_reading()
+            book.end_reading(0)
         database: dict[str, dict[int, int]] = {"anna": {}, "ben": {}}
         for _ in range(60):
             charger_id = random.choice((A, B))

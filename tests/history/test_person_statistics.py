@@ -1,16 +1,19 @@
 """The statistics of persons, from the simulated cloud into a real recorder."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 import math
 from types import MappingProxyType
 from typing import Any
+import uuid
 
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import get_metadata
 from homeassistant.components.repairs import RepairsFlow
-from homeassistant.config_entries import ConfigSubentry
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
@@ -20,8 +23,9 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from sqlalchemy.exc import OperationalError
 
-from custom_components.zaptec.api import Session
-from custom_components.zaptec.const import CONF_PRICES, DOMAIN
+from custom_components.zaptec import removed_persons
+from custom_components.zaptec.api import Session, ZaptecClient, ZaptecConnectionError
+from custom_components.zaptec.const import CONF_CHARGERS, CONF_PRICES, DOMAIN
 from custom_components.zaptec.history import history as history_module
 from custom_components.zaptec.history.prices import Period, Tariff
 from custom_components.zaptec.history.statistics import (
@@ -44,7 +48,7 @@ from simulator.observations import StateId
 from simulator.scenario import ChargerScenario, DriverScenario, PastScenario, Scenario
 
 from ..home import Home
-from ..time_machine import wait_until
+from ..time_machine import calm_down, wait_until
 from .conftest import Recorded, wait_until_written
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
@@ -421,34 +425,44 @@ def household_of(
 
 
 async def test_old_sessions_of_another_charger(
-    household: Household, monkeypatch: pytest.MonkeyPatch
+    household: Household, monkeypatch: pytest.MonkeyPatch, full_readings: list[str]
 ) -> None:
     """If hours are not kept any more that the person needs, the archive is read again."""
     monkeypatch.setattr(history_module, "SESSIONS_MAX", 3)
     monkeypatch.setattr(history_module, "SESSIONS_MIN", 1)
     home = household.home
+    archive = home.sim.archive
+    # The simulator makes the sessions of the past whenever they are read, so it would lose
+    # a change of one. A copy of one stays.
+    session = next(
+        replace(item, id=str(uuid.uuid4()))
+        for item in archive.listed(
+            start=archive.now() - timedelta(days=25),
+            end=archive.now() - timedelta(days=20),
+            charger_id=home.charger.id,
+        )
+        if not item.is_void(archive.now()) and not item.aborted and item.energy > 1
+    )
+    home.installation.archive.append(session)
     ids = [
         household.add(item.full_name, household.user(item))
         for item in household.drivers
     ]
     await household.check_sum(*ids)
+    before = await household.total(ids[household.drivers.index(session.user)])
+    full_readings.clear()
     # Both chargers keep few sessions, and one of them has an old one corrected.
-    session = next(
-        item
-        for item in home.sim.archive.listed(
-            start=home.sim.archive.now() - timedelta(days=25),
-            end=home.sim.archive.now() - timedelta(days=20),
-            charger_id=home.charger.id,
-        )
-        if not item.is_void(home.sim.archive.now()) and not item.aborted
-    )
-    before = session.energy
     session.voided = True
     await home.travel(26 * 3600, step=3600)
     await household.check_sum(*ids)
-    assert before > 1
-    total = math.fsum([await household.total(person_id) for person_id in ids])
-    assert total == pytest.approx(household.charged(*household.drivers), abs=0.2)
+    assert set(full_readings) == set(home.sim.chargers)
+    totals = [await household.total(person_id) for person_id in ids]
+    assert math.fsum(totals) == pytest.approx(
+        household.charged(*household.drivers), abs=0.2
+    )
+    assert totals[household.drivers.index(session.user)] == pytest.approx(
+        before - session.energy, abs=0.01
+    )
 
 
 async def test_statistics_that_were_deleted(
@@ -538,6 +552,15 @@ async def test_a_removed_person(household: Household) -> None:
     )
 
 
+async def remove_anna(household: Household) -> str:
+    """Add a person with all users of the household, remove her, and return her id."""
+    users = [household.user(driver) for driver in household.drivers]
+    person_id = household.add("Anna", *users)
+    await wait_until_written(household.home.entry)
+    household.remove(person_id)
+    return person_id
+
+
 async def ask(hass: HomeAssistant, person_id: str) -> tuple[RepairsFlow, Any]:
     """Wait for the question about a removed person; return its flow and first step."""
     issue_id = f"person_removed_{person_id}"
@@ -545,8 +568,7 @@ async def ask(hass: HomeAssistant, person_id: str) -> tuple[RepairsFlow, Any]:
     await wait_until(lambda: issues.async_get_issue(DOMAIN, issue_id) is not None)
     issue = issues.async_get_issue(DOMAIN, issue_id)
     assert issue
-    assert issue.is_persistent
-    # Home Assistant stores the issue, and adds it to the diagnostics.
+    # Home Assistant adds the issue to the diagnostics.
     assert "Anna" not in str(issue.to_json())
     flow = await async_create_fix_flow(hass, issue_id, issue.data)
     flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, issue_id
@@ -584,6 +606,70 @@ async def test_the_statistics_of_a_removed_person(
     ir.async_delete_issue(hass, DOMAIN, f"person_removed_{person_id}")
     await home.reload()
     assert not ir.async_get(hass).async_get_issue(DOMAIN, f"person_removed_{person_id}")
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=60, anonymous=0.0)])
+async def test_a_question_is_asked_until_it_is_answered(
+    hass: HomeAssistant, household: Household
+) -> None:
+    """The issues of a disabled account are deleted, but its questions are not lost."""
+    home = household.home
+    person_id = await remove_anna(household)
+    await ask(hass, person_id)
+    issue_id = f"person_removed_{person_id}"
+    disable = partial(hass.config_entries.async_set_disabled_by, home.entry.entry_id)
+    await disable(ConfigEntryDisabler.USER)
+    assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+    await disable(None)
+    flow, _ = await ask(hass, person_id)
+    assert (await flow.async_step_keep())["type"] is FlowResultType.CREATE_ENTRY
+    ir.async_delete_issue(hass, DOMAIN, issue_id)
+    await home.reload()
+    assert not home.entry.runtime_data.history.person_statistics.removed
+    assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=60, anonymous=0.0)])
+async def test_a_question_that_is_answered_meanwhile(
+    hass: HomeAssistant, household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is given while the statistics are looked up counts."""
+    home = household.home
+    person_id = await remove_anna(household)
+    flow, _ = await ask(hass, person_id)
+    is_looked_up, is_answered = asyncio.Event(), asyncio.Event()
+
+    async def look_up(_hass: HomeAssistant, _person_id: str) -> list[str]:
+        is_looked_up.set()
+        await is_answered.wait()
+        return ["Anna"]
+
+    monkeypatch.setattr(removed_persons, "_async_names", look_up)
+    removed_persons.async_follow_persons(hass, home.entry)
+    await is_looked_up.wait()
+    assert (await flow.async_step_keep())["type"] is FlowResultType.CREATE_ENTRY
+    issue_id = f"person_removed_{person_id}"
+    ir.async_delete_issue(hass, DOMAIN, issue_id)
+    is_answered.set()
+    await calm_down()
+    assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=60, anonymous=0.0)])
+async def test_a_question_whose_statistics_are_gone(
+    hass: HomeAssistant, household: Household
+) -> None:
+    """A user who has deleted the statistics by hand has answered the question."""
+    home = household.home
+    person_id = await remove_anna(household)
+    await ask(hass, person_id)
+    get_instance(hass).async_clear_statistics(person_statistic_ids(person_id))
+    await async_wait_recording_done(hass)
+    await home.reload()
+    issue_id = f"person_removed_{person_id}"
+    issues = ir.async_get(hass)
+    await wait_until(lambda: issues.async_get_issue(DOMAIN, issue_id) is None)
+    assert not home.entry.runtime_data.history.person_statistics.removed
 
 
 async def test_a_removed_person_without_statistics(
@@ -630,17 +716,18 @@ async def test_a_removed_person_while_the_database_fails(
     with monkeypatch.context() as patch:
         patch.setattr("custom_components.zaptec.removed_persons.get_metadata", fail)
         assert (await flow.async_step_init())["description_placeholders"] == {
-            "name": f"zaptec:person\\_{person_id.lower()}\\_energy"
+            "name": f"zaptec:person\\_{person_id.lower()}\\_energy, "
+            f"zaptec:person\\_{person_id.lower()}\\_cost"
         }
 
 
 async def test_an_answer_without_a_recorder(hass: HomeAssistant, home: Home) -> None:
     """Without the recorder there are no statistics to delete."""
     hass.config.components.remove("recorder")
-    flow = RemovedPersonFlow("01ABC")
+    flow = RemovedPersonFlow(home.entry.entry_id, "01ABC")
     flow.hass, flow.handler, flow.issue_id = hass, DOMAIN, "person_removed_01ABC"
     assert (await flow.async_step_init())["description_placeholders"] == {
-        "name": r"zaptec:person\_01abc\_energy"
+        "name": r"zaptec:person\_01abc\_energy, zaptec:person\_01abc\_cost"
     }
     assert (await flow.async_step_delete())["type"] is FlowResultType.CREATE_ENTRY
     hass.config.components.add("recorder")
@@ -673,3 +760,231 @@ async def test_what_a_person_costs(
     assert await recorded.hours_of(cost_id) == cost
     household.remove(person_id)
     assert energy_id not in home.entry.runtime_data.history.costs.missing
+    # The question names all that would be deleted.
+    flow, _ = await ask(hass, person_id)
+    assert (await flow.async_step_init())["description_placeholders"] == {
+        "name": r"Anne energy \(history\), Anne cost \(history\)"
+    }
+
+
+@pytest.mark.parametrize("past", [PastScenario(days=20, anonymous=0.0)])
+async def test_an_archive_that_fails_for_long(
+    household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the archive of one charger fails, sessions at the others still count."""
+    home = household.home
+    anna, *_ = household.drivers
+    person_id = household.add("Anna", household.user(anna))
+    await wait_until_written(home.entry)
+    _, second = home.sim.chargers
+    read = ZaptecClient.archived_sessions
+
+    def fail(client: ZaptecClient, **query: Any) -> AsyncIterator[Session]:
+        if query.get("charger_id") == second:
+            raise ZaptecConnectionError("")
+        return read(client, **query)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZaptecClient, "archived_sessions", fail)
+        history = home.entry.runtime_data.history
+        assert await history.async_read_again(second, 0.0) is None
+        for _ in range(2):
+            before = await household.total(person_id)
+            await charge(home, anna)
+            await home.travel(1800, step=300)
+            assert await household.total(person_id) == pytest.approx(
+                before + home.installation.archive[-1].energy, abs=0.01
+            )
+        assert history.pending == {second: "read"}
+    await home.travel(2 * 3600, step=600)
+    await wait_until_written(home.entry)
+    assert await household.total(person_id) == pytest.approx(
+        household.charged(anna), abs=0.01
+    )
+
+
+@pytest.fixture
+async def ids(household: Household) -> list[str]:
+    """Return three persons; the chargers do not keep old sessions of theirs any more."""
+    home = household.home
+    ids = [
+        household.add(item.full_name, household.user(item))
+        for item in household.drivers
+    ]
+    await household.check_sum(*ids)
+    await home.travel(26 * 3600, step=3600)
+    await household.check_sum(*ids)
+    return ids
+
+
+async def test_an_archive_that_is_refused_later(
+    household: Household, ids: list[str]
+) -> None:
+    """What cannot be read any more stays, whatever is requested or changed."""
+    home = household.home
+    before = [await household.hours(person_id) for person_id in ids]
+    history = home.entry.runtime_data.history
+    home.sim.rest.fail(ARCHIVE, fault=403)
+    for charger in home.installation.chargers:
+        assert await history.async_read_again(charger.id, 0.0) is None
+    await wait_until_written(home.entry)
+    assert history.refused() != set()
+    assert [await household.hours(person_id) for person_id in ids] == before
+    hashes = [household.user(household.drivers[0]), 5]
+    household.change(ids[0], data={CONF_HASHES: hashes})
+    await home.travel(26 * 3600, step=3600)
+    await wait_until_written(home.entry)
+    assert [await household.hours(person_id) for person_id in ids] == before
+
+
+def deselect_second(household: Household) -> None:
+    """Deselect the second charger in the options."""
+    home = household.home
+    household.hass.config_entries.async_update_entry(
+        home.entry, options={CONF_CHARGERS: [home.charger.id]}
+    )
+
+
+@pytest.mark.parametrize("unknown", ["all refused", "one refused", "deselected"])
+async def test_a_lost_store_and_what_cannot_be_read(
+    household: Household, ids: list[str], hass_storage: dict[str, Any], unknown: str
+) -> None:
+    """If the store is lost, old energy stays whose charger cannot be read any more."""
+    home = household.home
+    anna, *_ = household.drivers
+    before = [await household.hours(person_id) for person_id in ids]
+    await home.stop()
+    del hass_storage[f"zaptec.history.{home.entry.entry_id}"]
+    if unknown == "deselected":
+        deselect_second(household)
+    else:
+        home.sim.rest.fail(
+            ARCHIVE, fault=403, times=1 if unknown == "one refused" else None
+        )
+    await home.start()
+    await wait_until_written(home.entry)
+    assert [await household.hours(person_id) for person_id in ids] == before
+    # The archives that can be read are believed after they were read a second time.
+    await home.travel(50 * 3600, step=3600)
+    await wait_until_written(home.entry)
+    assert [await household.hours(person_id) for person_id in ids] == before
+    await charge(home, anna)
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    charged = home.installation.archive[-1].energy
+    assert await household.total(ids[0]) == pytest.approx(
+        math.fsum(before[0].values()) + charged, abs=0.01
+    )
+
+
+@pytest.mark.parametrize("is_failing", [True, False])
+async def test_a_charger_that_is_deselected_while_it_is_read(
+    household: Household,
+    ids: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_failing: bool,
+) -> None:
+    """What was charged at it stays, although its archive does not come to the end."""
+    home = household.home
+    anna, *_ = household.drivers
+    before = [await household.hours(person_id) for person_id in ids]
+    first, second = home.sim.chargers
+    is_asked, is_deselected = asyncio.Event(), asyncio.Event()
+    read = ZaptecClient.archived_sessions
+
+    async def fail(client: ZaptecClient, **query: Any) -> AsyncIterator[Session]:
+        if query.get("charger_id") == second:
+            is_asked.set()
+            if not is_failing:
+                await is_deselected.wait()
+            raise ZaptecConnectionError("")
+        async for session in read(client, **query):
+            yield session
+
+    monkeypatch.setattr(ZaptecClient, "archived_sessions", fail)
+    history = home.entry.runtime_data.history
+    readings = asyncio.gather(
+        *(history.async_read_again(charger_id, 0.0) for charger_id in (first, second))
+    )
+    await is_asked.wait()
+    if is_failing:
+        count, none = await readings
+        assert count
+        assert none is None
+        # All is written without the second charger, and has to be written again.
+        await home.travel(1800, step=300)
+    deselect_second(household)
+    is_deselected.set()
+    await readings
+    await charge(home, anna)
+    await home.travel(300, step=30)
+    hours = [await household.hours(person_id) for person_id in ids]
+    assert hours[1:] == before[1:]
+    charged = home.installation.archive[-1].energy
+    assert math.fsum(hours[0].values()) == pytest.approx(
+        math.fsum(before[0].values()) + charged, abs=0.01
+    )
+
+
+async def test_a_doubt_costs_no_third_reading(
+    household: Household, hass_storage: dict[str, Any], full_readings: list[str]
+) -> None:
+    """Of the other charger, the hours are kept until the doubtful one was read again."""
+    home = household.home
+    anna, ben, _ = household.drivers
+    household.add("Anna", household.user(anna))
+    await wait_until_written(home.entry)
+    first, second = home.sim.chargers
+    await home.stop()
+    stored = hass_storage[f"zaptec.history.{home.entry.entry_id}"]["data"]
+    del stored["chargers"][second]
+    person_id = household.add("Ben", household.user(ben))
+    full_readings.clear()
+    await home.start()
+    await wait_until_written(home.entry)
+    assert sorted(full_readings) == sorted((first, second))
+    await home.travel(50 * 3600, step=3600)
+    await wait_until_written(home.entry)
+    assert sorted(full_readings) == sorted((first, second, second))
+    assert await household.total(person_id) == pytest.approx(
+        household.charged(ben), abs=0.1
+    )
+
+
+async def test_a_lost_store_and_a_correction(
+    household: Household, hass_storage: dict[str, Any]
+) -> None:
+    """If all archives can be read again, what they say counts, also if it is less."""
+    home = household.home
+    anna, *_ = household.drivers
+    person_id = household.add("Anna", household.user(anna))
+    await charge(home, anna)
+    await home.travel(300, step=30)
+    await wait_until_written(home.entry)
+    total = await household.total(person_id)
+    session = home.installation.archive[-1]
+    await home.stop()
+    del hass_storage[f"zaptec.history.{home.entry.entry_id}"]
+    await home.start()
+    await wait_until_written(home.entry)
+    session.voided = True
+    await home.travel(50 * 3600, step=3600)
+    await wait_until_written(home.entry)
+    assert session.energy > 1
+    assert await household.total(person_id) == pytest.approx(
+        total - session.energy, abs=0.01
+    )
+
+
+async def test_a_statistic_that_was_deleted(household: Household) -> None:
+    """It returns within a day, with all that it had."""
+    home = household.home
+    person_id = household.add("Anna", household.user(household.drivers[0]))
+    await wait_until_written(home.entry)
+    total = await household.total(person_id)
+    ids = [person_statistic_id(person_id)]
+    get_instance(household.hass).async_clear_statistics(ids)
+    await home.travel(26 * 3600, step=3600)
+    await wait_until_written(home.entry)
+    assert await household.total(person_id) == pytest.approx(total, abs=1e-6)

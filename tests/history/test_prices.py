@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder.models import (
     StatisticData,
     StatisticMeanType,
@@ -26,7 +27,6 @@ from custom_components.zaptec.history.prices import (
     Prices,
     Tariff,
     cost_of,
-    mean_by_hour,
     price_factor,
 )
 from custom_components.zaptec.history.statistics import NotStoredError
@@ -123,23 +123,6 @@ def test_the_unit_of_a_price(
     assert price_factor(unit, currency) == (
         None if factor is None else pytest.approx(factor)
     )
-
-
-def test_the_mean_of_a_price_by_hour() -> None:
-    """A price counts for as long as it was shown."""
-    start = H * 3600.0
-    changes = [
-        (start, 1.0),
-        (start + 900, 9.0),
-        (start + 900, 3.0),
-        (start + 3600, None),
-        (start + 3600 + 600, 5.0),
-        (start + 3 * 3600, None),
-    ]
-    assert mean_by_hour(changes, start + 5 * 3600) == pytest.approx(
-        {H: 2.5, H + 1: 5.0, H + 2: 5.0}
-    )
-    assert mean_by_hour([], start) == {}
 
 
 @pytest.fixture
@@ -354,31 +337,112 @@ def test_whether_there_is_a_price(hass: HomeAssistant) -> None:
     assert Prices(hass, FIXED.changed_to(Period(H + 20, entity_id=ENTITY))).entity_id
 
 
-async def test_the_price_of_what_is_drawn_now(hass: HomeAssistant) -> None:
-    """Energy that is drawn over a long time has no one price if that may have changed."""
-    hass.config.currency = "EUR"
-    start = dt_util.utc_from_timestamp((H + 1) * 3600)
-    short, long = start + timedelta(minutes=60), start + timedelta(minutes=61)
+def moment(hour: float) -> datetime:
+    """Return a moment some hours after H."""
+    return dt_util.utc_from_timestamp((H + hour) * 3600)
 
+
+async def test_the_fixed_price_of_what_is_drawn(hass: HomeAssistant) -> None:
+    """Over a change of the price, each has its share of the time."""
     fixed = Prices(hass, FIXED)
-    assert fixed.over(start, long) == 0.25
-    assert fixed.over(start, start + timedelta(hours=10)) is None
-    assert fixed.over(start + timedelta(hours=8.5), start + timedelta(hours=9.2)) == 0.3
-    assert fixed.over(start - timedelta(hours=2), start - timedelta(hours=2)) is None
+    assert fixed.over(moment(1), moment(2.5)) == 0.25
+    assert fixed.over(moment(10), moment(5000)) == 0.3
+    assert fixed.over(moment(1), moment(11)) == pytest.approx(0.255)
+    assert fixed.over(moment(9.5), moment(10.25)) == pytest.approx(0.8 / 3)
+    assert fixed.over(moment(9), moment(9)) == 0.25
+    # The moment of a report may be before the last one.
+    assert fixed.over(moment(10.5), moment(9)) == 0.3
+    assert fixed.over(moment(-2), moment(-2)) is None
+    assert fixed.over(moment(-2), moment(5)) is None
+    assert fixed.over(moment(1), moment(1 + 10 * 24 + 1)) is None
+    mixed = Prices(hass, FIXED.changed_to(Period(H + 20, entity_id=ENTITY)))
+    assert mixed.over(moment(19), moment(19.5)) == 0.3
+    assert mixed.over(moment(19), moment(20.5)) is None
 
-    shown = Prices(hass, RECORDED)
-    short = dt_util.utcnow()
-    start, long = short - timedelta(minutes=60), short + timedelta(minutes=1)
-    assert shown.over(start, short) is None
-    for state, price in (("0.2", 0.2), ("unknown", None), ("inf", None)):
-        hass.states.async_set(ENTITY, state, UNIT)
-        assert shown.over(start, short) == price
-    hass.states.async_set(ENTITY, "20", {"unit_of_measurement": "ct/kWh"})
-    assert shown.over(start, short) == pytest.approx(0.2)
-    assert shown.over(start, long) is None
-    # It has changed since.
-    assert shown.over(start - timedelta(minutes=70), short - timedelta(minutes=65)) is (
-        None
+
+async def test_the_price_that_an_entity_shows_while_it_is_drawn(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory
+) -> None:
+    """It is the mean of what was shown in that time, in each of its hours."""
+    hass.config.currency = "EUR"
+    freezer.move_to(moment(0))
+    hass.states.async_set(ENTITY, "0.2", UNIT)
+    freezer.move_to(moment(0.25))
+    changes: list[float] = []
+    prices = Prices(hass, RECORDED)
+    assert prices.over(moment(0), moment(0.5)) is None
+    end = prices.follow(lambda: changes.append(dt_util.utcnow().timestamp()))
+    # The entity has shown its price since before it was followed.
+    assert prices.over(moment(0), moment(0.25)) == pytest.approx(0.2)
+    for hour, state, unit in (
+        (0.5, "40", "ct/kWh"),
+        (1.0, "unknown", "EUR/kWh"),
+        (2.0, "-0.1", "EUR/kWh"),
+        (3.0, "inf", "EUR/kWh"),
+        (4.0, "20", "SEK/kWh"),
+    ):
+        freezer.move_to(moment(hour))
+        hass.states.async_set(ENTITY, state, {"unit_of_measurement": unit})
+        await hass.async_block_till_done()
+    assert len(changes) == 5
+    assert prices.over(moment(0.25), moment(0.75)) == pytest.approx(0.3)
+    assert prices.over(moment(0.5), moment(0.5)) == pytest.approx(0.4)
+    assert prices.over(moment(0), moment(1)) == pytest.approx(0.3)
+    assert prices.over(moment(0), moment(1.25)) is None
+    assert prices.over(moment(2), moment(3)) == pytest.approx(-0.1)
+    assert prices.over(moment(2), moment(3.5)) is None
+    assert prices.over(moment(4), moment(5)) is None
+    freezer.move_to(moment(5))
+    hass.states.async_remove(ENTITY)
+    await hass.async_block_till_done()
+    assert prices.over(moment(5), moment(5.5)) is None
+    freezer.move_to(moment(6))
+    hass.states.async_set(ENTITY, "0.7", UNIT)
+    await hass.async_block_till_done()
+    assert prices.over(moment(6), moment(6.5)) == 0.7
+    end()
+    end()
+    hass.states.async_set(ENTITY, "0.8", UNIT)
+    await hass.async_block_till_done()
+    assert len(changes) == 7
+
+
+async def test_an_entity_whose_price_counts_later(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory
+) -> None:
+    """It is followed from now on, and those before are not followed any more."""
+    hass.config.currency = "EUR"
+    freezer.move_to(moment(5))
+    tariff = Tariff(
+        (
+            Period(0, entity_id="sensor.first"),
+            Period(H, entity_id="sensor.second"),
+            Period(H + 10, entity_id="sensor.third"),
+        )
     )
-    hass.states.async_set(ENTITY, "20", {"unit_of_measurement": "SEK/kWh"})
-    assert shown.over(start, short) is None
+    for name, price in (("first", 0.1), ("second", 0.2), ("third", 0.3)):
+        hass.states.async_set(f"sensor.{name}", str(price), UNIT)
+    prices = Prices(hass, tariff)
+    prices.follow(lambda: None)
+    assert prices.entity_id == "sensor.second"
+    assert prices.over(moment(5), moment(6)) == pytest.approx(0.2)
+    assert prices.over(moment(9.5), moment(10.5)) == pytest.approx(0.25)
+    assert prices.over(moment(-0.5), moment(5.5)) is None
+    freezer.move_to(moment(10))
+    assert prices.entity_id == "sensor.third"
+
+
+@pytest.mark.usefixtures("_custom_integrations")
+async def test_recorded_prices_of_what_was_drawn_before(shown: Shown) -> None:
+    """After a restart, they are read from the database."""
+    await shown.statistics({1: 0.1, 2: 0.3})
+    prices = Prices(shown.hass, RECORDED)
+    await prices.async_load(shown.moment(1.5))
+    assert prices.over(shown.moment(1.5), shown.moment(2.5)) == pytest.approx(0.2)
+    assert prices.over(shown.moment(1.5), shown.moment(3.5)) is None
+    # Nothing is read of a time that is too long, or for a fixed price.
+    for tariff, since in ((RECORDED, -300), (FIXED, 1)):
+        prices = Prices(shown.hass, tariff)
+        await prices.async_load(shown.moment(since))
+        if tariff is RECORDED:
+            assert prices.over(shown.moment(1.5), shown.moment(2.5)) is None

@@ -14,13 +14,13 @@ from custom_components.zaptec.api import (
 )
 from custom_components.zaptec.history.records import (
     EARLIEST,
-    FUTURE_MAX,
     LENGTH_MAX,
     Problem,
     Record,
     fingerprint,
     key_of,
 )
+from custom_components.zaptec.plausibility import FUTURE_MAX
 
 ID = "11111111-2222-4333-8444-555555555555"
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
@@ -165,6 +165,7 @@ def test_a_session_with_an_absurd_number_of_reports() -> None:
     )
     assert archived(energy_details=details) is Problem.REPORTS
     assert isinstance(archived(energy_details=details[:500]), Record)
+    assert archived(has_too_many_details=True) is Problem.REPORTS
 
 
 def test_a_reported_session_without_id() -> None:

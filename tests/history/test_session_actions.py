@@ -1,29 +1,42 @@
 """The actions about sessions, over the simulated archive and with a real recorder."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 import math
 from types import MappingProxyType
 from typing import Any
 
+from homeassistant.components.recorder import get_instance
 from homeassistant.config_entries import ConfigSubentry
-from homeassistant.core import Context
+from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import (
     HomeAssistantError,
     ServiceValidationError,
     Unauthorized,
 )
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 import probatio
 import pytest
 from pytest_homeassistant_custom_component.common import MockUser
 
 from custom_components.zaptec import api, session_actions
-from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.const import CONF_CHARGERS, DOMAIN
 from custom_components.zaptec.history.hours import HOUR
-from custom_components.zaptec.history.prices import Period as PricePeriod, Tariff
-from custom_components.zaptec.history.statistics import HourlyStatistics, NotStoredError
+from custom_components.zaptec.history.prices import (
+    Period as PricePeriod,
+    Prices,
+    Tariff,
+)
+from custom_components.zaptec.history.statistics import (
+    HourlyStatistics,
+    NotStoredError,
+    statistic_id,
+)
+from custom_components.zaptec.history.store import STORAGE_VERSION
 from custom_components.zaptec.persons import (
     CONF_HASHES,
     CONF_PERSON_KEY,
@@ -31,16 +44,21 @@ from custom_components.zaptec.persons import (
     SUBENTRY_PERSON,
     Persons,
 )
-from custom_components.zaptec.session_records import SESSIONS_AT_ONCE
+from custom_components.zaptec.session_records import (
+    SESSIONS_AT_ONCE,
+    Found,
+    SessionRecord,
+)
 from simulator.accounts import UserRole
 from simulator.faults import Busy, Fault
 from simulator.scenario import PastScenario, Scenario
 from simulator.session import Session
 
+from ..conftest import add_entry, set_up
 from ..home import Home
 from ..time_machine import wait_until
-from .conftest import Recorded, truth, wait_until_written, wrong
-from .test_history import ARCHIVE, charge, count
+from .conftest import Recorded, charge, truth, wait_until_written, wrong
+from .test_history import ARCHIVE, count
 
 pytestmark = pytest.mark.usefixtures("_custom_integrations")
 
@@ -63,6 +81,18 @@ def scenario(past: PastScenario | None, chargers: int) -> Scenario:
     scenario = Scenario.of(chargers)
     (installation,) = scenario.installations
     return replace(scenario, installations=(replace(installation, past=past),))
+
+
+def _of_two_accounts() -> Scenario:
+    """Return a home with a past that two accounts own."""
+    scenario = Scenario.of(2)
+    (installation,) = scenario.installations
+    (account,) = scenario.accounts
+    return replace(
+        scenario,
+        installations=(replace(installation, past=PastScenario(days=90)),),
+        accounts=(account, replace(account, user_name="neighbor@example.com")),
+    )
 
 
 def target(home: Home, *, whole: bool = False) -> dict[str, Any]:
@@ -223,11 +253,14 @@ async def test_a_table(home: Home) -> None:
     assert lines[0].startswith('\ufeff"Start";"End";"Charger";"Energy (kWh)";')
     total = (await get_sessions(home, start=ago(30), **target(home)))["totals"]
     number = f"{total['energy']:.3f}"
-    assert lines[-1] == f'"Total";;;{number.replace(".", ",")};;;'
+    assert lines[-1] == f'"Total";;;{number.replace(".", ",")};;;;;'
     assert len(lines) == total["sessions"] + 2
     home.hass.config.country = "GB"
     lines = (await get_sessions(home, **data))["csv"].splitlines()
-    assert lines[-1] == f'"Total",,,{number},,,'
+    assert lines[-1] == f'"Total",,,{number},,,,,'
+    home.hass.config.country = "CH"
+    lines = (await get_sessions(home, **data))["csv"].splitlines()
+    assert lines[-1] == f'"Total";;;{number};;;;;'
     response = await get_sessions(
         home,
         **data,
@@ -404,9 +437,15 @@ async def test_costs(home: Home) -> None:
     price_since(home, 100)
     response = await get_sessions(home, start=ago(60), **target(home))
     for session in response["sessions"]:
-        assert session["cost"] == pytest.approx(2 * session["energy"], abs=0.01)
+        assert Decimal(str(session["cost"])) == (
+            2 * Decimal(str(session["energy"]))
+        ).quantize(Decimal("0.01"), ROUND_HALF_UP)
     total = response["totals"]
     assert total["cost"] == pytest.approx(2 * total["energy"], abs=0.05)
+    for key in ("energy", "cost"):
+        assert Decimal(str(total[key])) == sum(
+            Decimal(str(session[key])) for session in response["sessions"]
+        )
     assert response["currency"] == "NOK"
     assert response["missing_prices"] == response["notes"] == []
     response = await get_sessions(home, start=ago(60), format="csv", **target(home))
@@ -415,6 +454,7 @@ async def test_costs(home: Home) -> None:
     response = await get_sessions(home, start=ago(60), **target(home))
     known = [item["cost"] for item in response["sessions"] if item["cost"] is not None]
     assert 0 < len(known) < len(response["sessions"])
+    assert response["totals"]["without_cost"] == len(response["sessions"]) - len(known)
     assert response["totals"]["cost"] == pytest.approx(math.fsum(known), abs=0.01)
     hours = response["missing_prices"]
     assert hours == sorted(hours)
@@ -422,12 +462,60 @@ async def test_costs(home: Home) -> None:
     assert f": {len(hours)}. The sessions" in note
 
 
+@pytest.mark.parametrize("scenario", [_of_two_accounts()])
+async def test_an_account_without_a_price(home: Home) -> None:
+    """Its sessions have no cost, so a note says which chargers the total leaves out."""
+    neighbor = add_entry(home.hass, home.sim, "neighbor@example.com")
+    other = next(item for item in home.sim.chargers.values() if item != home.charger)
+    home.hass.config_entries.async_update_entry(
+        home.entry, options={CONF_CHARGERS: [home.charger.id]}
+    )
+    await home.reload()
+    await set_up(home.hass, neighbor)
+    both = {"charger_id": [home.charger.id, other.id]}
+    await wait_until(
+        lambda: other.id in neighbor.runtime_data.coordinator.data.chargers
+    )
+    assert (await get_sessions(home, start=ago(60), **both))["notes"] == []
+    price_since(home, 100)
+    response = await get_sessions(home, start=ago(60), **both)
+    (note,) = response["notes"]
+    assert other.name in note
+    assert home.charger.name not in note
+    unknown = [item for item in response["sessions"] if item["cost"] is None]
+    assert {item["charger_id"] for item in unknown} == {other.id}
+    assert response["totals"]["without_cost"] == len(unknown)
+    response = await get_sessions(home, start=ago(60), **target(home))
+    assert response["notes"] == []
+
+
 @pytest.mark.parametrize("past", [None])
 async def test_no_session_has_no_cost(home: Home) -> None:
     """An empty statement has a cost of zero."""
     price_since(home, 100)
     response = await get_sessions(home, start=ago(60), **target(home))
-    assert response["totals"] == {"sessions": 0, "energy": 0.0, "cost": 0.0}
+    assert response["totals"] == {
+        "sessions": 0,
+        "energy": 0.0,
+        "cost": 0.0,
+        "without_cost": 0,
+    }
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_session_that_has_drawn_nothing(
+    hass: HomeAssistant, others: int
+) -> None:
+    """It costs nothing, whatever other sessions are in the statement."""
+    prices = Prices(hass, Tariff((PricePeriod(0, price=2.0),)))
+    end = dt_util.utcnow()
+    nothing = SessionRecord(charger_id="a", end=end, energy=0.0)
+    hours = {int(end.timestamp() // HOUR): 1500}
+    other = SessionRecord(charger_id="a", end=end, energy=1.5, hours=hours)
+    found = Found(records=[nothing, *[other] * others])
+    await found.async_price(hass, prices)
+    assert [record.cost for record in found.records] == [0.0, *[3.0] * others]
+    assert (found.missing_prices, found.unpriced) == (set(), set())
 
 
 async def test_prices_that_cannot_be_read(
@@ -541,6 +629,46 @@ async def test_reading_again(
 
 
 @pytest.mark.parametrize("chargers", [1])
+async def test_a_crash_after_reading_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sweep reads old sessions again, so it is stored first that they are written."""
+    await wait_until_written(home.entry)
+    await home.reload()
+    stored: list[bool] = []
+    write = HourlyStatistics.async_write
+
+    async def spy(*args: Any, **kwargs: Any) -> int:
+        store: Store[dict[str, Any]] = Store(
+            home.hass, STORAGE_VERSION, f"{DOMAIN}.history.{home.entry.entry_id}"
+        )
+        document = await store.async_load()
+        assert document
+        ledger = document["chargers"][home.charger.id]
+        stored.append(ledger["changed_from"] is not None)
+        return await write(*args, **kwargs)
+
+    monkeypatch.setattr(HourlyStatistics, "async_write", spy)
+    await import_sessions(home, start=ago(60), **target(home))
+    await wait_until_written(home.entry)
+    assert stored == [True]
+
+
+@pytest.mark.parametrize("chargers", [1])
+@pytest.mark.parametrize("past", [PastScenario(days=200)])
+async def test_reading_a_part_after_statistics_were_deleted(
+    home: Home, recorded: Recorded
+) -> None:
+    """The statistic is created again with all that it had, not only with that part."""
+    await wait_until_written(home.entry)
+    before = await recorded.hours(home.charger.id)
+    get_instance(home.hass).async_clear_statistics([statistic_id(home.charger.id)])
+    await import_sessions(home, start=ago(10), **target(home))
+    await wait_until_written(home.entry)
+    assert await recorded.hours(home.charger.id) == pytest.approx(before)
+
+
+@pytest.mark.parametrize("chargers", [1])
 @pytest.mark.parametrize("past", [PastScenario(days=800, sessions_per_week=2)])
 async def test_sessions_of_long_ago(home: Home, recorded: Recorded) -> None:
     """Sessions from before the first import come into the statistics, in front of the others."""
@@ -552,6 +680,41 @@ async def test_sessions_of_long_ago(home: Home, recorded: Recorded) -> None:
     assert min(after) < min(before) - 24 * 30
     assert wrong(after, truth(home.sim, home.charger.id)) < 0.01 * math.fsum(
         after.values()
+    )
+
+
+@pytest.mark.parametrize("chargers", [1])
+@pytest.mark.parametrize("past", [PastScenario(days=300, irregular=0.3)])
+async def test_a_late_session_that_began_before_the_start(
+    new_home: Home, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its hours are written, though the reading begins in the middle of it."""
+    home, archive = new_home, new_home.sim.archive
+    end = dt_util.utcnow() - timedelta(days=200)
+    late = next(
+        session
+        for session in archive.listed(start=end, end=dt_util.utcnow())
+        if session.ended
+        and session.energy > 5
+        and session.ended - session.started > timedelta(hours=4)
+    )
+    listed = archive.listed
+
+    def without_late_session(**period: Any) -> Iterator[Session]:
+        return (session for session in listed(**period) if session.id != late.id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "listed", without_late_session)
+        await home.start()
+        await wait_until_written(home.entry)
+    assert late.ended
+    start = late.ended - timedelta(minutes=1)
+    await import_sessions(home, start=start.isoformat(), **target(home))
+    await wait_until_written(home.entry)
+    hours = await recorded.hours(home.charger.id)
+    expected = truth(home.sim, home.charger.id)
+    assert math.fsum(hours.values()) == pytest.approx(
+        math.fsum(expected.values()), abs=0.1
     )
 
 
@@ -607,6 +770,20 @@ async def test_a_refused_import(home: Home) -> None:
         assert count(home) == requests
     assert raised.value.translation_placeholders == {"chargers": home.charger.name}
     home.sim.rest.heal()
+
+
+async def test_an_import_that_is_refused_in_part(home: Home) -> None:
+    """What can be read is read; the error names what cannot."""
+    await wait_until_written(home.entry)
+    home.sim.rest.fail(ARCHIVE, fault=403, times=1)
+    for requests in (2, 1):
+        home.clear()
+        with pytest.raises(HomeAssistantError) as raised:
+            await import_sessions(home, start=ago(30), **target(home, whole=True))
+        assert raised.value.translation_key == "several_failed"
+        failures = raised.value.translation_placeholders["failures"].splitlines()
+        assert [item.split(":")[0] for item in failures] == [home.charger.name]
+        assert count(home) == requests
 
 
 async def test_an_import_that_takes_long(

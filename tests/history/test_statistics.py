@@ -5,9 +5,13 @@ from collections.abc import AsyncGenerator, Callable
 import threading
 from typing import Any
 
-from homeassistant.components.recorder import get_instance, statistics as recorder
+from homeassistant.components.recorder import (
+    Recorder,
+    get_instance,
+    statistics as recorder,
+)
 from homeassistant.components.recorder.models import StatisticMeanType
-from homeassistant.components.recorder.tasks import RecorderTask
+from homeassistant.components.recorder.tasks import ImportStatisticsTask, RecorderTask
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import pytest
@@ -114,6 +118,15 @@ async def test_the_metadata(database: Database) -> None:
     assert len((await database.metadata())["name"]) == 255
 
 
+async def test_two_writes_at_once(database: Database) -> None:
+    """A write reads the sum that it continues once the one before it is in the database."""
+    written = await asyncio.gather(
+        database.write({0: 1000}), database.write({1: 500}, first=1)
+    )
+    assert written == [1, 1]
+    assert await database.rows() == {0: (1.0, 1.0), 1: (0.5, 1.5)}
+
+
 async def test_a_second_run_writes_nothing(
     database: Database, imported: list[Any]
 ) -> None:
@@ -182,25 +195,28 @@ async def test_the_last_row_before(database: Database, hours: int) -> None:
 
 
 async def test_many_rows(
-    database: Database, imported: list[Any], hass: HomeAssistant
+    database: Database, imported: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many rows are written in batches, one after another."""
     hours = dict.fromkeys(range(2500), 1000)
-    queued: list[int] = []
-    add = statistics.async_add_external_statistics
+    stored: list[ImportStatisticsTask] = []
+    stored_before: list[int] = []
+    add, run = statistics.async_add_external_statistics, ImportStatisticsTask.run
 
-    def spy(*args: Any) -> None:
-        queued.append(get_instance(hass).backlog)
+    def spy_add(*args: Any) -> None:
+        stored_before.append(len(stored))
         add(*args)
 
-    statistics.async_add_external_statistics = spy
-    try:
-        assert await database.write(hours) == 2500
-    finally:
-        statistics.async_add_external_statistics = add
+    def spy_run(task: ImportStatisticsTask, instance: Recorder) -> None:
+        run(task, instance)
+        stored.append(task)
+
+    monkeypatch.setattr(statistics, "async_add_external_statistics", spy_add)
+    monkeypatch.setattr(ImportStatisticsTask, "run", spy_run)
+    assert await database.write(hours) == 2500
     assert [len(rows) for _, rows in imported] == [1000, 1000, 500]
     assert all(isinstance(rows, list) for _, rows in imported)
-    assert queued == [0, 0, 0]
+    assert stored_before == [0, 1, 2]
     rows = await database.rows()
     assert len(rows) == 2500
     assert rows[2499] == (1.0, 2500.0)
@@ -315,6 +331,40 @@ async def test_a_barrier_that_is_lost(
     monkeypatch.setattr(statistics, "BARRIER_TIMEOUT", 0.05)
     failing("clear_statistics", 2)
     assert await database.write({0: 1000}) == 1
+
+
+async def test_a_recorder_that_is_busy_for_long(
+    database: Database,
+    hass: HomeAssistant,
+    busy: Blocked,
+    imported: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is waited for until it answers: queued rows are neither written nor lost yet."""
+    monkeypatch.setattr(statistics, "BARRIER_TIMEOUT", 0.05)
+    asked: list[Any] = []
+    is_asked_again = asyncio.Event()
+    ask = get_instance(hass).async_clear_statistics
+
+    def spy(*args: Any, **kwargs: Any) -> None:
+        asked.append(args)
+        if len(asked) == 3:
+            is_asked_again.set()
+        ask(*args, **kwargs)
+
+    monkeypatch.setattr(get_instance(hass), "async_clear_statistics", spy)
+    writing = hass.async_create_task(database.write(dict.fromkeys(range(1001), 1000)))
+    waiting = hass.async_create_task(is_asked_again.wait())
+    await asyncio.wait(
+        [writing, waiting], timeout=20, return_when=asyncio.FIRST_COMPLETED
+    )
+    assert waiting.done()
+    assert not writing.done()
+    # The second batch is not queued before the first one is carried out.
+    assert len(imported) == 1
+    busy.go.set()
+    assert await writing == 1001
+    assert (await database.rows())[1000] == (1.0, 1001.0)
 
 
 async def test_readiness(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ class _Session:
     end: float
     since: float
     looks: int = 0
+    has_failed: bool = False
 
     @property
     def due(self) -> float:
@@ -86,22 +87,34 @@ class AwaitedSessions:
         """Return when to look next (seconds since 1970), None if nothing is awaited."""
         return min((item.due for item in self._sessions.values()), default=None)
 
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the archive has failed, and a session was not looked for since."""
+        return any(item.has_failed for item in self._sessions.values())
+
     @callback
-    def expect(self, charger_id: str, key: int, end: float) -> None:
-        """Look for a session that has ended, unless the archive's version is known."""
+    def expect(self, charger_id: str, key: int, end: float) -> bool:
+        """Look for a session that has ended, unless the archive's version is known.
+
+        Returns:
+            Whether it is looked for.
+
+        """
+        if key in self._sessions:
+            return True
         charger = self._account().chargers.get(charger_id)
         if (
             charger is None
-            or key in self._sessions
             or self._book.is_refused(charger_id)
             or self._book.ledgers[charger_id].is_settled(key)
         ):
-            return
+            return False
         installation_id = charger.installation_id or ""
         self._sessions[key] = _Session(
             charger_id, installation_id, end, dt_util.utcnow().timestamp()
         )
         self._on_ended(installation_id)
+        return True
 
     async def async_step(self, now: float) -> bool:
         """Look for those that are due, of one installation; return False if none is.
@@ -139,10 +152,12 @@ class AwaitedSessions:
         except ZaptecError:
             for item in looked_for.values():
                 item.since += RETRY
+                item.has_failed = True
             raise
         self._on_request(first.installation_id, len(sessions))
         found = await self._book.async_add_archived(sessions)
         for key, item in looked_for.items():
+            item.has_failed = False
             if item.due <= now:
                 item.looks += 1
             is_found = key in found

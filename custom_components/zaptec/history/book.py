@@ -1,5 +1,6 @@
 """The ledgers of all chargers of an account, and what is added to them."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,9 @@ from .store import HistoryStore
 # Time before the present for which the archive is read at first (s). The vendor keeps
 # sessions for longer, but few users look further back.
 FIRST_READING = 730 * 24 * HOUR
+
+# Number of sessions that are added without a pause for others.
+ADDED_AT_ONCE = 200
 
 type Finding = tuple[str, int, Contribution | Problem]
 """A charger, the key of a session, and what it contributes or why it does not."""
@@ -113,6 +117,20 @@ class Book:
         chargers = self.chargers(installation_id)
         return bool(chargers) and all(map(self.is_refused, chargers))
 
+    def refused_installations(self) -> set[str]:
+        """Return the installations none of whose archives the cloud shows.
+
+        That is asked each minute, so the chargers of an account are looked at only once.
+        """
+        account = self._account()
+        refused: set[str | None] = set()
+        shown: set[str | None] = set()
+        for charger in account.chargers.values():
+            if charger.id in self.ledgers:
+                is_refused = self.is_refused(charger.id)
+                (refused if is_refused else shown).add(charger.installation_id)
+        return account.installations.keys() & (refused - shown)
+
     def ask_again(self, installation_id: str) -> None:
         """Read the archives of an installation that the cloud has refused before."""
         for charger_id in self.chargers(installation_id):
@@ -131,7 +149,7 @@ class Book:
     def start_over(self, charger_id: str) -> None:
         """Import everything that can be known of a charger."""
         ledger = self.ledgers[charger_id]
-        if self.is_refused(charger_id):
+        if self.is_refused(charger_id) or ledger.complete_from == 0:
             ledger.write_again()
             self._store.save_soon()
         else:
@@ -150,8 +168,16 @@ class Book:
             complete_from: The first hour of which all sessions will be known then.
 
         """
-        self._store.persons.note_reading(charger_id, complete_from)
+        self._store.persons.begin_reading(charger_id)
         self.ledgers[charger_id].begin_reading(complete_from)
+
+    def end_reading(self, charger_id: str) -> None:
+        """Note that all of the archive of a charger was read."""
+        ledger = self.ledgers[charger_id]
+        # Of sessions from before, it may not be known who has charged, though their hours are.
+        first = (ledger.read_from or 0) // HOUR
+        ledger.end_reading(dt_util.utcnow().timestamp())
+        self._store.persons.end_reading(charger_id, first)
 
     def request(self, charger_id: str, hour: int) -> bool:
         """Read the archive of a charger from the month of an hour on.
@@ -202,6 +228,18 @@ class Book:
         """
         self.ledgers[charger_id].request_reading(start)
         self._store.save_soon()
+
+    def read_doubtful(self, installation_id: str, now: float) -> None:
+        """Read the archives of an installation again that are in doubt.
+
+        An archive that is refused is not read before the roles of the account change.
+        """
+        for charger_id in self.chargers(installation_id):
+            if self.is_refused(charger_id):
+                continue
+            ledger = self.ledgers[charger_id]
+            if (start := ledger.doubts.repeat_from(now)) is not None:
+                ledger.request_reading(start)
 
     def _request(self, ledger: Ledger) -> None:
         """Read all of an archive, whether it was refused or not."""
@@ -256,7 +294,7 @@ class Book:
     def stop_waiting(self, charger_id: str, key: int, *, is_found: bool) -> None:
         """Note that the archive is not asked for a session any more.
 
-        Without its version, what the charger has reported has to do.
+        Without its version, what the charger has reported is used.
         """
         contribution = self._waiting.pop(key, None)
         if contribution and not is_found:
@@ -271,9 +309,14 @@ class Book:
             self.persons,
             dt_util.utcnow(),
         )
-        for charger_id, key, finding in findings:
+        for number, (charger_id, key, finding) in enumerate(findings, start=1):
+            if number % ADDED_AT_ONCE == 0:
+                # The sweep of a large installation finds thousands of sessions.
+                await asyncio.sleep(0)
             if isinstance(finding, Problem):
                 self._log(charger_id, finding)
+                if self.ledgers[charger_id].is_reading:
+                    self.ledgers[charger_id].doubts.leave_out(key)
             else:
                 self._add(charger_id, key, finding)
         return {key for _, key, _ in findings}
@@ -290,7 +333,12 @@ class Book:
         if self.is_refused(charger_id):
             self._log(charger_id, Problem.LATE)
             return
-        ledger.request_reading(_month(hour))
+        if ledger.is_reading:
+            # The reading starts again with this session. The sessions of a charger follow
+            # each other, so no other one began before and is read, too.
+            ledger.request_reading(hour * HOUR)
+        else:
+            ledger.request_reading(_month(hour))
 
     def hours_of(self, charger_id: str, charge: Charge) -> dict[int, int]:
         """Return the energy of each hour of a session (Wh); this may run in a thread."""

@@ -1,6 +1,6 @@
 """Which hours of a cost statistic have to be written, and which have no price."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,6 +25,9 @@ class CostLedger:
         """Initialize the ledger of a statistic whose cost was never written."""
         # The first hour whose row may be wrong; None if all are right.
         self.changed_from: int | None = 0
+        # The hours whose energy has changed since their cost was written. A cost without
+        # a price is that of another energy there.
+        self.changed_hours: set[int] = set()
         # Rises with each change that has to be written.
         self.revision = 0
         # The hours whose cost is unknown, in their order.
@@ -40,6 +43,11 @@ class CostLedger:
         self.revision += 1
         if self.changed_from is None or hour < self.changed_from:
             self.changed_from = hour
+
+    def change(self, hours: Collection[int]) -> None:
+        """Note that the energy of some hours has changed."""
+        self.changed_hours |= set(hours)
+        self.mark(min(hours))
 
     def begin(self) -> int:
         """Return from which hour on to write; a gap is written as a whole."""
@@ -58,11 +66,13 @@ class CostLedger:
         self.gaps = [gap for gap in self.gaps if gap.last < first] + list(gaps)
         if self.revision == revision:
             self.changed_from = None
+            self.changed_hours.clear()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""
         return {
             "changed_from": self.changed_from,
+            "changed_hours": sorted(self.changed_hours),
             "gaps": [[gap.first, gap.last, gap.count] for gap in self.gaps],
         }
 
@@ -71,5 +81,7 @@ class CostLedger:
         """Return what `as_dict` has returned before a restart."""
         ledger = cls()
         ledger.changed_from = stored["changed_from"]
+        # An earlier version did not store them.
+        ledger.changed_hours = set(stored.get("changed_hours", ()))
         ledger.gaps = [Gap(*item) for item in stored["gaps"]]
         return ledger

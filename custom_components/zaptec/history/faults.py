@@ -11,27 +11,40 @@ RETRY_MAX = 3600.0
 # Number of times that the archive fails before it is logged. The first few take an hour.
 FAILED_READINGS = 3
 
+# Time without a failure after which an outage of the archive is over (s). Whatever has
+# failed is tried again earlier.
+RECOVERY = 3 * 3600.0
+
 
 class Faults:
     """The faults of the archive, and of the recorder."""
 
     def __init__(self) -> None:
         """Initialize without a fault."""
-        # How often the archive has failed since it was read.
+        # How often the archive has failed since all that had failed was read again, or
+        # since it has worked for some hours.
         self.failed_readings = 0
         # Whether the recorder stores nothing.
         self.is_not_stored = False
         self._is_logged = False
-        # The same since there was nothing left to read.
-        self._failures = 0
+        # When the archive has failed last (seconds since 1970), and whether something was
+        # read since.
+        self._failed_at = 0.0
+        self._is_read_again = False
+        # Delay before the next try (s).
+        self._delay = RETRY_MIN
 
-    def archive_failed(self, err: ZaptecError) -> float:
-        """Log once that the archive cannot be read; return when to read it again (s).
+    def archive_failed(self, err: ZaptecError, now: float) -> float:
+        """Log that the archive cannot be read; return the delay until the next try (s).
 
-        That the cloud is down for a moment, other parts of the integration log.
+        It is logged once until the archive works again: an answer that makes no sense at
+        once, and any other fault when it has come several times, because other parts of
+        the integration log that the cloud is down.
         """
         LOGGER.debug("The archive cannot be read: %s", err)
         self.failed_readings += 1
+        self._failed_at = now
+        self._is_read_again = False
         if not self._is_logged and (
             isinstance(err, ZaptecResponseError)
             or self.failed_readings >= FAILED_READINGS
@@ -41,20 +54,32 @@ class Faults:
                 "The archive of sessions cannot be read, and is tried again later: %s",
                 err,
             )
-        delay = min(RETRY_MAX, RETRY_MIN * 2.0**self._failures)
-        self._failures += 1
+        delay = self._delay
+        self._delay = min(RETRY_MAX, 2 * delay)
         return delay
 
-    def archive_works(self, *, is_read: bool) -> None:
-        """Note that the archive has not failed.
+    def archive_works(self, now: float, *, is_read: bool, is_failing: bool) -> None:
+        """Note that the archive has not failed; log that it works again after a fault.
 
         Args:
-            is_read: Whether something was read, or nothing was due.
+            now: The present time (seconds since 1970).
+            is_read: Whether something was read; otherwise nothing was due.
+            is_failing: Whether a part of the archive has failed and was not read since.
 
         """
-        self._failures = 0
-        if is_read:
+        self._delay = RETRY_MIN
+        self._is_read_again |= is_read
+        if is_read and not is_failing:
+            # Single failures, each of which is made up for soon, are no outage.
             self.failed_readings = 0
+        # A logged outage ends later, so that the archive of a cloud that fails now and
+        # then is not logged again and again.
+        if not self._is_read_again or now - self._failed_at < RECOVERY:
+            return
+        self.failed_readings = 0
+        if self._is_logged:
+            self._is_logged = False
+            LOGGER.info("The archive of sessions can be read again")
 
     def not_stored(self, reason: str) -> None:
         """Log once that the statistics cannot be stored."""

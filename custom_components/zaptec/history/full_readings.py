@@ -73,6 +73,21 @@ class FullReadings:
         self._proceed(page)
         return True
 
+    def is_failing(self, charger_id: str) -> bool:
+        """Return whether the archive of a charger has failed, and was not read since."""
+        return charger_id in self._failed
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether an archive that has to be read has failed, and was not read since."""
+        ledgers = self._book.ledgers
+        return any(
+            charger_id in ledgers
+            and ledgers[charger_id].is_reading
+            and self._book.is_shown(charger_id)
+            for charger_id in self._failed
+        )
+
     async def async_wait(self, charger_id: str) -> int | None:
         """Wait until a charger is read, and return the number of its sessions.
 
@@ -99,7 +114,11 @@ class FullReadings:
 
     async def _async_begin(self, now: float) -> bool:
         """Begin with the next charger; return False if there is none."""
-        for charger_id, ledger in self._book.ledgers.items():
+        # The charger whose archive failed longest ago comes first among those that failed,
+        # so that others behind them are read, too.
+        for charger_id, ledger in sorted(
+            self._book.ledgers.items(), key=lambda item: self._failed.get(item[0], 0.0)
+        ):
             if (
                 ledger.read_from is None
                 or not self._book.is_shown(charger_id)
@@ -109,6 +128,10 @@ class FullReadings:
             if ledger.read_until is None:
                 # What is older than the archive, and was imported years ago, stays.
                 exists = await self._statistics.async_exists(statistic_id(charger_id))
+                if not exists:
+                    # All of the statistic is written after this reading, also if only a
+                    # part was requested. So the older sessions have to be known again.
+                    ledger.request_reading(self._book.first_hour * HOUR)
                 self._book.begin_reading(
                     charger_id, ledger.read_from // HOUR if exists else 0
                 )
@@ -131,7 +154,8 @@ class FullReadings:
         if ledger is None or ledger.read_until is None:
             return
         if is_complete:
-            ledger.end_reading()
+            self._book.end_reading(self._charger_id)
+            self._failed.pop(self._charger_id, None)
             self._end(self._charger_id, self._count)
         else:
             ends = [int(item.end.timestamp()) for item in page if item.end]

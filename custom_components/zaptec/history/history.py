@@ -28,7 +28,7 @@ from .reports import Reports
 from .statistics import BATCH_MAX, HourlyStatistics, NotStoredError, statistic_id
 from .store import HistoryStore
 from .summary import Summary
-from .sweeps import DAY, LONG_SPAN, Sweeps
+from .sweeps import DAY, LONG_SPAN, Sweeps, is_swept
 
 # Delay before statistics are written again that the recorder has not stored (s).
 RETRY_AFTER_FAILURE = 900.0
@@ -57,6 +57,10 @@ class History:
     """The completed sessions of an account, as statistics."""
 
     _task: asyncio.Task[None] | None = None
+
+    # When to write, and to read the archive, again (seconds since 1970).
+    _write_at = _read_at = 0.0
+    _is_started = _is_working = False
 
     def __init__(
         self,
@@ -95,7 +99,12 @@ class History:
         self._sweeps = Sweeps(self._book, archive, self._statistics, self._store)
         self._full = FullReadings(self._book, archive, self._statistics, self._store)
         self.person_statistics = PersonStatistics(
-            hass, self._book, self._statistics, self._store, self.costs.mark
+            hass,
+            self._book,
+            self._statistics,
+            self._store,
+            is_failing=self._full.is_failing,
+            on_write=self.costs.mark,
         )
         self._awaited = AwaitedSessions(
             self._book,
@@ -108,13 +117,10 @@ class History:
         self._reports = Reports(
             states, self._book, self._awaited, on_ended=self._wake.set
         )
-        # When to write, and to read the archive, again (seconds since 1970).
-        self._write_at = self._read_at = 0.0
         self._faults = Faults()
         self.summary = Summary(
             self._book, self._sweeps, self._awaited, self._statistics, self._faults
         )
-        self._is_started = self._is_working = False
 
     async def async_start(self) -> None:
         """Keep the history from now on, if Home Assistant records anything."""
@@ -195,11 +201,15 @@ class History:
         }
 
     @property
+    def is_busy(self) -> bool:
+        """Return whether something is being read or written right now."""
+        return self._is_working or self._wake.is_set()
+
+    @property
     def is_idle(self) -> bool:
         """Return whether nothing is due: the statistics have everything that is known."""
         return not (
-            self._is_working
-            or self._wake.is_set()
+            self.is_busy
             or self.pending
             or self.costs.is_pending
             or self._store.persons.is_pending
@@ -207,11 +217,7 @@ class History:
 
     def refused(self) -> set[str]:
         """Return the installations whose history the cloud refuses to show."""
-        return {
-            installation_id
-            for installation_id in self._account().installations
-            if self._book.is_refused_all(installation_id)
-        }
+        return self._book.refused_installations()
 
     @property
     def known(self) -> KnownSessions:
@@ -281,13 +287,15 @@ class History:
                 or await self._full.async_step(now)
             )
         except ZaptecError as err:
-            self._read_at = now + self._faults.archive_failed(err)
+            self._read_at = now + self._faults.archive_failed(err, now)
             return False
         except NotStoredError as err:
             self._faults.not_stored(str(err))
             self._read_at = self._write_at = now + RETRY_AFTER_FAILURE
             return False
-        self._faults.archive_works(is_read=is_done)
+        readers = (self._awaited, self._sweeps, self._full)
+        is_failing = any(item.has_failed for item in readers)
+        self._faults.archive_works(now, is_read=is_done, is_failing=is_failing)
         return is_done
 
     async def _async_write(self) -> bool:
@@ -305,16 +313,19 @@ class History:
                 or not self._book.is_shown(charger_id)
             ):
                 continue
+            if await self._async_start_over(charger_id, first):
+                return True
             hours = await self._hass.async_add_executor_job(ledger.hours_from, first)
-            if len(hours) > BATCH_MAX:
-                # If Home Assistant stops between two batches, the sums do not match until
-                # all is written again.
+            if len(hours) > BATCH_MAX or not is_swept(first):
+                # Home Assistant may stop. Between two batches, the sums do not match until
+                # all is written again, and no sweep notes again that old costs are wrong.
                 await self._store.async_save()
             rows = await self._statistics.async_write(
                 statistic_id(charger_id),
                 f"{self._name(charger_id)} {NAME}",
                 hours,
                 first,
+                ledger.doubts.keep_before,
             )
             LOGGER.debug(
                 "The session history of charger %s has %d new rows", charger_id, rows
@@ -327,6 +338,20 @@ class History:
             self._store.save_soon()
             return True
         return False
+
+    async def _async_start_over(self, charger_id: str, first: int) -> bool:
+        """Start over if the user has deleted the statistic; return whether that is so.
+
+        Otherwise it would begin with the hour that has to be written.
+        """
+        complete_from = self._book.ledgers[charger_id].complete_from or 0
+        is_complete = not complete_from or self._book.is_refused(charger_id)
+        if first <= complete_from and is_complete:
+            return False
+        if await self._statistics.async_exists(statistic_id(charger_id)):
+            return False
+        self._book.start_over(charger_id)
+        return True
 
     async def _async_write_person(self) -> bool:
         """Write the statistic of one person; return False if no more can be written.
@@ -352,13 +377,11 @@ class History:
         """
         hour = int(_now() // HOUR)
         is_refused = self._book.is_refused(charger_id)
+        share = ALL_SESSIONS_MAX // len(self._book.ledgers)
         self._book.compact(
             charger_id,
             0 if is_refused else hour - (LONG_SPAN + DAY) // HOUR,
-            max(
-                SESSIONS_MIN,
-                min(SESSIONS_MAX, ALL_SESSIONS_MAX // len(self._book.ledgers)),
-            ),
+            max(SESSIONS_MIN, min(SESSIONS_MAX, share)),
             hour - FORGOTTEN_AFTER // HOUR,
         )
 

@@ -6,6 +6,7 @@ from itertools import batched, chain
 from typing import Any, Self
 
 from ..persons import ANONYMOUS, Identity
+from .doubts import Doubts
 from .hours import HOUR
 
 # Maximum number of sessions of a charger of which it is kept whether they have changed.
@@ -119,7 +120,10 @@ class Ledger:
         """Initialize the ledger of a charger without a session."""
         self._sessions: dict[int, Contribution] = {}
         self._old: dict[int, _Old] = {}
+        # Old sessions that began before the reading in progress does, and their contents.
+        self._begun_before: dict[int, int] = {}
         self._reported = _Reported()
+        self.doubts = Doubts()
         # Rises with each change that has to be written.
         self.revision = 0
         # The first hour whose energy is known completely; None before the first session.
@@ -201,8 +205,9 @@ class Ledger:
             if self.complete_from is None and not self.is_reading:
                 self.complete_from = first
             if first < (self.complete_from or 0):
-                if not self.is_reading:
+                if self._begun_before.get(key) != new.content:
                     return first
+                # The statistics have its hours from before the reading.
                 first = self.complete_from or 0
             # Before the session is added, so that whatever is stored meanwhile says that
             # the statistics do not have it.
@@ -210,6 +215,7 @@ class Ledger:
         on_change(session, new)
         self._sessions[key] = new
         self._old.pop(key, None)
+        self.doubts.add(key, is_reading=self.is_reading)
         return None
 
     def note_identity(
@@ -311,29 +317,39 @@ class Ledger:
                 there are no statistics that could have sessions which are not known.
 
         """
+        is_lost = complete_from > 0 and self.complete_from is None
+        self.doubts.begin(self.read_from or 0, is_lost=is_lost)
         self._complete_before = self.complete_from if complete_from else 0
         self.read_until = self.read_from
-        self.complete_from = complete_from
+        if self.complete_from is None or complete_from < self.complete_from:
+            self.complete_from = complete_from
         # Their hours have to be known again.
-        self._old = {
-            key: old for key, old in self._old.items() if old.last < complete_from
+        dropped = {k: old for k, old in self._old.items() if old.last >= complete_from}
+        self._old = {k: old for k, old in self._old.items() if k not in dropped}
+        self._begun_before = {
+            key: old.content
+            for key, old in dropped.items()
+            if old.first < complete_from
         }
 
-    def end_reading(self) -> None:
+    def end_reading(self, now: float) -> None:
         """Note that all of the archive was read.
 
-        Hours of the statistics that no session claims have no energy.
+        Hours of the statistics that no session claims have no energy, unless there are
+        doubts about the archive.
         """
+        self.doubts.end(self.read_from or 0, now, len(self))
         self.read_from = self.read_until = None
         self.write_again()
 
     def refuse(self, roles: int) -> None:
         """Note that the cloud does not show the archive to an account with these roles.
 
-        The charger's own reports have to do, and nothing is known of the time before.
+        Only the charger's own reports are used, and nothing is known of the time before.
         """
         self.refused_roles = roles
         self._break_off()
+        self.doubts.refuse()
         if self.complete_from is None and self.has_energy:
             self.complete_from = min(
                 session.first for session in self._sessions.values() if session.hours
@@ -345,7 +361,7 @@ class Ledger:
         sessions_max: int,
         forget_before: int,
         *,
-        is_needed: Callable[[Contribution], bool] = lambda session: False,
+        is_needed: Callable[[Contribution, int], bool] = lambda session, newest: False,
         on_forget: Callable[[Contribution], None] = lambda session: None,
     ) -> None:
         """Drop the hours of old sessions, once the statistics have them.
@@ -354,21 +370,23 @@ class Ledger:
             limit: The hours of sessions that ended before this hour are dropped.
             sessions_max: Maximum number of sessions whose hours are kept.
             forget_before: A session that ended before this hour is dropped completely.
-            is_needed: Returns whether the hours of a session have to be kept.
+            is_needed: Returns whether the hours of a session have to be kept; called with
+                the session, and the first hour of the newest `sessions_max` sessions.
             on_forget: Called with each session whose hours are dropped, before they are.
 
         """
         if self.changed_from is not None or self.is_reading or not self._sessions:
             return
         by_last = sorted(session.last for session in self._sessions.values())
+        newest = by_last[-min(sessions_max, len(by_last))]
         if len(by_last) > sessions_max:
-            limit = max(limit, by_last[-sessions_max])
+            limit = max(limit, newest)
         # The charger may report the newest session again at any time.
         limit = min(limit, by_last[-1])
         dropped = {
             key: session
             for key, session in self._sessions.items()
-            if session.last < limit and not is_needed(session)
+            if session.last < limit and not is_needed(session, newest)
         }
         for key, session in dropped.items():
             on_forget(session)
@@ -394,22 +412,14 @@ class Ledger:
         sessions = list(self._sessions.items())
         old = list(self._old.items())
         return {
-            "sessions": [
-                [
-                    key,
-                    session.content,
-                    session.end,
-                    int(session.is_final),
-                    *chain.from_iterable(session.hours.items()),
-                ]
-                for key, session in sessions
-            ],
+            "sessions": [[key, *_as_list(session)] for key, session in sessions],
             "identities": [
                 [key, *session.identity]
                 for key, session in sessions
                 if session.identity != ANONYMOUS
             ],
             "reported": self._reported.as_list(),
+            "doubts": self.doubts.as_list(),
             "old": [[key, item.content, item.first, item.last] for key, item in old],
             "complete_from": self.complete_from,
             "complete_before": self._complete_before,
@@ -427,15 +437,12 @@ class Ledger:
         identities = {
             key: Identity(*identity) for key, *identity in stored.get("identities", ())
         }
-        for key, content, end, is_final, *hours in stored["sessions"]:
-            ledger._sessions[key] = Contribution(
-                content,
-                end,
-                dict(batched(hours, 2, strict=True)),
-                bool(is_final),
-                identities.get(key, ANONYMOUS),
-            )
+        for key, *item in stored["sessions"]:
+            identity = identities.get(key, ANONYMOUS)
+            ledger._sessions[key] = _from_list(item, identity)
         ledger._reported = _Reported.from_list(stored.get("reported", ()))
+        if doubts := stored.get("doubts"):
+            ledger.doubts = Doubts.from_list(doubts)
         ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
         ledger.complete_from = stored["complete_from"]
         # An earlier version did not store it.
@@ -445,3 +452,21 @@ class Ledger:
         ledger.read_until = stored["read_until"]
         ledger.refused_roles = stored["refused_roles"]
         return ledger
+
+
+def _as_list(session: Contribution) -> list[int]:
+    """Return what is stored of a session, but for who has charged."""
+    return [
+        session.content,
+        session.end,
+        int(session.is_final),
+        *chain.from_iterable(session.hours.items()),
+    ]
+
+
+def _from_list(stored: list[int], identity: Identity) -> Contribution:
+    """Return what `_as_list` has returned before a restart."""
+    content, end, is_final, *hours = stored
+    return Contribution(
+        content, end, dict(batched(hours, 2, strict=True)), bool(is_final), identity
+    )

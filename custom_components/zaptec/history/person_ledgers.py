@@ -28,6 +28,10 @@ class PersonLedger:
     """From which hour on all sessions are known, by charger."""
     kept_from: dict[str, int] = field(default_factory=dict)
     """The same before the users or cards were changed."""
+    provisional_from: int | None = None
+    """The first hour that was written while sessions of some charger were unknown."""
+    lost_before: int = 0
+    """Before which hour the statistic may have sessions of which nothing is known."""
     revision: int = 0
     """Rises with each change that has to be written."""
 
@@ -42,10 +46,24 @@ class PersonLedger:
         if self.revision == revision:
             self.changed_from = None
 
+    def note_provisional(self, hour: int) -> None:
+        """Note that hours from one on have to be written again once all is known."""
+        if self.provisional_from is None or hour < self.provisional_from:
+            self.provisional_from = hour
+
+    def end_provisional(self) -> None:
+        """Note that all sessions are known again."""
+        if self.provisional_from is not None:
+            self.mark(self.provisional_from)
+            self.provisional_from = None
+
     def start_over(self) -> None:
-        """Note that all of the statistic has to be written, and nothing is known."""
-        self.known_from.clear()
+        """Note that all of the statistic has to be written.
+
+        What is known of the sessions does not change with it.
+        """
         self.kept_from.clear()
+        self.lost_before = 0
         self.is_written = False
         self.mark(0)
 
@@ -57,6 +75,8 @@ class PersonLedger:
             self.is_written,
             dict(self.known_from),
             dict(self.kept_from),
+            self.provisional_from,
+            self.lost_before,
         ]
 
 
@@ -67,8 +87,11 @@ class PersonLedgers:
         """Initialize without persons."""
         self.persons = Persons(None, {})
         self.ledgers: dict[str, PersonLedger] = {}
-        # The persons that were removed, until the user is asked about their statistics.
+        # The persons that were removed, until the user has decided about their statistics.
         self.removed: set[str] = set()
+        # The persons when the archive of a charger began to be read, and their contents, by
+        # charger.
+        self._read_for: dict[str, dict[str, int]] = {}
 
     @property
     def is_pending(self) -> bool:
@@ -124,24 +147,58 @@ class PersonLedgers:
                 # What is older was not read, so it stays as it is.
                 ledger.mark(max(min(hours), ledger.known_from.get(charger_id, 0)))
 
-    def note_reading(self, charger_id: str, first: int) -> None:
-        """Note that all sessions of a charger from an hour on are read again."""
+    def look_again(self, hour: int) -> None:
+        """Look whether statistics still exist, by writing an hour again."""
         for ledger in self.ledgers.values():
-            if ledger.known_from.get(charger_id, first) > first:
+            if ledger.is_written:
+                ledger.mark(hour)
+
+    def begin_reading(self, charger_id: str) -> None:
+        """Note that the archive of a charger is read from now on.
+
+        Nothing is known of it before it has come to the end: it may be refused.
+        """
+        self._read_for[charger_id] = {
+            person_id: ledger.content for person_id, ledger in self.ledgers.items()
+        }
+
+    def end_reading(self, charger_id: str, first: int) -> None:
+        """Note that all sessions of a charger from an hour on were read.
+
+        While there are no persons, it is not noted who has charged. So what was read
+        before the person was added does not count for that one.
+        """
+        read_for = self._read_for.pop(charger_id, {})
+        for person_id, ledger in self.ledgers.items():
+            known_from = ledger.known_from.get(charger_id)
+            if known_from is None:
+                if read_for.get(person_id) == ledger.content:
+                    ledger.known_from[charger_id] = first
+            elif known_from > first:
                 # Sessions whose hours are not known any more may turn out to be those of
                 # another person.
                 ledger.mark(first)
-            ledger.known_from[charger_id] = min(
-                ledger.known_from.get(charger_id, first), first
-            )
+                ledger.known_from[charger_id] = first
 
-    def is_needed(self, session: Contribution) -> bool:
-        """Return whether the statistic of one person needs the hours of a session yet."""
+    def is_needed(self, session: Contribution, newest: int = 0) -> bool:
+        """Return whether the statistic of one person needs the hours of a session yet.
+
+        Hours that were written while sessions of some charger were unknown are needed once
+        more. If they are dropped, the archive has to be read again for them. An archive may
+        fail for months, so only the newest sessions are kept for that.
+
+        Args:
+            session: The session.
+            newest: The hour before which sessions are too old to be kept for that.
+
+        """
         ledger = self.of(session)
-        return bool(
-            ledger
-            and ledger.changed_from is not None
-            and session.last >= ledger.changed_from
+        if ledger is None:
+            return False
+        if ledger.changed_from is not None and session.last >= ledger.changed_from:
+            return True
+        return ledger.provisional_from is not None and session.last >= max(
+            ledger.provisional_from, newest
         )
 
     def note_forgotten(self, charger_id: str, session: Contribution) -> None:
@@ -164,6 +221,7 @@ class PersonLedgers:
                 for person_id, ledger in list(self.ledgers.items())
             },
             "removed": sorted(self.removed),
+            "read_for": dict(self._read_for),
         }
 
     @classmethod
@@ -175,4 +233,6 @@ class PersonLedgers:
             for person_id, item in stored["ledgers"].items()
         }
         persons.removed = set(stored["removed"])
+        # An earlier version did not store it.
+        persons._read_for = dict(stored.get("read_for", {}))
         return persons

@@ -8,8 +8,8 @@ An entity's price of an hour is the mean of that hour, as Home Assistant has rec
 is known some minutes after the hour is over.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 import math
@@ -23,18 +23,27 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfEnergy
-from homeassistant.core import HomeAssistant, State
+from homeassistant.core import (
+    CALLBACK_TYPE,
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    State,
+    callback,
+)
+from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..const import RECORDER
 from .hours import HOUR
+from .price_course import PriceCourse, mean_by_hour
 from .statistics import NotStoredError
 
-# Longest time in which energy is drawn that gets the present price of an entity, and
-# longest time since then (s). In a longer time, the price has changed.
-PRESENT_MAX = 3600.0
+# Longest time over which the mean of an entity's price is computed (s). Home Assistant
+# deletes states after such a time.
+OVER_MAX = 10 * 24 * HOUR
 
 # Time after an hour until its price is known (s), because Home Assistant has to store its
 # states and to compile its statistics first.
@@ -107,6 +116,15 @@ class Tariff:
         before = (period for period in self.periods if period.start < new.start)
         return type(self)((*before, new))
 
+    def renamed(self, old: str, new: str) -> Self:
+        """Return the tariff after the user has renamed an entity."""
+        return type(self)(
+            tuple(
+                replace(period, entity_id=new) if period.entity_id == old else period
+                for period in self.periods
+            )
+        )
+
     def first_difference(self, other: Self) -> int | None:
         """Return the first hour whose price may differ, None if there is none."""
         different = set(self.periods) ^ set(other.periods)
@@ -158,6 +176,10 @@ def cost_of(hours: Mapping[int, int], prices: HourlyPrices) -> Cost:
     return Cost(None if missing else math.fsum(amounts), tuple(missing))
 
 
+# The topic of the listeners that follow the prices.
+PRICE_TOPIC = "price"
+
+
 class Prices:
     """The prices that the user has chosen for an account."""
 
@@ -165,6 +187,10 @@ class Prices:
         """Initialize the prices."""
         self._hass = hass
         self.tariff = tariff
+        # What the entities have shown that are followed, or whose past was read.
+        self._courses: dict[str, PriceCourse] = {}
+        self._on_change: Callable[[], None] = lambda: None
+        self._cancel: CALLBACK_TYPE | None = None
 
     def __bool__(self) -> bool:
         """Return whether the user has chosen a price."""
@@ -173,7 +199,18 @@ class Prices:
     @property
     def entity_id(self) -> str | None:
         """Return the entity whose price counts at present, None for a fixed price."""
-        return self.tariff.periods[-1].entity_id if self else None
+        period = self.tariff.at(int(dt_util.utcnow().timestamp() // HOUR))
+        return period.entity_id if period else None
+
+    @callback
+    def rename(self, old: str, new: str) -> None:
+        """Follow an entity that the user has renamed."""
+        self.tariff = self.tariff.renamed(old, new)
+        if course := self._courses.pop(old, None):
+            self._courses[new] = course
+        if self._cancel:
+            self._untrack()
+            self._track()
 
     async def async_of(self, first: int, last: int) -> HourlyPrices:
         """Return the prices of the hours from one to another, both included.
@@ -182,11 +219,22 @@ class Prices:
             NotStoredError: The database cannot be read.
 
         """
-        if not self.entities(first, last):
+        if not self._entities(self.tariff, first, last):
             return HourlyPrices(self.tariff)
+        return await self._async_read(self.read, first, last)
+
+    async def _async_read[T](
+        self, read: Callable[[int, int], T], first: int, last: int
+    ) -> T:
+        """Return what is read from the database about some hours.
+
+        Raises:
+            NotStoredError: The database cannot be read.
+
+        """
         try:
             return await get_instance(self._hass).async_add_executor_job(
-                self.read, first, last
+                read, first, last
             )
         except SQLAlchemyError as err:
             raise NotStoredError(type(err).__name__) from err
@@ -196,21 +244,31 @@ class Prices:
         # The present hour goes on, and so may its price change.
         present = int((dt_util.utcnow().timestamp() - AFTER_HOUR) // HOUR)
         last = min(last, present - 1)
+        # The event loop may replace it meanwhile.
+        tariff = self.tariff
+        return HourlyPrices(tariff, self._read(first, last, tariff))
+
+    def _read(
+        self, first: int, last: int, tariff: Tariff | None = None
+    ) -> dict[str, dict[int, float]]:
+        """Return the recorded prices of the hours from one to another; blocks."""
         recorded: dict[str, dict[int, float]] = {}
-        for entity_id, begin, end in self.entities(first, last):
+        for entity_id, begin, end in self._entities(tariff or self.tariff, first, last):
             recorded.setdefault(entity_id, {}).update(
                 _recorded(self._hass, entity_id, begin, end)
             )
-        return HourlyPrices(self.tariff, recorded)
+        return recorded
 
-    def entities(self, first: int, last: int) -> list[tuple[str, int, int]]:
+    def _entities(
+        self, tariff: Tariff, first: int, last: int
+    ) -> list[tuple[str, int, int]]:
         """Return which entities' prices count, each with its first and its last hour.
 
         Nothing is recorded without the recorder.
         """
         if RECORDER not in self._hass.config.components:
             return []
-        periods = pairwise([*self.tariff.periods, Period(last + 1)])
+        periods = pairwise([*tariff.periods, Period(last + 1)])
         return [
             (period.entity_id, begin, end)
             for period, following in periods
@@ -220,22 +278,97 @@ class Prices:
         ]
 
     def over(self, start: datetime, end: datetime) -> float | None:
-        """Return the one price of what was drawn from one moment to another.
-
-        It is None if the price is unknown, or may have changed since.
-        """
-        before = self.tariff.at(int(start.timestamp() // HOUR))
-        period = self.tariff.at(int(end.timestamp() // HOUR))
-        if period is not None and period.entity_id is None and period == before:
+        """Return the mean price from one moment to another, None if a part is unknown."""
+        begin, until = start.timestamp(), max(start, end).timestamp()
+        first, last = int(begin // HOUR), int(until // HOUR)
+        period = self.tariff.at(last)
+        if period is None or self.tariff.at(first) is None:
+            return None
+        if period.entity_id is None and period.start <= first:
             return period.price
-        if period is None or (end - start).total_seconds() > PRESENT_MAX:
+        if until - begin > OVER_MAX:
+            return None
+        if until == begin:
+            return self._in_hour(first, begin, begin + 1)
+        amounts: list[float] = []
+        for hour in range(first, last + 1):
+            part = max(begin, hour * HOUR), min(until, (hour + 1) * HOUR)
+            if part[0] == part[1]:
+                continue
+            if (price := self._in_hour(hour, *part)) is None:
+                return None
+            amounts.append(price * (part[1] - part[0]))
+        return math.fsum(amounts) / (until - begin)
+
+    def _in_hour(self, hour: int, begin: float, end: float) -> float | None:
+        """Return the mean price in a part of an hour, None if it is unknown."""
+        if (period := self.tariff.at(hour)) is None:
             return None
         if period.entity_id is None:
             return period.price
-        if (dt_util.utcnow() - end).total_seconds() > PRESENT_MAX:
-            return None
-        state = self._hass.states.get(period.entity_id)
-        return _price(state, self._hass.config.currency) if state else None
+        course = self._courses.get(period.entity_id)
+        return course.over(begin, end) if course else None
+
+    @callback
+    def follow(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        """Follow what the entities show from now on; return what ends it.
+
+        Args:
+            on_change: Called when a price has changed.
+
+        """
+        self._on_change = on_change
+        self._track()
+        return self._untrack
+
+    @callback
+    def _track(self) -> None:
+        """Follow the entities whose prices count now or later."""
+        hour = int(dt_util.utcnow().timestamp() // HOUR)
+        present = self.tariff.at(hour)
+        for period in self.tariff.periods:
+            if period.entity_id and (period == present or period.start > hour):
+                course = self._courses.setdefault(period.entity_id, PriceCourse())
+                if state := self._hass.states.get(period.entity_id):
+                    course.show(state.last_changed.timestamp(), self._shown(state))
+        self._cancel = async_track_state_change_event(
+            self._hass, self._courses, self._changed
+        )
+
+    @callback
+    def _untrack(self) -> None:
+        """Follow the entities no longer."""
+        if self._cancel:
+            self._cancel()
+            self._cancel = None
+
+    @callback
+    def _changed(self, event: Event[EventStateChangedData]) -> None:
+        """Note another price."""
+        state = event.data["new_state"]
+        course = self._courses[event.data["entity_id"]]
+        course.show(event.time_fired_timestamp, self._shown(state) if state else None)
+        self._on_change()
+
+    def _shown(self, state: State) -> float | None:
+        """Return the price of a kWh that a state shows, None if it shows none."""
+        return _price(state, self._hass.config.currency)
+
+    async def async_load(self, since: datetime) -> None:
+        """Read what was recorded since a moment, such as before a restart.
+
+        Raises:
+            NotStoredError: The database cannot be read.
+
+        """
+        now = dt_util.utcnow()
+        if (now - since).total_seconds() > OVER_MAX:
+            return
+        hours = int(since.timestamp() // HOUR), int(now.timestamp() // HOUR)
+        if not self._entities(self.tariff, *hours):
+            return
+        for entity_id, prices in (await self._async_read(self._read, *hours)).items():
+            self._courses.setdefault(entity_id, PriceCourse()).record(prices)
 
 
 def price_factor(unit: str | None, currency: str) -> float | None:
@@ -310,11 +443,12 @@ def _means(
     """Return the mean of the prices that an entity without statistics has shown; blocks.
 
     As in Home Assistant's statistics, it is about the part of the hour in which the entity
-    has shown a price.
+    has shown a price. The part of an hour that is still to come does not count.
 
     Home Assistant deletes states after some days, even the one that an entity still shows,
     such as that of a helper that is seldom changed. So that one counts since it is shown.
     """
+    end = min(end, dt_util.utcnow())
     states = state_changes_during_period(hass, start, end, entity_id)
     changes = [
         (
@@ -329,27 +463,3 @@ def _means(
         changes = [change for change in changes if change[0] < since]
         changes.append((since, _price(shown, hass.config.currency)))
     return mean_by_hour(changes, end.timestamp())
-
-
-def mean_by_hour(
-    changes: list[tuple[float, float | None]], end: float
-) -> dict[int, float]:
-    """Return the mean of a price in each hour in which there was one.
-
-    Args:
-        changes: The moments from which on a price was shown (seconds since 1970), None for
-            no price.
-        end: The moment until which the last one was shown.
-
-    """
-    weighted: dict[int, float] = {}
-    seconds: dict[int, float] = {}
-    for (begin, price), (until, _) in pairwise([*changes, (end, None)]):
-        hour = int(begin // HOUR)
-        while price is not None and hour * HOUR < until:
-            length = min(until, (hour + 1) * HOUR) - max(begin, hour * HOUR)
-            if length > 0:
-                weighted[hour] = weighted.get(hour, 0.0) + price * length
-                seconds[hour] = seconds.get(hour, 0.0) + length
-            hour += 1
-    return {hour: weighted[hour] / seconds[hour] for hour in weighted}

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Self
 
 from ..api import CommitMetadata, CompletedSession, MeterReading, Session
-from ..state import FUTURE_MAX
+from ..plausibility import has_happened
 from .hours import Charge
 
 # Earliest end that is believed. A charger whose clock is not set begins in 1970 or 2000.
@@ -52,7 +52,7 @@ class Record:
     end: int
     """Seconds since 1970 (UTC)."""
     charge: Charge | None
-    """None for a session that does not count, whose energy means nothing."""
+    """None for a session that does not count: its energy is meaningless."""
     is_final: bool
     """Whether the archive has it; what only the charger has reported may be corrected."""
 
@@ -67,6 +67,8 @@ class Record:
         key = key_of(session.id)
         if not session.counts:
             return cls(key, int((session.end or now).timestamp()), None, is_final=True)
+        if session.has_too_many_details:
+            return Problem.REPORTS
         charge = _charge(
             session.start,
             session.end,
@@ -150,7 +152,7 @@ def _charge(
         if recognized is None or recognized < EARLIEST:
             return Problem.CLOCK
         shift = recognized - end
-    if end + shift > now + FUTURE_MAX:
+    if not has_happened(end + shift, now):
         return Problem.FUTURE
     reports_max = (end - start).total_seconds() / REPORT_INTERVAL_MIN + REPORTS_MORE
     if len(reports) > reports_max:

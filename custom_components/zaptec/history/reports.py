@@ -105,7 +105,8 @@ class Reports:
             return
         record = self._book.add_reported(charger_id, session, observation.timestamp)
         end = record.end if record else observation.timestamp.timestamp()
-        self._awaited.expect(charger_id, key, end)
+        if not self._awaited.expect(charger_id, key, end):
+            self._book.stop_waiting(charger_id, key, is_found=False)
         self._on_ended()
 
     @callback

@@ -9,7 +9,7 @@ logs an error and goes on. So what was written is read again before it counts as
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import batched
@@ -23,6 +23,7 @@ from homeassistant.components.recorder.models import (
 from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     get_last_statistics,
+    get_metadata,
     statistics_during_period,
 )
 from homeassistant.const import UnitOfEnergy
@@ -58,6 +59,9 @@ _LOOK_BACK = (
     timedelta(days=20_000),
 )
 
+# What the ids of the statistics of persons begin with.
+_PERSONS = f"{DOMAIN}:person_"
+
 # Held while one statistic is written: the recorder works on one batch at a time anyway.
 _LOCK: HassKey[asyncio.Lock] = HassKey(f"{DOMAIN}_history")
 
@@ -77,13 +81,18 @@ def statistic_id(charger_id: str) -> str:
 
 def person_statistic_id(person_id: str) -> str:
     """Return the id of the energy statistic of one person."""
-    return f"{DOMAIN}:person_{person_id.lower()}_energy"
+    return f"{_PERSONS}{person_id.lower()}_energy"
 
 
 def person_statistic_ids(person_id: str) -> list[str]:
     """Return the ids of all statistics that one person may have."""
     energy = person_statistic_id(person_id)
-    return [energy, f"{energy.removesuffix('energy')}cost"]
+    return [energy, cost_id(energy)]
+
+
+def cost_id(energy_id: str) -> str:
+    """Return the id of the cost statistic that belongs to one of energy."""
+    return f"{energy_id.removesuffix('_energy')}_cost"
 
 
 class HourlyStatistics:
@@ -92,6 +101,8 @@ class HourlyStatistics:
     def __init__(self, hass: HomeAssistant) -> None:
         """Initialize the statistics."""
         self._hass = hass
+        # Called before hours of a statistic get another energy, with the hours.
+        self.on_change: Callable[[str, Collection[int]], Awaitable[None]] = _ignore
 
     @property
     def has_recorder(self) -> bool:
@@ -116,8 +127,29 @@ class HourlyStatistics:
             )
         )
 
+    async def async_charger_statistics(self) -> set[str]:
+        """Return the ids of the energy statistics of all chargers, of any account.
+
+        Raises:
+            NotStoredError: The database cannot be read.
+
+        """
+        found = await self.async_read(
+            partial(get_metadata, self._hass, statistic_source=DOMAIN)
+        )
+        return {
+            statistic
+            for statistic in found
+            if statistic.endswith("_energy") and not statistic.startswith(_PERSONS)
+        }
+
     async def async_write(
-        self, statistic: str, name: str, hours: Mapping[int, int], first: int
+        self,
+        statistic: str,
+        name: str,
+        hours: Mapping[int, int],
+        first: int,
+        keep_before: int = 0,
     ) -> int:
         """Write the energy of all hours from one on; return the number of written rows.
 
@@ -129,24 +161,37 @@ class HourlyStatistics:
             name: Its name.
             hours: The energy of each hour that has any (Wh).
             first: The first hour that may be wrong.
+            keep_before: Hours before this one keep at least the energy of their rows.
 
         Raises:
             NotStoredError: The recorder has not stored all of it.
 
         """
+        changed: set[int] = set()
+
+        async def note_change() -> None:
+            # Also a write that fails may store some of it.
+            if changed:
+                await self.on_change(statistic, changed)
+
         return await self.async_import(
-            _metadata(statistic, name),
-            partial(_plan, self._hass, statistic, hours, first),
+            _energy_metadata(statistic, name),
+            partial(_plan, self._hass, statistic, hours, first, keep_before, changed),
+            before=note_change,
         )
 
     async def async_import(
-        self, metadata: StatisticMetaData, plan: Callable[[], list[StatisticData]]
+        self,
+        metadata: StatisticMetaData,
+        plan: Callable[[], list[StatisticData]],
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> int:
         """Write the rows of a statistic that differ; return their number.
 
         Args:
             metadata: What describes the statistic.
             plan: Reads the database, and returns the rows that differ from it; blocks.
+            before: Called once the rows are known, before the first one is written.
 
         Raises:
             NotStoredError: The recorder has not stored all of it.
@@ -155,6 +200,8 @@ class HourlyStatistics:
         lock = self._hass.data.setdefault(_LOCK, asyncio.Lock())
         async with lock:
             rows = await self.async_read(plan)
+            if before:
+                await before()
             for batch in batched(rows, BATCH_MAX, strict=False):
                 # A list: the check would exhaust an iterator, and nothing be stored.
                 async_add_external_statistics(self._hass, metadata, list(batch))
@@ -168,7 +215,7 @@ class HourlyStatistics:
     @callback
     def rename(self, statistic: str, name: str) -> None:
         """Rename a statistic of energy; its rows stay as they are."""
-        self.describe(_metadata(statistic, name))
+        self.describe(_energy_metadata(statistic, name))
 
     @callback
     def describe(self, metadata: StatisticMetaData) -> None:
@@ -209,48 +256,87 @@ class HourlyStatistics:
                 continue
 
 
-def _metadata(statistic: str, name: str) -> StatisticMetaData:
-    """Return what describes a statistic."""
+def _energy_metadata(statistic: str, name: str) -> StatisticMetaData:
+    """Return what describes a statistic of energy."""
+    return metadata_of(
+        statistic,
+        name,
+        unit=UnitOfEnergy.KILO_WATT_HOUR,
+        unit_class=EnergyConverter.UNIT_CLASS,
+    )
+
+
+def metadata_of(
+    statistic: str,
+    name: str,
+    *,
+    unit: str,
+    unit_class: str | None = None,
+) -> StatisticMetaData:
+    """Return what describes a statistic; Home Assistant has no class for currencies."""
     return StatisticMetaData(
         mean_type=StatisticMeanType.NONE,
         has_sum=True,
         name=name[:NAME_MAX],
         source=DOMAIN,
         statistic_id=statistic,
-        unit_class=EnergyConverter.UNIT_CLASS,
-        unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        unit_class=unit_class,
+        unit_of_measurement=unit,
     )
 
 
+async def _ignore(_statistic: str, _hours: Collection[int]) -> None:
+    """Ignore a change of the energy."""
+
+
 def _plan(
-    hass: HomeAssistant, name: str, hours: Mapping[int, int], first: int
+    hass: HomeAssistant,
+    name: str,
+    hours: Mapping[int, int],
+    first: int,
+    keep_before: int,
+    changed: set[int],
 ) -> list[StatisticData]:
-    """Return the rows of a statistic that have to be written; blocks."""
+    """Return the rows of a statistic that have to be written; blocks.
+
+    The hours among them that have another energy in the database are added to `changed`.
+    """
     held = rows_from(hass, name, first)
     total = sum_before(hass, name, first)
     rows: list[StatisticData] = []
     energy_so_far = 0
     for hour in sorted(hours.keys() | held.keys()):
         energy = hours.get(hour, 0)
+        if hour < keep_before and hour in held:
+            energy = max(energy, round(1000 * (held[hour][0] or 0.0)))
         energy_so_far += energy
         row = (energy / 1000, total + energy_so_far / 1000)
         if differs(held.get(hour), row):
             rows.append(row_of(hour, row))
+        if hour in held and not _are_equal(held[hour][0], row[0]):
+            changed.add(hour)
     return rows
 
 
-def differs(held: Row | None, wanted: tuple[float, float]) -> bool:
+def differs(held: Row | None, wanted: Row) -> bool:
     """Return whether a row has to be written."""
-    return held is None or any(
-        value is None or abs(value - new) > EQUAL
-        for value, new in zip(held, wanted, strict=True)
-    )
+    return held is None or not all(map(_are_equal, held, wanted))
 
 
-def row_of(hour: int, row: tuple[float, float]) -> StatisticData:
+def _are_equal(one: float | None, other: float | None) -> bool:
+    """Return whether two numbers of a row are equal."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= EQUAL
+
+
+def row_of(hour: int, row: tuple[float | None, float]) -> StatisticData:
     """Return a row as the recorder takes it."""
     start = datetime.fromtimestamp(hour * HOUR, UTC)
-    return StatisticData(start=start, state=row[0], sum=row[1])
+    state, total = row
+    if state is None:
+        return StatisticData(start=start, sum=total)
+    return StatisticData(start=start, state=state, sum=total)
 
 
 def rows_from(hass: HomeAssistant, name: str, first: int) -> dict[int, Row]:

@@ -2,15 +2,17 @@
 
 It contains no names, no cards, and no ids of sessions or users. Once the first person was added, it
 contains keyed hashes of cards and users, whose key is not stored here. A lost store costs no more
-than reading the archive again.
+than reading the archive again, and the questions about removed persons.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
+from homeassistant.util.hass_dict import HassKey
 
 from ..const import DOMAIN, LOGGER
 from .cost_ledger import CostLedger
@@ -24,6 +26,9 @@ STORAGE_VERSION = 1
 SAVE_DELAY = 60.0
 SAVE_DELAY_PER_CHARGER = 1.0
 
+# The stores of the accounts that are loaded, by entry id.
+_STORES: HassKey[dict[str, HistoryStore]] = HassKey(f"{DOMAIN}_history_stores")
+
 _NO_COSTS: dict[str, Any] = {"tariff": [], "checked_at": 0.0, "statistics": {}}
 
 
@@ -33,6 +38,7 @@ class HistoryStore:
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry[Any]) -> None:
         """Initialize the store."""
         self._hass = hass
+        self._entry = entry
         self._store: Store[dict[str, Any]] = Store(
             hass,
             STORAGE_VERSION,
@@ -49,11 +55,22 @@ class HistoryStore:
         self.costs_checked_at = 0.0
         # What has to be written of persons.
         self.persons = PersonLedgers()
-        self._is_changed = False
+        self._is_changed = self._is_loaded = False
+
+    @property
+    def all_chargers(self) -> set[str]:
+        """Return the chargers that have a ledger in any account that is loaded."""
+        stores = self._hass.data[_STORES].values()
+        return {charger_id for store in stores for charger_id in store.ledgers}
 
     async def async_load(self) -> None:
         """Load what was stored."""
-        if (stored := await self._store.async_load()) is None:
+        stored = await self._store.async_load()
+        self._is_loaded = True
+        stores = self._hass.data.setdefault(_STORES, {})
+        stores[self._entry.entry_id] = self
+        self._entry.async_on_unload(partial(stores.__delitem__, self._entry.entry_id))
+        if stored is None:
             return
         try:
             ledgers = await self._hass.async_add_executor_job(_ledgers, stored)
@@ -82,6 +99,9 @@ class HistoryStore:
     @callback
     def save_soon(self) -> None:
         """Store changes, in a while."""
+        if not self._is_loaded:
+            # Without the recorder, there is no history, so what was stored before stays.
+            return
         if self._is_changed:
             # Each further delay would put off what is delayed already.
             return

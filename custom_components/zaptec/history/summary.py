@@ -34,7 +34,7 @@ class Summary:
         self._faults = faults
 
     def of_account(self) -> dict[str, Any]:
-        """Return how the history does."""
+        """Return the state of the history as a whole."""
         return {
             "recorder": self._statistics.has_recorder,
             "recorder_ready": self._statistics.is_ready,
@@ -62,6 +62,7 @@ class Summary:
             "read_from": _moment(ledger.read_from),
             "read_until": _moment(ledger.read_until),
             "left_out": self._book.problems(charger_id),
+            "kept_before": _hour(ledger.doubts.keep_before or None),
         }
 
     def of_installation(self, installation_id: str) -> dict[str, Any] | None:

@@ -6,8 +6,9 @@ import math
 import uuid
 
 from homeassistant.core import callback
+from homeassistant.util import dt as dt_util
 
-from ..api import Account, Session
+from ..api import Account, Session, ZaptecError
 from ..api.client import PAGE_SIZE
 from .archive import Archive
 from .book import Book
@@ -39,6 +40,8 @@ class Sweep:
     """How many sessions have ended since the last sweep."""
     requests: int = 0
     """How many requests were sent for those."""
+    has_failed: bool = False
+    """Whether the archive has failed since."""
 
     @property
     def pages(self) -> int:
@@ -47,6 +50,11 @@ class Sweep:
         One a day, and what is left of one request for each session that has ended.
         """
         return 1 + max(0, self.ended - self.requests)
+
+
+def is_swept(hour: int) -> bool:
+    """Return whether the sweeps read the sessions of an hour, and of later ones, again."""
+    return hour * HOUR > dt_util.utcnow().timestamp() - SPAN
 
 
 class Sweeps:
@@ -70,6 +78,11 @@ class Sweeps:
     def due(self) -> float | None:
         """Return when the next sweep is due (seconds since 1970)."""
         return min((item.at + DAY for item in self._sweeps.values()), default=None)
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the sweep of an installation has failed, and was not made since."""
+        return any(item.has_failed for item in self._sweeps.values())
 
     def get(self, installation_id: str) -> Sweep | None:
         """Return when the archive of an installation was swept, None if it is not."""
@@ -110,7 +123,11 @@ class Sweeps:
         """
         for installation_id, sweep in self._sweeps.items():
             if sweep.at + DAY <= now:
-                await self._async_sweep(installation_id, sweep, now)
+                try:
+                    await self._async_sweep(installation_id, sweep, now)
+                except ZaptecError:
+                    sweep.has_failed = True
+                    raise
                 return True
         return False
 
@@ -134,18 +151,9 @@ class Sweeps:
             # A refusal may have been a fault of the cloud, which would last otherwise.
             if await self._archive.async_probe(installation_id):
                 self._book.ask_again(installation_id)
-        found: list[Session] = []
-        resume_from: float | None = None
-        async with aclosing(
-            self._archive.async_read_installation(installation_id, start)
-        ) as sessions:
-            async for session in sessions:
-                found.append(session)
-                if len(found) >= limit:
-                    resume_from = session.end.timestamp() if session.end else None
-                    break
-        await self._book.async_add_archived(found)
+        resume_from = await self._async_read(installation_id, start, limit)
         await self._async_check_statistics(installation_id)
+        self._book.read_doubtful(installation_id, now)
         self._sweeps[installation_id] = after = Sweep(
             now, now if is_long else sweep.long_at, resume_from
         )
@@ -156,6 +164,39 @@ class Sweeps:
         }
         self._store.save_soon()
 
+    async def _async_read(
+        self, installation_id: str, start: float, limit: float
+    ) -> float | None:
+        """Add the sessions of an installation, a page at a time.
+
+        The sessions of all pages of a large installation would take much memory.
+
+        Args:
+            installation_id: The installation.
+            start: The end of the earliest session (seconds since 1970).
+            limit: Maximum number of sessions, in whole pages.
+
+        Returns:
+            Where to go on, None if all were read.
+
+        """
+        count = 0
+        async with aclosing(
+            self._archive.async_read_installation(installation_id, start)
+        ) as sessions:
+            page: list[Session] = []
+            async for session in sessions:
+                page.append(session)
+                if len(page) < PAGE_SIZE:
+                    continue
+                await self._book.async_add_archived(page)
+                count += len(page)
+                if count >= limit:
+                    return session.end.timestamp() if session.end else None
+                page = []
+            await self._book.async_add_archived(page)
+        return None
+
     async def _async_check_statistics(self, installation_id: str) -> None:
         """Start over where the statistics were deleted, or lost with the database."""
         for charger_id in self._book.chargers(installation_id):
@@ -164,3 +205,4 @@ class Sweeps:
                 statistic_id(charger_id)
             ):
                 self._book.start_over(charger_id)
+        self._store.persons.look_again(int(dt_util.utcnow().timestamp() // HOUR))
