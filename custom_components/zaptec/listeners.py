@@ -9,9 +9,9 @@ from homeassistant.core import CALLBACK_TYPE, callback
 from .api import Account, outside_of_actions
 from .const import LOGGER
 
-# A StateId of a charger, the messages or the link of an installation, or the rest of
-# either.
-type Topic = tuple[str, int] | str
+# A StateId of a charger; by its name, something else that concerns a device; or the rest
+# of a device. Chargers may report any number as a StateId, so nothing else has a number.
+type Topic = tuple[str, int | str] | str
 
 # Longest time to write entity states before yielding to the event loop (s).
 SLICE_TIME = 0.003
@@ -117,7 +117,7 @@ def charger_topics(charger_id: str, state_ids: Iterable[int]) -> tuple[Topic, ..
 
 def message_topic(installation_id: str) -> Topic:
     """Return the topic for each message of an installation."""
-    return (installation_id, 0)
+    return (installation_id, "message")
 
 
 def link_topic(device_id: str) -> Topic:
@@ -126,7 +126,7 @@ def link_topic(device_id: str) -> Topic:
     With the id of a charger, it is that of the installation the charger is in, although
     the charger may move to another one.
     """
-    return (device_id, -1)
+    return (device_id, "link")
 
 
 def installation_topic(charger_id: str) -> Topic:
@@ -134,7 +134,21 @@ def installation_topic(charger_id: str) -> Topic:
 
     Whichever installation that is: a charger may move to another one.
     """
-    return (charger_id, -2)
+    return (charger_id, "installation")
+
+
+def hold_topic(charger_id: str) -> Topic:
+    """Return the topic for a change of whether cars at a charger are held."""
+    return (charger_id, "hold")
+
+
+def event_topic(charger_id: str) -> Topic:
+    """Return the topic for the events of a charger.
+
+    It is notified after the entities that show a state, so that an automation that an
+    event triggers finds their new states.
+    """
+    return (charger_id, "event")
 
 
 def device_topics(device_ids: Collection[str], account: Account) -> tuple[Topic, ...]:

@@ -8,6 +8,7 @@ belongs to one line, or the log would say the same in as many words as there are
 from dataclasses import dataclass, field
 from http import HTTPStatus
 import logging
+import math
 from time import monotonic
 from typing import override
 
@@ -23,6 +24,11 @@ from .const import LOGGER
 # How long after the first part of an outage others are taken for parts of it (seconds).
 # The links to several installations find a dead peer within 260 s.
 JOIN_TIME = 300.0
+
+# How long a part may work, while the rest of its outage goes on, for its next failure to
+# belong to that outage (seconds). Where a service ends each connection with its first message,
+# the links are open by turns, each until its chargers report something, which they do hourly.
+RETURN_TIME = 3600.0
 
 # What Home Assistant logs about each coordinator that cannot be refreshed, and about each
 # that can be again (version 2026.10).
@@ -62,6 +68,8 @@ class _Outage:
     """The parts that fail because the cloud cannot be reached."""
     rare: set[str] = field(default_factory=set)
     """The parts that are tried too rarely for the end of the outage to wait for them."""
+    returned: dict[str, float] = field(default_factory=dict)
+    """When each part that worked again did so last (monotonic seconds)."""
     is_mixed: bool = False
     """Whether more than one part has failed."""
 
@@ -102,8 +110,12 @@ class Outages:
                 does not wait for it.
 
         """
-        outage = self._outage_of(part) or self._current(
-            is_unreachable=is_unreachable, is_hourly=is_rare or is_hourly
+        outage = (
+            self._outage_of(part)
+            or self._left_by(part)
+            or self._current(
+                is_unreachable=is_unreachable, is_hourly=is_rare or is_hourly
+            )
         )
         if outage is None:
             LOGGER.warning(warning)
@@ -132,10 +144,16 @@ class Outages:
             is_back: Whether it works; otherwise it is no longer there to fail.
 
         """
+        if not is_back:
+            # The caller logs why, so the next failure is logged, too.
+            for item in self._ongoing:
+                item.returned.pop(part, None)
         if (outage := self._outage_of(part)) is None:
             return False
         outage.failing.discard(part)
         outage.unreachable.discard(part)
+        if is_back:
+            outage.returned[part] = monotonic()
         if outage.is_over:
             self._ongoing.remove(outage)
             if outage.is_mixed:
@@ -148,6 +166,18 @@ class Outages:
     def _outage_of(self, part: str) -> _Outage | None:
         """Return the outage in which something fails."""
         return next((item for item in self._ongoing if part in item.failing), None)
+
+    def _left_by(self, part: str) -> _Outage | None:
+        """Return the outage that goes on without a part, if that worked for a short time only."""
+        now = monotonic()
+        return next(
+            (
+                item
+                for item in self._ongoing
+                if now - item.returned.get(part, -math.inf) < RETURN_TIME
+            ),
+            None,
+        )
 
     def _current(self, *, is_unreachable: bool, is_hourly: bool) -> _Outage | None:
         """Return the outage that whatever fails now is a part of.

@@ -1,7 +1,8 @@
 """What one config entry holds: builds the parts of an account and starts them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
 import os
 from typing import Any, Self
@@ -18,7 +19,9 @@ from .const import CONF_PRICES, DOMAIN
 from .control.available_current import AvailableCurrents
 from .control.batch import Batches
 from .control.charger import ChargerControl
+from .control.charging import ChargingHold
 from .control.confirmations import Confirmations
+from .control.departures import Departures
 from .control.installation import InstallationControl
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
 from .devices.adoption import async_get_device
@@ -27,7 +30,7 @@ from .devices.ownership import Ownership
 from .devices.registry import Devices
 from .energy_store import EnergyStore
 from .history.history import History
-from .history.prices import Prices, Tariff
+from .history.prices import PRICE_TOPIC, Prices, Tariff
 from .listeners import Listeners
 from .outages import Outages
 from .round_robin import RoundRobin
@@ -37,6 +40,21 @@ from .sources.reader import StateReader
 from .state import States
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
+
+type SessionValue = Callable[[str], float | None]
+"""Returns a value of the session with an id, None if it is unknown."""
+
+
+@dataclass(slots=True)
+class SessionValues:
+    """Returns values of the last sessions, by the id of the charger.
+
+    Each sensor registers its function once it has restored its state.
+    """
+
+    energies: dict[str, SessionValue] = field(default_factory=dict)
+    """kWh."""
+    costs: dict[str, SessionValue] = field(default_factory=dict)
 
 
 async def async_create_client(
@@ -95,6 +113,8 @@ class ZaptecRuntime:
             on_unknown=self.coordinator.look_up,
             on_new_version=self.devices.set_software_version,
         )
+        self._departures = Departures(hass, self.states, self.listeners)
+        entry.async_on_unload(self._departures.stop)
         self.reader = self._create_reader()
         self.links = self._create_links()
         self.reader.attach(self.links)
@@ -104,19 +124,14 @@ class ZaptecRuntime:
         self.installations = self._create_installation_control()
         self.chargers = self._create_charger_control()
         self.available_currents = self._create_available_currents()
+        # The hold of each charger, by its id, from when its switch has restored it.
+        self.holds: dict[str, ChargingHold] = {}
+        self.session_values = SessionValues()
         self.energy_store = EnergyStore(hass, entry)
         self.prices = Prices(
             hass, Tariff.from_stored(entry.options.get(CONF_PRICES, ()))
         )
-        self.history = History(
-            hass,
-            entry,
-            client,
-            self.states,
-            self.prices,
-            account=lambda: self.coordinator.data,
-            name=self._charger_name,
-        )
+        self.history = self._create_history()
 
     @classmethod
     async def async_create(cls, hass: HomeAssistant, entry: ZaptecConfigEntry) -> Self:
@@ -125,6 +140,18 @@ class ZaptecRuntime:
             hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
         )
         return cls(hass, entry, client)
+
+    def _create_history(self) -> History:
+        """Return the history of the account."""
+        return History(
+            self.hass,
+            self.entry,
+            self.client,
+            self.states,
+            self.prices,
+            account=lambda: self.coordinator.data,
+            name=self._charger_name,
+        )
 
     def _create_reader(self) -> StateReader:
         """Return what reads the states of chargers."""
@@ -204,6 +231,7 @@ class ZaptecRuntime:
     async def async_start(self) -> None:
         """Start the parts, once the first discovery has succeeded."""
         entry = self.entry
+        entry.async_on_unload(self.states.stop)
         entry.async_on_unload(self.available_currents.stop)
         await self.available_currents.async_load()
         entry.async_on_unload(
@@ -217,6 +245,9 @@ class ZaptecRuntime:
         )
         entry.async_on_unload(self.batches.async_close)
         entry.async_on_unload(await self.energy_store.async_load())
+        entry.async_on_unload(
+            self.prices.follow(lambda: self.listeners.notify([PRICE_TOPIC]))
+        )
         # The Service Bus library reads files when it is first used, which blocks.
         await self.hass.async_add_executor_job(preload)
         entry.async_create_background_task(
@@ -246,6 +277,7 @@ class ZaptecRuntime:
         """Bring all parts in line with what the account shows, in this order."""
         self.ownership.follow(account)
         self.states.follow(account)
+        self._departures.follow(account)
         self.devices.follow(account)
         self.links.follow(account, self.ownership.linked_ids(account))
         self.reader.follow(account)

@@ -1,5 +1,6 @@
 """The state of each charger: the newest observation of each StateId."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,17 @@ from .api import (
     parse_value,
 )
 from .listeners import Listeners, Topic
+from .plausibility import has_happened
 
 # Time for which a pushed value outranks the hourly list (seconds): the list may be
 # older than the message that arrived just before it.
 LIST_LAG = 60.0
+
+# A charger that is online again reports what has changed meanwhile. Until it has reported
+# nothing for this time (seconds), its state is from before it was offline. The maximum is
+# for a charger that never stops to report what it measures.
+ONLINE_AGAIN_TIME = 0.5
+ONLINE_AGAIN_MAX = 10.0
 
 # Maximum number of StateIds kept per charger. About 120 exist; the bound protects memory
 # from malformed data.
@@ -32,11 +40,14 @@ STATE_IDS_MAX = 500
 # Maximum difference between the times of one observation from two sources.
 SAME_OBSERVATION = timedelta(milliseconds=50)
 
-# Maximum time by which an observation may be dated ahead of Home Assistant's clock, which
-# may differ a little from the cloud's. One that a charger with a wrong clock dates later
-# must not outrank those that follow it.
-FUTURE_MAX = timedelta(minutes=5)
-
+# StateIds whose value is an event: the same value with a newer time has happened again.
+_MOMENTARY = frozenset(
+    {
+        StateId.CHARGER_CURRENT_USER_UUID,
+        StateId.REJECTED_USER_UUID,
+        StateId.NEW_CHARGE_CARD,
+    }
+)
 
 type Follower = Callable[[Observation, Value | None], None]
 
@@ -53,6 +64,8 @@ class ChargerState:
         # restarts reports all its values again, with new times.
         self._since: dict[int, datetime] = {}
         self._received: dict[int, float] = {}
+        # Time at which each value that is held arrived first (monotonic).
+        self._arrived: dict[int, float] = {}
         # Original timestamps of observations dated in the future; they are stored with
         # their time of arrival.
         self._future_timestamps: dict[int, datetime] = {}
@@ -62,6 +75,13 @@ class ChargerState:
         # The latest time at which the car may have been connected first: as held, and by
         # the charger's clock. None while there is no car, and if none was seen to come.
         self._car_since: tuple[datetime, datetime] | None = None
+        self.without_car: tuple[datetime, datetime] | None = None
+        """The last time without a car: when a car left, and when the next one came."""
+        # When the charger was online again, and until when it reports what has changed
+        # meanwhile (monotonic).
+        self._online_again_at = self._settled_at = -math.inf
+        self.was_read = False
+        """Whether the whole state has been read at least once."""
 
     def __contains__(self, state_id: int) -> bool:
         """Return whether a StateId has a value, also one that could not be parsed."""
@@ -78,6 +98,16 @@ class ChargerState:
     def is_cleared(self, state_id: StateId) -> bool:
         """Return whether the charger has reported that a StateId has no value."""
         return state_id in self._observations and state_id not in self
+
+    @property
+    def settles_in(self) -> float:
+        """Return the seconds until a charger that is online again has reported its changes."""
+        return self._settled_at - monotonic()
+
+    @property
+    def is_offline(self) -> bool:
+        """Return whether the charger is offline, or has yet to report what changed meanwhile."""
+        return self.value(StateId.IS_ONLINE) is False or self.settles_in > 0
 
     def since(self, state_id: StateId) -> datetime | None:
         """Return when the current value of a StateId was first reported."""
@@ -131,10 +161,23 @@ class ChargerState:
             return observation.timestamp
         return None
 
+    def reported_at(self, state_id: int) -> datetime | None:
+        """Return the time of the value of a StateId, by the charger's clock.
+
+        Unlike `timestamp`, this may be in the future.
+        """
+        if (held := self._observations.get(state_id)) is None:
+            return None
+        return self._future_timestamps.get(state_id, held.timestamp)
+
     def observations(self) -> Iterator[tuple[Observation, Value | None, float]]:
         """Yield each newest observation, its value, and when it came (monotonic)."""
         for state_id, observation in sorted(self._observations.items()):
             yield observation, self._values.get(state_id), self._received[state_id]
+
+    def age(self, state_id: StateId) -> float:
+        """Return how long ago the current value of a StateId arrived first (seconds)."""
+        return monotonic() - self._arrived.get(state_id, -math.inf)
 
     def received_since(self, state_id: StateId, moment: float) -> bool:
         """Return whether an observation arrived after a monotonic moment."""
@@ -202,10 +245,8 @@ class ChargerState:
     def lacks(self, observation: Observation) -> bool:
         """Return whether an observation is newer than the one held, or none is held."""
         state_id = observation.state_id
-        if (held := self._observations.get(state_id)) is None:
-            return True
-        held_at = self._future_timestamps.get(state_id, held.timestamp)
-        return observation.timestamp - held_at > SAME_OBSERVATION
+        held_at = self.reported_at(state_id)
+        return held_at is None or observation.timestamp - held_at > SAME_OBSERVATION
 
     def would_change(self, observation: Observation) -> bool:
         """Return whether an observation is newer than the one held, and differs."""
@@ -225,7 +266,8 @@ class ChargerState:
         state_id = observation.state_id
         held = self._observations.get(state_id)
         now = dt_util.utcnow()
-        if (ahead := observation.timestamp) > now + FUTURE_MAX:
+        if not has_happened(ahead := observation.timestamp, now):
+            # A charger with a wrong clock must not outrank what it reports later.
             if (
                 state_id in self._future_timestamps
                 and ahead < self._future_timestamps[state_id]
@@ -245,8 +287,10 @@ class ChargerState:
             return False
         if state_id == StateId.CHARGER_OPERATION_MODE:
             self._follow_car(observation, ahead)
+        elif state_id == StateId.IS_ONLINE:
+            self._follow_connection(observation)
         is_repeated = held is not None and held.value == observation.value
-        was_before_the_car = is_repeated and self._is_from_before_the_car(state_id)
+        is_new = not is_repeated or self._is_new_again(state_id, ahead)
         if ahead is not observation.timestamp:
             self._future_timestamps[state_id] = ahead
         else:
@@ -254,17 +298,35 @@ class ChargerState:
         was_listed = state_id in self._from_list
         self._from_list.discard(state_id)
         self._observations[state_id] = observation
-        self._received[state_id] = monotonic()
+        self._received[state_id] = received_at = monotonic()
+        if received_at <= self._settled_at:
+            self._settled_at = min(
+                received_at + ONLINE_AGAIN_TIME,
+                self._online_again_at + ONLINE_AGAIN_MAX,
+            )
         # The list has no time of its own: the first observation has that of the value.
         if not is_repeated or was_listed:
             self._since[state_id] = observation.timestamp
-        if is_repeated:
-            self._pass_on(observation, self._values[state_id])
-            # The same value is new if it is about another car.
-            return was_before_the_car
-        self._values[state_id] = parse_value(observation, self.family)
+            self._arrived[state_id] = received_at
+        if not is_repeated:
+            self._values[state_id] = parse_value(observation, self.family)
         self._pass_on(observation, self._values[state_id])
-        return True
+        return is_new
+
+    def _is_new_again(self, state_id: int, reported_at: datetime) -> bool:
+        """Return whether a repeated value counts as a new one.
+
+        Args:
+            state_id: The StateId.
+            reported_at: When it was reported again, by the charger's clock.
+
+        """
+        if self._is_from_before_the_car(state_id):
+            return True
+        if state_id not in _MOMENTARY:
+            return False
+        held_at = self.reported_at(state_id)
+        return held_at is not None and abs(reported_at - held_at) > SAME_OBSERVATION
 
     def _follow_car(self, observation: Observation, reported_at: datetime) -> None:
         """Note since when a car is connected, before its operation mode is held.
@@ -280,6 +342,7 @@ class ChargerState:
             self._car_since = None
         elif self.value(state_id) is OperationMode.DISCONNECTED:
             self._car_since = (observation.timestamp, reported_at)
+            self.without_car = (self._since[state_id], observation.timestamp)
             # A car that charges or has finished already was connected at some time
             # before, of which no message came, so what is about it may be earlier.
             if (
@@ -288,6 +351,16 @@ class ChargerState:
             ):
                 held = self._observations[state_id].timestamp
                 self._car_since = (held, self._future_timestamps.get(state_id, held))
+
+    def _follow_connection(self, observation: Observation) -> None:
+        """Note when the charger is online again, before the observation is stored.
+
+        The first report, such as that of a reading at the start, does not count.
+        """
+        was_offline = self.value(StateId.IS_ONLINE) is False
+        if was_offline and parse_value(observation, self.family) is True:
+            self._online_again_at = monotonic()
+            self._settled_at = self._online_again_at + ONLINE_AGAIN_TIME
 
     def contradicts(self, state_id: StateId, value: str) -> bool:
         """Return whether the hourly list says otherwise, and may be right.
@@ -316,6 +389,23 @@ class ChargerState:
         return changed
 
 
+def lasted(state: ChargerState, *state_ids: StateId) -> float:
+    """Return for how long none of some StateIds has changed, at least (seconds).
+
+    What is read late, such as after a restart of Home Assistant, has lasted until the newest
+    report of the charger. The clock of a charger may be wrong, so its times are compared only
+    with each other. Negative StateIds have the times of the cloud.
+    """
+    age = min(map(state.age, state_ids))
+    since = [moment for moment in map(state.since, state_ids) if moment]
+    reported = [
+        held.timestamp for held, *_ in state.observations() if held.state_id > 0
+    ]
+    if not since or not reported:
+        return age
+    return max(age, (max(reported) - max(since)).total_seconds())
+
+
 class States(Mapping[str, ChargerState]):
     """The states of all chargers of an account, by the chargers' ids."""
 
@@ -338,6 +428,9 @@ class States(Mapping[str, ChargerState]):
         self._on_unknown = on_unknown
         self._on_new_version = on_new_version
         self._states: dict[str, ChargerState] = {}
+        # Timers for the chargers that are online again, by id. Each ends when the charger has
+        # reported what changed meanwhile.
+        self._settling: dict[str, asyncio.TimerHandle] = {}
 
     @override
     def __getitem__(self, charger_id: str) -> ChargerState:
@@ -369,9 +462,17 @@ class States(Mapping[str, ChargerState]):
                 self._states[charger.id] = ChargerState(charger)
 
     @callback
-    def apply(self, observations: Iterable[Observation]) -> None:
-        """Apply observations from any source, and notify the listeners of changes."""
-        changed: list[Topic] = []
+    def apply(
+        self, observations: Iterable[Observation], also: Iterable[Topic] = ()
+    ) -> None:
+        """Apply observations from any source, and notify the listeners of changes.
+
+        Args:
+            observations: The observations.
+            also: Topics that have changed with them, so that each listener is called once.
+
+        """
+        changed = list(also)
         for observation in observations:
             if (state := self._states.get(observation.charger_id)) is None:
                 self._on_unknown(observation.charger_id)
@@ -381,7 +482,56 @@ class States(Mapping[str, ChargerState]):
                     self._on_new_version(
                         observation.charger_id, state.value(StateId.SOFTWARE_VERSION)
                     )
+                elif observation.state_id == StateId.IS_ONLINE:
+                    self._settle(observation.charger_id)
         self._listeners.notify(changed)
+
+    @callback
+    def apply_reading(
+        self, charger_id: str, observations: Iterable[Observation], *, is_back: bool
+    ) -> None:
+        """Apply the whole state of a charger.
+
+        Args:
+            charger_id: The charger.
+            observations: Its state.
+            is_back: Whether it could not be read before, so that what its entities show
+                may be outdated. They are notified once all of the reading is held.
+
+        """
+        state = self._states[charger_id]
+        is_available = state.was_read and not is_back
+        state.was_read = True
+        self.apply(observations, also=() if is_available else [charger_id])
+
+    @callback
+    def _settle(self, charger_id: str) -> None:
+        """Notify the listeners later if a charger has yet to report what changed meanwhile.
+
+        A timer that is due has yet to notify them, so only a later one takes its place.
+        """
+        if (seconds := self._states[charger_id].settles_in) <= 0:
+            return
+        if timer := self._settling.pop(charger_id, None):
+            timer.cancel()
+        self._settling[charger_id] = asyncio.get_running_loop().call_later(
+            seconds, self._settled, charger_id
+        )
+
+    @callback
+    def _settled(self, charger_id: str) -> None:
+        """Notify the listeners once a charger has reported what changed while it was offline."""
+        del self._settling[charger_id]
+        if (state := self._states.get(charger_id)) and state.settles_in > 0:
+            self._settle(charger_id)
+        else:
+            self._listeners.notify([(charger_id, int(StateId.IS_ONLINE))])
+
+    @callback
+    def stop(self) -> None:
+        """Cancel the timers."""
+        for timer in self._settling.values():
+            timer.cancel()
 
     def is_contradicted_by(self, charger: Charger) -> bool:
         """Return whether the hourly list says otherwise of a charger than its state."""
@@ -392,13 +542,13 @@ class States(Mapping[str, ChargerState]):
     def apply_listed(self, charger: Charger) -> None:
         """Apply the two facts about a charger that the hourly list contains."""
         state = self._states[charger.id]
-        self._listeners.notify(
-            [
-                (charger.id, int(state_id))
-                for state_id, value in _listed_values(charger).items()
-                if state.apply_listed(state_id, charger.id, value)
-            ]
-        )
+        changed: list[Topic] = [
+            (charger.id, int(state_id))
+            for state_id, value in _listed_values(charger).items()
+            if state.apply_listed(state_id, charger.id, value)
+        ]
+        self._settle(charger.id)
+        self._listeners.notify(changed)
 
 
 def _listed_values(charger: Charger) -> dict[StateId, str]:

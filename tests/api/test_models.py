@@ -52,6 +52,7 @@ def test_installation() -> None:
             "AvailableCurrentMode": 0,
             "MaxCurrent": 40.0,
             "ThreeToOnePhaseSwitchCurrent": 8,
+            "DefaultThreeToOneSwitchCurrent": 15.0,
             "NetworkType": 4,
             "InstallationType": 1,
             "AuthenticationType": 3,
@@ -73,6 +74,7 @@ def test_installation() -> None:
         available_current_mode=AvailableCurrentMode.MANUAL,
         max_current=40.0,
         three_to_one_phase_switch_current=8.0,
+        default_three_to_one_switch_current=15.0,
         network_type=NetworkType.TN_3_PHASE,
         installation_type=InstallationType.SMART,
         authentication_type=AuthenticationType.OCPPNATIVE,
@@ -517,12 +519,14 @@ def test_which_sessions_count(more: dict[str, Any], counts: bool) -> None:
 
 
 def test_too_many_details() -> None:
-    """A session with more details than a charger can report is refused."""
+    """Of a session with more details than a charger can report, it is kept that it has."""
     detail = {"timestamp": "2026-01-05T10:15:00Z", "energy": 0.001}
     session = Session.from_json({"id": SESSION, "energyDetails": [detail] * 10_000})
     assert len(session.energy_details) == 10_000
-    with pytest.raises(ValueError, match="too many"):
-        Session.from_json({"id": SESSION, "energyDetails": [detail] * 20_161})
+    assert not session.has_too_many_details
+    session = Session.from_json({"id": SESSION, "energyDetails": [detail] * 20_161})
+    assert session.energy_details == ()
+    assert session.has_too_many_details
 
 
 def test_single_session() -> None:

@@ -55,7 +55,9 @@ CLOSE_TIMEOUT = 3.0
 # Longest wait for messages that have already arrived (s). The library does not accept 0.
 NO_WAIT = 1e-9
 
-# Idle time after which the link is probed (s).
+# Idle time after which the link is probed (s). The frame and the probe may take their time
+# limits in addition. The sum has to be less than the 300 s for which the service keeps
+# messages: if a link were frozen for longer and continued, their loss would not be noticed.
 QUIET_PERIOD = 240.0
 
 # Maximum number of messages in transit. The library requests more messages only when

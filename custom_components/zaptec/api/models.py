@@ -233,6 +233,8 @@ class Installation:
     available_current_mode: AvailableCurrentMode | None = None
     max_current: float | None = None
     three_to_one_phase_switch_current: float | None = None
+    default_three_to_one_switch_current: float | None = None
+    """The switch current that the cloud proposes."""
     network_type: NetworkType | None = None
     installation_type: InstallationType | None = None
     authentication_type: AuthenticationType | None = None
@@ -265,6 +267,9 @@ class Installation:
             max_current=parse_float(data.get("MaxCurrent")),
             three_to_one_phase_switch_current=parse_float(
                 data.get("ThreeToOnePhaseSwitchCurrent")
+            ),
+            default_three_to_one_switch_current=parse_float(
+                data.get("DefaultThreeToOneSwitchCurrent")
             ),
             network_type=parse_enum(NetworkType, data.get("NetworkType")),
             installation_type=parse_enum(
@@ -627,6 +632,8 @@ class Session:
     """kWh."""
     energy_details: tuple[EnergyDetail, ...] = ()
     """In the order of time; the first one is at the start, and 0."""
+    has_too_many_details: bool = False
+    """Whether there were more energy details than a charger can report; they are dropped."""
     metadata: CommitMetadata = CommitMetadata.NONE
     externally_abandoned: bool = False
     replaced_by: str | None = None
@@ -662,7 +669,7 @@ class Session:
         is left out is not set.
 
         Raises:
-            ValueError: The session has no id, or too many energy details.
+            ValueError: The session has no id.
 
         """
         data = _lower_keys(data)
@@ -670,6 +677,7 @@ class Session:
             raise ValueError("id is not a UUID")
         user = data.get("authorizeduser")
         user = _lower_keys(user) if isinstance(user, dict) else {}
+        details = _energy_details(data.get("energydetails"))
         return cls(
             id=session_id,
             external_id=parse_words(data.get("externalid")),
@@ -681,7 +689,8 @@ class Session:
                 data.get("recognizeddatetime") or data.get("commitenddatetime")
             ),
             energy=parse_float(data.get("energy")),
-            energy_details=_energy_details(data.get("energydetails")),
+            energy_details=details or (),
+            has_too_many_details=details is None,
             metadata=_metadata(data),
             externally_abandoned=bool(parse_bool(data.get("externallyabandoned"))),
             replaced_by=parse_uuid(data.get("replacedbysessionid")),
@@ -694,16 +703,11 @@ class Session:
         )
 
 
-def _energy_details(value: object) -> tuple[EnergyDetail, ...]:
-    """Return the energy details of a session in the order of time.
-
-    Raises:
-        ValueError: There are too many.
-
-    """
+def _energy_details(value: object) -> tuple[EnergyDetail, ...] | None:
+    """Return the energy details of a session in the order of time, None if too many."""
     items = _items(value)
     if len(items) > _DETAILS_MAX:
-        raise ValueError("There are too many energy details")
+        return None
     details = parse_items(EnergyDetail.from_json, items)
     return tuple(sorted(details, key=lambda detail: detail.timestamp))
 

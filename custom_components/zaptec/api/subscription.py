@@ -101,7 +101,7 @@ class Subscription:
         bad_messages: Number of messages that could not be decoded.
         oversized: Number of these that were too large to decode.
         oversized_from: The chargers that sent them, `NO_CHARGER` for an unknown one;
-            who processes them clears it.
+            the code that handles them empties it.
         missed: Number of messages that another program seems to have received: the
             Service Bus numbers the messages of a subscription without gaps.
         last_message: Time of the latest message.

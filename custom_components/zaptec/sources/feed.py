@@ -27,7 +27,7 @@ class FedInstallation(Protocol):
 
     installation_id: str
 
-    def is_covered(self, charger_id: str, feed: Feed) -> bool:
+    def is_covered(self, charger_id: str, feed: Feed, since: float = ...) -> bool:
         """Return whether another feed reports all that happens at a charger."""
 
     def has_heard(self, charger_id: str, feed: Feed) -> bool:
@@ -167,7 +167,7 @@ class Feed:
         self._absence = _Absence()
         # Chargers that were read since the connection was opened.
         self._read: set[str] = set()
-        # Chargers that were outdated when the link came up, and were not read since.
+        # Outdated chargers that were not read since everything is reported again.
         self._unread: set[str] = set()
         self._watch = StreamWatch(
             read=reader.read,
@@ -205,7 +205,7 @@ class Feed:
         return self.is_reporting and charger_id in self._reported
 
     def is_complete(self, charger_id: str) -> bool:
-        """Return whether the charger was read after any outage before the link came up."""
+        """Return whether the charger was read after any outage or loss of the messages."""
         return charger_id not in self._unread
 
     def is_live(self, charger_id: str) -> bool:
@@ -221,6 +221,10 @@ class Feed:
             and charger_id not in self._unread
             and charger_id in self._reported
         )
+
+    def has_missed(self, since: float) -> bool:
+        """Return whether messages that were sent after a moment may be missing."""
+        return self._watch.has_missed(since)
 
     def has_heard(self, charger_id: str) -> bool:
         """Return whether the feed reported something of a charger a short time ago."""
@@ -248,12 +252,12 @@ class Feed:
             return self.is_complete(charger_id)
         return self._reader.is_live(charger_id)
 
-    def _uncovered(self) -> list[str]:
-        """Return the chargers that no other feed reports."""
+    def _uncovered(self, since: float = math.inf) -> list[str]:
+        """Return the chargers that no other feed reports, or has reported since a moment."""
         return [
             charger_id
             for charger_id in self.charger_ids
-            if not self._installation.is_covered(charger_id, self)
+            if not self._installation.is_covered(charger_id, self, since)
         ]
 
     @callback
@@ -343,8 +347,8 @@ class Feed:
 
     @callback
     def gap(self) -> None:
-        """Note that messages of the link are missing."""
-        self._watch.gap(self._uncovered())
+        """Note that messages are missing that were sent after the last one."""
+        self._watch.gap(self._uncovered(since=self._watch.last_message_at))
 
     @callback
     def oversized(self, senders: Collection[str]) -> None:
@@ -449,6 +453,8 @@ class Feed:
             LOGGER.info("All messages of %s reach us again", self._label)
         for charger_id in self._uncovered():
             self._reader.read(charger_id)
+        # Some could not be read meanwhile, and no message repeats what was lost.
+        self._note_outdated(self.charger_ids)
         self.is_incomplete = False
         self.shared_since = None
         self._installation.feed_changed(self)

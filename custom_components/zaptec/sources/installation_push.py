@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+import math
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
@@ -132,10 +133,21 @@ class InstallationPush:
             feed.is_live(charger_id) for feed in self.feeds[1:]
         )
 
-    def is_covered(self, charger_id: str, feed: Feed) -> bool:
-        """Return whether another feed reports all that happens at a charger."""
+    def is_covered(self, charger_id: str, feed: Feed, since: float = math.inf) -> bool:
+        """Return whether another feed reports all that happens at a charger.
+
+        Args:
+            charger_id: The charger.
+            feed: The feed that is not asked.
+            since: Since when the other feed must not miss a message (monotonic seconds):
+                two feeds may have lost the same one.
+
+        """
         return any(
-            other is not feed and other.is_live(charger_id) for other in self.feeds
+            other is not feed
+            and other.is_live(charger_id)
+            and not other.has_missed(since)
+            for other in self.feeds
         )
 
     def has_heard(self, charger_id: str, feed: Feed) -> bool:
@@ -210,10 +222,17 @@ class InstallationPush:
         self._listeners.notify(map(link_topic, concerned))
 
     def _merged_status(self) -> PushStatus:
-        """Return the status of the best feed, else that of the own link."""
+        """Return the status of the best feed, else that of the own link.
+
+        Once messages have arrived, the status is not CONNECTING any more, even if the own
+        link is still connecting for the first time.
+        """
         if self._reporting:
             return PushStatus.CONNECTED
-        if self.own.status is PushStatus.CONNECTED:
+        is_first = self.status is PushStatus.CONNECTING
+        if self.own.status is PushStatus.CONNECTED or (
+            self.own.status is PushStatus.CONNECTING and not is_first
+        ):
             return PushStatus.DISCONNECTED
         return self.own.status
 

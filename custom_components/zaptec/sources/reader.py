@@ -188,10 +188,10 @@ class StateReader(ReadingQueue):
             return
         self._outages.end(charger_id)
         self._links.compare(charger_id, observations)
-        if self._failing_since.pop(charger_id, None) is not None:
+        is_back = self._failing_since.pop(charger_id, None) is not None
+        if is_back:
             self._on_recovery()
-            self._listeners.notify([charger_id])
-        self._states.apply(observations)
+        self._states.apply_reading(charger_id, observations, is_back=is_back)
         if not self._links.is_reliable(charger_id):
             self.poll_regularly(charger_id)
 

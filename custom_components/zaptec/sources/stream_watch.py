@@ -122,6 +122,8 @@ class StreamWatch:
         self._reported: defaultdict[str, set[int]] = defaultdict(set)
         self._changes: dict[tuple[str, int], _Change] = {}
         self._asked_at = -math.inf
+        # When messages were last missing, whether or not that led to a reading.
+        self._missed_at = -math.inf
         self._gap_at = -math.inf
         self._gap_read_at = -math.inf
         # The chargers of which messages may be missing, in the order of their readings.
@@ -178,12 +180,25 @@ class StreamWatch:
         received_at = self._received_from.get(charger_id, -math.inf)
         return monotonic() - received_at < SILENCE_CHARGING
 
+    @property
+    def last_message_at(self) -> float:
+        """Return when the last message arrived, or else when the link was opened."""
+        return self._received_at
+
+    def has_missed(self, since: float) -> bool:
+        """Return whether messages that were sent after a moment may be missing.
+
+        Those that were sent while the link was down may be.
+        """
+        return self._opened_at > since or self._missed_at >= since - MESSAGE_DELAY
+
     def gap(self, charger_ids: Collection[str]) -> None:
         """Note a gap in the numbers of messages, and read these chargers.
 
         The missing messages may be about any of them.
         """
         self._in_a_row = 0
+        self._missed_at = monotonic()
         self._note_gap(charger_ids)
 
     def oversized(self, charger_ids: Collection[str]) -> None:
