@@ -42,9 +42,10 @@ from .api import (
     OperationMode,
     PhaseId,
     StateId,
-    Value,
     warning_names,
 )
+from .charging_status import STATUS_STATE_IDS, ChargingStatus
+from .codes import masked
 from .const import DOMAIN, PushStatus
 from .control.available_current import AvailableCurrent
 from .control.checks import may_control
@@ -80,6 +81,7 @@ from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .sources.installation_push import InstallationPush
 from .sources.link import Link
 from .state import ChargerState
+from .status_sensor import ZaptecChargingStatusSensor, ZaptecStatusDescription
 
 # Values are pushed; no entity fetches anything.
 PARALLEL_UPDATES = 0
@@ -96,12 +98,6 @@ ATTR_SOURCE = "source"
 NO_WARNINGS = "ok"
 
 PERCENT_MAX = 100
-
-# Number of characters of a code that are shown, if the code is at least twice as long.
-CODE_SHOWN = 4
-
-# Prefixes that the vendor puts before the code of a card and the id of an app user.
-CODE_PREFIXES = ("nfc-", "ble-")
 
 # The phases as users call them, independent of the type of grid.
 PHASES = {
@@ -121,7 +117,7 @@ PHASES = {
 class ZaptecSensorDescription(ZaptecChargerDescription, SensorEntityDescription):
     """Describe a sensor of a value that a charger reports."""
 
-    value_fn: Callable[[ChargerState], StateType]
+    value_fn: Callable[[ChargerState], StateType | datetime]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +185,16 @@ def _member(state_id: StateId) -> Callable[[ChargerState], StateType]:
     return lambda state: _state_of(state.value(state_id))
 
 
+def _next_schedule_event(state: ChargerState) -> datetime | None:
+    """Return when a schedule changes next, None if that cannot be read.
+
+    While the car waits for the schedule, charging starts then. The vendor documents
+    neither the format of StateId 763 nor which other changes it reports.
+    """
+    moment = state.value(StateId.NEXT_SCHEDULE_EVENT)
+    return moment if isinstance(moment, datetime) else None
+
+
 def _phases(state: ChargerState) -> str | None:
     """Return the phases that a charger uses."""
     phases = state.value(StateId.SET_PHASES)
@@ -239,25 +245,12 @@ def _warnings(state: ChargerState) -> str | None:
     return text
 
 
-def _masked(code: Value | None) -> str | None:
-    """Return the part of the code of a card, or of the id of a user, that may be shown.
-
-    The last characters distinguish the cards of a household. The whole code would allow
-    to copy the card, and states are recorded and shared.
-    """
-    if not isinstance(code, str) or not code:
-        return None
-    prefix = code[:4] if code.startswith(CODE_PREFIXES) else ""
-    code = code.removeprefix(prefix)
-    return f"{prefix}…{code[-CODE_SHOWN:] if len(code) >= 2 * CODE_SHOWN else ''}"
-
-
 def _last_authorized_by(state: ChargerState) -> str | None:
     """Return the masked code that authorized the session that ended last."""
     session = state.value(StateId.COMPLETED_SESSION)
     if not isinstance(session, CompletedSession):
         return None
-    return _masked(session.authentication_code)
+    return masked(session.authentication_code)
 
 
 def _push_attributes(push: InstallationPush) -> dict[str, StateType]:
@@ -443,6 +436,15 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         value_fn=_member(StateId.NETWORK_TYPE),
     ),
     ZaptecSensorDescription(
+        key="next_schedule_event",
+        translation_key="next_schedule_event",
+        state_ids=(StateId.NEXT_SCHEDULE_EVENT,),
+        live=True,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_registry_enabled_default=False,
+        value_fn=_next_schedule_event,
+    ),
+    ZaptecSensorDescription(
         key="communication_mode",
         translation_key="communication_mode",
         state_ids=(StateId.COMMUNICATION_MODE,),
@@ -481,7 +483,7 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         live=True,
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
-        value_fn=lambda x: _masked(x.of_the_car(StateId.CHARGER_CURRENT_USER_UUID)),
+        value_fn=lambda x: masked(x.of_the_car(StateId.CHARGER_CURRENT_USER_UUID)),
     ),
     ZaptecSensorDescription(
         key="completed_session.AuthenticationCode",
@@ -491,6 +493,19 @@ DESCRIPTIONS: tuple[ZaptecSensorDescription, ...] = (
         entity_registry_enabled_default=False,
         value_fn=_last_authorized_by,
     ),
+)
+
+STATUS = ZaptecStatusDescription(
+    key="charging_status",
+    translation_key="charging_status",
+    essential=True,
+    state_ids=(StateId.CHARGER_OPERATION_MODE, StateId.FINAL_STOP_ACTIVE),
+    depends_on=STATUS_STATE_IDS,
+    from_reading=True,
+    always=CHARGERS,
+    families=CHARGERS,
+    device_class=SensorDeviceClass.ENUM,
+    options=[status.value for status in ChargingStatus],
 )
 
 SIGNAL_QUALITY = ZaptecSensorDescription(
@@ -712,6 +727,7 @@ async def async_setup_entry(
         entry,
         async_add_entities,
         Kind(ZaptecSensor, DESCRIPTIONS),
+        Kind(ZaptecChargingStatusSensor, (STATUS,)),
         Kind(ZaptecSignalQualitySensor, (SIGNAL_QUALITY,)),
         Kind(ZaptecSessionEnergySensor, (SESSION_ENERGY,)),
         Kind(ZaptecCompletedSessionSensor, (COMPLETED_SESSION_ENERGY,)),
@@ -744,7 +760,7 @@ class ZaptecSensor(ZaptecChargerEntity, SensorEntity):
 
     @property
     @override
-    def native_value(self) -> StateType:
+    def native_value(self) -> StateType | datetime:
         """Return the value."""
         return self.entity_description.value_fn(self.state_of_charger)
 
