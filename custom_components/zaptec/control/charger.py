@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from ..api import (
     Account,
     Charger,
     Command,
-    OperationMode,
     Priority,
     StateId,
     ZaptecClient,
@@ -24,12 +23,12 @@ from ..api import (
     limits_time,
 )
 from ..const import DOMAIN
-from ..listeners import Listeners
+from ..listeners import Listeners, charger_topics
 from ..state import ChargerState, States
 from .batch import Batch, Batches
-from .car import is_paused
-from .checks import check_may_control, check_number, check_session, check_stand_alone
-from .commands import COMMANDS, CommandRule
+from .car import is_about_to_stop
+from .checks import check_may_control, check_number, check_stand_alone, check_start
+from .commands import CHARGING_STATE_IDS, COMMANDS, CommandRule
 from .confirmations import Confirmations
 from .errors import translated_errors
 from .locks import async_hold
@@ -40,6 +39,10 @@ DEVICE_COMMAND_REJECTED = 528
 
 # Maximum time that a charger takes to stop (seconds), with something to spare.
 STOP_TIME = 10.0
+
+# Maximum time to read a charger before a command (seconds). It leaves enough of the time
+# limit of the action for the command itself.
+READ_TIME = 3.0
 
 
 class ChargerControl:
@@ -103,19 +106,37 @@ class ChargerControl:
         )
 
     @limits_time
-    async def async_send(self, charger_id: str, command: Command) -> None:
-        """Send a command, unless there is nothing to change.
+    async def async_send(
+        self,
+        charger_id: str,
+        command: Command,
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Send a command, unless there is nothing to change; return whether it was sent.
+
+        Args:
+            charger_id: The charger.
+            command: The command.
+            is_wanted: Returns whether to send it, once earlier requests are answered and
+                the charger was read if that was necessary.
 
         Raises:
             HomeAssistantError: It was not carried out, or would have no effect.
 
         """
         async with async_hold(self._locks[charger_id]):
-            await self._async_send(charger_id, command, COMMANDS[command])
+            return await self._async_send(
+                charger_id, command, COMMANDS[command], is_wanted
+            )
 
     async def _async_send(
-        self, charger_id: str, command: Command, rule: CommandRule
-    ) -> None:
+        self,
+        charger_id: str,
+        command: Command,
+        rule: CommandRule,
+        is_wanted: Callable[[], bool],
+    ) -> bool:
         """Send a command while the lock of the charger is held."""
         charger = self._account().chargers.get(charger_id)
         state = self._states.get(charger_id)
@@ -127,20 +148,19 @@ class ChargerControl:
         if rule.controls_charging:
             await self._async_check_controllable(charger, rule)
         if rule.resumes_session:
-            await self._async_check_session(charger, state)
-        if (
-            rule.is_done
-            and all(self.is_certain(charger_id, item) for item in rule.depends_on)
-            and rule.is_done(state, self._newest_firmware(charger_id))
-        ):
-            return
+            await self._async_wait_for_effects(charger_id)
+        is_certain = await self._async_make_certain(charger_id, rule)
         if rule.resumes_session:
-            await self._async_wait_for_pause(charger_id)
+            check_start(charger, state)
+        if is_certain and self._is_done(charger_id, state, rule):
+            return False
+        if not is_wanted():
+            return False
         with translated_errors(self._start_reauth):
             try:
                 await self._confirmations.async_send(
                     charger_id,
-                    rule.confirmed_by,
+                    rule.confirmed_by(state),
                     self._async_request(charger_id, command, rule),
                 )
             except ZaptecRejectedError as err:
@@ -148,6 +168,7 @@ class ChargerControl:
                     raise
                 if not await self._async_is_done(charger, rule):
                     raise
+        return True
 
     async def _async_request(
         self, charger_id: str, command: Command, rule: CommandRule
@@ -175,26 +196,39 @@ class ChargerControl:
                 translation_domain=DOMAIN, translation_key="ocpp_controls_charging"
             )
 
-    async def _async_check_session(self, charger: Charger, state: ChargerState) -> None:
-        """Raise an error if a session has ended that is to be resumed.
+    async def _async_make_certain(self, charger_id: str, rule: CommandRule) -> bool:
+        """Return whether the values that a command depends on are those of the cloud.
 
         While no messages arrive, the state that is held may be ten minutes old, so the
-        charger is read before the request is refused.
+        charger is read before the command is refused, left out or sent.
         """
+        if all(self.is_certain(charger_id, item) for item in rule.depends_on):
+            return True
         try:
-            check_session(charger, state)
-        except ServiceValidationError:
-            if self.is_certain(charger.id, StateId.SESSION_IDENTIFIER):
-                raise
-            with suppress(ZaptecError):
-                await self._async_read(charger.id)
-            check_session(charger, state)
+            async with asyncio.timeout(READ_TIME):
+                await self._async_read(charger_id)
+        except TimeoutError, ZaptecError:
+            return False
+        return not self._is_any_pending(charger_id, rule.depends_on)
+
+    def _is_any_pending(self, charger_id: str, state_ids: Iterable[StateId]) -> bool:
+        """Return whether the charger has yet to report the effect of a request."""
+        return any(
+            self._confirmations.is_pending(charger_id, state_id)
+            for state_id in state_ids
+        )
+
+    def _is_done(self, charger_id: str, state: ChargerState, rule: CommandRule) -> bool:
+        """Return whether a command would have no effect."""
+        return rule.is_done is not None and rule.is_done(
+            state, self._newest_firmware(charger_id)
+        )
 
     async def _async_is_done(self, charger: Charger, rule: CommandRule) -> bool:
         """Return whether a rejected command has nothing to do, after a reading.
 
         Raises:
-            ServiceValidationError: The session that was to be resumed has ended.
+            ServiceValidationError: The car could not charge after a resume either.
 
         """
         try:
@@ -204,9 +238,8 @@ class ChargerControl:
         if state is None:
             return False
         if rule.resumes_session:
-            check_session(charger, state)
-        is_done = rule.is_done_if_rejected or rule.is_done
-        return is_done is not None and is_done(state, self._newest_firmware(charger.id))
+            check_start(charger, state)
+        return self._is_done(charger.id, state, rule)
 
     async def _async_read(self, charger_id: str) -> ChargerState | None:
         """Read a charger now, because the user waits for it; None if it is gone.
@@ -220,32 +253,23 @@ class ChargerControl:
         )
         return self._states.get(charger_id)
 
-    async def _async_wait_for_pause(self, charger_id: str) -> None:
-        """Wait until a charger has carried out a pause that was just sent.
+    async def _async_wait_for_effects(self, charger_id: str) -> None:
+        """Wait until a charger has carried out the commands that were just sent.
 
-        It takes some seconds, and until then the cloud refuses to resume.
+        A pause takes some seconds, and until then the cloud refuses to resume.
         """
-        stopped = asyncio.Event()
+        settled = asyncio.Event()
 
         def check() -> None:
             state = self._states.get(charger_id)
-            if state is None:
-                stopped.set()
-            elif is_paused(state):
-                mode = state.value(StateId.CHARGER_OPERATION_MODE)
-                if mode is OperationMode.CONNECTED_FINISHED:
-                    stopped.set()
-            elif not self._confirmations.is_pending(
-                charger_id, StateId.FINAL_STOP_ACTIVE
+            is_stopping = state is not None and is_about_to_stop(state)
+            if not is_stopping and not self._is_any_pending(
+                charger_id, CHARGING_STATE_IDS
             ):
-                stopped.set()
+                settled.set()
 
         remove = self._listeners.add(
-            check,
-            (
-                (charger_id, int(StateId.CHARGER_OPERATION_MODE)),
-                (charger_id, int(StateId.FINAL_STOP_ACTIVE)),
-            ),
+            check, charger_topics(charger_id, CHARGING_STATE_IDS)
         )
         deadline = current_deadline()
         try:
@@ -254,7 +278,7 @@ class ChargerControl:
                 async with asyncio.timeout(
                     min(STOP_TIME, deadline.left) if deadline else STOP_TIME
                 ):
-                    await stopped.wait()
+                    await settled.wait()
         finally:
             remove()
 

@@ -8,7 +8,7 @@ from homeassistant.exceptions import ServiceValidationError
 from ..api import AvailableCurrentMode, Charger, Installation, StateId, UserRole
 from ..const import DOMAIN
 from ..state import ChargerState
-from .car import has_session_ended
+from .car import has_session_ended, is_authorization_required, waits_for_authorization
 
 # The roles that may change anything (Integrating with Zaptec charging systems,
 # API documentation): owner, and service, which the constants call maintainer.
@@ -78,14 +78,16 @@ def check_stand_alone(state: ChargerState | None) -> None:
         )
 
 
-def check_session(charger: Charger, state: ChargerState) -> None:
-    """Raise an error if the session that is to be resumed has ended for good."""
-    required = state.value(StateId.AUTHENTICATION_REQUIRED)
-    if required is None:
-        required = charger.is_authorization_required
+def check_start(charger: Charger, state: ChargerState) -> None:
+    """Raise an error if the connected car cannot charge even if it is resumed."""
+    required = is_authorization_required(charger, state)
     if has_session_ended(state, is_authorization_required=required is not False):
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="session_ended"
+        )
+    if waits_for_authorization(state, is_authorization_required=required is True):
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="authorization_missing"
         )
 
 

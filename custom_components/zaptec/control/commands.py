@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..api import AuthenticationType, Command, OperationMode, StateId
 from ..state import ChargerState
-from .car import has_car, is_resumed, is_stopped
+from .car import has_car, is_paused, is_resumed, is_scheduled, is_stopped
 
 # Takes the state of a charger, and the newest firmware that the cloud has for it (None
 # if that is unknown).
@@ -17,29 +17,26 @@ class CommandRule:
     """The row of a command.
 
     Attributes:
-        confirmed_by: The StateId that reports the effect of the command.
+        confirmed_by: Returns the StateId that reports the effect of the command.
         is_done: Whether the effect of the command is there already. The vendor asks not
             to send it then (Charger command validation update). None for a command that
             always has an effect.
         depends_on: The StateIds that have to be certain before `is_done` counts.
-        is_done_if_rejected: Whether a command that the charger's state did not allow
-            has nothing to do. It is `is_done` unless it is given.
         controls_charging: Whether the command starts or stops charging, so that it has
             no effect where an OCPP system does that, or the charger ignores the cloud.
         is_for_ocpp_cloud: Whether the cloud carries the command out although an OCPP
             system is connected to it.
         resumes_session: Whether the command continues the session of the connected car.
-            It is refused when that session has ended, and sent only after the charger
-            has carried out a pause.
+            It is refused if the car could not charge afterwards either. It is sent only
+            after the charger has carried out the previous commands.
         is_sent_if_rejected: Whether the cloud may carry out the command although it
             answers that the charger's state does not allow it.
 
     """
 
-    confirmed_by: StateId
+    confirmed_by: Callable[[ChargerState], StateId]
     is_done: IsDone | None = None
     depends_on: tuple[StateId, ...] = ()
-    is_done_if_rejected: IsDone | None = None
     controls_charging: bool = False
     is_for_ocpp_cloud: bool = False
     resumes_session: bool = False
@@ -63,38 +60,63 @@ def _has_newest_firmware(state: ChargerState, newest: str | None) -> bool:
 
 
 def _is_charging_or_resumed(state: ChargerState, _newest: str | None) -> bool:
-    """Return whether the car charges, or nothing that 507 could end prevents it."""
+    """Return whether the cloud would refuse 507: the car charges, or 507 can end nothing.
+
+    A car may charge despite a pause, and the cloud only resumes a car that has stopped.
+    """
     mode = state.value(StateId.CHARGER_OPERATION_MODE)
     return mode is OperationMode.CONNECTED_CHARGING or is_resumed(state)
 
 
-# While a pause or the end of a session is still to be confirmed, the mode of the charger
-# may be about to change.
-_PAUSE_AND_SESSION = (StateId.FINAL_STOP_ACTIVE, StateId.SESSION_IDENTIFIER)
+def _confirms_stop(state: ChargerState) -> StateId:
+    """Return the StateId that reports a stop: the mode if the car charges despite a pause."""
+    return (
+        StateId.CHARGER_OPERATION_MODE
+        if is_paused(state)
+        else StateId.FINAL_STOP_ACTIVE
+    )
+
+
+def _confirms_resume(state: ChargerState) -> StateId:
+    """Return the StateId that reports a resume: the schedule if the car waits only for it."""
+    return (
+        StateId.NEXT_SCHEDULE_EVENT
+        if is_scheduled(state) and is_paused(state) is False
+        else StateId.FINAL_STOP_ACTIVE
+    )
+
+
+# The StateIds that a command about charging may change. Until the charger has reported its
+# effect, the mode may still change.
+CHARGING_STATE_IDS = (
+    StateId.CHARGER_OPERATION_MODE,
+    StateId.FINAL_STOP_ACTIVE,
+    StateId.SESSION_IDENTIFIER,
+    StateId.NEXT_SCHEDULE_EVENT,
+)
 
 COMMANDS = {
-    Command.RESTART_CHARGER: CommandRule(confirmed_by=StateId.IS_ONLINE),
+    Command.RESTART_CHARGER: CommandRule(confirmed_by=lambda _: StateId.IS_ONLINE),
     Command.UPGRADE_FIRMWARE: CommandRule(
-        confirmed_by=StateId.IS_ONLINE, is_done=_has_newest_firmware
+        confirmed_by=lambda _: StateId.IS_ONLINE, is_done=_has_newest_firmware
     ),
     Command.STOP_CHARGING_FINAL: CommandRule(
-        confirmed_by=StateId.FINAL_STOP_ACTIVE,
+        confirmed_by=_confirms_stop,
         is_done=lambda state, _: is_stopped(state),
-        depends_on=_PAUSE_AND_SESSION,
+        depends_on=CHARGING_STATE_IDS,
         controls_charging=True,
     ),
     Command.RESUME_CHARGING: CommandRule(
-        confirmed_by=StateId.FINAL_STOP_ACTIVE,
-        is_done=lambda state, _: is_resumed(state),
-        depends_on=_PAUSE_AND_SESSION,
-        is_done_if_rejected=_is_charging_or_resumed,
+        confirmed_by=_confirms_resume,
+        is_done=_is_charging_or_resumed,
+        depends_on=CHARGING_STATE_IDS,
         controls_charging=True,
         resumes_session=True,
     ),
     Command.DEAUTHORIZE_AND_STOP: CommandRule(
-        confirmed_by=StateId.SESSION_IDENTIFIER,
+        confirmed_by=lambda _: StateId.SESSION_IDENTIFIER,
         is_done=lambda state, _: has_car(state) is False,
-        depends_on=_PAUSE_AND_SESSION,
+        depends_on=CHARGING_STATE_IDS,
         controls_charging=True,
         is_for_ocpp_cloud=True,
         # Answered with 528 although it was carried out (custom-components/zaptec,

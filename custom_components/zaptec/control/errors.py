@@ -22,8 +22,10 @@ from ..const import DOMAIN
 # The translation keys of failures that leave open whether the cloud made the change.
 _UNCERTAIN_FAILURES = ("cannot_connect", "uncertain")
 
-# The translation keys of errors with which the cloud refuses a request for good.
-_REFUSALS = ("not_permitted", "rejected", "rejected_without_reason")
+# The translation keys of requests that the cloud rejects because of the charger's state,
+# and of all requests that it refuses.
+_REJECTIONS = ("rejected", "rejected_without_reason")
+_REFUSALS = ("not_permitted", *_REJECTIONS)
 
 
 @contextmanager
@@ -104,6 +106,25 @@ def is_refusal(error: HomeAssistantError) -> bool:
     """
     return (
         isinstance(error, ServiceValidationError) or error.translation_key in _REFUSALS
+    )
+
+
+def is_rejection(error: HomeAssistantError) -> bool:
+    """Return whether the cloud rejected the request because of the charger's state.
+
+    The cloud also answers like this while it cannot reach the charger.
+    """
+    return error.translation_key in _REJECTIONS
+
+
+def may_have_left(error: HomeAssistantError) -> bool:
+    """Return whether the request may have reached the cloud, with or without effect.
+
+    If the password is refused, the request was not sent. An error that the integration
+    itself raises before a request has no cause.
+    """
+    return isinstance(error.__cause__, ZaptecError) and not isinstance(
+        error.__cause__, (ZaptecNotSentError, ZaptecAuthenticationError)
     )
 
 

@@ -16,6 +16,7 @@ from homeassistant.util import dt as dt_util
 
 from ..api import (
     Account,
+    Charger,
     Family,
     Installation,
     Priority,
@@ -234,19 +235,28 @@ class InstallationControl:
     def _check_current_is_settable(self, installation_id: str) -> None:
         """Raise an error if something else controls the current, as far as is known.
 
-        The current limits all chargers of the installation, also those that the user
-        has not chosen. Other devices, such as a power meter, do not charge at all.
+        The current limits all chargers of the installation.
         """
-        chargers = {**self._visible().chargers, **self._account().chargers}
         check_current_is_settable(
             self._account().installations.get(installation_id),
             [
                 self._states.get(charger.id)
-                for charger in chargers.values()
-                if charger.installation_id == installation_id
-                and charger.family is not Family.OTHER
+                for charger in self.chargers(installation_id)
             ],
         )
+
+    def chargers(self, installation_id: str) -> list[Charger]:
+        """Return all chargers of an installation, also those that the user has not chosen.
+
+        Other devices, such as a power meter, do not charge at all.
+        """
+        chargers = {**self._visible().chargers, **self._account().chargers}
+        return [
+            charger
+            for charger in chargers.values()
+            if charger.installation_id == installation_id
+            and charger.family is not Family.OTHER
+        ]
 
     async def async_refresh(
         self, installation_id: str, *, priority: Priority = Priority.COMMAND
