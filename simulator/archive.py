@@ -60,6 +60,12 @@ class Archive[LoadT: Load]:
         self._pasts[identity.id] = past
         return past
 
+    def last_reports(self) -> Iterator[Session]:
+        """Yield what the chargers with a past have reported last."""
+        for past in self._pasts.values():
+            if session := past.last_report():
+                yield session
+
     def has_past(self, charger_id: str) -> bool:
         """Return whether a charger has sessions before the simulation."""
         return charger_id in self._pasts

@@ -95,6 +95,7 @@ class Device:
             self._telemetry,
             settings=self._settings,
             grid=installation,
+            switches_phases=item.switches_phases,
             lifetime_energy=item.lifetime_energy,
         )
         self._charging = Charging(
@@ -318,6 +319,13 @@ class Charger(Device):
         installation.chargers.append(self)
         self._electrics.power_up()
         self._periodic.start()
+
+    def preload_session(self, session: Session) -> None:
+        """Store a completed session as if it had been reported when it ended."""
+        assert session.ended
+        self._telemetry.preload(
+            session.ended, {StateId.COMPLETED_SESSION: session.completed()}
+        )
 
     # The user at the charger.
 

@@ -204,11 +204,11 @@ class Charging:
         self._close_session()
         self._end_final_stop()
         if self.site.authentication_required:
-            self.mode = Mode.DISCONNECTED
-            self._engine.after("reconnect", 2, self._reconnect)
+            # The cloud clears the session first; the charger receives that afterwards.
+            self._engine.after("reconnect", 1, self._disconnect)
         else:
             self.mode = Mode.FINISHED
-        self._telemetry.report(StateId.OPERATION_MODE, self.mode)
+            self._telemetry.report(StateId.OPERATION_MODE, self.mode)
         self.site.rebalance()
 
     def allocate(self, current: float) -> None:
@@ -217,6 +217,8 @@ class Charging:
         self._electrics.offered_current = current
         if changed and (self._asks or current):
             self._telemetry.observe(StateId.CHARGE_CURRENT_SET, current)
+        elif self._asks and not current:
+            self._telemetry.report(StateId.CHARGE_CURRENT_SET, current)
         if current >= max(self._settings.min_current, 0.1):
             if self.mode == Mode.CHARGING:
                 if changed:
@@ -292,6 +294,12 @@ class Charging:
             session.recognized = self._engine.now()
             self.site.archive.append(session)
         self._unsent.clear()
+
+    def _disconnect(self) -> None:
+        """Report briefly that the car whose session was ended has left."""
+        self.mode = Mode.DISCONNECTED
+        self._telemetry.report(StateId.OPERATION_MODE, self.mode)
+        self._engine.after("reconnect", 2, self._reconnect)
 
     def _reconnect(self) -> None:
         """Report the car again, which is still connected after its session was ended."""

@@ -270,6 +270,9 @@ class Control:
             return _error(400, _reason(err))
         for key, value in settings.items():
             setattr(installation, key, value)
+        if (required := settings.get("authentication_required")) is not None:
+            for charger in installation.chargers:
+                charger.observe(StateId.AUTHENTICATION_REQUIRED, required)
         self._simulator.autoplay.pause()
         return web.json_response(self.state())
 
@@ -415,7 +418,7 @@ def _portal_settings(body: dict[str, Any]) -> dict[str, int | bool]:
     """Return the settings to change; raise if one is unknown or invalid."""
     settings: dict[str, int | bool] = {}
     for key, value in body.items():
-        if key == "messaging_enabled":
+        if key in ("authentication_required", "messaging_enabled"):
             settings[key] = _flag(body, key)
         elif value in _MODES[key]:
             settings[key] = value

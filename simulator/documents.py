@@ -81,6 +81,9 @@ def installation(
         "AvailableCurrentMode": item.available_current_mode,
         "AvailableCurrentScheduleWeekendActive": False,
         "ThreeToOnePhaseSwitchCurrent": item.three_to_one_phase_switch_current,
+        "DefaultThreeToOneSwitchCurrent": None
+        if item.three_to_one_phase_switch_current is None
+        else 15.0,
         "InstallationCategoryId": category_id,
         "InstallationCategory": category,
         "UseLoadBalancing": True,

@@ -13,7 +13,7 @@ from .car import Car
 from .engine import Engine
 from .hours import HourlyEnergy
 from .installation import NetworkType
-from .observations import Family, StateId
+from .observations import StateId
 from .ocmf import Reading
 from .telemetry import PULSE_CHARGING, PULSE_IDLE, Pulse, Telemetry
 
@@ -53,7 +53,7 @@ class Grid(Protocol):
 
     @property
     def three_to_one_phase_switch_current(self) -> float | None:
-        """Below this a Pro charges on one phase, A; 32 forces it, 0 and None never do."""
+        """Below this current (A), chargers use one phase: always with 32, never with 0 or None."""
 
 
 class Electrics:
@@ -76,6 +76,7 @@ class Electrics:
         *,
         settings: Settings,
         grid: Grid,
+        switches_phases: bool,
         lifetime_energy: float,
     ) -> None:
         """Initialize the electrics of a charger without a car.
@@ -85,6 +86,7 @@ class Electrics:
             telemetry: Takes the reports.
             settings: The charger's settings, which may change.
             grid: The grid that the charger is connected to.
+            switches_phases: Whether it switches between one and three phases.
             lifetime_energy: The meter's reading, kWh.
         """
         self.grid: Grid = grid
@@ -98,6 +100,7 @@ class Electrics:
         self._telemetry = telemetry
         self._pulse = Pulse(engine, telemetry)
         self._settings = settings
+        self._switches_phases = switches_phases
         self._lifetime = lifetime_energy
         self._session_energy = 0.0
         self._hours = HourlyEnergy()
@@ -246,7 +249,7 @@ class Electrics:
     def _phases(self) -> int:
         """Return how many phases the charger offers the car now."""
         switch = self.grid.three_to_one_phase_switch_current
-        if switch and self._telemetry.family is Family.PRO:
+        if switch and self._switches_phases:
             # 32 always forces one phase; another limit does below it.
             if switch >= 32 or self.offered_current < switch:
                 return 1

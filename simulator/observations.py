@@ -87,7 +87,9 @@ class StateId(IntEnum):
     SESSION_IDENTIFIER = 721
     CURRENT_USER = 722
     COMPLETED_SESSION = 723
+    REJECTED_USER = 725
     NUMBER_OF_CHARGE_CARDS = 749
+    NEW_CARD = 750
     AUTHENTICATION_LIST_VERSION = 751
     LOCATION = 760
     TIME_ZONE = 761
@@ -188,7 +190,9 @@ DEFINITIONS: Mapping[StateId, Definition] = MappingProxyType(
         StateId.SESSION_IDENTIFIER: _both("SessionIdentifier"),
         StateId.CURRENT_USER: _both("ChargerCurrentUserUuid"),
         StateId.COMPLETED_SESSION: _both("CompletedSession"),
+        StateId.REJECTED_USER: _both("RejectedUserUuid"),
         StateId.NUMBER_OF_CHARGE_CARDS: Definition(None, "NrOfChargeCards"),
+        StateId.NEW_CARD: _both("NewChargeCard"),
         StateId.AUTHENTICATION_LIST_VERSION: _both("AuthenticationListVersion"),
         StateId.LOCATION: _both("Location"),
         StateId.TIME_ZONE: _both("TimeZone"),

@@ -134,6 +134,26 @@ class Past:
         start, end = max(start, self.start), min(end, self.end)
         return range(_week(start), _week(end) + 1) if start < end else range(0)
 
+    def last_report(self) -> Session | None:
+        """Return the session that the charger has reported last, if it reports them."""
+        if not self._item.is_reported:
+            return None
+        weeks = reversed(self.weeks(self.start, self.end))
+        return next(
+            (
+                session
+                for week in weeks
+                for session in reversed(self.sessions(week))
+                if session.energy
+                and not session.voided
+                and not session.replaced_by
+                # A charger that was offline may report its sessions later.
+                and session.recognized
+                and session.recognized <= self.end
+            ),
+            None,
+        )
+
     def find(self, session_id: str) -> Session | None:
         """Return a session; its id names its charger and its week."""
         code, week_text, *_ = (*session_id.split("-"), "")

@@ -50,7 +50,8 @@ DEMO_PASSWORD = "demo"
 RESIDENT_USER = "resident@example.com"
 RESIDENT_PASSWORD = "resident"
 OWNER = UserRole.USER | UserRole.OWNER
-_GO_PREFIXES = ("ZAP", "ZGB", "ZAG", "GPN", "GPG")
+_GO_2_PREFIXES = ("GPN", "GPG")
+_GO_PREFIXES = ("ZAP", "ZGB", "ZAG", *_GO_2_PREFIXES)
 _PRO_PREFIXES = ("ZCS", "ZPR", "ZCH", "ZPG")
 _CHARGERS_PER_INSTALLATION = 25
 # The drivers of the cooperative, with a card; the last one uses the app only.
@@ -100,6 +101,11 @@ class ChargerScenario:
             f"{', '.join(_GO_PREFIXES + _PRO_PREFIXES)}"
         )
 
+    @property
+    def switches_phases(self) -> bool:
+        """Whether it switches between one and three phases: a Pro or a Go 2 does."""
+        return self.serial.startswith((*_PRO_PREFIXES, *_GO_2_PREFIXES))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverScenario:
@@ -122,6 +128,7 @@ class PastScenario:
             aborted, abandoned, or stopped with a card.
         anonymous: Share of the sessions without a user.
         unreliable_clock: Share of the sessions whose times are up to 40 hours wrong.
+        is_reported: Whether the chargers have reported their last session (StateId 723).
     """
 
     days: float
@@ -130,6 +137,7 @@ class PastScenario:
     irregular: float = 0.06
     anonymous: float = 0.1
     unreliable_clock: float = 0.0
+    is_reported: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a past that cannot be."""

@@ -87,6 +87,9 @@ class Simulator:
         for item in self._scenario.installations:
             self._add_installation(item)
         self._add_accounts()
+        # The accounts are the users of the sessions.
+        for session in self.archive.last_reports():
+            self.chargers[session.charger_id].preload_session(session)
         self._add_user_groups()
         self.autoplay = Autoplay(self.clock, self.chargers, self._scenario.seed)
         self.rest = Rest(

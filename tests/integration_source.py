@@ -18,7 +18,9 @@ from typing import Any
 
 from homeassistant import const as ha_const
 from homeassistant.const import Platform
+from homeassistant.helpers.selector import TargetSelector, selector, validate_selector
 from homeassistant.util.yaml import load_yaml_dict
+import probatio
 
 _KEY = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _ICON = re.compile(r"mdi:[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -80,8 +82,18 @@ class Integration:
     @cached_property
     def services(self) -> dict[str, Any]:
         """The actions as services.yaml describes them."""
-        file = self.path / "services.yaml"
-        return load_yaml_dict(str(file)) if file.exists() else {}
+        return self.described("services")
+
+    def described(self, kind: str) -> dict[str, Any]:
+        """Return the services, triggers or conditions as their YAML file describes them.
+
+        Names with a dot are left out, because they only hold what others refer to.
+        """
+        file = self.path / f"{kind}.yaml"
+        described = load_yaml_dict(str(file)) if file.exists() else {}
+        return {
+            name: item for name, item in described.items() if not name.startswith(".")
+        }
 
     @cached_property
     def quality_scale(self) -> dict[str, str | dict[str, str]]:
@@ -129,7 +141,12 @@ def altered_copy(
     shutil.copytree(
         integration.path, copy.path, ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("README.md", "pyproject.toml", "scripts/test"):
+    for name in (
+        "README.md",
+        "docs/automations.md",
+        "pyproject.toml",
+        "scripts/test",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(integration.repository / name, folder / name)
     changed = copy.path / file
@@ -509,11 +526,7 @@ def _words(integration: Integration) -> set[str]:
 
 def actions_are_described(integration: Integration) -> list[str]:
     """Actions and their fields are in the sources, in services.yaml, en.json and icons.json."""
-    described = {
-        name: action
-        for name, action in integration.services.items()
-        if not name.startswith(".")
-    }
+    described = integration.services
     named = integration.translations.get("services", {})
     icons = integration.icons.get("services", {})
     words = _words(integration) if described else set()
@@ -571,11 +584,99 @@ def _action_texts(
             yield f"{key} has no name or description"
 
 
+# What hassfest accepts in triggers.yaml and conditions.yaml.
+_AUTOMATION_PART = probatio.Schema(
+    {
+        probatio.Optional("target"): TargetSelector.CONFIG_SCHEMA,
+        probatio.Optional("fields"): {
+            str: {
+                probatio.Optional("context"): {str: str},
+                probatio.Optional("default"): object,
+                probatio.Optional("example"): object,
+                probatio.Optional("required"): bool,
+                probatio.Optional("selector"): validate_selector,
+            }
+        },
+    }
+)
+
+
+def automation_parts_are_described(integration: Integration) -> list[str]:
+    """Triggers and conditions are in the sources, their YAML file, en.json and icons.json."""
+    problems = []
+    for kind, part in (("triggers", "trigger"), ("conditions", "condition")):
+        described = integration.described(kind)
+        named = integration.translations.get(kind, {})
+        icons = integration.icons.get(kind, {})
+        registered = _registered_parts(integration, part)
+        if registered is None:
+            registered = set(described)
+        problems += [
+            f"{kind}.{name} is not described everywhere"
+            for name in sorted(registered | set(described) | set(named) | set(icons))
+            if not all(name in keys for keys in (registered, described, named, icons))
+        ]
+        for name, description in described.items():
+            where = f"{kind}.{name}"
+            if part not in icons.get(name, {}):
+                problems.append(f"{where} has no icon")
+            problems += [
+                f"{where}: {problem}"
+                for problem in _part_problems(description or {}, named.get(name, {}))
+            ]
+    return problems
+
+
+def _registered_parts(integration: Integration, part: str) -> set[str] | None:
+    """Return the triggers or conditions in the sources, None if they are not a literal.
+
+    The one that is called `_` is left out: it is the form of an old automation, and the
+    editor does not offer it.
+    """
+    for node in integration.modules.get(f"{part}.py", ast.Module([], [])).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.target.id == f"{part.upper()}S"
+            and isinstance(node.value, ast.Dict)
+            and all(map(texts, node.value.keys))
+        ):
+            return {text for key in node.value.keys for text in texts(key)} - {"_"}
+    return None
+
+
+def _part_problems(description: dict[str, Any], named: dict[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the description or the texts of a trigger or condition."""
+    try:
+        _AUTOMATION_PART(description)
+    except probatio.Invalid as err:
+        yield str(err)
+        return
+    if not {"name", "description"} <= set(named):
+        yield "no name or description"
+    fields = description.get("fields", {})
+    for key in sorted(set(fields) ^ set(named.get("fields", {}))):
+        yield f"fields.{key} is in one of the YAML file and en.json only"
+    for key, text in named.get("fields", {}).items():
+        if "name" not in text:
+            yield f"fields.{key} has no name"
+    for key, field in fields.items():
+        allowed = selector(field["selector"]).allowed_context_keys
+        for name, other in field.get("context", {}).items():
+            if name not in allowed or other not in {*fields, "target"}:
+                yield f"fields.{key}: context {name}"
+
+
 def choices_are_described(integration: Integration) -> list[str]:
-    """Each option of an action's field has a text, and each such text belongs to an option."""
+    """Each option of a field has a text, and each such text belongs to an option."""
     choices: dict[str, set[str]] = defaultdict(set)
-    for action in integration.services.values():
-        for field in ((action or {}).get("fields") or {}).values():
+    parts = (
+        part
+        for kind in ("services", "triggers", "conditions")
+        for part in integration.described(kind).values()
+    )
+    for part in parts:
+        for field in ((part or {}).get("fields") or {}).values():
             choice = ((field or {}).get("selector") or {}).get("select") or {}
             if "translation_key" in choice:
                 choices[choice["translation_key"]].update(
@@ -615,6 +716,7 @@ RULES = (
     exceptions_are_translated,
     exceptions_have_a_text,
     actions_are_described,
+    automation_parts_are_described,
     choices_are_described,
     action_placeholders_are_given,
 )

@@ -775,6 +775,27 @@ def actions_are_documented(integration: Integration) -> list[str]:
     ]
 
 
+def _undocumented(integration: Integration, kind: str) -> list[str]:
+    """Return the triggers or conditions that the page about automations does not mention."""
+    page = integration.repository / "docs" / "automations.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return [
+        f"{page.name}: {name}"
+        for name in integration.described(kind)
+        if f"`{integration}.{name}`" not in text
+    ]
+
+
+def triggers_are_documented(integration: Integration) -> list[str]:
+    """The page about automations mentions each trigger."""
+    return _undocumented(integration, "triggers")
+
+
+def conditions_are_documented(integration: Integration) -> list[str]:
+    """The page about automations mentions each condition."""
+    return _undocumented(integration, "conditions")
+
+
 def examples_can_be_copied(integration: Integration) -> list[str]:
     """The README has examples in YAML that users can copy."""
     text = _section(integration, "Examples")
@@ -817,6 +838,8 @@ REPOSITORY_CHECKS: dict[str, tuple[Rule, ...]] = {
     "config-flow-test-coverage": (flow_is_covered,),
     "dependency-transparency": (requirements_are_free,),
     "docs-actions": (actions_are_documented,),
+    "docs-conditions": (conditions_are_documented,),
+    "docs-triggers": (triggers_are_documented,),
     "docs-high-level-description": (readme_begins_with_what_it_is,),
     "docs-installation-instructions": (section("Installation"),),
     "docs-removal-instructions": (section("Removal"),),

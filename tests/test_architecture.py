@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import re
 import sys
+import threading
 from types import FrameType
 
 import pytest
@@ -22,6 +23,7 @@ OBSERVATION = "An observation"
 WRITE = "A write"
 DISCOVERY = "A discovery"
 COMPLETED_SESSION = "A completed session"
+STATEMENT = "A statement"
 
 
 def walk(title: str) -> list[tuple[str, str]]:
@@ -37,8 +39,13 @@ def walk(title: str) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def recorded() -> Generator[dict[tuple[str, str], None]]:
-    """Record the functions of the integration in the order of their first call."""
+def recorded(*, threads: bool = False) -> Generator[dict[tuple[str, str], None]]:
+    """Record the functions of the integration in the order of their first call.
+
+    Args:
+        threads: Whether those are recorded, too, that run in other threads.
+
+    """
     calls: dict[tuple[str, str], None] = {}
     prefix = f"{FOLDER}/"
 
@@ -48,11 +55,12 @@ def recorded() -> Generator[dict[tuple[str, str], None]]:
             calls[(code.co_filename.removeprefix(prefix), code.co_qualname)] = None
 
     before = sys.getprofile()
-    sys.setprofile(record)
+    set_profile = threading.setprofile_all_threads if threads else sys.setprofile
+    set_profile(record)
     try:
         yield calls
     finally:
-        sys.setprofile(before)
+        set_profile(before)
 
 
 def steps(calls: dict[tuple[str, str], None], title: str) -> list[tuple[str, str]]:
@@ -74,7 +82,9 @@ def test_the_files_exist() -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("title", [OBSERVATION, WRITE, DISCOVERY, COMPLETED_SESSION])
+@pytest.mark.parametrize(
+    "title", [OBSERVATION, WRITE, DISCOVERY, COMPLETED_SESSION, STATEMENT]
+)
 def test_the_walks_are_found(title: str) -> None:
     """A table of another form would be compared with nothing."""
     assert len(walk(title)) >= 10

@@ -108,7 +108,8 @@ def part(name: str, *_arguments: object) -> Any:
     """Return samples of a part of the benchmark without running it."""
     if name in ("database", "requests"):
         return {"states": 7}
-    return ListsOfSamples() if name in ("messages", "imports") else Samples()
+    has_lists = name in ("messages", "events", "imports", "statements")
+    return ListsOfSamples() if has_lists else Samples()
 
 
 def test_each_part_has_its_figures() -> None:
@@ -121,8 +122,12 @@ def test_each_part_has_its_figures() -> None:
     assert rows["our own code beside the yardstick, of 500"].ratio == 2.0
     assert rows["our own code, of 500 beside of 1, by the yardstick"].ratio == 1.0
     assert rows["work of the start for each of the states, 30 chargers"].value == 1.0
+    assert rows["from the state to the event, 30 chargers"].value == 4.0
+    assert rows["from the state to the event, 1 charger"].target == "< 10 ms"
+    assert rows["from the state to the trigger, 1 charger"].target == "< 10 ms"
     assert rows["work at rest in a day, 500 chargers"].target == "ratio < 2"
     assert rows["unload, 500 chargers"].target == "< 500 ms"
+    assert rows["work of the statement of a year, 30 chargers"].target == "< 2 s"
     assert rows["requests, start, 1 charger"].row()[1:5] == ("2", "", "13", "0.15")
     assert rows["recorded in an hour of charging, states"].value == 7
     assert rows["writes to .storage in an hour at rest, 1 charger"].ratio == 1.25

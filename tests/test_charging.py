@@ -46,19 +46,20 @@ CHARGER_ENTITIES = {
         "deauthorize_and_stop restart_charger resume_charging stop_charging_final "
         "upgrade_firmware"
     ),
+    "event": "card session",
     "number": (
         "charger_max_current charger_min_current meter_value_interval offline_current"
     ),
     "sensor": (
         "available_current cable_type charge_current_set charger_operation_mode "
-        "communication_mode completed_session_duration completed_session_end "
+        "charging_status communication_mode completed_session_duration completed_session_end "
         "completed_session_start current_phase1 current_phase2 current_phase3 device_type "
         "humidity network_type set_phases signal_quality signal_strength "
         "signed_meter_value_kwh temperature_internal5 total_charge_power "
         "total_charge_power_session voltage_phase1 voltage_phase2 voltage_phase3 "
         "warnings"
     ),
-    "switch": "charger_operation_mode",
+    "switch": "auto_start charger_operation_mode",
     "update": "firmware_update",
 }
 INSTALLATION_ENTITIES = {

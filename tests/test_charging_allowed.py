@@ -15,7 +15,8 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.zaptec.api import subscription
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.control.charging import ACCEPTED_MAX
+from custom_components.zaptec.control.next_car import PAUSES_MAX
+from custom_components.zaptec.control.pause_tries import HOLD_RETRY
 from custom_components.zaptec.sources import reader
 from simulator.car import Car
 from simulator.faults import Busy, Fault, Rejection
@@ -67,6 +68,18 @@ async def leave(home: Home) -> None:
     """Unplug the car."""
     home.charger.unplug()
     await home.travel(30)
+
+
+async def resume(home: Home, by: str) -> None:
+    """Resume the car with a button, with an action, or in Zaptec's app."""
+    if by == "button":
+        await home.press("resume_charging")
+    elif by == "action":
+        await home.hass.services.async_call(
+            DOMAIN, "resume_charging", {"charger_id": home.charger.id}, blocking=True
+        )
+    else:
+        home.charger.resume_charging()
 
 
 @pytest.fixture
@@ -149,14 +162,7 @@ async def test_a_resume_from_elsewhere_allows_charging_again(
 ) -> None:
     """A resume by another program allows charging again, because the user wants the car to charge."""
     home.clear()
-    if by == "button":
-        await home.press("resume_charging")
-    elif by == "action":
-        await home.hass.services.async_call(
-            DOMAIN, "resume_charging", {"charger_id": home.charger.id}, blocking=True
-        )
-    else:
-        home.charger.resume_charging()
+    await resume(home, by)
     await home.travel(60)
     assert home.switch == STATE_ON
     assert home.mode == "connected_charging"
@@ -165,6 +171,23 @@ async def test_a_resume_from_elsewhere_allows_charging_again(
     assert home.switch == STATE_ON
     await plug_in(home)
     assert home.mode == "connected_charging"
+
+
+@pytest.mark.parametrize("by", ["button", "action", "app"])
+async def test_a_resume_soon_after_an_off_that_changes_nothing(
+    home: Home, by: str
+) -> None:
+    """An off is about the car that is paused already, so a resume of that car ends it."""
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    home.charger.stop_charging()
+    await home.travel(20)
+    assert await home.turn_off() == []
+    await resume(home, by)
+    await home.travel(60)
+    assert home.switch == STATE_ON
+    assert home.mode == "connected_charging"
+    assert "506" not in home.sent()
 
 
 @pytest.mark.usefixtures("paused")
@@ -298,21 +321,27 @@ async def test_nothing_is_sent_before_the_charger_was_read(new_home: Home) -> No
 # Cars that charge although it is not allowed.
 
 
-FAULTS: list[Fault] = [403, Rejection(528, "Not now")]
+# How often the first car is tried: the role of an account does not change in a moment, but
+# the charger may soon accept what it rejects, or be reached.
+FAULTS: list[tuple[Fault, int]] = [
+    (403, 1),
+    (Rejection(528, "Not now"), PAUSES_MAX),
+    (Rejection(520), PAUSES_MAX),
+]
 
 
 @pytest.mark.usefixtures("paused")
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_refused_car_is_not_tried_again_but_the_next_one_is(
-    home: Home, caplog: pytest.LogCaptureFixture, fault: Fault
+@pytest.mark.parametrize(("fault", "tries"), FAULTS)
+async def test_a_refused_car_is_given_up_and_the_next_one_is_tried_again(
+    home: Home, caplog: pytest.LogCaptureFixture, fault: Fault, tries: int
 ) -> None:
     """If the pause is refused, the switch is on for this car, and the next car is paused again."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=fault)
     home.clear()
     home.charger.plug_in(Car())
-    await home.travel(600, step=15)
-    assert home.sent() == ["506"]
+    await home.travel(600, step=5)
+    assert home.sent() == ["506"] * tries
     assert caplog.text.count("could not be held") == 1
     assert home.switch == STATE_ON
     await leave(home)
@@ -323,7 +352,41 @@ async def test_a_refused_car_is_not_tried_again_but_the_next_one_is(
 
 
 @pytest.mark.usefixtures("paused")
-@pytest.mark.parametrize("ignored", [1, 99])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_pause_that_is_rejected_for_a_moment_is_sent_again(
+    home: Home, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """A rejected pause is sent again after ten seconds, as long as the car is there."""
+    await leave(home)
+    home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"), times=times)
+    home.clear()
+    home.charger.plug_in(Car())
+    await home.travel(times * HOLD_RETRY - 1, step=1)
+    assert home.sent() == ["506"] * times
+    await home.travel(10, step=1)
+    assert home.sent() == ["506"] * (times + 1)
+    assert (home.switch, home.mode) == (STATE_OFF, "connected_finished")
+    assert "could not be held" not in caplog.text
+
+
+@pytest.mark.usefixtures("paused")
+async def test_a_rejected_pause_is_not_sent_again_after_the_car_has_left(
+    home: Home,
+) -> None:
+    """A car that leaves after its pause was rejected is not tried again."""
+    await leave(home)
+    home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"))
+    home.clear()
+    home.charger.plug_in(Car())
+    await home.travel(5, step=1)
+    await leave(home)
+    await home.travel(60)
+    assert home.sent() == ["506"]
+    assert home.switch == STATE_OFF
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("ignored", [1, 3, 99])
 async def test_a_pause_that_the_charger_ignores_is_sent_again(
     home: Home,
     monkeypatch: pytest.MonkeyPatch,
@@ -343,8 +406,8 @@ async def test_a_pause_that_the_charger_ignores_is_sent_again(
     home.clear()
     home.charger.plug_in(Car())
     await home.travel(600)
-    assert home.sent() == ["506"] * min(ignored + 1, ACCEPTED_MAX)
-    is_held = ignored < ACCEPTED_MAX
+    assert home.sent() == ["506"] * min(ignored + 1, PAUSES_MAX)
+    is_held = ignored < PAUSES_MAX
     assert home.switch == (STATE_OFF if is_held else STATE_ON)
     assert home.charger.final_stop is is_held
     assert ("could not be held" in caplog.text) is not is_held
@@ -360,11 +423,179 @@ async def test_an_off_that_the_charger_ignores_is_sent_again(
     with monkeypatch.context() as patch:
         patch.setattr(home.charger, "stop_charging", lambda: None)
         assert await home.turn_off() == ["506"]
-    await home.travel(25)
+    await home.travel(HOLD_RETRY - 1, step=1)
     assert home.sent() == ["506"]
-    await home.travel(15)
+    await home.travel(10, step=1)
     assert home.sent() == ["506", "506"]
     assert home.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_pause_while_no_messages_arrive(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    """Without messages, a pause is sent again only after a reading that is not cached.
+
+    The cloud answers a reading with a state that is up to 15 s old, and would refuse the
+    pause of a car that is paused already.
+    """
+    await home.turn_on()
+    await home.travel(30)
+    await home.sim.bus.cut()
+    await home.travel(30)
+    with monkeypatch.context() as patch:
+        if is_lost:
+            patch.setattr(home.charger, "stop_charging", lambda: None)
+        assert await home.turn_off() == ["506"]
+    await home.travel(25, step=1)
+    assert home.sent() == ["506"]
+    await home.travel(15, step=1)
+    assert home.sent() == ["506"] * (1 + is_lost)
+    assert home.charger.final_stop
+
+
+@pytest.mark.usefixtures("paused")
+async def test_a_report_that_does_not_come_is_read_before_the_next_try(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the report of a pause is lost, a reading shows it, and the pause is not sent again."""
+    await leave(home)
+    home.clear()
+    home.charger.plug_in(Car())
+    monkeypatch.setattr(home.charger, "publish", lambda *_: None)
+    home.sim.clock.advance(0.5)
+    await home.travel(40, step=1)
+    assert home.sent() == ["506"]
+    assert home.charger.final_stop
+
+
+@pytest.mark.usefixtures("paused")
+async def test_the_next_car_does_not_wait_for_the_report_of_the_last_one(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A car that follows in one moment is paused at once, not after the wait for a report."""
+    await leave(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(home.charger, "stop_charging", lambda: None)
+        home.charger.plug_in(Car())
+        await home.travel(3, step=1)
+    home.clear()
+    home.charger.unplug()
+    home.charger.plug_in(Car())
+    await home.travel(3, step=1)
+    assert home.sent() == ["506"]
+    assert home.charger.final_stop
+
+
+@pytest.mark.usefixtures("paused")
+async def test_a_stand_alone_charger_holds_its_car_once_it_follows_the_cloud(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stand-alone charger gets no command, and its car is held when that mode ends."""
+    await leave(home)
+    home.charger.set_stand_alone(True)
+    home.clear()
+    await plug_in(home)
+    await home.travel(60)
+    assert home.sent() == []
+    assert home.switch == STATE_ON
+    home.charger.set_stand_alone(False)
+    await home.travel(HELD_WITHIN, step=1)
+    assert home.sent() == ["506"]
+    assert (home.switch, home.mode) == (STATE_OFF, "connected_finished")
+    assert "could not be held" not in caplog.text
+
+
+@pytest.mark.usefixtures("paused")
+async def test_a_disabled_charger_gets_no_command_until_it_is_enabled(
+    home: Home,
+) -> None:
+    """A disabled charger lets no car charge, and its car is held once it is enabled."""
+    await leave(home)
+    home.charger.observe(StateId.IS_ENABLED, False)
+    home.clear()
+    await plug_in(home)
+    await home.travel(60)
+    assert home.sent() == []
+    home.charger.observe(StateId.IS_ENABLED, True)
+    await home.travel(HELD_WITHIN, step=1)
+    assert home.sent() == ["506"]
+
+
+async def test_a_car_without_a_session_gets_no_command(home: Home) -> None:
+    """A car whose session has ended cannot charge, so there is nothing to pause."""
+    home.charger.set_stand_alone(True)
+    await plug_in(home)
+    with pytest.raises(HomeAssistantError):
+        await home.turn_off()
+    home.sim.rest.fail("/sendCommand/506", fault="reset")
+    home.charger.set_stand_alone(False)
+    await home.travel(2)
+    with pytest.raises(HomeAssistantError):
+        await home.turn_off()
+    home.charger.end_session()
+    await home.travel(1)
+    home.sim.rest.heal()
+    home.clear()
+    await home.travel(600)
+    assert home.sent() == []
+    assert home.state("sensor", "charging_status") == "session_ended"
+    await leave(home)
+    await plug_in(home)
+    assert home.sent() == ["506"]
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("fault", ["reset", 500])
+async def test_no_more_than_four_requests_are_sent_for_a_car(
+    home: Home, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cloud that fails for hours gets four requests for a car, and again for the next."""
+    await leave(home)
+    for _ in range(2):
+        home.sim.rest.fail("/sendCommand/506", fault=fault)
+        home.clear()
+        await plug_in(home)
+        await home.travel(7200, step=10)
+        assert home.sent() == ["506"] * PAUSES_MAX
+        assert home.switch == STATE_ON
+        assert "could not be held" in caplog.text
+        caplog.clear()
+        home.sim.rest.heal()
+        await home.travel(600, step=10)
+        assert home.sent() == ["506"] * PAUSES_MAX
+        await leave(home)
+    home.clear()
+    await plug_in(home)
+    assert home.sent() == ["506"]
+
+
+@pytest.mark.usefixtures("paused")
+async def test_requests_that_are_not_sent_do_not_count(home: Home) -> None:
+    """A network that is down for an hour uses up none of the requests."""
+    await leave(home)
+    await home.sim.rest.cut()
+    await plug_in(home)
+    await home.travel(3600, step=10)
+    await home.sim.rest.restore()
+    home.clear()
+    await home.travel(360, step=5)
+    assert home.sent() == ["506"]
+    assert home.mode == "connected_finished"
+
+
+@pytest.mark.usefixtures("paused")
+async def test_a_car_that_could_not_be_paused_is_soon_tried_again(home: Home) -> None:
+    """After a failure that passes, the pause is sent again within a quarter of a minute."""
+    await leave(home)
+    home.sim.rest.fail("/sendCommand/506", fault="reset", times=1)
+    home.clear()
+    home.charger.plug_in(Car())
+    await home.travel(15, step=1)
+    assert home.sent() == ["506", "506"]
+    await home.travel(10)
+    assert (home.switch, home.mode) == (STATE_OFF, "connected_finished")
 
 
 @pytest.mark.usefixtures("paused")
@@ -375,12 +606,11 @@ async def test_the_next_car_does_not_wait_for_the_pause_after_a_failure(
     """The delay after a failure does not apply to the next car."""
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=fault)
-    home.charger.plug_in(Car())
-    await home.travel(1200, step=10)
-    assert home.switch == STATE_ON
-    # Just after an attempt, the next one for this car would be at least four minutes later.
     home.clear()
-    await home.time_machine.travel_until(home.sent)
+    home.charger.plug_in(Car())
+    # Just after an attempt, the next one for this car would be later.
+    await home.time_machine.travel_until(lambda: len(home.sent()) == PAUSES_MAX, step=1)
+    assert home.switch == STATE_ON
     await leave(home)
     assert home.switch == STATE_OFF
     home.sim.rest.heal()
@@ -509,6 +739,7 @@ async def test_an_off_that_is_refused_for_a_car_that_was_given_up(home: Home) ->
     await leave(home)
     home.sim.rest.fail("/sendCommand/506", fault=Rejection(528, "Not now"))
     await plug_in(home)
+    await home.travel(60)
     home.clear()
     with pytest.raises(HomeAssistantError):
         await home.turn_off()

@@ -197,19 +197,37 @@ async def test_a_car_that_charges_in_spite_of_a_pause_is_stopped(
 
 
 @pytest.mark.parametrize("way", RESUMES)
-async def test_a_refused_resume_of_a_car_that_charges_succeeds(
+async def test_no_resume_is_sent_for_a_car_that_charges_in_spite_of_a_pause(
     time_machine: TimeMachine,
     charger: Charger,
     live_entry: MockConfigEntry,
     remote: Remote,
     way: str,
 ) -> None:
-    """A refused resume succeeds if the car charges, whatever StateId 718 says."""
+    """A car that charges needs no resume, and the cloud would refuse it (710 is not 5)."""
     charger.plug_in(Car())
     await time_machine.travel(30)
     charger.observe(StateId.FINAL_STOP_ACTIVE, True)
     await wait_for_value(live_entry, charger, StateId.FINAL_STOP_ACTIVE, "1")
     await time_machine.travel(20)
+    assert await remote.use(way) == []
+
+
+@pytest.mark.parametrize("way", RESUMES)
+async def test_a_refused_resume_of_a_car_that_charges_succeeds(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    way: str,
+) -> None:
+    """A refused resume succeeds if a reading shows that nothing keeps the car from charging."""
+    charger.plug_in(Car())
+    charger.set_schedule(100)
+    await time_machine.travel(30)
+    sim.bus.freeze()
+    sim.clock.advance(200)
     assert await remote.use(way) == ["507"]
 
 
@@ -234,7 +252,7 @@ async def test_a_full_car_is_paused(
 @pytest.mark.parametrize("way", RESUMES)
 @pytest.mark.parametrize(
     "text",
-    ["22:00", "1795730400", '{"Start":"22:00","Days":127}', "2026-11-27T22:00:00Z"],
+    ["22:00", "1795730400", '{"Start":"22:00","Days":127}', "2036-11-27T22:00:00Z"],
 )
 async def test_a_schedule_that_cannot_be_read_is_started_before_its_time(
     time_machine: TimeMachine,
@@ -250,7 +268,6 @@ async def test_a_schedule_that_cannot_be_read_is_started_before_its_time(
     await time_machine.travel(30)
     assert remote.state("sensor", "charger_operation_mode") == "connected_requesting"
     assert await remote.use(way) == ["507"]
-    # StateId 718 does not change, so only a reading can confirm the command.
     await time_machine.travel(30)
     assert remote.state("sensor", "charger_operation_mode") == "connected_charging"
     assert await remote.use(way) == []
@@ -303,6 +320,17 @@ def authentication_required(charger: Charger, request: pytest.FixtureRequest) ->
     charger.installation.authentication_required = required
     charger.observe(StateId.AUTHENTICATION_REQUIRED, required)
     return required
+
+
+async def start(remote: Remote, way: str, *, is_authorized: bool) -> None:
+    """Start a car that nothing pauses; only a missing authorization is an error."""
+    if is_authorized:
+        assert await remote.use(way) == []
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await remote.use(way)
+    assert raised.value.translation_key == "authorization_missing"
+    assert remote.sent() == []
 
 
 both_ways = pytest.mark.parametrize(
@@ -466,7 +494,7 @@ async def test_a_car_that_was_just_plugged_in_is_no_ended_session(
         await time_machine.travel(seconds)
     await wait_for_value(live_entry, charger, StateId.CABLE_TYPE, "32")
     await wait_until(lambda: remote.state("binary_sensor", "car_connected") == STATE_ON)
-    assert await remote.use(way) == []
+    await start(remote, way, is_authorized=not authentication_required)
 
 
 async def test_a_car_that_was_plugged_in_again_at_once_is_no_ended_session(
@@ -517,7 +545,7 @@ async def test_a_car_that_waits_for_its_authorization_over_a_reload(
     await time_machine.travel(60)
     await hass.config_entries.async_reload(live_entry.entry_id)
     await wait_until_live(hass, live_entry)
-    assert await remote.use("switch on") == []
+    await start(remote, "switch on", is_authorized=False)
 
 
 @both_ways
@@ -599,7 +627,131 @@ async def test_a_charger_that_restarts_does_not_lose_its_car(
     charger.observe(StateId.SESSION_IDENTIFIER, None)
     charger.observe(StateId.FINAL_STOP_ACTIVE, False)
     await time_machine.travel(5)
-    assert await remote.use("switch on") == []
+    await start(remote, "switch on", is_authorized=False)
+
+
+# Cars that wait for their authorization.
+
+
+async def test_a_start_lets_an_authorized_car_charge(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """A start says that the authorization is missing, and succeeds once it is there.
+
+    Where authorization is required, a car that is resumed has to be authorized again.
+    """
+    charger.installation.authentication_required = True
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    await start(remote, "switch on", is_authorized=False)
+    charger.authorize()
+    await time_machine.travel(30)
+    await start(remote, "switch on", is_authorized=True)
+    assert await remote.use("switch off") == ["506"]
+    await time_machine.travel(30)
+    assert await remote.use("switch on") == ["507"]
+    await time_machine.travel(30)
+    await start(remote, "switch on", is_authorized=False)
+
+
+async def test_a_start_ends_the_wait_for_a_schedule_before_the_authorization(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """A start ends the schedule of a car that is not authorized, because that is possible."""
+    charger.installation.authentication_required = True
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
+    charger.plug_in(Car())
+    charger.set_schedule(7200)
+    await time_machine.travel(30)
+    assert await remote.use("switch on") == ["507"]
+    await time_machine.travel(30)
+    await start(remote, "switch on", is_authorized=False)
+
+
+async def test_a_missing_authorization_while_no_messages_arrive(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """While the push is down, a reading shows whether the car was authorized."""
+    charger.installation.authentication_required = True
+    charger.observe(StateId.AUTHENTICATION_REQUIRED, True)
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    charger.authorize()
+    sim.clock.advance(20)
+    await start(remote, "switch on", is_authorized=True)
+
+
+# The cloud refuses a command that has no effect; see "Charger command validation update".
+
+
+@pytest.mark.parametrize(
+    ("change", "way"), [("stop_charging", "switch off"), ("unplug", "stop button")]
+)
+async def test_no_command_is_refused_while_no_messages_arrive(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    change: str,
+    way: str,
+) -> None:
+    """While the push is down, a reading shows that a command would have no effect."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    getattr(charger, change)()
+    sim.clock.advance(20)
+    assert await remote.use(way) == []
+
+
+async def test_a_start_after_a_pause_that_was_lost(
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resume is sent while a pause is not confirmed: the charger may have carried it out.
+
+    If it has not, the cloud refuses the resume, and the car charges, so it succeeds.
+    """
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    monkeypatch.setattr(charger, "stop_charging", lambda: None)
+    assert await remote.use("stop button") == ["506"]
+    await time_machine.travel(1)
+    assert await remote.use("resume button") == ["507"]
+
+
+async def test_a_command_is_sent_although_the_charger_cannot_be_read(
+    sim: Simulator,
+    time_machine: TimeMachine,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    remote: Remote,
+) -> None:
+    """If a reading fails while the push is down, the command is sent: it may be needed."""
+    charger.plug_in(Car())
+    await time_machine.travel(30)
+    await sim.bus.cut()
+    await time_machine.travel(30)
+    sim.rest.fail("/state", fault=403)
+    assert await remote.use("stop button") == ["506"]
 
 
 # Chargers that do not follow the cloud.

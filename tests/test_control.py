@@ -1,7 +1,7 @@
 """Control of chargers and installations, tested without an account around it."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 import inspect
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 from custom_components.zaptec.api import (
     Account,
+    AuthenticationType,
     Charger,
     Command,
     DeviceType,
@@ -23,10 +24,14 @@ from custom_components.zaptec.api import (
     ZaptecAuthenticationError,
     ZaptecClient,
     ZaptecConnectionError,
+    ZaptecRejectedError,
 )
-from custom_components.zaptec.control import settings
+from custom_components.zaptec.control import charger, settings
 from custom_components.zaptec.control.batch import Batches
-from custom_components.zaptec.control.charger import ChargerControl
+from custom_components.zaptec.control.charger import (
+    DEVICE_COMMAND_REJECTED,
+    ChargerControl,
+)
 from custom_components.zaptec.control.commands import COMMANDS
 from custom_components.zaptec.control.confirmations import Confirmations
 from custom_components.zaptec.control.installation import InstallationControl
@@ -154,11 +159,198 @@ async def test_a_command_is_sent_unless_it_is_done(home: Home) -> None:
 async def test_a_command_is_sent_again_while_its_effect_is_uncertain(
     home: Home,
 ) -> None:
-    """While the effect of a command is uncertain, it is sent again."""
+    """A command is sent if the charger may have changed and cannot be read."""
     home.report(StateId.CHARGER_OPERATION_MODE, "1")
     home.is_live = False
+    home.client.charger_state.side_effect = ZaptecConnectionError("")
     await home.chargers.async_send("charger", Command.STOP_CHARGING_FINAL)
     home.client.send_command.assert_awaited_once()
+
+
+MODE = StateId.CHARGER_OPERATION_MODE
+PAUSE = StateId.FINAL_STOP_ACTIVE
+SESSION = StateId.SESSION_IDENTIFIER
+RESTART = Command.RESTART_CHARGER
+UPGRADE = Command.UPGRADE_FIRMWARE
+STOP = Command.STOP_CHARGING_FINAL
+RESUME = Command.RESUME_CHARGING
+DEAUTHORIZE = Command.DEAUTHORIZE_AND_STOP
+
+
+@pytest.mark.parametrize(
+    ("command", "reports", "is_sent"),
+    [
+        (RESTART, {MODE: "3"}, True),
+        (UPGRADE, {StateId.SOFTWARE_VERSION: "1.0"}, True),
+        (UPGRADE, {}, True),
+        (STOP, {MODE: "1"}, False),
+        (STOP, {MODE: "2"}, True),
+        (STOP, {MODE: "3", PAUSE: "1"}, True),
+        (STOP, {MODE: "5"}, True),
+        (STOP, {MODE: "5", PAUSE: "1"}, False),
+        (STOP, {MODE: "5", PAUSE: "Yes"}, True),
+        (STOP, {}, True),
+        (RESUME, {MODE: "1"}, False),
+        (RESUME, {MODE: "3"}, False),
+        (RESUME, {MODE: "5"}, False),
+        (RESUME, {MODE: "5", PAUSE: "1"}, True),
+        (RESUME, {MODE: "5", PAUSE: "Yes"}, True),
+        (RESUME, {MODE: "2", StateId.NEXT_SCHEDULE_EVENT: "22:00"}, True),
+        (RESUME, {MODE: "7"}, True),
+        (RESUME, {}, True),
+        (DEAUTHORIZE, {MODE: "1"}, False),
+        (DEAUTHORIZE, {MODE: "5", PAUSE: "1"}, True),
+        (DEAUTHORIZE, {}, True),
+    ],
+)
+async def test_whether_a_command_has_an_effect(
+    home: Home, command: Command, reports: dict[StateId, str], is_sent: bool
+) -> None:
+    """A command is sent unless the charger has reported all that it would bring about."""
+    for state_id, value in reports.items():
+        home.report(state_id, value)
+    await home.chargers.async_send("charger", command)
+    assert home.client.send_command.await_count == is_sent
+
+
+@pytest.mark.parametrize("pending", [PAUSE, SESSION])
+@pytest.mark.parametrize(
+    ("command", "mode"), [(STOP, "1"), (RESUME, "3"), (DEAUTHORIZE, "1")]
+)
+async def test_a_command_is_sent_while_an_earlier_one_is_not_confirmed(
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Command,
+    mode: str,
+    pending: StateId,
+) -> None:
+    """A pause or the end of a session that is not confirmed yet may change the mode."""
+    monkeypatch.setattr(charger, "STOP_TIME", 0.0)
+    home.report(MODE, mode)
+    await home.confirmations.async_send("charger", pending, home.client.constants())
+    await home.chargers.async_send("charger", command)
+    home.client.send_command.assert_awaited_once_with("charger", command)
+
+
+@pytest.mark.parametrize(
+    ("command", "state_id"),
+    [
+        (RESTART, StateId.IS_ONLINE),
+        (UPGRADE, StateId.IS_ONLINE),
+        (STOP, PAUSE),
+        (RESUME, PAUSE),
+        (DEAUTHORIZE, SESSION),
+    ],
+)
+async def test_what_confirms_a_command(
+    home: Home, command: Command, state_id: StateId
+) -> None:
+    """Each command changes one StateId for certain, which is uncertain until it is reported."""
+    await home.chargers.async_send("charger", command)
+    assert home.confirmations.pending("charger") == {state_id}
+
+
+@pytest.mark.parametrize("command", Command)
+@pytest.mark.parametrize(
+    ("kind", "blocked"),
+    [
+        (None, set()),
+        (AuthenticationType.NATIVE, set()),
+        (AuthenticationType.WEBHOOKS, set()),
+        (AuthenticationType.OCPP, {STOP, RESUME}),
+        (AuthenticationType.OCPPNATIVE, {STOP, RESUME, DEAUTHORIZE}),
+    ],
+)
+async def test_an_ocpp_system_blocks_charging_alone(
+    home: Home,
+    command: Command,
+    kind: AuthenticationType | None,
+    blocked: set[Command],
+) -> None:
+    """An OCPP system decides about charging; restarts and firmware are the cloud's."""
+    home.account = Account(
+        {"home": replace(INSTALLATION, authentication_type=kind)},
+        home.account.chargers,
+    )
+    if command not in blocked:
+        await home.chargers.async_send("charger", command)
+        home.client.send_command.assert_awaited_once()
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.chargers.async_send("charger", command)
+    assert raised.value.translation_key == "ocpp_controls_charging"
+    home.client.send_command.assert_not_awaited()
+
+
+@pytest.mark.parametrize("command", Command)
+async def test_a_stand_alone_charger_ignores_commands_about_charging_alone(
+    home: Home, command: Command
+) -> None:
+    """A stand-alone charger is restarted and upgraded, but charges without the cloud."""
+    home.report(StateId.IS_STAND_ALONE, "1")
+    if command in (RESTART, UPGRADE):
+        await home.chargers.async_send("charger", command)
+        home.client.send_command.assert_awaited_once()
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.chargers.async_send("charger", command)
+    assert raised.value.translation_key == "charger_is_stand_alone"
+
+
+@pytest.mark.parametrize(
+    ("command", "mode", "has_effect"),
+    [
+        (RESTART, "3", False),
+        (UPGRADE, "3", False),
+        (STOP, "3", False),
+        (STOP, "1", True),
+        (RESUME, "2", True),
+        (RESUME, "3", True),
+        (DEAUTHORIZE, "3", True),
+    ],
+)
+async def test_a_command_that_the_cloud_rejects(
+    home: Home, command: Command, mode: str, has_effect: bool
+) -> None:
+    """A rejected command is an error, unless a reading shows that nothing was left to do."""
+    home.is_live = False
+    home.report(MODE, mode)
+    # The reading before the command fails, so it is sent.
+    home.client.charger_state.side_effect = [ZaptecConnectionError(""), ()]
+    home.client.send_command.side_effect = ZaptecRejectedError(DEVICE_COMMAND_REJECTED)
+    if has_effect:
+        await home.chargers.async_send("charger", command)
+    else:
+        with pytest.raises(HomeAssistantError):
+            await home.chargers.async_send("charger", command)
+    home.client.send_command.assert_awaited_once()
+
+
+async def test_a_car_that_charges_needs_no_resume(home: Home) -> None:
+    """A car that charges in spite of a pause is not resumed."""
+    home.report(MODE, "3")
+    home.report(PAUSE, "1")
+    await home.chargers.async_send("charger", RESUME)
+    home.client.send_command.assert_not_awaited()
+
+
+@pytest.mark.parametrize(
+    ("command", "is_refused"), [(RESUME, True), (STOP, False), (DEAUTHORIZE, False)]
+)
+async def test_a_session_that_has_ended(
+    home: Home, command: Command, is_refused: bool
+) -> None:
+    """A session that has ended cannot be resumed; it may be stopped once more."""
+    for state_id, value in ((SESSION, "a session"), (SESSION, ""), (MODE, "5")):
+        home.report(state_id, value)
+    if not is_refused:
+        await home.chargers.async_send("charger", command)
+        home.client.send_command.assert_awaited_once()
+        return
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.chargers.async_send("charger", command)
+    assert raised.value.translation_key == "session_ended"
+    home.client.send_command.assert_not_awaited()
 
 
 async def test_the_newest_firmware_is_not_installed_again(home: Home) -> None:

@@ -619,7 +619,12 @@ async def test_a_user_is_offered_no_controls(
     await wait_until(lambda: bool(entry.runtime_data.firmware.data))
     await hass.async_block_till_done()
     found = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
-    assert {entity.domain for entity in found} == {"binary_sensor", "sensor", "update"}
+    assert {entity.domain for entity in found} == {
+        "binary_sensor",
+        "event",
+        "sensor",
+        "update",
+    }
     assert {
         entity.supported_features for entity in found if entity.domain == "update"
     } == {0}

@@ -1,6 +1,7 @@
 """The energy counters, tested with the recorder's rule for sums."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import json
 import os
@@ -863,6 +864,24 @@ def test_a_session_that_is_reported_late() -> None:
             assert recorder.total <= 21.0
     assert counter.energy == 6.5
     assert recorder.total == pytest.approx(20.5)
+
+
+@pytest.mark.parametrize("hours", [0.0, 1.0, 24 * 365.0])
+def test_an_end_in_the_future(hours: float) -> None:
+    """A clock that is ahead does not make an energy possible, and takes none away."""
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    recorder.record(Total(0.0, None))
+    end = NOON + timedelta(hours=hours)
+    for session_id, energy, start in (
+        (A, 3000.0, NOON - 2 * HOUR),
+        (B, 40.0, NOON - 2 * HOUR),
+        (C, 50.0, end - 2 * HOUR),
+    ):
+        _, session = completed(session_id, energy, start)
+        counter.report(replace(session, end=end), NOON)
+        for total in counter.take_unshown():
+            recorder.record(total)
+    assert recorder.total == pytest.approx(90.0)
 
 
 def test_sessions_that_are_forgotten_do_not_count_again() -> None:

@@ -7,9 +7,12 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.zaptec.api import Installation
 from custom_components.zaptec.control.changes import Change, Changes
 from custom_components.zaptec.control.currents import (
     Currents,
+    has_available_current,
+    held_currents,
     highest_currents,
     lowest_currents,
 )
@@ -29,6 +32,42 @@ def test_each_phase_is_compared_with_itself() -> None:
     assert highest_currents(second, first) == (16.0, 20.0, 32.0)
     assert lowest_currents(first, second) == (6.0, 10.0, 10.0)
     assert lowest_currents(second, first) == (6.0, 10.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "held", "is_set"),
+    [
+        ({}, (32.0, 32.0, 32.0), False),
+        ({"max_current": 25.0}, (25.0, 25.0, 25.0), False),
+        ({"max_current": 25.0, "available_current": 10.0}, (10.0, 10.0, 10.0), True),
+        (
+            {"available_current": 10.0, "available_current_phase2": 8.0},
+            (10.0, 8.0, 10.0),
+            True,
+        ),
+        (
+            {"max_current": 25.0, "available_current_phase3": 0.0},
+            (25.0, 25.0, 0.0),
+            False,
+        ),
+        (
+            {
+                "available_current_phase1": 6.0,
+                "available_current_phase2": 7.0,
+                "available_current_phase3": 8.0,
+            },
+            (6.0, 7.0, 8.0),
+            True,
+        ),
+    ],
+)
+def test_the_current_of_a_phase_that_has_none(
+    fields: dict[str, float], held: Currents, is_set: bool
+) -> None:
+    """A phase without a current has that of all phases, or else the highest one."""
+    installation = Installation(id=INSTALLATION, **fields)
+    assert held_currents(installation) == held
+    assert has_available_current(installation) is is_set
 
 
 @pytest.fixture
@@ -83,6 +122,26 @@ async def test_a_reading_settles_the_changes_before_it(
     assert changes.settle(last, found) is is_explained
     assert changes.last is None
     assert changes.changed_at == changed_at
+
+
+async def test_each_change_of_a_queue_is_reported(
+    hass: HomeAssistant, clocks: TickingDateTimeFactory
+) -> None:
+    """Entities show what is queued, so they are updated when it changes, and only then."""
+    shown: list[Currents | None] = []
+    queue = QueuedCurrent(hass, lambda: None, lambda: shown.append(queue.currents))
+    assert queue.as_document()["tries"] == 0
+    queue.clear()
+    assert shown == []
+    queue.put(HELD, hass.loop.time() + 10.0, HELD)
+    assert shown == [HELD]
+    assert not queue.is_due
+    leap(clocks, 20.0)
+    await calm_down()
+    assert queue.is_due
+    queue.clear()
+    assert shown == [HELD, None]
+    assert not queue.is_due
 
 
 async def test_a_queue_that_is_stopped_sends_nothing(

@@ -38,6 +38,7 @@ ESSENTIAL = {
     "charger_max_current",
     "charger_operation_mode",
     "charging",
+    "charging_status",
     "completed_session.Energy",
     "current_phase1",
     "current_phase2",

@@ -90,6 +90,11 @@ CHARGER_IDS = {
     ("sensor", "voltage_phase3"): "voltage_phase_3",
     ("sensor", "warnings"): "warnings",
     ("switch", "charger_operation_mode"): "charging",
+    # Entities added since version 1.0.
+    ("sensor", "charging_status"): "charging_status",
+    ("switch", "auto_start"): "auto_start",
+    ("event", "card"): "card",
+    ("event", "session"): "session",
     ("update", "firmware_update"): "firmware_update",
 }
 INSTALLATION_IDS = {
@@ -107,6 +112,7 @@ INSTALLATION_IDS = {
     ("sensor", "network_type"): "network_type",
     ("sensor", "push_status"): "push_status",
     # Entities added since version 1.0.
+    ("select", "phase_mode"): "phase_mode",
     ("sensor", "pending_available_current"): "pending_available_current",
     ("sensor", "pending_until"): "pending_until",
 }
@@ -297,6 +303,7 @@ NAMES = {
     ("sensor", "network_type"): "Grid type",
     ("sensor", "total_charge_power_session"): "Session energy",
     ("sensor", "pending_available_current"): "Pending available current",
+    ("select", "phase_mode"): "Phases",
 }
 
 

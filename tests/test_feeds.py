@@ -26,6 +26,7 @@ from custom_components.zaptec.sources.link import Link, SharedByLinks
 from custom_components.zaptec.sources.links import Links
 from custom_components.zaptec.sources.stream_watch import (
     CHECK_INTERVAL,
+    LOSS_MEMORY_MAX,
     LOSSES_APART,
     MESSAGE_DELAY,
     SILENCE_IDLE,
@@ -547,6 +548,65 @@ async def test_a_suspicion_is_not_worth_a_reading_while_another_link_reports(
     assert two.reader.take() == ([AT_HOME], [])
 
 
+@pytest.mark.parametrize("delay", [0, 200])
+async def test_a_gap_of_both_links_is_worth_a_reading(
+    two: Two, monkeypatch: pytest.MonkeyPatch, delay: float
+) -> None:
+    """Both may have lost the same message, and each finds out with its next one."""
+    own, group = two.home.own, two.group
+    two.open(own)
+    two.open(group)
+    two.message(own, group)
+    two.reader.take()
+    two.clock.tick(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(own.counters, "take_gap", lambda: True)
+        two.message(own)
+        two.clock.tick(delay)
+        assert two.reader.take() == ([], [])
+        patch.setattr(group.counters, "take_gap", lambda: True)
+        two.message(group)
+    assert AT_HOME in two.reader.take()[0]
+
+
+async def test_a_gap_while_the_other_link_was_down_is_worth_a_reading(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other link reports all that happens from now on, but not what it has missed."""
+    own, group = two.home.own, two.group
+    two.open(own)
+    two.open(group)
+    two.message(own, group)
+    two.clock.tick(MESSAGE_DELAY + 10)
+    two.lose(group)
+    two.clock.tick(20)
+    two.open(group)
+    two.message(group)
+    two.reader.take()
+    monkeypatch.setattr(own.counters, "take_gap", lambda: True)
+    two.message(own)
+    assert AT_HOME in two.reader.take()[0]
+
+
+async def test_gaps_of_different_times_are_not_worth_a_reading(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one link has lost, the other one had delivered before it lost anything."""
+    own, group = two.home.own, two.group
+    two.open(own)
+    two.open(group)
+    two.message(own, group)
+    two.reader.take()
+    for link in (own, group):
+        two.clock.tick(MESSAGE_DELAY + 10)
+        two.message(own, group)
+        two.clock.tick(MESSAGE_DELAY + 10)
+        with monkeypatch.context() as patch:
+            patch.setattr(link.counters, "take_gap", lambda: True)
+            two.message(link)
+    assert AT_HOME not in two.reader.take()[0]
+
+
 async def test_the_silence_of_both_links_is_worth_a_reading(two: Two) -> None:
     """Both may be dead, although they are up: neither is a sign that the other is not."""
     two.open(two.home.own)
@@ -769,6 +829,19 @@ async def test_a_link_of_which_each_second_message_arrives(
     assert two.reader.take()[1] == []
 
 
+async def test_a_group_that_is_lost_before_the_own_link_is_up(two: Two) -> None:
+    """*Connecting* is the status before the first message only, so a loss is shown as one."""
+    assert two.home.status is PushStatus.CONNECTING
+    two.open(two.group)
+    two.message(two.group)
+    assert two.home.status is PushStatus.CONNECTED
+    two.lose(two.group)
+    assert two.home.own.status is PushStatus.CONNECTING
+    assert two.home.status is PushStatus.DISCONNECTED
+    two.open(two.home.own)
+    assert two.home.status is PushStatus.CONNECTED
+
+
 async def test_a_refusal_that_the_group_makes_up_for(two: Two) -> None:
     """It is not reported while the group's link reports the messages, or soon may."""
     two.refuse(two.home.own)
@@ -919,6 +992,25 @@ async def test_a_charger_is_outdated_until_it_is_read(two: Two) -> None:
     two.reading()
     assert two.links.is_live(AT_HOME)
     assert two.home.is_complete(AT_HOME)
+
+
+async def test_a_charger_is_outdated_until_it_is_read_after_a_loss(two: Two) -> None:
+    """It could not be read before all messages arrived again, which repeat nothing."""
+    own = two.home.own
+    two.open(own)
+    lose_messages(two, own)
+    two.reader.failing.add(AT_HOME)
+    available: list[bool] = []
+    two.listeners.add(
+        lambda: available.append(two.links.is_live(AT_HOME)), [link_topic(AT_HOME)]
+    )
+    two.pass_time(LOSS_MEMORY_MAX)
+    assert two.home.is_reliable
+    assert available == [False]
+    assert AT_HOME in two.reader.take()[0]
+    two.reader.failing.clear()
+    two.reading()
+    assert two.links.is_live(AT_HOME)
 
 
 async def test_the_age_of_a_message_is_shown_per_installation(two: Two) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+import json
+from pathlib import Path
 import re
 from typing import Any
 
@@ -13,6 +15,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.zaptec import repairs
 from custom_components.zaptec.api import Installation, ZaptecClient
 from custom_components.zaptec.const import DOMAIN
 from simulator import documents
@@ -25,6 +28,7 @@ from simulator.telemetry import StoredObservation
 from .conftest import TimeMachine, add_entry, set_up, wait_until, wait_until_live
 
 DETAILS = "messagingConnectionDetails$"
+TRANSLATIONS = Path(repairs.__file__).parent / "translations"
 
 
 async def texts(hass: HomeAssistant) -> dict[str, str]:
@@ -220,6 +224,22 @@ async def test_names_are_no_markup(
         next(iter(ir.async_get(hass).issues.values())).translation_placeholders or {}
     )
     assert placeholders["name"] == (r"\[Home\]\(https://example.com\) \<b\>\*1\*\</b\>")
+    # Home Assistant shows titles as they are.
+    assert placeholders["plain_name"] == charger.installation.name
+
+
+@pytest.mark.parametrize(
+    "language", sorted(TRANSLATIONS.glob("*.json")), ids=lambda path: path.stem
+)
+def test_titles_are_no_markdown(language: Path) -> None:
+    """A title contains the name as it is, and a description the escaped one."""
+    issues = json.loads(language.read_text(encoding="utf-8"))["issues"]
+    titles = " ".join(issue["title"] for issue in issues.values())
+    assert "{plain_name}" in titles
+    assert "{name}" not in titles
+    descriptions = " ".join(issue.get("description", "") for issue in issues.values())
+    assert "{name}" in descriptions
+    assert "{plain_name}" not in descriptions
 
 
 def ignore(hass: HomeAssistant, key: str) -> None:

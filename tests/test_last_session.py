@@ -1,5 +1,6 @@
 """The sensors of the start, the end and the duration of the session that ended last."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import json
 from uuid import NAMESPACE_OID, uuid5
@@ -32,6 +33,8 @@ START, END, DURATION = KEYS = (
     "completed_session_duration",
 )
 MOMENT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+# When the session of a test without Home Assistant is reported.
+REPORTED = MOMENT + timedelta(hours=2)
 
 
 def registered(home: Home) -> dict[str, str]:
@@ -141,6 +144,20 @@ async def test_a_restart(new_home: Home) -> None:
             MOMENT.replace(year=1970) + timedelta(hours=1),
             (False, False, 1.0),
         ),
+        # The clock is ahead a little, as clocks are.
+        (MOMENT, REPORTED + timedelta(minutes=5), (True, True, 25 / 12)),
+        # It is ahead by more: the start cannot be right, either.
+        (MOMENT, REPORTED + timedelta(minutes=6), (False, False, None)),
+        (MOMENT, MOMENT.replace(year=2106), (False, False, None)),
+        # It was ahead during the whole session.
+        (
+            MOMENT.replace(year=2027),
+            MOMENT.replace(year=2027) + timedelta(hours=1),
+            (False, False, 1.0),
+        ),
+        # It was set during the session.
+        (MOMENT.replace(year=2027), MOMENT, (False, True, None)),
+        (MOMENT.replace(year=2027), None, (False, False, None)),
     ],
 )
 def test_times_that_cannot_be_right(
@@ -151,6 +168,33 @@ def test_times_that_cannot_be_right(
     """A moment or a duration that cannot be right is unknown."""
     session = CompletedSession(start=start, end=end)
     has_start, has_end, duration = expected
-    assert session_start(session) == (start if has_start else None)
-    assert session_end(session) == (end if has_end else None)
-    assert session_duration(session) == duration
+    assert session_start(session, REPORTED) == (start if has_start else None)
+    assert session_end(session, REPORTED) == (end if has_end else None)
+    assert session_duration(session, REPORTED) == pytest.approx(duration)
+
+
+def test_a_duration_that_is_too_short_for_the_energy() -> None:
+    """The duration is unknown where the sensor of the energy ignores the session."""
+    session = CompletedSession(
+        start=MOMENT, end=MOMENT + timedelta(minutes=6), energy=102.5
+    )
+    assert session_duration(session, REPORTED) == pytest.approx(0.1)
+    session = replace(session, energy=102.6)
+    assert session_duration(session, REPORTED) is None
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+async def test_a_clock_that_is_ahead(new_home: Home, is_ahead: bool) -> None:
+    """A session that ends in the future has no times, even after a restart."""
+    home = new_home
+    registered(home)
+    await home.start()
+    start = dt_util.utcnow().replace(microsecond=0) + timedelta(days=int(is_ahead))
+    report(home, start - timedelta(hours=2), start)
+    await home.wait_for("sensor", DURATION, "2.0")
+    for key, moment in ((START, start - timedelta(hours=2)), (END, start)):
+        expected = STATE_UNKNOWN if is_ahead else moment.isoformat()
+        assert home.state("sensor", key) == expected
+    await home.reload()
+    await home.wait_for("sensor", DURATION, "2.0")
+    assert (home.state("sensor", END) == STATE_UNKNOWN) is is_ahead

@@ -16,7 +16,16 @@ INTEGRATION = "custom_components.zaptec"
 ROWS = (
     ("api",),
     ("const",),
-    ("backoff", "listeners", "object_ids", "outages", "persons", "round_robin"),
+    (
+        "backoff",
+        "listeners",
+        "moments",
+        "object_ids",
+        "outages",
+        "persons",
+        "plausibility",
+        "round_robin",
+    ),
     ("state",),
     ("sources", "control", "coordinator", "devices", "energy_store", "history"),
     ("runtime",),

@@ -9,6 +9,7 @@ from custom_components.zaptec import listeners as listeners_module
 from custom_components.zaptec.api import (
     Account,
     Charger,
+    StateId,
     acts_by_itself,
     current_deadline,
     limits_time,
@@ -17,8 +18,13 @@ from custom_components.zaptec.api import (
 from custom_components.zaptec.api.action import is_automatic
 from custom_components.zaptec.listeners import (
     Listeners,
+    charger_topics,
     device_topics,
+    event_topic,
+    hold_topic,
     installation_topic,
+    link_topic,
+    message_topic,
 )
 
 TOPIC = ("charger", 710)
@@ -196,3 +202,20 @@ def test_the_topics_of_an_installation_include_its_chargers() -> None:
     }
     assert device_topics(["one"], account) == ("one",)
     assert device_topics([], account) == ()
+
+
+def test_no_state_id_notifies_of_anything_else() -> None:
+    """The numbers of some StateIds are negative."""
+    topics = charger_topics("one", StateId)
+    others = {
+        topic("one")
+        for topic in (
+            event_topic,
+            hold_topic,
+            installation_topic,
+            link_topic,
+            message_topic,
+        )
+    }
+    assert len(others) == 5
+    assert others.isdisjoint(topics)

@@ -517,6 +517,11 @@ def test_one_session(steps: list[Step], shown: float | None) -> None:
             id="its identifier is lost",
         ),
         pytest.param(
+            [(40, 721, None), (41, 553, 0.0), (43, 553, 0.5), (43, 553, 0.51)],
+            107.998,
+            id="its identifier is lost, and one moment has two energies",
+        ),
+        pytest.param(
             [(40, 721, None), (42, 553, 0.4), (43, 553, 0.6), (44, 553, 0.8)],
             108.398,
             id="its identifier and its zero are lost",

@@ -1,16 +1,22 @@
 """The options: which chargers are included, and what a kWh costs."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.api import OperationMode, StateId
+from custom_components.zaptec.history.prices import Period, Tariff
+from custom_components.zaptec.options_form import (
+    chosen_tariff,
+    suggested_cost as suggested,
+)
 from simulator.car import Car
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
@@ -152,16 +158,24 @@ async def choose_price(
     return result
 
 
+def cost_section(form: dict[str, Any]) -> section:
+    """Return the section about the cost."""
+    found: section = form["data_schema"].schema["cost"]
+    return found
+
+
 def suggested_cost(form: dict[str, Any]) -> dict[str, Any]:
     """Return what the form shows in the section about the cost."""
-    section = next(
-        value for key, value in form["data_schema"].schema.items() if key == "cost"
-    )
     return {
         str(key): key.description["suggested_value"]
-        for key in section.schema.schema
+        for key in cost_section(form).schema.schema
         if key.description
     }
+
+
+def is_cost_collapsed(form: dict[str, Any]) -> bool:
+    """Return whether the section about the cost is collapsed at first."""
+    return bool(cost_section(form).options["collapsed"])
 
 
 def first_hour(day: date) -> int:
@@ -185,9 +199,9 @@ async def test_a_fixed_price(
 ) -> None:
     """It counts from today, and a later one from then on, unless the user says another day."""
     await hass.config.async_set_time_zone("Europe/Oslo")
-    assert suggested_cost(await open_options(hass, live_entry)) == {
-        "price_source": "none"
-    }
+    form = await open_options(hass, live_entry)
+    assert suggested_cost(form) == {"price_source": "none"}
+    assert is_cost_collapsed(form)
     assert not has_cost(hass, sim)
     today = first_hour(dt_util.now().date())
     await choose_price(hass, live_entry, {"price_source": "fixed", "price": 0.25})
@@ -225,6 +239,43 @@ async def test_a_fixed_price(
 
 
 @pytest.mark.parametrize("scenario", [Scenario.of(1)])
+async def test_a_price_that_counts_later(
+    hass: HomeAssistant, live_entry: MockConfigEntry
+) -> None:
+    """Until its day, the price before it counts; the form shows the day."""
+    await hass.config.async_set_time_zone("Europe/Oslo")
+    today = dt_util.now().date()
+    day = today + timedelta(days=40)
+    await choose_price(hass, live_entry, {"price_source": "fixed", "price": 0.25})
+    await wait_until_live(hass, live_entry)
+    later = {"price_source": "fixed", "price": 0.5, "price_from": day.isoformat()}
+    await choose_price(hass, live_entry, later)
+    await wait_until_live(hass, live_entry)
+    both = [
+        {"start": first_hour(today), "price": 0.25, "entity_id": None},
+        {"start": first_hour(day), "price": 0.5, "entity_id": None},
+    ]
+    assert live_entry.options == {"prices": both}
+    prices = live_entry.runtime_data.prices
+    now = dt_util.utcnow()
+    assert prices.over(now, now) == 0.25
+    assert suggested_cost(await open_options(hass, live_entry)) == later
+
+    # Nothing has changed, whether the section was opened or not.
+    for cost in (None, later):
+        await choose_price(hass, live_entry, cost)
+        assert live_entry.options == {"prices": both}
+        await wait_until_live(hass, live_entry)
+
+    # Without its day, the price counts from today.
+    await choose_price(hass, live_entry, {"price_source": "fixed", "price": 0.5})
+    assert live_entry.options == {
+        "prices": [{"start": first_hour(today), "price": 0.5, "entity_id": None}]
+    }
+    await wait_until_live(hass, live_entry)
+
+
+@pytest.mark.parametrize("scenario", [Scenario.of(1)])
 async def test_the_price_of_an_entity(
     hass: HomeAssistant, live_entry: MockConfigEntry
 ) -> None:
@@ -256,6 +307,53 @@ async def test_the_price_of_an_entity(
     }
 
 
+@pytest.mark.parametrize(
+    ("day", "start"),
+    [
+        ("2026-03-29", "2026-03-28T23:00:00+00:00"),
+        ("2026-03-30", "2026-03-29T22:00:00+00:00"),
+        ("2026-10-25", "2026-10-24T22:00:00+00:00"),
+        ("2026-10-26", "2026-10-25T23:00:00+00:00"),
+    ],
+)
+async def test_a_price_from_the_day_on_which_the_clocks_change(
+    hass: HomeAssistant, day: str, start: str
+) -> None:
+    """It counts from midnight, whether that day has 23, 24 or 25 hours."""
+    await hass.config.async_set_time_zone("Europe/Oslo")
+    cost = {"price_source": "fixed", "price": 0.5, "price_from": day}
+    (period,) = chosen_tariff(Tariff(), cost).periods
+    assert dt_util.utc_from_timestamp(period.start * 3600).isoformat() == start
+
+
+@pytest.mark.parametrize(
+    ("zone", "now"),
+    [
+        ("Europe/Oslo", "2026-04-30T21:59:00+00:00"),
+        ("Australia/Adelaide", "2026-04-30T14:15:00+00:00"),
+        ("Asia/Kathmandu", "2026-04-30T18:10:00+00:00"),
+        ("America/St_Johns", "2026-05-01T02:15:00+00:00"),
+    ],
+)
+async def test_the_day_of_a_price_in_any_time_zone(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, zone: str, now: str
+) -> None:
+    """The form shows the day that was entered until it begins, so nothing changes.
+
+    Where midnight is within an hour of UTC, the price counts from the start of that hour.
+    """
+    await hass.config.async_set_time_zone(zone)
+    later = {"price_source": "fixed", "price": 0.5, "price_from": "2026-05-01"}
+    for moment in ("2026-03-01T12:00:00+00:00", now):
+        freezer.move_to(moment)
+        tariff = chosen_tariff(Tariff((Period(0, 0.25),)), later)
+        assert suggested(tariff) == later
+        assert chosen_tariff(tariff, suggested(tariff)) == tariff
+    freezer.move_to("2026-05-01T12:00:00+00:00")
+    assert suggested(tariff) == {"price_source": "fixed", "price": 0.5}
+    assert chosen_tariff(tariff, suggested(tariff)) == tariff
+
+
 @pytest.mark.parametrize("scenario", [Scenario.of(1)])
 @pytest.mark.parametrize(
     ("cost", "error"),
@@ -268,11 +366,36 @@ async def test_the_price_of_an_entity(
 async def test_a_price_that_is_incomplete(
     hass: HomeAssistant, live_entry: MockConfigEntry, cost: dict[str, Any], error: str
 ) -> None:
-    """The form says what to do, and keeps what was entered."""
+    """The form says what to do next to the section, and keeps what was entered.
+
+    The section stays open. At the top of the form, the error would be out of view.
+    """
     hass.config.currency = "EUR"
     hass.states.async_set("sensor.price", "0.2", {"unit_of_measurement": "SEK/kWh"})
     result = await choose_price(hass, live_entry, cost)
-    assert result["errors"] == {"base": error}
+    assert result["errors"] == {"cost": error}
+    assert not is_cost_collapsed(result)
     assert result["description_placeholders"] == {"currency": "EUR"}
     assert suggested_cost(result) == cost
     assert live_entry.options == {}
+
+
+async def test_who_is_shown_in_events(
+    hass: HomeAssistant, live_entry: MockConfigEntry
+) -> None:
+    """Events contain nothing of who charges until the user has chosen it in the form."""
+    chargers = list(live_entry.runtime_data.coordinator.visible.chargers)
+    for chosen, suggested_before in (("person", "nothing"), ("nothing", "person")):
+        form = await open_options(hass, live_entry)
+        (field,) = (
+            key for key in form["data_schema"].schema if key == "event_identity"
+        )
+        assert field.description == {"suggested_value": suggested_before}
+        await hass.config_entries.options.async_configure(
+            form["flow_id"],
+            {"all_chargers": True, "chargers": chargers, "event_identity": chosen},
+        )
+        await hass.async_block_till_done()
+        assert live_entry.options == (
+            {} if chosen == "nothing" else {"event_identity": chosen}
+        )

@@ -6,7 +6,12 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.zaptec.outages import JOIN_TIME, REFRESH_LOGGER, Outages
+from custom_components.zaptec.outages import (
+    JOIN_TIME,
+    REFRESH_LOGGER,
+    RETURN_TIME,
+    Outages,
+)
 from custom_components.zaptec.sources.feed import HEALTHY_TIME
 from simulator.charger import Charger
 from simulator.scenario import (
@@ -277,6 +282,67 @@ def test_a_part_that_fails_for_days_hides_no_later_outage(
     ]
     outages.end("charger")
     assert lines(caplog)[-1] == ("INFO", "charger works")
+
+
+def test_links_that_are_lost_by_turns_are_one_outage(
+    caplog: pytest.LogCaptureFixture, freezer
+) -> None:
+    """While two parts fail by turns, none of them begins another outage."""
+    outages = Outages()
+    begin(outages, "one")
+    begin(outages, "two")
+    for flapping, failing in (("one", "two"), ("two", "one"), ("one", "two")):
+        freezer.tick(JOIN_TIME + 1)
+        assert outages.end(flapping)
+        freezer.tick(RETURN_TIME - 1)
+        assert outages.is_ongoing(failing)
+        begin(outages, flapping)
+        assert outages.is_ongoing(flapping)
+    outages.end("two")
+    outages.end("one")
+    hours = 3 * (JOIN_TIME + RETURN_TIME) / 60
+    assert lines(caplog) == [
+        ("WARNING", "one fails"),
+        ("INFO", f"Zaptec is back after an outage of {hours:.0f} min"),
+    ]
+
+
+def test_a_part_that_worked_for_long_begins_another_outage(
+    caplog: pytest.LogCaptureFixture, freezer
+) -> None:
+    """What worked for hours and fails again is logged, although its first outage goes on."""
+    outages = Outages()
+    begin(outages, "charger")
+    begin(outages, "push")
+    outages.end("push")
+    freezer.tick(RETURN_TIME + 1)
+    begin(outages, "push")
+    outages.end("push")
+    assert lines(caplog) == [
+        ("WARNING", "charger fails"),
+        ("WARNING", "push fails"),
+        ("INFO", "push works"),
+    ]
+
+
+@pytest.mark.parametrize("is_working", [False, True])
+@pytest.mark.parametrize("returns", [0, 1])
+def test_what_was_refused_begins_another_outage(
+    caplog: pytest.LogCaptureFixture, freezer, returns: int, is_working: bool
+) -> None:
+    """What was refused has lines of its own in the log, so its next loss has one, too."""
+    outages = Outages()
+    begin(outages, "push")
+    begin(outages, "charger")
+    for _ in range(returns):
+        outages.end("push")
+        begin(outages, "push")
+    if is_working:
+        outages.end("push")
+    assert outages.end("push", is_back=False) is not is_working
+    freezer.tick(JOIN_TIME + 1)
+    begin(outages, "push")
+    assert [text for _, text in lines(caplog)] == ["push fails", "push fails"]
 
 
 def test_a_part_may_change_its_reason(

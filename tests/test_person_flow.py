@@ -166,6 +166,40 @@ async def test_the_first_person(home: Home, form: Form) -> None:
     assert found.get("Ben Example") is None
 
 
+async def test_a_form_that_is_closed(home: Home, form: Form) -> None:
+    """As long as no person has been saved, nothing is stored for persons."""
+    data = home.entry.data
+    choices = await form.open()
+    await form.submit("Anna")
+    assert home.entry.data is data
+    assert CONF_PERSON_KEY not in data
+    # What another form offers cannot be compared with this one.
+    assert not set((await form.open()).values()) & set(choices.values())
+    assert home.entry.data is data
+
+
+async def test_two_forms_at_once(home: Home, form: Form) -> None:
+    """Of two forms for the first person, the second one is filled in again."""
+    label = "Zaptec user Ben Example, last charged DATE"
+    other = Form(home)
+    choices, others = await form.open(), await other.open()
+    await form.submit("Anna", choices["Card “Red”, last used DATE"])
+    key = home.entry.data[CONF_PERSON_KEY]
+    result = await other.submit("Ben", others[label])
+    assert result["errors"] == {"seen": "none_chosen"}
+    assert other.suggested == {"name": "Ben", "seen": []}
+    assert "Card “Red”, last used DATE" not in other.choices
+    result = await other.submit("Ben", other.choices[label])
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert home.entry.data[CONF_PERSON_KEY] == key
+    persons = Persons.of(home.entry)
+    (person_id,) = (key for key, name in persons.names.items() if name == "Ben")
+    (ben,) = (
+        item for item in home.installation.drivers if item.full_name == "Ben Example"
+    )
+    assert persons.person_of(persons.identify_code(ben.id)) == person_id
+
+
 async def test_mistakes(form: Form) -> None:
     """A name and a choice are needed; what was entered stays."""
     choices = await form.open()

@@ -1,5 +1,6 @@
 """The message stream over real sockets: outages, odd messages, and new or removed chargers."""
 
+from collections import defaultdict
 from datetime import timedelta
 import json
 from unittest.mock import patch
@@ -8,8 +9,15 @@ from homeassistant.components.homeassistant import (
     DOMAIN as HOMEASSISTANT_DOMAIN,
     SERVICE_UPDATE_ENTITY,
 )
-from homeassistant.const import ATTR_ENTITY_ID, STATE_UNAVAILABLE, STATE_UNKNOWN
-from homeassistant.core import HomeAssistant
+from homeassistant.const import (
+    ATTR_ENTITY_ID,
+    EVENT_STATE_CHANGED,
+    STATE_OFF,
+    STATE_ON,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+)
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 import pytest
@@ -141,6 +149,67 @@ async def test_a_cloud_out_of_reach_makes_entities_unavailable(
     await home.travel(10, step=1)
     await home.wait_until_live()
     await home.wait_for("sensor", "charger_operation_mode", "connected_charging")
+
+
+async def test_a_reading_after_an_outage_is_shown_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No entity shows what it held before the outage, not even for a moment.
+
+    Automations would take the next state for a change, and the recorder would keep it.
+    """
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
+    home.charger.plug_in(Car())
+    await home.travel(60)
+    await home.wait_for("binary_sensor", "charging", STATE_ON)
+    await home.sim.bus.cut()
+    await home.sim.rest.cut()
+    await home.wait_for("sensor", "push_status", "disconnected")
+    await home.travel(10, step=1)
+    await home.wait_for("binary_sensor", "charging", STATE_UNAVAILABLE)
+    written: defaultdict[str, list[str]] = defaultdict(list)
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        new, old = event.data["new_state"], event.data["old_state"]
+        assert new is not None
+        if written[new.entity_id] or (old and old.state == STATE_UNAVAILABLE):
+            written[new.entity_id].append(new.state)
+
+    home.hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    home.charger.unplug()
+    await home.travel(60, step=10)
+    assert not written
+    await home.sim.rest.restore()
+    await home.travel(20, step=1)
+    await home.wait_for("binary_sensor", "car_connected", STATE_OFF)
+    for platform, key, state in (
+        ("binary_sensor", "car_connected", STATE_OFF),
+        ("binary_sensor", "charging", STATE_OFF),
+        ("sensor", "charger_operation_mode", "disconnected"),
+        ("sensor", "charging_status", "disconnected"),
+        ("sensor", "total_charge_power", "0.0"),
+    ):
+        assert written[home.entity_id(platform, key)] == [state]
+    # Events show the last one again, and then what has happened meanwhile.
+    twice = {entity_id for entity_id, states in written.items() if len(states) > 1}
+    assert twice <= {home.entity_id("event", "session")}
+
+
+async def test_a_reading_after_an_outage_that_changes_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entities are available again, although there is nothing new to show."""
+    monkeypatch.setattr("custom_components.zaptec.api.requester.BACKOFF_BASE", 0.0)
+    home.charger.stop_pulse()
+    await home.sim.bus.cut()
+    await home.sim.rest.cut()
+    await home.wait_for("sensor", "push_status", "disconnected")
+    await home.travel(10, step=1)
+    await home.wait_for("number", "charger_max_current", STATE_UNAVAILABLE)
+    await home.sim.rest.restore()
+    await home.travel(20, step=1)
+    await home.wait_for("number", "charger_max_current", "32.0")
 
 
 async def test_an_offline_charger_shows_its_settings_only(home: Home) -> None:

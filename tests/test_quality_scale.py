@@ -31,6 +31,7 @@ from .quality_scale import (
     can_be_reconfigured,
     can_sign_in_again,
     common_classes_have_their_module,
+    conditions_are_documented,
     devices_are_described,
     diagnostics_can_be_downloaded,
     entities_become_unavailable,
@@ -56,6 +57,7 @@ from .quality_scale import (
     runtime_data_is_used,
     session_is_handed_in,
     setup_fails_early,
+    triggers_are_documented,
     types_are_checked,
 )
 
@@ -347,6 +349,18 @@ MISTAKES: list[tuple[Rule, str, str, str]] = [
         "azure-servicebus",
         "homeassistant_closed",
     ),
+    (
+        triggers_are_documented,
+        "docs/automations.md",
+        "zaptec.card_presented",
+        "zaptec.card",
+    ),
+    (
+        conditions_are_documented,
+        "docs/automations.md",
+        "zaptec.is_charging`",
+        "zaptec.charges`",
+    ),
     (flow_is_covered, "scripts/test", "--fail-under=100", "--fail-under=10"),
     (all_is_covered, "pyproject.toml", "fail_under = 95", "fail_under = 9"),
     (all_is_covered, "scripts/test", "--cov ", ""),
@@ -398,7 +412,7 @@ knows whether it is the right thing for the charger at hand.
 How.
 
 ## Configuration
-Email address, Password, All chargers, Chargers, User group id
+Email address, Password, All chargers, Chargers, User group id, Show in events who charged
 
 ## Removal
 How.

@@ -12,7 +12,9 @@ import pytest
 from custom_components.zaptec import (
     binary_sensor,
     button,
+    event,
     number,
+    select,
     sensor,
     switch,
     update,
@@ -27,7 +29,7 @@ PAGE = (ROOT / "docs/entities.md").read_text("utf-8")
 TEXTS = json.loads(
     (ROOT / "custom_components/zaptec/translations/en.json").read_text("utf-8")
 )
-MODULES = (binary_sensor, button, number, sensor, switch, update)
+MODULES = (binary_sensor, button, event, number, select, sensor, switch, update)
 HEADER = "| {} | kind | StateId | unit | default | meaning |"
 
 type Row = tuple[str, str, str, str, str]

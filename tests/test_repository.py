@@ -19,6 +19,7 @@ from .integration_source import (
     action_placeholders_are_given,
     actions_are_described,
     altered_copy,
+    automation_parts_are_described,
     choices_are_described,
     entity_keys,
     exception_texts_are_used,
@@ -115,6 +116,21 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(
+    "domain",
+    sorted(
+        {
+            file.parent.name
+            for kind in ("triggers", "conditions")
+            for file in CORE.glob(f"*/{kind}.yaml")
+        }
+    ),
+)
+def test_the_rule_of_triggers_accepts_those_of_core(domain: str) -> None:
+    """The rule accepts all triggers and conditions of core, so it is not too strict."""
+    assert automation_parts_are_described(Integration(CORE / domain)) == []
+
+
+@pytest.mark.parametrize(
     ("rule", "file", "old", "new"),
     [
         (manifest_order, "manifest.json", '"iot_class"', '"a_class"'),
@@ -162,6 +178,40 @@ def test_rules_accept_the_best_of_core(domain: str, rule: Rule) -> None:
         (actions_are_described, "translations/en.json", '"override"', '"force"'),
         (actions_are_described, "translations/en.json", '"name": "Command"', '"n": ""'),
         (choices_are_described, "services.yaml", "- restart_charger", "- restart"),
+        (choices_are_described, "triggers.yaml", "- accepted", "- taken"),
+        (choices_are_described, "conditions.yaml", "- held", "- kept"),
+        (automation_parts_are_described, "trigger.py", '"session_ended"', '"ended"'),
+        (automation_parts_are_described, "triggers.yaml", "session_ended:", "ended:"),
+        (automation_parts_are_described, "triggers.yaml", "    for:", "    during:"),
+        (automation_parts_are_described, "triggers.yaml", "duration:", "length:"),
+        (automation_parts_are_described, "triggers.yaml", "required:", "needed:"),
+        (
+            automation_parts_are_described,
+            "triggers.yaml",
+            "    outcome:\n",
+            "    outcome:\n      context:\n        filter_target: target\n",
+        ),
+        (automation_parts_are_described, "condition.py", '"is_charging"', '"charges"'),
+        (
+            automation_parts_are_described,
+            "conditions.yaml",
+            "is_charging:",
+            "charging:",
+        ),
+        (automation_parts_are_described, "icons.json", '"condition"', '"icon"'),
+        (automation_parts_are_described, "icons.json", '"card_presented"', '"card"'),
+        (
+            automation_parts_are_described,
+            "translations/en.json",
+            '"description": "Triggers when one or more cars are plugged',
+            '"text": "Triggers when one or more cars are plugged',
+        ),
+        (
+            automation_parts_are_described,
+            "translations/en.json",
+            '"name": "Trigger when"',
+            '"title": "Trigger when"',
+        ),
         (
             action_placeholders_are_given,
             "translations/en.json",

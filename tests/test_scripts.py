@@ -17,6 +17,7 @@ from unittest.mock import AsyncMock, patch
 
 import pytest
 
+from custom_components.zaptec.history.statistics import statistic_id
 from scripts.demo_home import __main__ as demo, hass, past as demo_past
 from scripts.demo_home.dashboard import (
     Device,
@@ -33,6 +34,7 @@ from scripts.demo_home.meters import Meters, to_document
 from scripts.demo_home.past import with_past
 from scripts.demo_home.ports import claim
 from scripts.demo_home.process import Program
+from simulator.observations import StateId
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
@@ -427,6 +429,26 @@ def test_demo_folder_keeps_what_home_assistant_stored(tmp_path: Path) -> None:
     folder.release()
 
 
+def test_demo_folder_has_the_blueprints(tmp_path: Path) -> None:
+    """A user can create automations from them, which a second start keeps."""
+    folder = DemoFolder(tmp_path)
+    folder.acquire()
+    folder.prepare(name="A home", port=9999)
+    automations = folder.configuration / "automations.yaml"
+    automations.write_text("[]", encoding="utf-8")
+    folder.prepare(name="A home", port=9999)
+    folder.release()
+
+    assert automations.read_text(encoding="utf-8") == "[]"
+    configuration = (folder.configuration / "configuration.yaml").read_text()
+    assert "automation: !include automations.yaml" in configuration
+    blueprints = folder.configuration / "blueprints/automation/zaptec"
+    assert sorted(file.name for file in blueprints.iterdir()) == [
+        "company_car.yaml",
+        "monthly_statement.yaml",
+    ]
+
+
 def test_demo_folder_in_use_or_of_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -614,6 +636,8 @@ def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
             )
             assert 40 <= len(sessions) <= 85
             assert charger.lifetime_energy >= sessions[-1].readings[-1].energy - 0.001
+            # The page of each charger shows its last session.
+            assert charger.observations[StateId.COMPLETED_SESSION].value
 
 
 def test_stand_ins_only_for_what_is_missing() -> None:
@@ -629,9 +653,9 @@ def test_stand_ins_only_for_what_is_missing() -> None:
 
 KEYS = {
     "number.max_current": "charger_max_current",
-    "sensor.mode": "charger_operation_mode",
     "sensor.meter": "signed_meter_value_kwh",
     "sensor.power": "total_charge_power",
+    "sensor.status": "charging_status",
     "switch.charging": "charger_operation_mode",
 }
 
@@ -654,7 +678,10 @@ def registries(chargers: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]
             "via_device_id": None,
         },
     ]
-    entities = [_entity("d0", "guid0", "sensor.push", "push_status")]
+    entities = [
+        _entity("d0", "guid0", "select.phases", "phase_mode"),
+        _entity("d0", "guid0", "sensor.push", "push_status"),
+    ]
     for number in range(1, chargers + 1):
         guid = f"guid{number}"
         devices.append(
@@ -685,7 +712,7 @@ def _entity(device_id: str, guid: str, entity_id: str, key: str) -> dict[str, An
 
 def _entities_shown(found: list[Device]) -> set[str]:
     document = json.dumps(dashboard(found, "A guide"))
-    return set(re.findall(r'"((?:sensor|switch|number)\.\w+)"', document))
+    return set(re.findall(r'"((?:sensor|select|switch|number)\.\w+)"', document))
 
 
 def test_dashboard_shows_each_charger() -> None:
@@ -700,6 +727,7 @@ def test_dashboard_shows_each_charger() -> None:
         "Garage: history",
     ]
     assert _entities_shown(found) == {
+        "select.phases",
         "sensor.push",
         *(f"{entity_id}_{number}" for entity_id in KEYS for number in (1, 2)),
     }
@@ -722,6 +750,18 @@ def test_dashboard_has_the_switch_before_the_charts() -> None:
     assert view["sections"][1]["cards"][1]["name"] == "Charging allowed"
 
 
+def test_dashboard_shows_the_past() -> None:
+    """A new demo has a chart with what its chargers have charged before."""
+    view = dashboard(installations(*registries(2)), "A guide")["views"][0]
+    chart = view["sections"][-1]["cards"][-1]
+
+    assert chart["type"] == "statistics-graph"
+    assert chart["entities"] == [
+        {"entity": statistic_id("guid1"), "name": "Mine"},
+        {"entity": statistic_id("guid2"), "name": "Space 2"},
+    ]
+
+
 def test_dashboard_says_how_to_begin() -> None:
     """The dashboard links to the simulator's page, also if a later run uses another port."""
     text = guide("http://127.0.0.1:8126", "Carport")
@@ -739,7 +779,7 @@ def test_dashboard_says_how_to_begin() -> None:
 def test_dashboard_leaves_out_what_is_disabled_or_missing() -> None:
     """A charger whose entities are disabled or missing is shown with those that exist."""
     devices, entities = registries(1)
-    entities[1]["disabled_by"] = "user"
+    entities[2]["disabled_by"] = "user"
     found = installations(devices, entities)
 
     assert "number.max_current_1" not in _entities_shown(found)
@@ -756,13 +796,22 @@ def test_dashboard_of_many_chargers_has_a_view_for_each_installation() -> None:
     assert [view["title"] for view in dashboard(many, "")["views"]] == ["Garage"]
 
 
-def test_energy_preferences_are_the_meter_and_the_power() -> None:
-    """Each charger is a device of the Energy dashboard."""
-    preferences = energy_preferences(installations(*registries(1)))
+def test_energy_preferences_are_the_history_and_the_power() -> None:
+    """Each charger is a device of the Energy dashboard, with what it has charged before.
+
+    The id is that of the integration's statistic.
+    """
+    devices, entities = registries(1)
+    guid = "001db54b-0c9b-5866-8438-fca277d90fc9"
+    devices[-1]["identifiers"] = [["zaptec", guid]]
+    for entity in entities:
+        entity["unique_id"] = entity["unique_id"].replace("guid1", guid)
+
+    preferences = energy_preferences(installations(devices, entities))
 
     assert preferences["device_consumption"] == [
         {
-            "stat_consumption": "sensor.meter_1",
+            "stat_consumption": statistic_id(guid),
             "stat_rate": "sensor.power_1",
             "name": "Mine",
         }

@@ -130,7 +130,12 @@ class Home:
         if name == "send_command":
             data["command"] = "restart_charger"
         await self._hass.services.async_call(
-            DOMAIN, name, data, blocking=True, target=target
+            DOMAIN,
+            name,
+            data,
+            blocking=True,
+            target=target,
+            return_response=name in SESSION_ACTIONS,
         )
 
     async def limit(self, target: dict[str, Any], **data: Any) -> ServiceResponse:
@@ -324,6 +329,90 @@ async def test_a_power_meter_in_an_area_is_left_out(
         await home.act(name, {ATTR_AREA_ID: home.yard}, **data)
     assert raised.value.translation_key == "none_in_target"
     assert not sim.rest.requests
+
+
+DATA: dict[str, dict[str, Any]] = {
+    "limit_current": {"available_current": 10},
+    "get_sessions": {"start": "2026-11-01"},
+    "import_sessions": {"start": "2026-11-01"},
+}
+
+
+@pytest.mark.usefixtures("_with_power_meter")
+@pytest.mark.parametrize("name", [*COMMANDS, *DATA])
+async def test_a_power_meter_is_refused_by_its_name(
+    hass: HomeAssistant,
+    sim: Simulator,
+    chargers: dict[str, Charger],
+    home: Home,
+    name: str,
+) -> None:
+    """A power meter that the user selects is an error, or nothing would be returned or done."""
+    sense = chargers["Carport"].id
+    entity_id = (
+        er.async_get(hass)
+        .async_get_or_create("sensor", DOMAIN, "sense", device_id=home.device_id(sense))
+        .entity_id
+    )
+    home.put(sense, name_by_user="Sense in the cellar")
+    ids = {} if name == "limit_current" else {"charger_id": sense}
+    sim.rest.clear()
+    for target, expected in (
+        ({ATTR_DEVICE_ID: home.device_id(sense)}, "Sense in the cellar"),
+        ({ATTR_ENTITY_ID: entity_id}, entity_id),
+        (ids, sense),
+    ):
+        if not target:
+            continue
+        # A charger that is selected, too, does not make it right.
+        also = {ATTR_DEVICE_ID: [home.device_id(chargers["Garage"].id)]}
+        for key, value in target.items():
+            also.setdefault(key, []).append(value)
+        for selected in (target, also):
+            with pytest.raises(ServiceValidationError) as raised:
+                await home.act(name, selected, **DATA.get(name, {}))
+            assert raised.value.translation_key == "power_meter_target"
+            assert raised.value.translation_placeholders == {"target": expected}
+    assert not sim.rest.requests
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *DATA])
+async def test_a_device_of_another_integration_is_refused_by_its_name(
+    hass: HomeAssistant, home: Home, name: str
+) -> None:
+    """The error names what the user has selected, as the user knows it."""
+    other = MockConfigEntry(domain="light")
+    other.add_to_hass(hass)
+    lamp = dr.async_get(hass).async_get_or_create(
+        config_entry_id=other.entry_id, identifiers={("light", "lamp")}, name="Lamp"
+    )
+    entity_id = (
+        er.async_get(hass)
+        .async_get_or_create("light", "light", "lamp", device_id=lamp.id)
+        .entity_id
+    )
+    for target, expected in (
+        ({ATTR_DEVICE_ID: lamp.id}, "Lamp"),
+        ({ATTR_ENTITY_ID: entity_id}, entity_id),
+    ):
+        with pytest.raises(ServiceValidationError) as raised:
+            await home.act(name, target, **DATA.get(name, {}))
+        assert raised.value.translation_key == "unknown_target"
+        assert raised.value.translation_placeholders == {"target": expected}
+
+
+@pytest.mark.parametrize("name", SESSION_ACTIONS)
+async def test_an_installation_without_chargers(
+    live_entry: MockConfigEntry, chargers: dict[str, Charger], home: Home, name: str
+) -> None:
+    """An installation without chargers is an error, not a statement without sessions."""
+    shed = chargers["Shed"]
+    del live_entry.runtime_data.coordinator.data.chargers[shed.id]
+    cabin = shed.installation
+    with pytest.raises(ServiceValidationError) as raised:
+        await home.act(name, {ATTR_DEVICE_ID: home.device_id(cabin.id)}, **DATA[name])
+    assert raised.value.translation_key == "no_chargers_in_target"
+    assert raised.value.translation_placeholders == {"target": cabin.name}
 
 
 @pytest.mark.parametrize("whole", [True, False])

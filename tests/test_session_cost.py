@@ -157,6 +157,17 @@ def test_a_restart() -> None:
     assert after.amount == pytest.approx(3.0)
 
 
+def test_another_currency() -> None:
+    """The cost of the session is unknown then; that of the next one is in the new one."""
+    cost = SessionCost()
+    cost.report_energy(10.0, START, at(30), fixed)
+    cost.discard()
+    cost.report_energy(11.0, START, at(31), fixed)
+    assert cost.amount is None
+    cost.report_energy(1.0, at(40), at(45), fixed)
+    assert cost.amount == pytest.approx(0.5)
+
+
 def test_a_restart_before_the_first_session() -> None:
     """Nothing is known then."""
     after = SessionCost()

@@ -1,11 +1,23 @@
 """The sensor of what the running session costs."""
 
-from homeassistant.core import HomeAssistant, State
+import asyncio
+from typing import Any
+
+from homeassistant.core import (
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    State,
+    callback,
+)
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.zaptec.const import CONF_PRICES
+from custom_components.zaptec.energy import ZaptecSessionCostSensor
 from custom_components.zaptec.history.prices import Period, Tariff
 from simulator.car import Car
 from simulator.simulator import Simulator
@@ -63,6 +75,22 @@ async def charge(home: Home, minutes: float) -> None:
     )
 
 
+async def reports(home: Home, minutes: float) -> list[State]:
+    """Let the car charge, and return the states of the energy that are shown meanwhile."""
+    states: list[State] = []
+
+    @callback
+    def changed(event: Event[EventStateChangedData]) -> None:
+        assert event.data["new_state"]
+        states.append(event.data["new_state"])
+
+    entity_id = home.entity_id("sensor", "total_charge_power_session")
+    unfollow = async_track_state_change_event(home.hass, entity_id, changed)
+    await charge(home, minutes)
+    unfollow()
+    return states
+
+
 async def test_the_cost_of_a_session(home: Home) -> None:
     """It follows the energy of the running session, and stays when the session has ended."""
     home.charger.plug_in(Car(capacity_kwh=200))
@@ -98,11 +126,15 @@ async def test_the_price_of_an_entity(hass: HomeAssistant, new_home: Home) -> No
     first = energy(home)
     assert cost(home) == pytest.approx(first * 0.2, abs=0.01)
     hass.states.async_set(PRICE, "1.0")
-    await charge(home, 30)
-    # The price has changed between two reports.
-    assert cost(home) == pytest.approx(
-        first * 0.2 + (energy(home) - first) * 1.0, abs=0.3
-    )
+    energies = [float(state.state) for state in await reports(home, 30)]
+    # The price has changed between two reports. What was drawn between them has a mean
+    # price, which depends on when they came.
+    least = energies[0] * 0.2 + (energies[-1] - energies[0]) * 1.0
+    most = first * 0.2 + (energies[-1] - first) * 1.0
+    shown_cost = cost(home)
+    assert shown_cost is not None
+    assert least - 0.01 <= shown_cost <= most + 0.01
+    assert energies[0] - first < 0.5 < energies[-1] - energies[0]
 
 
 @pytest.mark.parametrize("tariff", [SHOWN])
@@ -112,6 +144,8 @@ async def test_a_price_entity_that_starts_late(
     """The cost is unknown until the entity shows a price, and is complete then."""
     home = new_home
     await home.start()
+    # The price of the hour counts from its beginning on.
+    await home.travel((300 - dt_util.utcnow().timestamp()) % 3600, step=300)
     home.charger.plug_in(Car(capacity_kwh=200))
     await charge(home, 10)
     assert cost(home) is None
@@ -161,3 +195,57 @@ async def test_no_sensor_without_a_price(home: Home) -> None:
     assert not er.async_get(home.hass).async_get_entity_id(
         "sensor", "zaptec", f"{home.charger.id}_session_cost"
     )
+
+
+@pytest.mark.parametrize("tariff", [SHOWN])
+async def test_a_sensor_that_is_removed_while_it_is_restored(
+    hass: HomeAssistant, new_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not follow the price any more."""
+    hass.states.async_set(PRICE, "0.2")
+    prices: list[Any] = []
+    is_restoring, may_end = asyncio.Event(), asyncio.Event()
+
+    async def restore(_sensor: ZaptecSessionCostSensor) -> None:
+        is_restoring.set()
+        await may_end.wait()
+
+    monkeypatch.setattr(ZaptecSessionCostSensor, "_async_restore", restore)
+    monkeypatch.setattr(
+        ZaptecSessionCostSensor,
+        "_price_changed",
+        lambda _sensor: prices.append(True),
+    )
+    starting = asyncio.create_task(new_home.start())
+    await is_restoring.wait()
+    er.async_get(hass).async_remove(new_home.entity_id("sensor", "session_cost"))
+    await asyncio.sleep(0)
+    may_end.set()
+    await starting
+    await hass.async_block_till_done()
+    hass.states.async_set(PRICE, "0.3")
+    await hass.async_block_till_done()
+    assert not prices
+
+
+@pytest.mark.parametrize("tariff", [SHOWN])
+async def test_the_currency_is_changed_while_it_runs(
+    hass: HomeAssistant, new_home: Home
+) -> None:
+    """The account is reloaded, because each price is one of the new currency."""
+    hass.states.async_set(PRICE, "0.2")
+    home = new_home
+    await home.start()
+    home.charger.plug_in(Car(capacity_kwh=200))
+    await charge(home, 10)
+    assert cost(home)
+    runtime = home.entry.runtime_data
+    # Nothing else in the general settings concerns the prices.
+    await hass.config.async_update(location_name="Home", currency="EUR")
+    await hass.async_block_till_done()
+    assert home.entry.runtime_data is runtime
+    await hass.config.async_update(currency="NOK")
+    await wait_until(lambda: home.entry.runtime_data is not runtime)
+    await home.wait_until_live()
+    assert shown(home).attributes["unit_of_measurement"] == "NOK"
+    assert cost(home) is None

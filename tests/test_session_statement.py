@@ -2,8 +2,10 @@
 
 import csv
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 import io
 from itertools import product
+import re
 from typing import Any
 
 from homeassistant.util import dt as dt_util
@@ -103,7 +105,10 @@ def test_what_is_not_known() -> None:
         None,
     )
     line = cells(statement(records=records).as_table(table_format()))[1]
-    assert line == ["", "2026-10-31 22:00:00", "Garage", "2,000", "", "", ""]
+    assert line == [
+        *("", "2026-10-31 22:00:00", "Garage", "2,000"),
+        *("", "", "", "", "1,00"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,9 +154,11 @@ def test_groups(group_by: GroupBy, expected: list[dict[str, Any]]) -> None:
     text = statement(group_by).as_table(table_format())
     lines = cells(text)
     assert lines[0] == [group_by.value, "sessions", "energy"]
+    # A spreadsheet takes the first day of a month for a date, in each country.
+    day = "-01" if group_by is GroupBy.MONTH else ""
     assert lines[1:-1] == [
         [
-            group["charger" if group_by is GroupBy.CHARGER else group_by.value],
+            f"{group[group_by.value]}{day}",
             str(group["sessions"]),
             f"{group['energy']:.3f}".replace(".", ","),
         ]
@@ -188,7 +195,12 @@ def test_persons_and_costs() -> None:
         ("Bo", 1.5),
         (None, 0.25),
     ]
-    assert data["totals"] == {"sessions": 4, "energy": 7.5, "cost": 4.75}
+    assert data["totals"] == {
+        "sessions": 4,
+        "energy": 7.5,
+        "cost": 4.75,
+        "without_cost": 1,
+    }
     words = {"cost": "Cost (NOK)"}
     lines = cells(priced(GroupBy.NONE).as_table(table_format(words=words)))
     assert lines[0][3:6] == ["person", "energy", "Cost (NOK)"]
@@ -205,17 +217,35 @@ def test_a_group_for_each_person() -> None:
     """Persons are in the order of their names, and those of no person come last."""
     data = priced(GroupBy.PERSON).as_data()
     assert data["groups"] == [
-        {"person": "=Anna", "sessions": 1, "energy": 1.0, "cost": None},
-        {"person": "Bo", "sessions": 2, "energy": 6.0, "cost": 4.5},
-        {"person": None, "sessions": 1, "energy": 0.5, "cost": 0.25},
+        {
+            "person": "=Anna",
+            "sessions": 1,
+            "energy": 1.0,
+            "cost": None,
+            "without_cost": 1,
+        },
+        {
+            "person": "Bo",
+            "sessions": 2,
+            "energy": 6.0,
+            "cost": 4.5,
+            "without_cost": 0,
+        },
+        {
+            "person": None,
+            "sessions": 1,
+            "energy": 0.5,
+            "cost": 0.25,
+            "without_cost": 0,
+        },
     ]
     lines = cells(priced(GroupBy.PERSON).as_table(table_format()))
     assert lines == [
-        ["person", "sessions", "energy", "cost"],
-        ["'=Anna", "1", "1,000", ""],
-        ["Bo", "2", "6,000", "4,50"],
-        ["no_person", "1", "0,500", "0,25"],
-        ["total", "4", "7,500", "4,75"],
+        ["person", "sessions", "energy", "cost", "without_cost"],
+        ["'=Anna", "1", "1,000", "", "1"],
+        ["Bo", "2", "6,000", "4,50", "0"],
+        ["no_person", "1", "0,500", "0,25", "0"],
+        ["total", "4", "7,500", "4,75", "1"],
     ]
 
 
@@ -249,6 +279,72 @@ def test_a_cost_of_nothing() -> None:
     assert made.as_data()["totals"]["cost"] is None
 
 
+@pytest.mark.parametrize("group_by", GroupBy)
+def test_sums_of_what_is_shown(group_by: GroupBy) -> None:
+    """Each total is the sum of the rows above it, to the cent and the watt hour.
+
+    In all statements about the same sessions it is the same total.
+    """
+    records = [
+        record(
+            count * 9,
+            1 / 3 + count / 7,
+            charger_id=(GARAGE, CARPORT)[count % 2],
+            person_id=("p-1", "p-2", None)[count % 3],
+            cost=(1 / 3 + count / 7) * 0.2345,
+        )
+        for count in range(200)
+    ]
+    made = Statement(
+        records,
+        names=Names(chargers=NAMES, persons=PERSONS),
+        group_by=group_by,
+        has_cost=True,
+    )
+    totals = made.as_data()["totals"]
+    headings, *rows, total = cells(
+        made.as_table(table_format(Separator.COMMA, DecimalSign.POINT)), ","
+    )
+    for key in ("energy", "cost"):
+        column = headings.index(key)
+        sum_of_rows = sum(Decimal(row[column]) for row in rows)
+        assert sum_of_rows == Decimal(total[column]) == Decimal(str(totals[key]))
+        items = made.as_data()
+        shown = items.get("sessions") or items["groups"]
+        assert sum(Decimal(str(item[key])) for item in shown) == sum_of_rows
+    expected = Statement(
+        records, names=Names(chargers=NAMES), group_by=GroupBy.NONE, has_cost=True
+    )
+    assert totals == expected.as_data()["totals"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        (2.675, 2.68),
+        (0.285, 0.29),
+        (0.1 + 0.025, 0.13),
+        # The product is a little less than half a cent.
+        (0.3 * 0.75, 0.23),
+        (1.005, 1.01),
+        (2.674, 2.67),
+        (-0.005, -0.01),
+        (-0.001, 0.0),
+        (None, None),
+    ],
+)
+def test_half_a_cent(cost: float | None, expected: float | None) -> None:
+    """A session costs whole cents, and half a cent is rounded as on paper."""
+    made = Statement(
+        [record(1, 2.0, cost=cost)],
+        names=Names(chargers=NAMES),
+        group_by=GroupBy.NONE,
+        has_cost=True,
+    )
+    [session] = made.as_data()["sessions"]
+    assert str(session["cost"]) == str(expected)
+
+
 def test_chargers_with_the_same_name() -> None:
     """Two chargers with one name stay two groups."""
     data = statement(GroupBy.CHARGER, names=dict.fromkeys(NAMES, "Box")).as_data()
@@ -263,7 +359,7 @@ def test_nothing_to_list() -> None:
     }
     lines = cells(statement(records=[]).as_table(table_format()))
     assert len(lines) == 2
-    assert lines[1] == ["total", "", "", "0,000", "", "", ""]
+    assert lines[1] == ["total", "", "", "0,000", "", "", "", "", ""]
 
 
 def test_a_table() -> None:
@@ -281,8 +377,10 @@ def test_a_table() -> None:
         "100,000",
         "103,000",
         "war offline",
+        "1,00",
+        "1,00",
     ]
-    assert lines[4] == ["Summe", "", "", "6,500", "", "", ""]
+    assert lines[4] == ["Summe", "", "", "6,500", "", "", "", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +390,7 @@ def test_separators(separator: Separator, decimal_sign: DecimalSign) -> None:
     """Each combination is read as it was written, also a comma for both."""
     text = statement().as_table(table_format(separator, decimal_sign))
     lines = cells(text, separator.sign)
-    assert {len(line) for line in lines} == {7}
+    assert {len(line) for line in lines} == {9}
     assert lines[-1][3] == f"6{decimal_sign.sign}500"
 
 
@@ -302,6 +400,79 @@ def test_a_mark_for_excel() -> None:
     marked = statement().as_table(table_format(has_byte_order_mark=True))
     assert marked == f"\ufeff{plain}"
     assert marked.encode().startswith(b"\xef\xbb\xbf")
+
+
+def opened(text: str, decimal_sign: DecimalSign) -> Any:
+    """Return what a spreadsheet makes of a cell, whether it has quotes or not.
+
+    Raises:
+        ValueError: The cell is a formula, or different in two spreadsheets.
+
+    """
+    number = rf"-?\d+(\{decimal_sign.sign}\d+)?"
+    if re.fullmatch(number, text):
+        return float(text.replace(decimal_sign.sign, "."))
+    if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", text):
+        return datetime.fromisoformat(text)
+    # Excel takes 2026-10 for a date, and +01:00 for a time. LibreOffice does not.
+    if re.fullmatch(r"[-+\d.,:/ ]+", text) or text[:1] in tuple("=+-@"):
+        raise ValueError(text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal_sign"),
+    [
+        (Separator.SEMICOLON, DecimalSign.COMMA),
+        (Separator.COMMA, DecimalSign.POINT),
+        (Separator.SEMICOLON, DecimalSign.POINT),
+    ],
+)
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "America/St_Johns"])
+def test_a_spreadsheet(
+    separator: Separator, decimal_sign: DecimalSign, zone: str
+) -> None:
+    """Times are local times, from which a formula calculates UTC, also at a time change."""
+    time_zone = dt_util.get_time_zone(zone)
+    assert time_zone
+    dt_util.set_default_time_zone(time_zone)
+    # The clocks go back at 01:00 UTC in Europe, and at 04:30 UTC in Newfoundland.
+    day = datetime(2026, 10, 25 if zone == "Europe/Oslo" else 1, tzinfo=UTC)
+    if zone != "Europe/Oslo":
+        day = datetime(2026, 11, 1, 3, 30, tzinfo=UTC)
+    expected = [
+        (day + timedelta(minutes=30), day + timedelta(minutes=minutes))
+        for minutes in (45, 105, 165)
+    ]
+    records = [record(0, 1.5, start=start, end=end) for start, end in expected]
+    text = statement(records=records).as_table(table_format(separator, decimal_sign))
+    headings, *rows, total = [
+        [opened(cell, decimal_sign) for cell in line]
+        for line in cells(text, separator.sign)
+    ]
+    for row, moments in zip(rows, expected, strict=True):
+        found = dict(zip(headings, row, strict=True))
+        assert found["energy"] == 1.5
+        for key, moment in zip(("start", "end"), moments, strict=True):
+            offset = timedelta(hours=found[f"{key}_offset"])
+            assert found[key] - offset == moment.replace(tzinfo=None)
+    assert len({row[headings.index("end_offset")] for row in rows}) == 2
+    assert total[headings.index("energy")] == 4.5
+
+
+@pytest.mark.parametrize("group_by", [GroupBy.DAY, GroupBy.MONTH])
+def test_days_and_months_in_a_spreadsheet(group_by: GroupBy) -> None:
+    """They are dates, so they can be sorted and formatted."""
+    text = statement(group_by).as_table(table_format())
+    _, *rows, total = [
+        [opened(cell, DecimalSign.COMMA) for cell in line] for line in cells(text)
+    ]
+    is_month = group_by is GroupBy.MONTH
+    assert rows == [
+        [datetime(2026, 10, 1 if is_month else 31), 2.0, 3.5],
+        [datetime(2026, 11, 1), 1.0, 3.0],
+    ]
+    assert total == ["total", 3.0, 6.5]
 
 
 @pytest.mark.parametrize(
@@ -342,9 +513,29 @@ def test_names_are_no_formulas(
 
 
 @pytest.mark.parametrize(
+    ("country", "decimal_sign", "expected"),
+    [
+        ("NO", DecimalSign.COMMA, Separator.SEMICOLON),
+        ("NO", DecimalSign.POINT, Separator.COMMA),
+        ("GB", DecimalSign.POINT, Separator.COMMA),
+        ("CH", DecimalSign.POINT, Separator.SEMICOLON),
+        ("LI", DecimalSign.POINT, Separator.SEMICOLON),
+        (None, DecimalSign.COMMA, Separator.SEMICOLON),
+        (None, DecimalSign.POINT, Separator.COMMA),
+    ],
+)
+def test_the_separator_of_a_country(
+    country: str | None, decimal_sign: DecimalSign, expected: Separator
+) -> None:
+    """It is the one of spreadsheets, which have semicolons in Switzerland, too."""
+    assert Separator.of_country(country, decimal_sign) is expected
+
+
+@pytest.mark.parametrize(
     ("country", "language", "expected"),
     [
         ("NO", "nb", DecimalSign.COMMA),
+        ("JP", "ja", DecimalSign.POINT),
         ("NO", "en", DecimalSign.COMMA),
         ("GB", "en", DecimalSign.POINT),
         ("CH", "de", DecimalSign.POINT),

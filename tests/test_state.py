@@ -195,6 +195,50 @@ def test_a_repeated_value_keeps_its_time(state: ChargerState) -> None:
     assert state.since(StateId.CHARGER_OPERATION_MODE) == NOON + timedelta(seconds=120)
 
 
+def card(seconds: float, state_id: StateId = StateId.REJECTED_USER_UUID) -> Observation:
+    """Return the report of a card, always the same one."""
+    moment = NOON + timedelta(seconds=seconds)
+    return Observation(CHARGER_ID, state_id, moment, "nfc-1")
+
+
+@pytest.mark.parametrize(
+    "state_id",
+    [
+        StateId.CHARGER_CURRENT_USER_UUID,
+        StateId.REJECTED_USER_UUID,
+        StateId.NEW_CHARGE_CARD,
+    ],
+)
+def test_a_card_that_is_presented_again_is_new(
+    state: ChargerState, freezer, state_id: StateId
+) -> None:
+    """The same code is new with another time, but not if the same report is repeated.
+
+    The times of a message and of a reading differ by some milliseconds.
+    """
+    freezer.move_to(NOON + timedelta(hours=1))
+    assert state.apply(card(0, state_id))
+    assert not state.apply(card(0.04, state_id))
+    assert state.apply(card(60, state_id))
+    assert not state.apply(card(60, state_id))
+    assert state.reported_at(state_id) == card(60).timestamp
+
+
+def test_a_card_at_a_charger_whose_clock_is_ahead(state: ChargerState, freezer) -> None:
+    """The charger's own time decides, not that of its arrival, which repeats change."""
+    freezer.move_to(NOON)
+    ahead = 2 * 3600
+    assert state.apply(card(ahead))
+    freezer.move_to(NOON + timedelta(minutes=10))
+    assert not state.apply(card(ahead))
+    assert state.reported_at(StateId.REJECTED_USER_UUID) == card(ahead).timestamp
+    assert state.apply(card(ahead + 60))
+    freezer.move_to(NOON + timedelta(minutes=20))
+    # The clock is right again.
+    assert state.apply(card(15 * 60))
+    assert not state.apply(card(15 * 60))
+
+
 def test_a_listed_value_has_the_time_of_its_first_observation(
     state: ChargerState,
 ) -> None:

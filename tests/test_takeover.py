@@ -659,6 +659,7 @@ async def test_controls_that_the_role_does_not_allow_go(
         await confirm(hass, key)
     assert {item.domain for item in entities(hass, entry).values()} == {
         "binary_sensor",
+        "event",
         "sensor",
         "update",
     }

@@ -18,6 +18,7 @@ from simulator.car import Car
 from simulator.charger import Charger
 from simulator.observations import StateId
 from simulator.scenario import Scenario
+from simulator.servicebus import TIME_TO_LIVE
 from simulator.simulator import Simulator
 
 from .another_reader import another_reader
@@ -341,3 +342,31 @@ async def test_the_time_to_detection(
     )
     logging.getLogger(__name__).info("Found after %.0f s: %s", taken, fault)
     sim.bus.thaw()
+
+
+async def test_no_message_expires_unnoticed_in_a_frozen_bus(
+    time_machine: TimeMachine,
+    sim: Simulator,
+    charger: Charger,
+    live_entry: MockConfigEntry,
+    entities: EntityFinder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If the bus freezes until its messages expire, the chargers are read after that.
+
+    The sequence numbers would show the loss only with the next message, which may come hours
+    later. So the link has to be found dead before the service drops the first message.
+    """
+    monkeypatch.setattr("custom_components.zaptec.api.azure_link.PROBE_TIMEOUT", 20.0)
+    link = live_entry.runtime_data.links[charger.installation.id]
+    charger.plug_in(Car(wants=False))
+    await entities.wait_for("binary_sensor", charger.id, "car_connected", "on")
+    sim.bus.freeze()
+    charger.unplug()
+    expiry = TIME_TO_LIVE.total_seconds()
+    taken = await seconds_until(
+        time_machine, lambda: link.status != "connected", expiry
+    )
+    time_machine.tick(expiry - taken)
+    sim.bus.thaw()
+    await entities.wait_for("binary_sensor", charger.id, "car_connected", "off")

@@ -22,6 +22,11 @@ class Device:
     entities: dict[tuple[str, str], str] = field(default_factory=dict)
     chargers: list[Device] = field(default_factory=list)
 
+    @property
+    def history(self) -> str:
+        """The id of the statistic of its sessions, for a charger."""
+        return f"{DOMAIN}:{self.guid.replace('-', '')}_energy"
+
     def pick(self, platform: str, *keys: str) -> list[str]:
         """Return the entity ids for those of the keys that have an entity."""
         return [
@@ -70,7 +75,7 @@ def is_complete(found: list[Device]) -> bool:
     """Return whether every charger has the entities that the dashboard shows first."""
     chargers = [charger for item in found for charger in item.chargers]
     return bool(chargers) and all(
-        charger.pick("sensor", "charger_operation_mode")
+        charger.pick("sensor", "charging_status")
         and charger.pick("sensor", "signed_meter_value_kwh")
         and charger.pick("sensor", "total_charge_power")
         for charger in chargers
@@ -120,14 +125,20 @@ def with_address(stored: dict[str, Any], address: str) -> dict[str, Any]:
 
 
 def energy_preferences(found: list[Device]) -> dict[str, Any]:
-    """Return the Energy settings, with each charger's lifetime meter and power."""
+    """Return the Energy settings, with each charger's session history and power.
+
+    In a new demo, only the session history has a past to show.
+    """
     return {
         "energy_sources": [],
         "device_consumption": [
-            {"stat_consumption": meter, "stat_rate": power, "name": charger.name}
+            {
+                "stat_consumption": charger.history,
+                "stat_rate": power,
+                "name": charger.name,
+            }
             for item in found
             for charger in item.chargers
-            for meter in charger.pick("sensor", "signed_meter_value_kwh")
             for power in charger.pick("sensor", "total_charge_power")
         ],
     }
@@ -164,6 +175,12 @@ def _installation_section(installation: Device) -> Card:
             ),
             *_tiles(
                 installation,
+                "select",
+                {"phase_mode": "Phases"},
+                feature={"type": "select-options"},
+            ),
+            *_tiles(
+                installation,
                 "sensor",
                 {
                     "pending_available_current": "Pending available current",
@@ -187,10 +204,14 @@ def _history_section(installation: Device) -> Card:
         )
         for title, key in (
             ("Power", "total_charge_power"),
-            ("Mode", "charger_operation_mode"),
+            ("Charging status", "charging_status"),
         )
     ]
-    return _section(f"{installation.name}: history", "mdi:chart-line", charts)
+    return _section(
+        f"{installation.name}: history",
+        "mdi:chart-line",
+        [*charts, _months(installation.chargers)],
+    )
 
 
 def _charger_section(charger: Device) -> Card:
@@ -213,7 +234,7 @@ def _charger_section(charger: Device) -> Card:
             *_tiles(
                 charger,
                 "sensor",
-                {"charger_operation_mode": "Mode", "total_charge_power": "Power"},
+                {"charging_status": "Charging status", "total_charge_power": "Power"},
             ),
             *_tiles(
                 charger,
@@ -266,6 +287,22 @@ def _tiles(
 def _section(title: str, icon: str, cards: list[Card]) -> Card:
     heading = {"type": "heading", "heading": title, "icon": icon}
     return {"type": "grid", "cards": [heading, *cards]}
+
+
+def _months(chargers: list[Device]) -> Card:
+    """Return a chart of the session history."""
+    return {
+        "type": "statistics-graph",
+        "title": "Energy of each month",
+        "entities": [
+            {"entity": charger.history, "name": charger.name} for charger in chargers
+        ],
+        "stat_types": ["change"],
+        "chart_type": "bar",
+        "period": "month",
+        "days_to_show": 150,
+        "grid_options": {"columns": "full"},
+    }
 
 
 def _history(title: str, entities: list[tuple[str, str]]) -> Card:

@@ -35,6 +35,7 @@ homeassistant:
       trusted_networks: [127.0.0.1/32, "::1/128"]
       allow_bypass_login: true
 
+automation: !include automations.yaml
 config:
 energy:
 frontend:
@@ -138,6 +139,12 @@ class DemoFolder:
         link = self.configuration / "custom_components"
         link.unlink(missing_ok=True)
         link.symlink_to(_ROOT / "custom_components", target_is_directory=True)
+        # The automations that the user creates in the browser.
+        (self.configuration / "automations.yaml").touch()
+        # Home Assistant does not follow a link to a folder of blueprints.
+        shutil.copytree(
+            _ROOT / "blueprints", self.configuration / "blueprints", dirs_exist_ok=True
+        )
         self._store("http", 2, _http(port), minor_version=2)
         if not self._storage("auth").exists():
             self._store("auth", 1, _auth())

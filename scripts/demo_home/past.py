@@ -24,6 +24,7 @@ def with_past(scenario: Scenario, file: Path) -> Scenario:
     past = PastScenario(
         days=_DAYS,
         sessions_per_week=_SESSIONS_PER_WEEK,
+        is_reported=True,
         end=datetime.now(UTC).replace(microsecond=0),
     )
     if file.exists():

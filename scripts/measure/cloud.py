@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.nbfx import encode
-from simulator.scenario import DEMO_PASSWORD, DEMO_USER, Scenario
+from simulator.scenario import DEMO_PASSWORD, DEMO_USER, PastScenario, Scenario
 from simulator.simulator import Simulator
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -47,14 +48,15 @@ class Cloud:
 
 
 @asynccontextmanager
-async def cloud(chargers: int) -> AsyncIterator[Cloud]:
-    """Run a cloud in another process."""
+async def cloud(chargers: int, past_days: int = 0) -> AsyncIterator[Cloud]:
+    """Run a cloud in another process, whose chargers may have charged before."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
         "-m",
         "scripts.measure.cloud",
         str(chargers),
+        str(past_days),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(_ROOT)},
@@ -168,13 +170,26 @@ def body(charger_id: str, state_id: int, value: str) -> bytes:
     )
 
 
-async def _serve(chargers: int) -> None:
+def _scenario(chargers: int, past_days: int) -> Scenario:
+    """Return a number of chargers, each with four sessions a week in the past."""
+    past = PastScenario(days=past_days)
+    scenario = Scenario.of(chargers)
+    return replace(
+        scenario,
+        installations=tuple(
+            replace(installation, past=past) for installation in scenario.installations
+        ),
+    )
+
+
+async def _serve(chargers: int, past_days: int) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    async with Simulator(Scenario.of(chargers), clock=Clock(speed=1)) as sim:
+    scenario = _scenario(chargers, past_days)
+    async with Simulator(scenario, clock=Clock(speed=1)) as sim:
         server = _Server(sim)
         while line := await reader.readline():
             command, values = json.loads(line)
@@ -182,4 +197,4 @@ async def _serve(chargers: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(*map(int, sys.argv[1:])))

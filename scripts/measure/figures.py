@@ -1,6 +1,7 @@
 """The figures of each part of the benchmark, from the samples that its processes return."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+import math
 from statistics import median
 from typing import Any
 
@@ -118,6 +119,31 @@ def _steps(found: dict[str, list[float]], among: str) -> Iterator[Figure]:
             found[f"octets of {step}"],
             unit="octets",
         )
+
+
+def _p99(samples: Iterable[float]) -> float:
+    """Return the 99th percentile of samples."""
+    ordered = sorted(samples)
+    return ordered[math.ceil(len(ordered) * 0.99) - 1]
+
+
+def events(part: RunPart, chargers: list[int], rounds: int) -> Iterator[Figure]:
+    """Measure events and triggers.
+
+    Events are disabled by default in accounts with many chargers, so these are left out.
+    """
+    for count in chargers[:2]:
+        found = part("events", count, rounds)
+        for what in ("event", "trigger"):
+            yield Figure(
+                f"from an observation to the {what}, {_of(count)}", found[what], of=_p99
+            )
+            yield Figure(
+                f"from the state to the {what}, {_of(count)}",
+                found[f"{what} after the state"],
+                target="< 10 ms",
+                of=_p99,
+            )
 
 
 def starts(part: RunPart, chargers: list[int], rounds: int) -> Iterator[Figure]:
@@ -248,6 +274,24 @@ def disk(part: RunPart, chargers: list[int], _rounds: int) -> Iterator[Figure]:
         )
 
 
+def statements(part: RunPart, chargers: list[int], rounds: int) -> Iterator[Figure]:
+    """Measure the statement of a year, of the second number of chargers."""
+    count = chargers[:2][-1]
+    found = part("statements", count, rounds)
+    of = f"of a year, {_of(count)}"
+    yield Figure(f"statement {of}", found["statement"])
+    yield Figure(
+        f"work of the statement {of}", found["work of the statement"], target="< 2 s"
+    )
+    yield Figure(
+        f"longest turn of the loop for the statement {of}",
+        found["longest turn of the statement"],
+        target="< 10 ms",
+    )
+    for name in ("requests of the statement", "sessions"):
+        yield Figure(f"{name} {of}", found[name], unit="")
+
+
 def imports(part: RunPart, _chargers: list[int], rounds: int) -> Iterator[Figure]:
     """Measure how long importing the integration takes."""
     found = part("imports", rounds)
@@ -261,7 +305,9 @@ def imports(part: RunPart, _chargers: list[int], rounds: int) -> Iterator[Figure
 PARTS: dict[str, Callable[[RunPart, list[int], int], Iterator[Figure]]] = {
     "imports": imports,
     "messages": messages,
+    "events": events,
     "starts": starts,
     "hours": hours,
     "disk": disk,
+    "statements": statements,
 }

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from . import database, imports, messages, requests, start, storage
+from . import database, events, imports, messages, requests, start, statements, storage
 from .cloud import cloud
 from .home import home
 from .loop import CountingSelector, run
@@ -19,6 +19,11 @@ async def _messages(chargers: str, rounds: str) -> Any:
         await here.set_up()
         await here.wait_until(here.is_live)
         return await messages.measure(here, other, int(rounds))
+
+
+async def _events(chargers: str, rounds: str) -> Any:
+    async with cloud(int(chargers)) as other, home(other.api_url) as here:
+        return await events.measure(here, int(rounds))
 
 
 async def _start(chargers: str, latency: str) -> Any:
@@ -35,10 +40,18 @@ async def _storage(chargers: str) -> Any:
     return await storage.measure(int(chargers))
 
 
+async def _statements(chargers: str, rounds: str) -> Any:
+    past_days = statements.DAYS
+    async with cloud(int(chargers), past_days) as other, home(other.api_url) as here:
+        return await statements.measure(here, other, _selector, int(rounds))
+
+
 _PARTS: dict[str, Callable[..., Any]] = {
     "messages": lambda *args: run(_messages(*args), _selector),
+    "events": lambda *args: run(_events(*args), _selector),
     "start": lambda *args: run(_start(*args), _selector),
     "requests": lambda *args: run(_requests(*args), _selector),
+    "statements": lambda *args: run(_statements(*args), _selector),
     "storage": lambda *args: run(_storage(*args), _selector),
     "database": lambda: run(database.measure(), _selector),
     "imports": lambda rounds: imports.measure(int(rounds)),

@@ -20,6 +20,10 @@ from .cloud import SESSION_ENERGY, STATE_IDS
 # another.
 REPEATS = 25
 
+# The StateIds whose sensors show each value as it is reported. The sensor of a session's
+# energy has more to do: it counts.
+PLAIN_STATE_IDS = tuple(item for item in STATE_IDS if item != SESSION_ENERGY)
+
 
 @callback
 def plug_in(states: States, charger_ids: Iterable[str]) -> None:
@@ -31,10 +35,6 @@ def plug_in(states: States, charger_ids: Iterable[str]) -> None:
         Observation(charger_id, StateId.CHARGER_OPERATION_MODE, dt_util.utcnow(), "3")
         for charger_id in charger_ids
     )
-
-
-# What a sensor shows as it is reported. The energy of a session is counted besides.
-PLAIN_STATE_IDS = tuple(item for item in STATE_IDS if item != SESSION_ENERGY)
 
 
 class Bundle:

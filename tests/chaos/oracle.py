@@ -8,10 +8,13 @@ import re
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from simulator.charger import Charger
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
+
+from .events import Events
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,27 @@ def _charging(charger: Charger) -> Expected:
     return "off" if charger.value(StateId.FINAL_STOP_ACTIVE) == "1" else "on"
 
 
+def _status(charger: Charger) -> Expected:
+    """Return the possible charging statuses.
+
+    Whether a paused car is held depends on the switch, which has a row of its own. A car
+    that asks for current may be about to start, and one that has just been resumed has
+    not asked yet.
+    """
+    match _mode(charger):
+        case Mode.DISCONNECTED:
+            return "disconnected"
+        case Mode.CHARGING:
+            return "charging"
+    if charger.value(StateId.FINAL_STOP_ACTIVE) == "1":
+        return ("paused", "held")
+    if _mode(charger) is Mode.FINISHED:
+        return ("finished_by_car", "paused", "held")
+    if charger.demand and not charger.allocated_current:
+        return ("no_current", "held")
+    return ("starting", "waiting_for_car", "held")
+
+
 def _completed_energy(charger: Charger) -> Expected:
     completed = charger.value(StateId.COMPLETED_SESSION)
     return float(json.loads(completed)["Energy"]) if completed else None
@@ -78,6 +102,7 @@ def _meter(charger: Charger) -> Expected:
 
 OBSERVED: dict[tuple[str, str], Callable[[Charger], Expected]] = {
     ("sensor", "charger_operation_mode"): lambda charger: _MODES[_mode(charger)],
+    ("sensor", "charging_status"): _status,
     ("sensor", "total_charge_power"): _number(StateId.TOTAL_CHARGE_POWER),
     ("sensor", "total_charge_power_session"): _number(StateId.SESSION_ENERGY),
     ("sensor", "signed_meter_value_kwh"): _meter,
@@ -126,11 +151,17 @@ CONSTANT = {
     ("binary_sensor", "permanent_cable_lock"),
     ("binary_sensor", "problem"),
     ("number", "available_current"),
+    ("switch", "auto_start"),
+    ("number", "three_to_one_phase_switch_current"),
+    ("select", "phase_mode"),
     ("update", "firmware_update"),
 }
 
-# Buttons show when they were pressed last, so they only have to be available.
+# Buttons show when they were pressed last, and events when they were fired last, so they
+# only have to be available. `events.py` checks which events are fired.
 PRESENT = {
+    ("event", "card"),
+    ("event", "session"),
     ("button", "resume_charging"),
     ("button", "stop_charging_final"),
     ("button", "deauthorize_and_stop"),
@@ -142,22 +173,30 @@ PRESENT = {
 class Oracle:
     """Compares the entities of an entry with the simulator."""
 
-    def __init__(self, hass: HomeAssistant, sim: Simulator, entry_id: str) -> None:
+    def __init__(
+        self, hass: HomeAssistant, sim: Simulator, entry: MockConfigEntry
+    ) -> None:
         """Initialize the oracle while all is well, and remember the constant states."""
         self._hass = hass
         self._sim = sim
-        self._entry_id = entry_id
+        self._entry_id = entry.entry_id
+        self._events = Events(hass, sim, entry)
         self._constants: dict[str, str] = {}
         for entity, kind, _ in self._entities():
             assert kind in OBSERVED.keys() | CONSTANT | PRESENT, f"No row for {kind}"
-            state = hass.states.get(entity.entity_id)
-            if kind in CONSTANT and state:
+            if kind in CONSTANT:
+                state = hass.states.get(entity.entity_id)
+                assert state, f"{entity.entity_id} is not there yet"
                 assert state.state != STATE_UNAVAILABLE, kind
                 self._constants[entity.entity_id] = state.state
 
+    def close(self) -> None:
+        """Record no more events."""
+        self._events.close()
+
     def differences(self) -> list[str]:
         """Return a sentence for each entity that shows something wrong."""
-        found = []
+        found = self._events.differences()
         for entity, kind, charger in self._entities():
             state = self._hass.states.get(entity.entity_id)
             shown = state.state if state else "missing"

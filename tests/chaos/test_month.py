@@ -94,7 +94,7 @@ async def test_a_long_time(
         # wait until the last charger has been read.
         await walk.travel(30.0, step=1.0)
         assert all(map(entry.runtime_data.reader.has_read, sim.chargers))
-        oracle = Oracle(hass, sim, entry.entry_id)
+        oracle = Oracle(hass, sim, entry)
 
         async def live_for(days: float) -> None:
             for hour in range(round(days * 24)):

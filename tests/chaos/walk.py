@@ -1,18 +1,20 @@
 """A walk: one Home Assistant, one simulated cloud, and random faults drawn from a seed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 import logging
+import math
 from pathlib import Path
 from random import Random
 import re
 from typing import Any
 from unittest.mock import patch
 
+from azure.servicebus.aio import ServiceBusReceiver
 from freezegun.api import TickingDateTimeFactory
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import ATTR_ENTITY_ID
@@ -38,11 +40,16 @@ from .report import Report
 # Number of idle iterations of the event loop after which no work is in progress.
 CALM_TURNS = 6
 
-# Step of the clock (s) while no time limit runs, while a link is being opened, and
+# Step of the clock (s) while no time limit runs, while a link is being opened or probed, and
 # while a recovery is measured.
 LONG_STEP = 80.0
 OPENING_STEP = 0.5
 RECOVERY_STEP = 1.0
+
+# Step of the clock (s) while the bus is frozen. The integration notices that within 280 s,
+# which is before the messages that the bus holds expire (300 s). With longer steps, it would
+# notice it too late, and the messages would be lost without a sign.
+FROZEN_STEP = 5.0
 
 # Lifetimes of the tokens (s) where the cloud issues refresh tokens. They are shorter than
 # the vendor's, so that tokens are renewed during a fault.
@@ -99,6 +106,24 @@ class LogLines(logging.Handler):
         return [line for line in self.lines if not line.startswith(tuple(links))]
 
 
+@contextmanager
+def counted_probes() -> Generator[set[object]]:
+    """Provide the probes of links that have no answer yet."""
+    running: set[object] = set()
+    peek = ServiceBusReceiver.peek_messages
+
+    async def counted(receiver: ServiceBusReceiver, **options: Any) -> Any:
+        probe = object()
+        running.add(probe)
+        try:
+            return await peek(receiver, **options)
+        finally:
+            running.remove(probe)
+
+    with patch.object(ServiceBusReceiver, "peek_messages", counted):
+        yield running
+
+
 class Walk:
     """Home Assistant, the simulated cloud and the clocks of one seed."""
 
@@ -108,13 +133,15 @@ class Walk:
         sim: Simulator,
         frozen: TickingDateTimeFactory,
         rng: Random,
+        probes: Collection[object] = (),
     ) -> None:
-        """Initialize the walk."""
+        """Initialize the walk; `probes` are those of links that have no answer yet."""
         self.hass = hass
         self.sim = sim
         self.rng = rng
         self.passed = 0.0
         self._frozen = frozen
+        self._probes = probes
 
     @property
     def chargers(self) -> list[Charger]:
@@ -143,9 +170,11 @@ class Walk:
         ]
 
     @property
-    def _opens(self) -> bool:
-        """Return whether a link is being opened."""
-        return self.sim.bus.connections > self.sim.bus.all_consumers
+    def _longest_step(self) -> float:
+        """Return the longest step of the clock (s) that the running time limits allow."""
+        if self._probes or self.sim.bus.connections > self.sim.bus.all_consumers:
+            return OPENING_STEP
+        return FROZEN_STEP if self.sim.bus.frozen else math.inf
 
     async def see_through[ResultT](
         self, action: Coroutine[Any, Any, ResultT], step: float = 0.25
@@ -163,7 +192,7 @@ class Walk:
     async def travel(self, seconds: float, step: float = LONG_STEP) -> None:
         """Let time pass in steps, and wait after each for the work that it causes."""
         while seconds > 1e-6:
-            stride = min(OPENING_STEP if self._opens else step, seconds)
+            stride = min(self._longest_step, step, seconds)
             seconds -= stride
             passed = leap(self._frozen, stride)
             self.passed += passed
@@ -257,6 +286,7 @@ async def _world(
     hass: HomeAssistant,
     frozen: TickingDateTimeFactory,
     rng: Random,
+    probes: Collection[object],
     use_cloud: Callable[[Simulator], None],
 ) -> AsyncGenerator[tuple[Walk, MockConfigEntry, Oracle]]:
     """Provide a cloud and a live entry, and check that nothing is left of them afterwards."""
@@ -275,7 +305,7 @@ async def _world(
             sim.rest.tokens.lifetime = rng.choice(TOKEN_LIFETIMES)
             sim.rest.tokens.detects_reuse = True
         use_cloud(sim)
-        walk = Walk(hass, sim, frozen, rng)
+        walk = Walk(hass, sim, frozen, rng, probes)
         entry = add_entry(hass, sim)
         for group_id in sim.user_groups:
             hass.config_entries.async_update_entry(
@@ -284,10 +314,15 @@ async def _world(
         await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
         await recover(walk, entry, 120.0)
-        # The oracle remembers what each entity shows, so all of them have to be there.
+        # The oracle remembers what each entity shows, so all of them have to be there: those
+        # of the first values are added once the listeners have been notified of the values,
+        # and Home Assistant may have to load translations for that.
+        await walk.settle()
         await wait_until(lambda: entry.runtime_data.round_robin.is_idle)
-        oracle = Oracle(hass, sim, entry.entry_id)
+        await hass.async_block_till_done()
+        oracle = Oracle(hass, sim, entry)
         yield walk, entry, oracle
+        oracle.close()
         await walk.see_through(hass.config_entries.async_remove(entry.entry_id))
         await walk.travel(60.0, step=5.0)
         assert sim.bus.connections == 0, "A link is left"
@@ -379,8 +414,15 @@ async def run(
     logging.getLogger().addHandler(log)
     trail: list[str] = []
     try:
-        with patch("custom_components.zaptec.sources.link.random", rng):
-            async with _world(hass, frozen, rng, use_cloud) as (walk, entry, oracle):
+        with (
+            patch("custom_components.zaptec.sources.link.random", rng),
+            counted_probes() as probes,
+        ):
+            async with _world(hass, frozen, rng, probes, use_cloud) as (
+                walk,
+                entry,
+                oracle,
+            ):
                 for _ in range(rng.randint(2, 4)):
                     for _ in range(rng.randint(0, 4)):
                         await walk.live(faulty=False)

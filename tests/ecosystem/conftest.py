@@ -56,6 +56,7 @@ def scenario() -> Scenario:
                 max_current=32,
                 available_current=20,
                 installation_type=1,
+                three_to_one_phase_switch_current=0,
                 chargers=(ChargerScenario(serial="ZAP000101", name="Garage"),),
             ),
         ),

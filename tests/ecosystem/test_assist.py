@@ -6,6 +6,7 @@ helpers/llm.py.
 
 import re
 
+from homeassistant.components.automation import DOMAIN as AUTOMATION_DOMAIN
 from homeassistant.components.conversation import async_converse
 from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
 from homeassistant.core import Context, HomeAssistant
@@ -18,7 +19,9 @@ from simulator.car import Car
 from simulator.charger import Charger
 from tests.time_machine import TimeMachine
 
-from .conftest import PAGE
+from .conftest import PAGE, blocks, wait_for
+
+HEADING = "Assist and MCP"
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ async def exposed(hass: HomeAssistant, live_entry: MockConfigEntry) -> dict[str,
     """Expose the switch and the binary sensor; return the names to say, by entity."""
     for domain in ("homeassistant", "intent", "conversation"):
         assert await async_setup_component(hass, domain, {})
-    section = PAGE.split("\n## Assist and MCP\n")[1].split("\n## ")[0]
+    section = PAGE.split(f"\n## {HEADING}\n")[1].split("\n## ")[0]
     sentences = {
         entity_id: sentence
         for sentence, entity_id in re.findall(r"\| \"(.+?)\" \| `(.+?)` \|", section)
@@ -106,3 +109,47 @@ async def test_an_mcp_client_finds_the_switch_beside_the_binary_sensor(
     assert answer.data["response_type"] == "action_done"
     await time_machine.travel(30)
     assert charger.final_stop
+
+
+@pytest.mark.usefixtures("live_entry")
+async def test_assist_says_why_the_car_is_not_charging(
+    hass: HomeAssistant, time_machine: TimeMachine, charger: Charger
+) -> None:
+    """The page's automations answer with the status and the energy of the last session."""
+    for domain in ("homeassistant", "intent", "conversation"):
+        assert await async_setup_component(hass, domain, {})
+    [config] = blocks(HEADING)
+    assert await async_setup_component(hass, AUTOMATION_DOMAIN, config)
+    await hass.async_block_till_done()
+    status = "sensor.garage_charging_status"
+    why = ("Why is the car not charging?", "why isn't the car charging")
+    for sentence in why:
+        assert await say(hass, sentence) == ("action_done", "No car")
+    charger.plug_in(Car())
+    await time_machine.travel(60)
+    charger.stop_charging()
+    await time_machine.travel(30)
+    await wait_for(hass, status, "paused")
+    for sentence in why:
+        assert await say(hass, sentence) == ("action_done", "Paused")
+    assert await say(hass, "How much did the car charge last time?") == (
+        "action_done",
+        "12.300 kWh",
+    )
+
+
+@pytest.mark.usefixtures("live_entry")
+async def test_the_tools_that_the_page_names(hass: HomeAssistant) -> None:
+    """A language model has the tools of the page once the two sensors are exposed."""
+    for domain in ("homeassistant", "intent", "conversation"):
+        assert await async_setup_component(hass, domain, {})
+    section = PAGE.split(f"\n## {HEADING}\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(zaptec__\w+)`", section))
+    for entity_id in re.findall(r"`(sensor\.\w+)`", section):
+        async_expose_entity(hass, "conversation", entity_id, True)
+    context = llm.LLMContext("test", Context(), "en", "conversation", None)
+    api = await llm.async_get_api(hass, llm.LLM_API_ASSIST, context)
+    assert named == {tool.name for tool in api.tools if tool.name.startswith("zaptec")}
+    for name in named:
+        answer = await api.async_call_tool(llm.ToolInput(name, {}))
+        assert not answer.error

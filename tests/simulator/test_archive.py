@@ -15,6 +15,7 @@ from simulator.car import Car
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.distortions import DISTORTIONS
+from simulator.observations import StateId
 from simulator.scenario import DriverScenario, PastScenario, Scenario
 from simulator.session import Session
 from simulator.simulator import Simulator
@@ -544,6 +545,36 @@ async def test_reading_a_long_past(
         assert (await api.get(f"chargers/{pro.id}"))["HasSessions"] is True
         for odd in (ids[0][:-4] + "beef", "-" * 36):
             assert sim.archive.find(odd) is None
+
+
+@pytest.mark.parametrize(
+    ("past", "is_reported"),
+    [
+        (PastScenario(days=60, irregular=0.5, is_reported=True), True),
+        (PastScenario(days=60, irregular=0.5), False),
+        (PastScenario(days=60, sessions_per_week=0, is_reported=True), False),
+    ],
+)
+def test_the_last_session_of_the_past_is_reported(
+    scenario: Scenario, clock: Clock, past: PastScenario, *, is_reported: bool
+) -> None:
+    """A scenario can say that the chargers have reported it, as real ones have."""
+    simulator = Simulator(scenario.with_past(past), clock=clock)
+    for charger in simulator.chargers.values():
+        report = charger.observations.get(StateId.COMPLETED_SESSION)
+        assert (report is not None) == is_reported
+        if report:
+            values = json.loads(report.value or "")
+            last = [
+                session
+                for session in simulator.archive.listed(
+                    start=START - timedelta(days=70), end=START, charger_id=charger.id
+                )
+                if session.energy and not session.voided and not session.replaced_by
+            ][-1]
+            assert values["SessionId"] == last.id
+            assert values["Energy"] == round(last.energy, 3)
+            assert report.timestamp == last.ended
 
 
 def test_past_sessions_that_arrive_during_the_simulation(

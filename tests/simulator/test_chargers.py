@@ -405,6 +405,7 @@ def test_deauthorize_works_and_is_rejected_all_the_same(clock: Clock) -> None:
     assert charger.value(721) is None
     assert charger.value(513) == "0"
     # The charger reports for a moment that the car has left.
+    clock.advance(1)
     assert charger.value(710) == "1"
     clock.advance(60)
     assert charger.value(710) == "2"
@@ -658,14 +659,16 @@ def test_set_phases_names_the_network(
     assert (float(charger.value(502) or 0) < 10) == (network.phases == 1)
 
 
-def test_phase_switching(pro: Charger, go: Charger) -> None:
-    """Below the installation's switch current a Pro charges on one phase; a Go never does."""
-    for charger in (pro, go):
+def test_phase_switching(clock: Clock, pro: Charger, go: Charger) -> None:
+    """Below the switch current a Pro or Go 2 charges on one phase; a Go never does."""
+    go_2 = alone(clock, serial="GPN000302")
+    for charger in (pro, go, go_2):
         charger.installation.three_to_one_phase_switch_current = 20.0
         charger.installation.available_current = (16.0,) * 3
         charge(charger)
     assert (pro.value(519), pro.value(508)) == ("1", "0")
     assert go.value(519) == "4"
+    assert go_2.value(519) == "1"
     pro.installation.three_to_one_phase_switch_current = 0.0
     pro.remeasure()
     pro.clock.advance(2)

@@ -391,9 +391,12 @@ async def test_what_the_portal_sets(sim: Simulator, page: Page) -> None:
         f"installations/{installation.id}",
         authentication_type=2,
         available_current_mode=1,
+        authentication_required=True,
         messaging_enabled=False,
     )
     assert status == 200
+    assert installation.authentication_required
+    assert charger.value(StateId.AUTHENTICATION_REQUIRED) == "1"
     assert installation.authentication_type == 2
     assert installation.available_current_mode == 1
     assert not installation.messaging_enabled
@@ -459,6 +462,7 @@ async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:
         {"authentication_type": 9},
         {"available_current_mode": "x"},
         {"messaging_enabled": 1},
+        {"authentication_required": "yes"},
         {"colour": 1},
     ):
         status, document = await page.post(path, **body)
@@ -467,4 +471,5 @@ async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:
     assert (await page.post("installations/nowhere"))[0] == 404
     assert (await page.post("bus/interfere", how="badly"))[0] == 400
     assert installation.authentication_type == 0
+    assert not installation.authentication_required
     assert installation.messaging_enabled
