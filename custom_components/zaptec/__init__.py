@@ -13,6 +13,7 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
+from .control.hold_store import hold_store
 from .control.recent_changes import recent_changes
 from .devices.ownership import async_reconsider
 from .energy_dashboard import async_counted_twice
@@ -24,6 +25,7 @@ from .migration import (
     async_take_over_choice,
     async_take_over_unique_ids,
 )
+from .price_entity import async_follow_currency, async_follow_renames
 from .removed_persons import async_follow_persons
 from .repairs import Issues, async_delete_issues
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
@@ -34,7 +36,9 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS = [
     Platform.BINARY_SENSOR,
     Platform.BUTTON,
+    Platform.EVENT,
     Platform.NUMBER,
+    Platform.SELECT,
     Platform.SENSOR,
     Platform.SWITCH,
     Platform.UPDATE,
@@ -42,9 +46,13 @@ PLATFORMS = [
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Set up the actions, which serve all accounts, and note which are disabled."""
+    """Set up the actions, which serve all accounts, and follow what concerns them all."""
     async_setup_services(hass)
+    async_follow_renames(hass)
+    async_follow_currency(hass)
     await recent_changes(hass).async_load()
+    entries = hass.config_entries.async_entries(DOMAIN)
+    await hold_store(hass).async_load([entry.entry_id for entry in entries])
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
@@ -97,6 +105,10 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     async_reconsider(hass)
     async_delete_issues(hass, entry)
     await recent_changes(hass).async_remove_account(entry.entry_id)
+    # Another account may take over the chargers and goes on holding their cars. If none
+    # does, the next start removes what is stored about these chargers.
+    if not hass.config_entries.async_entries(DOMAIN):
+        await hold_store(hass).async_remove()
     await EnergyStore(hass, entry).async_remove()
     await HistoryStore(hass, entry).async_remove()
 

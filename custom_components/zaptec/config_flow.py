@@ -42,11 +42,13 @@ from .api import (
 from .api.parsing import parse_uuid
 from .const import (
     CONF_CHARGERS,
+    CONF_EVENT_IDENTITY,
     CONF_PRICES,
     CONF_TAKEN_OVER,
     CONF_USER_GROUP,
     DOMAIN,
     PORTAL_URL,
+    EventIdentity,
 )
 from .devices.claims import Claim, owners
 from .devices.ownership import async_other_claims
@@ -272,7 +274,7 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class ZaptecOptionsFlow(OptionsFlowWithReload):
-    """Choose which chargers of an account are included, the user group, and the price."""
+    """Choose the chargers of an account, the user group, events, and the price."""
 
     config_entry: ZaptecConfigEntry
 
@@ -314,18 +316,22 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                 errors[CONF_USER_GROUP] = error
             cost = user_input.get(SECTION_COST) or suggested_cost(tariff)
             if error := cost_error(self.hass, tariff, cost):
-                errors["base"] = error
+                errors[SECTION_COST] = error
             if not errors:
-                return self._save(new, group_id, chosen_tariff(tariff, cost))
+                identity = user_input[CONF_EVENT_IDENTITY]
+                return self._save(new, group_id, identity, chosen_tariff(tariff, cost))
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                options_schema(self.hass, account),
+                options_schema(self.hass, account, opens_cost=SECTION_COST in errors),
                 user_input
                 or {
                     CONF_ALL_CHARGERS: chosen is None,
                     CONF_CHARGERS: shown,
                     CONF_USER_GROUP: options.get(CONF_USER_GROUP, ""),
+                    CONF_EVENT_IDENTITY: options.get(
+                        CONF_EVENT_IDENTITY, EventIdentity.NOTHING
+                    ),
                     SECTION_COST: suggested_cost(tariff),
                 },
             ),
@@ -364,13 +370,18 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
         return None
 
     def _save(
-        self, chosen: list[str] | None, group_id: str | None, tariff: Tariff
+        self,
+        chosen: list[str] | None,
+        group_id: str | None,
+        identity: str,
+        tariff: Tariff,
     ) -> ConfigFlowResult:
         """Save the options, with the choice that was copied before.
 
         Args:
             chosen: The chosen chargers, None for all.
             group_id: The user group, None for none.
+            identity: What events show about who charged.
             tariff: The prices.
 
         """
@@ -379,6 +390,8 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
             options[CONF_CHARGERS] = chosen
         if group_id:
             options[CONF_USER_GROUP] = group_id
+        if identity != EventIdentity.NOTHING:
+            options[CONF_EVENT_IDENTITY] = identity
         if tariff.periods:
             options[CONF_PRICES] = tariff.as_stored()
         else:

@@ -18,6 +18,8 @@ CONF_TAKEN_OVER: Final = "taken_over"
 CONF_PRICES: Final = "prices"
 # The id of the user group whose messages the account reads.
 CONF_USER_GROUP: Final = "user_group"
+# What the events of sessions and cards show about who charged.
+CONF_EVENT_IDENTITY: Final = "event_identity"
 # What custom-components/zaptec put before the name of each device.
 CONF_PREFIX: Final = "prefix"
 
@@ -43,6 +45,16 @@ ATTR_UNTIL: Final = "until"
 CURRENT_MAX: Final = 32.0
 
 FIRMWARE_INTERVAL: Final = timedelta(days=1)
+
+
+class EventIdentity(StrEnum):
+    """What events show about who charged."""
+
+    NOTHING = "nothing"
+    PERSON = "person"
+    """The name of a person that the user has added."""
+    CODE = "code"
+    """The last characters of the code of the card or the app."""
 
 
 class PushStatus(StrEnum):

@@ -136,6 +136,14 @@ class SessionEnergy(Cycles):
         # When an energy was reported last.
         self._reported_at: datetime | None = None
 
+    def energy_of(self, session_id: str) -> float | None:
+        """Return the energy of the current or the previous session, None for any other."""
+        return self._facts.energy_of(session_id, self.energy)
+
+    def is_of(self, session_id: str) -> bool:
+        """Return whether the energy is that of a session."""
+        return session_id == self._facts.session
+
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
     ) -> None:
@@ -310,13 +318,7 @@ class SessionEnergy(Cycles):
         """
         self._facts.is_unread = False
         drop = self._drop
-        if (
-            drop
-            and not drop.energy
-            and not self._facts.identifier
-            and self._facts.is_unplugged
-            and (self._facts.is_resumed or self._facts.car_has_left)
-        ):
+        if drop and not drop.energy and self._facts.has_ended:
             self._open(None, drop.at, drop.energy, drop.energy_at)
         elif drop and (started_at := self._facts.start_after_the_recorded(self.energy)):
             session, self._facts.session = self._facts.session, None
@@ -456,6 +458,23 @@ class SessionEnergy(Cycles):
         return self
 
 
+def recorded_energy(session: CompletedSession, at: datetime) -> float | None:
+    """Return the energy of a completed session, None if it is implausible.
+
+    Args:
+        session: The session (StateId 723).
+        at: When it was reported.
+
+    """
+    energy, start, end = session.energy, session.start, session.end or at
+    if energy is None or energy < 0:
+        return None
+    if start is None:
+        return energy if energy <= SESSION_MAX else None
+    # A clock that is ahead would make any energy possible.
+    return energy if could_be_drawn(energy, start, min(end, at)) else None
+
+
 class CompletedEnergy(Cycles):
     """The energy of the session that ended last, one cycle for each session."""
 
@@ -485,13 +504,12 @@ class CompletedEnergy(Cycles):
 
     def report(self, session: CompletedSession, at: datetime) -> None:
         """Process StateId 723. Each session is counted once, in any order of arrival."""
-        energy, start, end = session.energy, session.start, session.end or at
-        if energy is None or energy < 0:
-            return
-        if start is None:
-            if energy > SESSION_MAX:
-                return
-        elif not could_be_drawn(energy, start, end):
+        energy, start, end = (
+            recorded_energy(session, at),
+            session.start,
+            session.end or at,
+        )
+        if energy is None:
             return
         key = session.session_id or str(start or end)
         if key in self._counted:

@@ -248,6 +248,9 @@ def _installation(
             "available_current_mode": _word(item.available_current_mode),
             "available_current": item.available_current,
             "max_current": item.max_current,
+            "three_to_one_phase_switch_current": (
+                item.three_to_one_phase_switch_current
+            ),
         }
         queued = runtime.available_currents.of(key)
         shown["pending_wish"] = queued.waiting
@@ -276,7 +279,7 @@ def _group_link(link: Link, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _messages(source: InstallationPush | Feed) -> dict[str, Any]:
-    """Return what arrives of an installation; ages are in seconds."""
+    """Return how the messages of an installation arrive; ages are in seconds."""
     return {
         "silent": source.is_silent,
         "loses_messages": source.is_incomplete,
@@ -287,7 +290,7 @@ def _messages(source: InstallationPush | Feed) -> dict[str, Any]:
 
 
 def _link(link: Link) -> dict[str, Any]:
-    """Return how a link does; ages are in seconds."""
+    """Return the state of a link; ages are in seconds."""
     return {
         "status": link.status.value,
         "since": _moment(link.since),

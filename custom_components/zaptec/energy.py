@@ -16,18 +16,8 @@ from homeassistant.components.sensor import (
     SensorStateClass,
 )
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfEnergy
-from homeassistant.core import (
-    CALLBACK_TYPE,
-    Event,
-    EventStateChangedData,
-    HomeAssistant,
-    State,
-    callback,
-)
-from homeassistant.helpers.event import (
-    async_track_point_in_utc_time,
-    async_track_state_change_event,
-)
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, State, callback
+from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 
@@ -42,9 +32,12 @@ from .api import (
 from .const import LOGGER, RECORDER
 from .counters import CompletedEnergy, SessionEnergy, Total
 from .entity import ZaptecChargerDescription, ZaptecChargerEntity
+from .history.prices import PRICE_TOPIC
+from .history.statistics import NotStoredError
 from .listeners import charger_topics
 from .live_meter import LiveMeter
 from .recording import Recorded, Recording
+from .runtime import SessionValue
 from .session_cost import SessionCost
 
 # What a reading of a charger's state always has.
@@ -234,6 +227,17 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
                 self._report(observation.state_id, value, observation.timestamp)
         self._end_batch({observation.state_id for observation, _ in arrived})
         self._show()
+
+    def _provide(self, values: dict[str, SessionValue], value_of: SessionValue) -> None:
+        """Provide a value of sessions to other entities until this one is removed."""
+
+        @callback
+        def remove() -> None:
+            del values[self.charger_id]
+
+        if not self._is_removed:
+            values[self.charger_id] = value_of
+            self.async_on_remove(remove)
 
     @abstractmethod
     async def _async_restore(self) -> None:
@@ -467,6 +471,16 @@ class ZaptecSessionEnergySensor(ZaptecCycleSensor):
         super().__init__(*args)
         self._counter: SessionEnergy = SessionEnergy()
 
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Restore the counter, and then provide the energy of sessions."""
+        await super().async_added_to_hass()
+        self._provide(self.runtime.session_values.energies, self._energy_of)
+
+    def _energy_of(self, session_id: str) -> float | None:
+        """Return the energy of a session (kWh), None if it is unknown."""
+        return self._counter.energy_of(session_id)
+
     @property
     @override
     def _energy(self) -> float | None:
@@ -604,23 +618,37 @@ class ZaptecSessionCostSensor(ZaptecEnergySensor):
         if stored := self.runtime.energy_store.document(self.unique_id):
             document, _ = stored
             self._counter.restore(document["counter"])
+            self._cost.restore(document["cost"])
             if document["currency"] == self.native_unit_of_measurement:
-                self._cost.restore(document["cost"])
+                await self._async_load_prices()
+            else:
+                self._cost.discard()
             self._attr_last_reset = self._counter.reset
+
+    async def _async_load_prices(self) -> None:
+        """Read the prices of the time in which energy may have been drawn meanwhile."""
+        try:
+            await self.runtime.prices.async_load(self._cost.until)
+        except NotStoredError as err:
+            # The cost is unknown until the next session then.
+            LOGGER.debug("The prices of a session cannot be read: %s", err)
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Restore the cost, and follow the charger and the price from now on."""
+        """Follow the price, restore the cost, and follow the charger from now on."""
+        # First, because the sensor may be removed while it is restored.
+        self.async_on_remove(
+            self.runtime.listeners.add(self._price_changed, [PRICE_TOPIC])
+        )
         await super().async_added_to_hass()
-        if entity_id := self.runtime.prices.entity_id:
-            self.async_on_remove(
-                async_track_state_change_event(
-                    self.hass, entity_id, self._price_changed
-                )
-            )
+        self._provide(self.runtime.session_values.costs, self._cost_of)
+
+    def _cost_of(self, session_id: str) -> float | None:
+        """Return the cost of a session, None if it is unknown."""
+        return self._cost.amount if self._counter.is_of(session_id) else None
 
     @callback
-    def _price_changed(self, _event: Event[EventStateChangedData]) -> None:
+    def _price_changed(self) -> None:
         """Use the price if energy has waited for it."""
         if self._cost.is_waiting:
             self._cost.look_for_price(self.runtime.prices.over)

@@ -42,6 +42,10 @@ class ZaptecChargerDescription(EntityDescription):
     families: frozenset[Family] = frozenset(Family)
     # Whether its value is only valid while the charger is online.
     live: bool = False
+    # Whether its value is only valid once the charger has been read. The hourly list does
+    # not contain everything that decides it, and messages from before a start would look
+    # like changes that happen now.
+    from_reading: bool = False
     # Whether it needs a role that allows to change the charger.
     control: bool = False
     # Whether it is enabled by default even in an account of many chargers.
@@ -196,9 +200,11 @@ class ZaptecChargerEntity(ZaptecEntity):
                 self.runtime.coordinator.last_update_success
                 and self.charger_id in self.runtime.coordinator.data.chargers
             )
-        return self.runtime.is_fresh(self.charger_id) and not (
-            self.entity_description.live
-            and self.state_of_charger.value(StateId.IS_ONLINE) is False
+        if not self.runtime.is_fresh(self.charger_id):
+            return False
+        description, state = self.entity_description, self.state_of_charger
+        return (state.was_read or not description.from_reading) and not (
+            description.live and state.is_offline
         )
 
 

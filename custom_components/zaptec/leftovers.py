@@ -17,8 +17,9 @@ from .devices.adoption import async_get_device, split_unique_id
 from .migration import OLD_KEYS
 from .number import AVAILABLE_CURRENT, DESCRIPTIONS as NUMBERS, PHASE_SWITCH_CURRENT
 from .runtime import ZaptecConfigEntry
+from .select import PHASE_MODE
 from .sensor import PENDING_DESCRIPTIONS as PENDING
-from .switch import DESCRIPTIONS as SWITCHES
+from .switch import AUTO_START, DESCRIPTIONS as SWITCHES
 
 # Entities of custom-components/zaptec that need undocumented calls, by platform and key.
 # The vendor's API fair use policy excludes such calls. Before 0.8 the switch was a lock.
@@ -35,8 +36,10 @@ CONTROLS = {
     *(("number", description.key) for description in NUMBERS),
     ("number", AVAILABLE_CURRENT.key),
     ("number", PHASE_SWITCH_CURRENT.key),
+    ("select", PHASE_MODE.key),
     *(("sensor", description.key) for description in PENDING),
     *(("switch", description.key) for description in SWITCHES),
+    ("switch", AUTO_START.key),
 }
 
 # Keys of the issues: the first names entities that the integration does not offer, the

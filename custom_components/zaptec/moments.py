@@ -6,6 +6,10 @@ from datetime import datetime, timedelta
 # the messages differ by milliseconds, and readings round them.
 SAME_MOMENT = timedelta(seconds=0.5)
 
+# Maximum difference between the clocks of the cloud and of Home Assistant: between the time
+# stamp of a report and the time of its arrival.
+CLOCKS_DIFFER_MAX = timedelta(seconds=30)
+
 
 def is_since(moment: datetime | None, other: datetime | None) -> bool:
     """Return whether a moment is known and not before another one."""

@@ -1,4 +1,4 @@
-"""The form of the options: which chargers are included, and what a kWh costs."""
+"""The form of the options: the included chargers, the events, and the price of energy."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -27,7 +27,7 @@ from homeassistant.util import dt as dt_util
 import probatio
 
 from .api import Account
-from .const import CONF_CHARGERS, CONF_USER_GROUP
+from .const import CONF_CHARGERS, CONF_EVENT_IDENTITY, CONF_USER_GROUP, EventIdentity
 from .history.hours import HOUR
 from .history.prices import Period, Tariff, price_factor
 from .sensor import SESSION_COST
@@ -54,8 +54,17 @@ class PriceSource(StrEnum):
     ENTITY = "entity"
 
 
-def options_schema(hass: HomeAssistant, account: Account) -> probatio.Schema:
-    """Return the schema of the form with the chargers of an account."""
+def options_schema(
+    hass: HomeAssistant, account: Account, *, opens_cost: bool
+) -> probatio.Schema:
+    """Return the schema of the form.
+
+    Args:
+        hass: Home Assistant.
+        account: The account with the chargers.
+        opens_cost: Whether the section about the cost is open at first.
+
+    """
     return probatio.Schema(
         {
             probatio.Required(CONF_ALL_CHARGERS): BooleanSelector(),
@@ -80,8 +89,16 @@ def options_schema(hass: HomeAssistant, account: Account) -> probatio.Schema:
                 )
             ),
             probatio.Optional(CONF_USER_GROUP): TextSelector(),
+            probatio.Optional(
+                CONF_EVENT_IDENTITY, default=EventIdentity.NOTHING.value
+            ): SelectSelector(
+                SelectSelectorConfig(
+                    options=[identity.value for identity in EventIdentity],
+                    translation_key=CONF_EVENT_IDENTITY,
+                )
+            ),
             probatio.Optional(SECTION_COST): section(
-                _cost_schema(hass.config.currency), {"collapsed": True}
+                _cost_schema(hass.config.currency), {"collapsed": not opens_cost}
             ),
         }
     )
@@ -115,16 +132,28 @@ def _cost_schema(currency: str) -> probatio.Schema:
 
 
 def suggested_cost(tariff: Tariff) -> dict[str, Any]:
-    """Return what the section about the cost shows at first: the newest price."""
+    """Return what the section about the cost shows at first: the newest price.
+
+    Only a price that counts later is shown with its day.
+    """
     if not tariff.periods:
         return {CONF_PRICE_SOURCE: PriceSource.NONE.value}
     period = tariff.periods[-1]
-    if period.entity_id:
-        return {
+    cost: dict[str, Any] = (
+        {
             CONF_PRICE_SOURCE: PriceSource.ENTITY.value,
             CONF_PRICE_ENTITY: period.entity_id,
         }
-    return {CONF_PRICE_SOURCE: PriceSource.FIXED.value, CONF_PRICE: period.price}
+        if period.entity_id
+        else {CONF_PRICE_SOURCE: PriceSource.FIXED.value, CONF_PRICE: period.price}
+    )
+    # Where midnight is within an hour of UTC, the period starts with that hour, which has
+    # begun on the day before.
+    end = dt_util.utc_from_timestamp((period.start + 1) * HOUR - 1)
+    day = dt_util.as_local(end).date()
+    if day > dt_util.now().date():
+        cost[CONF_PRICE_FROM] = day.isoformat()
+    return cost
 
 
 def cost_error(
@@ -152,7 +181,8 @@ def cost_error(
 def chosen_tariff(tariff: Tariff, cost: Mapping[str, Any]) -> Tariff:
     """Return the tariff after a price was chosen.
 
-    A price counts from the day that the user enters. Without one, it counts from today,
+    A price counts from the day that the user enters, which may be in the future; until
+    then, the prices before it count. Without one, it counts from today,
     but what the first entity has recorded already counts, too. What has not changed stays.
 
     Args:
@@ -173,7 +203,11 @@ def chosen_tariff(tariff: Tariff, cost: Mapping[str, Any]) -> Tariff:
     else:
         start = _first_hour(dt_util.now().date())
         newest = tariff.periods[-1] if tariff.periods else None
-        if newest and (newest.price, newest.entity_id) == (price, entity_id):
+        if (
+            newest
+            and newest.start <= start
+            and (newest.price, newest.entity_id) == (price, entity_id)
+        ):
             return tariff
     return tariff.changed_to(Period(start, price, entity_id))
 

@@ -1,4 +1,4 @@
-"""Which energies a charger can have delivered between two moments."""
+"""What can be right of what a charger reports: energies, and moments of its clock."""
 
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -22,6 +22,15 @@ CLOCK_SLACK = 100.0
 
 # Chargers report their energy no more often than this, unless something has changed.
 REPORT_INTERVAL = timedelta(seconds=10)
+
+# How far the clock of a charger may be ahead of that of Home Assistant. Moments that are
+# further in the future are wrong.
+FUTURE_MAX = timedelta(minutes=5)
+
+
+def has_happened(moment: datetime, now: datetime) -> bool:
+    """Return whether a moment is not in the future, except for a difference of clocks."""
+    return moment <= now + FUTURE_MAX
 
 
 def could_be_drawn(

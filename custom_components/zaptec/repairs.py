@@ -28,6 +28,7 @@ from .control.checks import may_control
 from .devices.adoption import async_get_device
 from .energy_dashboard import CountedTwice
 from .leftovers import async_remove_named
+from .price_entity import MissingPriceEntity
 from .removed_persons import PERSON_REMOVED, RemovedPersonFlow
 from .runtime import ZaptecConfigEntry
 from .sources.installation_push import InstallationPush
@@ -60,6 +61,7 @@ _REFUSALS = {
 _GROUP_REFUSED = "user_group_refused"
 _GROUP_UNAVAILABLE = "user_group_unavailable"
 _GROUP_SHARED = "user_group_shared"
+_PRICE_ENTITY_MISSING = "price_entity_missing"
 _CURRENT_MODES = {
     AvailableCurrentMode.SCHEDULE: "schedule_controls_current",
     AvailableCurrentMode.AUTOMATIC: "power_meter_controls_current",
@@ -117,6 +119,7 @@ class Issues:
         self._entry = entry
         self._runtime = entry.runtime_data
         self._down_since: dict[str, datetime] = {}
+        self._missing_price = MissingPriceEntity(hass, self._runtime.prices)
         # When the problem of an issue was first seen, by the id of the issue.
         self._seen: dict[str, datetime] = {}
         # The installations and user groups whose messages another program was seen to read.
@@ -161,7 +164,9 @@ class Issues:
                 severity=ir.IssueSeverity.WARNING,
                 translation_key=issue.text or issue.key,
                 translation_placeholders={
+                    # Home Assistant shows a description as Markdown, and a title as it is.
                     "name": without_markup(issue.name),
+                    "plain_name": issue.name,
                     "since": f"{dt_util.as_local(since):%Y-%m-%d %H:%M}",
                 },
             )
@@ -198,6 +203,13 @@ class Issues:
         for charger_id in self._counted_twice(account.chargers):
             yield _Issue(
                 "energy_counted_twice", charger_id, _name(account.chargers[charger_id])
+            )
+        if entity_id := self._missing_price.find():
+            yield _Issue(
+                _PRICE_ENTITY_MISSING,
+                self._entry.entry_id,
+                entity_id,
+                self._missing_price.since,
             )
 
     def _push_issues(
@@ -263,13 +275,17 @@ class Issues:
                 state is None or state.value(StateId.IS_STAND_ALONE) is None
             ):
                 ids.add(f"charger_stand_alone_{charger.id}")
+        if self._missing_price.is_undecided:
+            ids.add(f"{_PRICE_ENTITY_MISSING}_{self._entry.entry_id}")
         if self._misses_devices():
             known = account.installation_ids | account.chargers.keys()
             ids |= {
                 key
                 for key in issue_ids
                 if key.rpartition("_")[2] not in known
-                and not key.startswith((_GROUP_REFUSED, _GROUP_SHARED))
+                and not key.startswith(
+                    (_GROUP_REFUSED, _GROUP_SHARED, _PRICE_ENTITY_MISSING)
+                )
             }
         return ids & issue_ids
 
@@ -375,5 +391,5 @@ async def async_create_fix_flow(
 ) -> RepairsFlow:
     """Return the flow of an issue that names entities, or a removed person."""
     if issue_id.startswith(PERSON_REMOVED) and data:
-        return RemovedPersonFlow(str(data["person_id"]))
+        return RemovedPersonFlow(str(data["entry_id"]), str(data["person_id"]))
     return RemoveEntitiesFlow()

@@ -1,6 +1,7 @@
 """The targets of actions: which chargers and installations a call selects."""
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import (
@@ -11,7 +12,7 @@ from homeassistant.const import (
     ATTR_LABEL_ID,
 )
 from homeassistant.core import HomeAssistant, ServiceCall
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import (
     config_validation as cv,
     device_registry as dr,
@@ -53,21 +54,18 @@ def async_target_devices(
             device it applies to in an area: chargers, installations, or both.
 
     """
-    wanted = [
-        item.strip().lower()
+    # What selects each device, for errors.
+    wanted = {
+        item.strip().lower(): item
         for id_field in id_fields
         for item in call.data.get(id_field, ())
-    ]
-    wanted += [
-        _identifier(hass, device_id, device_id)
-        for device_id in call.data.get(ATTR_DEVICE_ID, ())
-    ]
+    }
+    for device_id in call.data.get(ATTR_DEVICE_ID, ()):
+        wanted |= _identifier(hass, device_id, device_id)
     entities = er.async_get(hass)
     for entity_id in call.data.get(ATTR_ENTITY_ID, ()):
         entity = entities.async_get(entity_id)
-        wanted.append(
-            _identifier(hass, entity.device_id if entity else None, entity_id)
-        )
+        wanted |= _identifier(hass, entity.device_id if entity else None, entity_id)
     is_of_places = any(call.data.get(place) for place in _PLACES)
     if not wanted and not is_of_places:
         raise ServiceValidationError(
@@ -83,9 +81,15 @@ def async_target_devices(
             *entry.runtime_data.coordinator.data.chargers,
         )
     }
-    for device_id in wanted:
+    for device_id, target in wanted.items():
         if device_id not in known:
-            raise _unknown_target(device_id)
+            raise _unknown_target(target)
+        if _is_power_meter(known[device_id], device_id):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="power_meter_target",
+                translation_placeholders={"target": target},
+            )
     in_places = [
         device_id
         for device_id in _identifiers_in_places(hass, call)
@@ -123,30 +127,52 @@ def _identifiers_in_places(hass: HomeAssistant, call: ServiceCall) -> list[str]:
     )
 
 
+def _is_power_meter(runtime: ZaptecRuntime, device_id: str) -> bool:
+    """Return whether a device is one of those among the chargers that are none.
+
+    The chargers of an account include power meters, such as Sense, which take no commands
+    and have no sessions.
+    """
+    charger = runtime.coordinator.data.chargers.get(device_id)
+    return charger is not None and charger.family not in CHARGERS
+
+
 def _is_meant(
     runtime: ZaptecRuntime, device_id: str, id_fields: Collection[str]
 ) -> bool:
     """Return whether an action applies to a device that was found in an area.
 
-    The chargers of an account include power meters, and an installation may be in the
-    same area as its chargers. Neither takes commands. An action of installations does
-    not apply to a charger whose installation the account cannot see.
+    An installation may be in the same area as its chargers, and does not take commands.
+    An action of installations does not apply to a charger whose installation the account
+    cannot see.
     """
     account = runtime.coordinator.data
     charger = account.chargers.get(device_id)
     if charger is None:
         return ATTR_INSTALLATION_ID in id_fields
-    return charger.family in CHARGERS and (
+    return not _is_power_meter(runtime, device_id) and (
         ATTR_CHARGER_ID in id_fields or charger.installation_id in account.installations
     )
 
 
-def _identifier(hass: HomeAssistant, device_id: str | None, target: str) -> str:
-    """Return the Zaptec id of a device in Home Assistant."""
+def _identifier(
+    hass: HomeAssistant, device_id: str | None, target: str
+) -> dict[str, str]:
+    """Return the Zaptec id of a device in Home Assistant, and what selects the device.
+
+    Args:
+        hass: Home Assistant.
+        device_id: The device.
+        target: What the user has selected: the id of an entity or of the device, instead of
+            which an error has the name of the device.
+
+    """
     device = dr.async_get(hass).async_get(device_id) if device_id else None
+    if device and target == device_id:
+        target = device.name_by_user or device.name or device_id
     for identifier in device.identifiers if device else ():
         if identifier[0] == DOMAIN:
-            return identifier[1]
+            return {identifier[1]: target}
     raise _unknown_target(target)
 
 
@@ -165,3 +191,55 @@ def async_device_name(
     """Return the name of a device in Home Assistant."""
     device = async_get_device(hass, runtime.entry.entry_id, device_id)
     return (device and (device.name_by_user or device.name)) or device_id
+
+
+async def async_all[T](
+    hass: HomeAssistant,
+    devices: Mapping[str, ZaptecRuntime],
+    act: Callable[[str, ZaptecRuntime], Awaitable[T]],
+) -> list[T]:
+    """Run a function for all devices; return the results, or raise what went wrong.
+
+    The error of a single device is raised as it is. With several devices, the error
+    names each device that failed.
+
+    Args:
+        hass: Home Assistant.
+        devices: The runtimes of the devices, by the devices' Zaptec ids.
+        act: Called with each device.
+
+    Raises:
+        HomeAssistantError: The function failed for at least one device.
+
+    """
+    outcomes = await asyncio.gather(
+        *(act(device_id, runtime) for device_id, runtime in devices.items()),
+        return_exceptions=True,
+    )
+    results: list[T] = []
+    failures: dict[str, HomeAssistantError] = {}
+    for device_id, outcome in zip(devices, outcomes, strict=True):
+        if isinstance(outcome, HomeAssistantError):
+            failures[device_id] = outcome
+        elif isinstance(outcome, BaseException):
+            # A fault of the integration belongs in the log, not in an error text.
+            raise outcome
+        else:
+            results.append(outcome)
+    if failures and len(devices) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        is_invalid = all(
+            isinstance(failure, ServiceValidationError) for failure in failures.values()
+        )
+        raise (ServiceValidationError if is_invalid else HomeAssistantError)(
+            translation_domain=DOMAIN,
+            translation_key="several_failed",
+            translation_placeholders={
+                "failures": "\n".join(
+                    f"{async_device_name(hass, devices[device_id], device_id)}: {failure}"
+                    for device_id, failure in failures.items()
+                )
+            },
+        ) from ExceptionGroup("Several devices failed", list(failures.values()))
+    return results

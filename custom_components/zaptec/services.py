@@ -1,7 +1,5 @@
 """Actions of the Zaptec integration, for all its accounts together."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +10,7 @@ from homeassistant.core import (
     SupportsResponse,
     callback,
 )
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 import probatio
 
@@ -26,7 +24,7 @@ from .service_targets import (
     ATTR_INSTALLATION_ID,
     IDS,
     TARGET,
-    async_device_name,
+    async_all,
     async_target_devices,
 )
 from .session_actions import async_setup_session_actions
@@ -128,7 +126,7 @@ async def _async_send(hass: HomeAssistant, call: ServiceCall, command: Command) 
             raise ServiceValidationError(
                 translation_domain=DOMAIN, translation_key="no_charger"
             )
-    await _async_all(
+    await async_all(
         hass,
         chargers,
         lambda charger_id, runtime: runtime.chargers.async_send(charger_id, command),
@@ -172,8 +170,8 @@ async def _async_limit_current(
         )
 
     # Check all installations before the first one is changed.
-    await _async_all(hass, installations, check)
-    await _async_all(hass, installations, set_currents)
+    await async_all(hass, installations, check)
+    await async_all(hass, installations, set_currents)
     return {
         "installations": [
             _outcome(runtime, installation_id)
@@ -221,51 +219,3 @@ def _by_phase(name: str, currents: Currents | None) -> dict[str, float | None]:
         name: min(currents) if currents else None,
         **{f"{name}_phase{phase}": item for phase, item in enumerate(phases, 1)},
     }
-
-
-async def _async_all(
-    hass: HomeAssistant,
-    devices: Mapping[str, ZaptecRuntime],
-    act: Callable[[str, ZaptecRuntime], Awaitable[None]],
-) -> None:
-    """Run a function for all devices, and then raise what went wrong.
-
-    The error of a single device is raised as it is. With several devices, the error
-    names each device that failed.
-
-    Args:
-        hass: Home Assistant.
-        devices: The runtimes of the devices, by the devices' Zaptec ids.
-        act: Called with each device.
-
-    Raises:
-        HomeAssistantError: The function failed for at least one device.
-
-    """
-    outcomes = await asyncio.gather(
-        *(act(device_id, runtime) for device_id, runtime in devices.items()),
-        return_exceptions=True,
-    )
-    failures: dict[str, HomeAssistantError] = {}
-    for device_id, outcome in zip(devices, outcomes, strict=True):
-        if isinstance(outcome, HomeAssistantError):
-            failures[device_id] = outcome
-        elif isinstance(outcome, BaseException):
-            # A fault of the integration belongs in the log, not in an error text.
-            raise outcome
-    if failures and len(devices) == 1:
-        raise next(iter(failures.values()))
-    if failures:
-        is_invalid = all(
-            isinstance(failure, ServiceValidationError) for failure in failures.values()
-        )
-        raise (ServiceValidationError if is_invalid else HomeAssistantError)(
-            translation_domain=DOMAIN,
-            translation_key="several_failed",
-            translation_placeholders={
-                "failures": "\n".join(
-                    f"{async_device_name(hass, devices[device_id], device_id)}: {failure}"
-                    for device_id, failure in failures.items()
-                )
-            },
-        ) from ExceptionGroup("Several devices failed", list(failures.values()))
