@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.zaptec.const import DOMAIN
-from custom_components.zaptec.control.hold_store import SAVE_DELAY, HoldStore
+from custom_components.zaptec.control.device_store import SAVE_DELAY, DeviceStores
 from custom_components.zaptec.sources import reader
 from simulator.car import Car
 from simulator.observations import StateId
@@ -216,11 +216,11 @@ async def test_the_last_account_leaves_nothing_behind(
     other.add_to_hass(hass)
     await hass.config_entries.async_remove(home.entry.entry_id)
     assert held(storage, home)["held"] is True
-    store = HoldStore(hass)
-    await store.async_load([home.entry.entry_id])
-    assert store.document(home.charger.id) is not None
-    await store.async_load([other.entry_id])
-    assert store.document(home.charger.id) is None
+    stores = DeviceStores(hass)
+    await stores.async_load([home.entry.entry_id])
+    assert stores.holds.document(home.charger.id) is not None
+    await stores.async_load([other.entry_id])
+    assert stores.holds.document(home.charger.id) is None
     before = copy.deepcopy(storage)
     await hass.config_entries.async_remove(other.entry_id)
     assert FILE in before

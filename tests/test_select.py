@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from homeassistant.components.select import (
     ATTR_OPTION,
@@ -22,6 +23,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.zaptec.api import Charger, DeviceType, Family, Installation
 from custom_components.zaptec.const import CURRENT_MAX, DOMAIN
+from custom_components.zaptec.control.device_store import SAVE_DELAY
 from custom_components.zaptec.control.phases import PhaseMode, Phases, phase_mode
 from simulator.accounts import UserRole
 from simulator.car import Car
@@ -39,8 +41,10 @@ from simulator.simulator import Simulator
 
 from .conftest import wait_until
 from .home import Home
+from .restored import forget_restored_states
 
 KEY = "phase_mode"
+FILE = "zaptec.phases"
 SWITCH_CURRENT = "three_to_one_phase_switch_current"
 PRO, GO, GO_2 = "ZPR000303", "ZAP000301", "GPN000302"
 
@@ -226,6 +230,40 @@ async def test_the_threshold_survives_a_new_entity_id(
     await home.travel(RULE, step=60)
     await choose(home, "automatic")
     assert held(home) == 10
+
+
+async def test_the_threshold_survives_weeks_without_the_select(
+    home: Home, entity_registry: er.EntityRegistry
+) -> None:
+    """Home Assistant forgets what it has stored with the state of a disabled entity."""
+    await choose(home, "one_phase")
+    entity_id = home.entity_id(SELECT_DOMAIN, KEY)
+    entity_registry.async_update_entity(
+        entity_id, disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await home.reload()
+    assert home.hass.states.get(entity_id) is None
+    forget_restored_states(home.hass)
+    await home.travel(RULE, step=60)
+    entity_registry.async_update_entity(entity_id, disabled_by=None)
+    await home.reload()
+    await choose(home, "automatic")
+    assert held(home) == 10
+
+
+async def test_the_threshold_is_on_the_disk_within_a_second(
+    hass_storage: dict[str, Any], home: Home
+) -> None:
+    """A power cut does not lose the threshold, and the last account leaves no file."""
+    await choose(home, "one_phase")
+    await home.travel(1, step=SAVE_DELAY)
+    stored = hass_storage[FILE]["data"]["installations"][home.installation.id]
+    assert stored["entry_id"] == home.entry.entry_id
+    assert stored["phases"]["current"] == CURRENT_MAX
+    assert stored["phases"]["threshold"] == 10
+    await home.hass.config_entries.async_remove(home.entry.entry_id)
+    await home.travel(2, step=SAVE_DELAY)
+    assert FILE not in hass_storage
 
 
 @pytest.mark.parametrize("switch_current", [32.0])

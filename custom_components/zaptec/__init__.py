@@ -13,7 +13,7 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
-from .control.hold_store import hold_store
+from .control.device_store import device_stores
 from .control.recent_changes import recent_changes
 from .devices.ownership import async_reconsider
 from .energy_dashboard import async_counted_twice
@@ -52,7 +52,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     async_follow_currency(hass)
     await recent_changes(hass).async_load()
     entries = hass.config_entries.async_entries(DOMAIN)
-    await hold_store(hass).async_load([entry.entry_id for entry in entries])
+    await device_stores(hass).async_load([entry.entry_id for entry in entries])
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
@@ -108,7 +108,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     # Another account may take over the chargers and goes on holding their cars. If none
     # does, the next start removes what is stored about these chargers.
     if not hass.config_entries.async_entries(DOMAIN):
-        await hold_store(hass).async_remove()
+        await device_stores(hass).async_remove()
     await EnergyStore(hass, entry).async_remove()
     await HistoryStore(hass, entry).async_remove()
 

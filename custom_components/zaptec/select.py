@@ -1,7 +1,8 @@
 """Selects of Zaptec installations: the number of phases."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import override
+from typing import Any, override
 
 from homeassistant.components.select import SelectEntity, SelectEntityDescription
 from homeassistant.core import HomeAssistant, callback
@@ -10,6 +11,7 @@ from homeassistant.helpers.restore_state import RestoreEntity
 
 from .api import Installation
 from .control.checks import may_control
+from .control.device_store import device_stores
 from .control.phases import PhaseMemory, PhaseMode, Phases, phase_mode
 from .entity import ZaptecInstallationDescription, ZaptecInstallationEntity
 from .entity_loader import Kind, async_add_installation_entities
@@ -79,17 +81,16 @@ class ZaptecPhaseModeSelect(ZaptecInstallationEntity, SelectEntity, RestoreEntit
         """Restore the threshold of the automatic mode."""
         # When a renamed entity is added again, it still has its memory.
         if self._phases.memory.current is None:
-            self._phases.memory = PhaseMemory.from_stored(
-                await self.async_get_last_extra_data()
-            )
-        self._phases.memory.follow(self.installation)
+            self._phases.memory = PhaseMemory.from_stored(await self._async_stored())
+        self._follow()
         await super().async_added_to_hass()
 
-    @property
-    @override
-    def extra_restore_state_data(self) -> PhaseMemory:
-        """Return the data that Home Assistant stores for the next start."""
-        return self._phases.memory
+    async def _async_stored(self) -> Mapping[str, Any]:
+        """Return the stored memory; earlier versions stored it with the entity's state."""
+        stored = device_stores(self.hass).phases.document(self.installation_id)
+        if stored is None and (data := await self.async_get_last_extra_data()):
+            return data.as_dict()
+        return stored or {}
 
     @property
     @override
@@ -105,6 +106,15 @@ class ZaptecPhaseModeSelect(ZaptecInstallationEntity, SelectEntity, RestoreEntit
     @callback
     @override
     def _handle_update(self) -> None:
-        """Remember the threshold of the automatic mode."""
-        self._phases.memory.follow(self.installation)
+        """Show the mode, and remember the threshold of the automatic mode."""
+        self._follow()
         super()._handle_update()
+
+    @callback
+    def _follow(self) -> None:
+        """Remember the threshold of the automatic mode, also over a restart."""
+        memory = self._phases.memory
+        memory.follow(self.installation)
+        device_stores(self.hass).phases.keep(
+            self.runtime.entry.entry_id, self.installation_id, memory.as_dict()
+        )

@@ -17,7 +17,7 @@ from homeassistant.helpers.restore_state import RestoreEntity
 
 from .api import Charger, StateId
 from .control.charging import ChargingHold
-from .control.hold_store import hold_store
+from .control.device_store import device_stores
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
 from .entity_loader import Kind, async_add_charger_entities
 from .listeners import Topic, hold_topic
@@ -105,7 +105,9 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             is_pending=runtime.confirmations.is_pending,
             create_task=runtime.create_task,
             keep=partial(
-                hold_store(runtime.hass).keep, runtime.entry.entry_id, charger.id
+                device_stores(runtime.hass).holds.keep,
+                runtime.entry.entry_id,
+                charger.id,
             ),
             show=self._show,
             name=lambda: self.entity_id,
@@ -124,7 +126,7 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
 
     async def _async_stored(self) -> Mapping[str, Any]:
         """Return the stored hold; earlier versions stored it with the state of the entity."""
-        stored = hold_store(self.hass).document(self.charger_id)
+        stored = device_stores(self.hass).holds.document(self.charger_id)
         if stored is None and (data := await self.async_get_last_extra_data()):
             return data.as_dict()
         return stored or {}

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self, override
+from typing import Any, Self
 
 from homeassistant.exceptions import ServiceValidationError
-from homeassistant.helpers.restore_state import ExtraStoredData
 from homeassistant.util import dt as dt_util
 
 from ..api import (
@@ -66,7 +65,7 @@ def phase_mode(installation: Installation) -> PhaseMode | None:
 
 
 @dataclass(slots=True)
-class PhaseMemory(ExtraStoredData):
+class PhaseMemory:
     """What is known about the previous switch currents of an installation.
 
     Attributes:
@@ -80,7 +79,6 @@ class PhaseMemory(ExtraStoredData):
     threshold: float | None = None
     changed_at: datetime | None = None
 
-    @override
     def as_dict(self) -> dict[str, Any]:
         """Return the values to be stored."""
         return {
@@ -90,9 +88,8 @@ class PhaseMemory(ExtraStoredData):
         }
 
     @classmethod
-    def from_stored(cls, stored: ExtraStoredData | None) -> Self:
+    def from_stored(cls, values: Mapping[str, Any]) -> Self:
         """Return what was stored before a restart."""
-        values: Mapping[str, Any] = stored.as_dict() if stored else {}
         return cls(
             current=values.get("current"),
             threshold=values.get("threshold"),
