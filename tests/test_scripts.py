@@ -750,6 +750,19 @@ def test_dashboard_has_the_switch_before_the_charts() -> None:
     assert view["sections"][1]["cards"][1]["name"] == "Charging allowed"
 
 
+def test_dashboard_has_room_for_the_charging_status() -> None:
+    """A status such as *Waiting for authorization* needs the whole width of a section."""
+    view = dashboard(installations(*registries(1)), "A guide")["views"][0]
+    widths = {
+        card["entity"]: card.get("grid_options")
+        for card in view["sections"][1]["cards"]
+        if card["type"] == "tile"
+    }
+
+    assert widths["sensor.status_1"] == {"columns": "full"}
+    assert widths["sensor.power_1"] is None
+
+
 def test_dashboard_shows_the_past() -> None:
     """A new demo has a chart with what its chargers have charged before."""
     view = dashboard(installations(*registries(2)), "A guide")["views"][0]

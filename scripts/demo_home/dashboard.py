@@ -12,6 +12,9 @@ _CHARGERS_PER_VIEW = 12
 
 type Card = dict[str, Any]
 
+# The options of a card that is as wide as its section.
+_WIDE: Card = {"grid_options": {"columns": "full"}}
+
 
 @dataclass(slots=True)
 class Device:
@@ -232,14 +235,13 @@ def _charger_section(charger: Device) -> Card:
                 feature={"type": "toggle"},
             ),
             *_tiles(
-                charger,
-                "sensor",
-                {"charging_status": "Charging status", "total_charge_power": "Power"},
+                charger, "sensor", {"charging_status": "Charging status"}, is_wide=True
             ),
             *_tiles(
                 charger,
                 "sensor",
                 {
+                    "total_charge_power": "Power",
                     "total_charge_power_session": "Session energy",
                     "signed_meter_value_kwh": "Energy meter",
                 },
@@ -265,20 +267,19 @@ def _charger_section(charger: Device) -> Card:
 
 
 def _tiles(
-    device: Device, platform: str, names: dict[str, str], feature: Card | None = None
+    device: Device,
+    platform: str,
+    names: dict[str, str],
+    *,
+    feature: Card | None = None,
+    is_wide: bool = False,
 ) -> list[Card]:
-    """Return a tile for each entity that exists; a tile with a feature is wide."""
-    wide: Card = (
-        {
-            "features": [feature],
-            "features_position": "inline",
-            "grid_options": {"columns": 12},
-        }
-        if feature
-        else {}
-    )
+    """Return a tile for each entity that exists; a tile with a feature is wide, too."""
+    more: Card = _WIDE if feature or is_wide else {}
+    if feature:
+        more = more | {"features": [feature], "features_position": "inline"}
     return [
-        {"type": "tile", "entity": entity, "name": name, **wide}
+        {"type": "tile", "entity": entity, "name": name, **more}
         for key, name in names.items()
         for entity in device.pick(platform, key)
     ]
@@ -301,7 +302,7 @@ def _months(chargers: list[Device]) -> Card:
         "chart_type": "bar",
         "period": "month",
         "days_to_show": 150,
-        "grid_options": {"columns": "full"},
+        **_WIDE,
     }
 
 
@@ -311,5 +312,5 @@ def _history(title: str, entities: list[tuple[str, str]]) -> Card:
         "title": title,
         "hours_to_show": 1,
         "entities": [{"entity": entity, "name": name} for entity, name in entities],
-        "grid_options": {"columns": "full"},
+        **_WIDE,
     }
