@@ -122,7 +122,7 @@ class Walk:
             ),
         )
         self._pass(1, random.choice((15, 60, 3600)))
-        if self.family == "go" and random.random() < 0.1:
+        if self.family == "go" and random.random() < 0.1 and self.blips:
             self._report(553, 0.0)
             self._pass(0.1, 5)
             self._report(553, final)
@@ -157,6 +157,15 @@ class Faults:
     late: float = 0.0
     restart: float = 0.0
     reading: float = 0.0
+    zeros: float = 0.0
+    """Share of the zeros that are lost, as at the start of a session."""
+
+    def loses(self, report: Report, random: Random) -> bool:
+        """Return whether a report is lost."""
+        if random.random() < self.lost:
+            return True
+        is_zero = report.state_id == 553 and report.value == 0
+        return is_zero and self.zeros > 0 and random.random() < self.zeros
 
 
 def rounded(report: Report) -> Report:
@@ -166,12 +175,13 @@ def rounded(report: Report) -> Report:
 
 
 def delivered_reports(
-    walk: Walk, faults: Faults, random: Random
+    walk: Walk, faults: Faults, random: Random, first: int | None = None
 ) -> Iterator[list[Report] | None]:
     """Yield the batches in which reports arrive; None is a restart.
 
     A charger's state drops observations that are older than the held one, except for
-    completed sessions. A reading has all values that the cloud holds.
+    completed sessions. A reading has all values that the cloud holds. The reports before
+    the first one were made before the integration was set up, which begins with a reading.
     """
     cloud: dict[int, Report] = {}
     held: dict[int, datetime] = {}
@@ -186,10 +196,14 @@ def delivered_reports(
             accepted.append(report)
         return accepted
 
-    for report in walk.reports:
+    for index, report in enumerate(walk.reports):
+        if index == first:
+            yield accept([rounded(item) for item in cloud.values()])
         cloud[report.state_id] = report
+        if first is not None and index < first:
+            continue
         batch = [report]
-        if random.random() < faults.lost:
+        if faults.loses(report, random):
             batch = []
         elif random.random() < faults.late:
             postponed.append(report)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 import json
 import os
 from random import Random
@@ -19,6 +20,7 @@ from custom_components.zaptec.counters import (
     SessionEnergy,
     Total,
 )
+from custom_components.zaptec.moments import SAME_MOMENT
 from custom_components.zaptec.session_facts import SESSIONS_KEPT
 
 from .energy_walk import (
@@ -61,11 +63,14 @@ LOSSES = {
 class Session:
     """A session's counter, fed from the tables of the tests, with the recorder's sum."""
 
-    def __init__(self, counter: SessionEnergy | None = None) -> None:
-        """Initialize the counter, and the recorder with an energy of zero."""
+    def __init__(
+        self, counter: SessionEnergy | None = None, *, is_new: bool = False
+    ) -> None:
+        """Initialize the counter, and the recorder with an energy of zero unless it is new."""
         self.counter = counter or SessionEnergy()
         self.recorder = RecorderSum()
-        self.recorder.record(Total(0.0, None))
+        if not is_new:
+            self.recorder.record(Total(0.0, None))
         self.at = NOON
 
     @property
@@ -409,6 +414,96 @@ def test_what_a_session_adds_to_the_sum(
             if restarts:
                 session.report("restart")
         assert session.sum - start == pytest.approx(more), f"{restarts=}"
+
+
+# A Pro without a car, and one with a car that waits for an authorization.
+IDLE: Reports = [(710, 1), (721, None), (553, None), 3600]
+WAITING: Reports = [(710, 2), (721, None), (553, None), 3600]
+A_WITHOUT_ENERGY: Reports = [(710, 2), (721, A), 3600, (721, None), (710, 1)]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("reports", "total"),
+    [
+        # The zero with which the first session began has not arrived.
+        ([*IDLE, (710, 2), (721, A), 36, (553, 0.09)], 0.09),
+        ([*IDLE, (721, A), (710, 2), 36, (553, 0.09), 60, (553, 0.4)], 0.4),
+        ([*IDLE, (710, 2), 36, (553, 0.09), 60, (721, A), 60, (553, 0.4)], 0.4),
+        ([*WAITING, (721, A), 36, (553, 0.09)], 0.09),
+        # Nor has any energy of a session before it.
+        (
+            [*IDLE, *A_WITHOUT_ENERGY, 60, (710, 2), (721, B), 36, (553, 0.09)],
+            0.09,
+        ),
+        # It is over before anything else arrives than its end.
+        (
+            [
+                *IDLE,
+                *A_WITHOUT_ENERGY,
+                completed(A, 3.2, NOON + HOUR, NOON + 2 * HOUR),
+            ],
+            3.2,
+        ),
+        ([*IDLE, 3600, completed(A, 3.2, NOON + HOUR, NOON + 2 * HOUR)], 3.2),
+        # The session ran before, so that nobody knows what was drawn before.
+        ([(710, 3), (721, A), (553, 5.2), 60, (553, 5.3)], 0.1),
+        ([(710, 3), (721, A), (553, None), 3600, (553, 5.2), 60, (553, 5.3)], 0.1),
+        ([(710, 3), (721, A), (553, 0.05), 60, (553, 0.1)], 0.05),
+        # A charger that restarts reports its session again.
+        ([(710, 3), (721, None), (553, None), 60, (721, A), (553, 4.0)], 0.0),
+        ([*IDLE, (710, 2), (721, A), 36, (553, 4.0)], 0.0),
+        ([(721, A), 60, (721, None), 1, (721, A), (553, 0.05)], 0.0),
+        ([*IDLE, (553, 4.0), 60, (553, 4.0)], 0.0),
+        ([*IDLE, completed(A, 3.2, NOON - HOUR, NOON)], 0.0),
+    ],
+)
+def test_the_first_session_of_a_counter(
+    reports: Reports, total: float, restarts: bool
+) -> None:
+    """A session that began after the counter counts whole, and any other from then on."""
+    session = Session(is_new=True)
+    for report in reports:
+        session.report(report)
+        if restarts:
+            session.report("restart")
+    assert session.sum == pytest.approx(total)
+    assert session.counter.take_unshown() == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_first_zero_is_shown_before_the_energy(restarts: bool) -> None:
+    """What arrives before a first zero is shown does not take its place."""
+    session = Session(is_new=True)
+    for energy in (0.0, 0.0, 0.5, 0.6):
+        session.report((721, A), (553, energy), 60)
+        if restarts:
+            session.report("restart")
+    assert session.counter.take_unshown() == [Total(0.0, NOON), Total(0.6, NOON)]
+    session.report((553, 0.7), (553, 0.8))
+    assert session.counter.take_unshown() == [Total(0.8, NOON)]
+
+
+def test_a_recorded_energy_is_not_shown_as_zero() -> None:
+    """Where another version has shown the entity before, its first state is known already."""
+    for energy in (9.5, None):
+        counter = SessionEnergy()
+        counter.resume(energy, None, NOON)
+        session = Session(counter)
+        session.report(*IDLE, (710, 2), (721, A), 36, (553, 0.09))
+        shown = session.counter.take_unshown()
+        assert [total.energy for total in shown] == [0.09]
+
+
+def test_a_document_of_an_earlier_version() -> None:
+    """A counter that has shown nothing yet goes on without what was not stored then."""
+    session = Session(is_new=True)
+    session.report(*IDLE)
+    document = session.counter.as_dict()
+    del document["idle_at"]
+    session.counter = SessionEnergy().restore(document)
+    session.report((710, 2), (721, A), 36, (553, 0.09), 60, (553, 0.4))
+    assert session.sum == pytest.approx(0.31)
 
 
 # A session of which the last minute was not shown before the next one began.
@@ -769,6 +864,51 @@ def _walk(seed: int, faults: Faults) -> tuple[Walk, float, float]:
         delivered = max(delivered, *(report.delivered for report in batch))
         excess = max(excess, session.sum - delivered)
     return walk, session.sum, excess
+
+
+# Faults after which the next energy says all that was drawn.
+TOLD = {
+    "none": Faults(),
+    "first energies lost": Faults(zeros=0.7),
+    "all that is told": Faults(zeros=0.7, repeated=0.2, restart=0.05, reading=0.1),
+}
+
+
+@pytest.mark.parametrize("name", TOLD | LOSSES)
+def test_sums_of_a_counter_that_is_new(name: str) -> None:
+    """A counter that begins at any moment counts what is charged from then on."""
+    faults = (TOLD | LOSSES)[name]
+    for seed in range(WALKS):
+        random = Random(seed)
+        walk = Walk(random, family=random.choice(("go", "go2", "pro")), blips=0.0)
+        for _ in range(random.randint(1, 4)):
+            walk.session()
+        # What a charger reports in one moment is read whole.
+        first = random.choice(
+            [
+                index
+                for index, (report, following) in enumerate(pairwise(walk.reports), 1)
+                if following.at - report.at > SAME_MOMENT
+            ]
+        )
+        before = [
+            report.delivered
+            for report in walk.reports[:first]
+            if report.state_id == 553
+        ]
+        base = before[-1] if before else 0.0
+        session = Session(is_new=True)
+        delivered = base
+        for batch in delivered_reports(walk, faults, random, first):
+            if batch is None:
+                session.report("restart")
+                continue
+            feed_session(session.counter, batch)
+            delivered = max([delivered, *(report.delivered for report in batch)])
+            assert session.sum - (delivered - base) <= 6 * PRECISION, seed
+        if name in TOLD:
+            expected = walk.delivered - base
+            assert session.sum == pytest.approx(expected, abs=6 * PRECISION), seed
 
 
 def _sum_of(reports: Iterable[tuple[int, CompletedSession]], *, restart: bool) -> float:

@@ -61,29 +61,49 @@ class Total:
 
 
 class Cycles:
-    """The cycles of a `total`, each of them shown at least once."""
+    """The cycles of a `total`, each of them shown at least once.
+
+    The recorder counts each cycle from 0, except the first one: the first state of an
+    entity is its baseline. So that state is always shown, and is a 0 if the first cycle
+    is to be counted whole.
+    """
 
     def __init__(self) -> None:
         """Initialize without a cycle."""
         self.energy: float | None = None
         self.reset: datetime | None = None
         self._unshown: list[Total] = []
+        # Whether anything was shown before that.
+        self._is_shown = False
 
     def take_unshown(self) -> list[Total]:
         """Return what has to be shown, the last state of each cycle, oldest first.
 
-        Each cycle that is never shown is energy that the recorder never counts.
+        Each cycle that is never shown is energy that the recorder never counts. The first
+        of them all has its first state, too.
         """
         unshown, self._unshown = self._unshown, []
+        self._is_shown = self._is_shown or bool(unshown)
         return unshown
+
+    def _first_start(self) -> datetime | None:
+        """Return when the first cycle began, None if it may have begun unobserved."""
+        return None
 
     def _show(self) -> None:
         """Note that energy or reset have changed."""
         if self.energy is None:
             return
-        if self._unshown and self._unshown[-1].reset == self.reset:
-            self._unshown.pop()
-        self._unshown.append(Total(self.energy, self.reset))
+        unshown = self._unshown
+        if unshown and unshown[-1].reset == self.reset:
+            is_baseline = not self._is_shown and len(unshown) == 1
+            if not is_baseline or self.energy <= unshown[0].energy:
+                unshown.pop()
+        elif not unshown and not self._is_shown and self.energy:
+            if start := self._first_start():
+                self.reset = self.reset or start
+                unshown.append(Total(0.0, self.reset))
+        unshown.append(Total(self.energy, self.reset))
 
     def _begin(self, reset: datetime, energy: float | None) -> None:
         """Begin a cycle, whose reset is later than that of the one before."""
@@ -105,6 +125,7 @@ class Cycles:
         self.energy = document["energy"]
         self.reset = from_text(document["reset"])
         self._unshown = [Total.from_list(stored) for stored in document["unshown"]]
+        self._is_shown = self.energy is not None and not self._unshown
         return self
 
 
@@ -156,7 +177,7 @@ class SessionEnergy(Cycles):
                 that was recorded, and must not get another reset.
 
         """
-        self.energy, self.reset = energy, reset
+        self.energy, self.reset, self._is_shown = energy, reset, True
         self._facts.resume(until)
 
     def catch_up(self, energy: float) -> None:
@@ -165,8 +186,14 @@ class SessionEnergy(Cycles):
         The timestamps are kept: the time of a recorded state is one of Home Assistant's
         clock, not of the charger's.
         """
+        self._is_shown = True
         if energy > (self.energy or 0.0):
             self.energy = energy
+
+    @override
+    def _first_start(self) -> datetime | None:
+        """Return when the first cycle began, None if it may have begun unobserved."""
+        return self._facts.first_start(self.energy or 0.0, self.reset)
 
     def report_energy(self, energy: float | None, at: datetime) -> None:
         """Process StateId 553, which is None when the cloud has no value."""
@@ -366,8 +393,8 @@ class SessionEnergy(Cycles):
         elif (
             energy is not None
             and session.start is not None
-            and self._facts.energy_at is not None
-            and is_since(session.start, self._facts.energy_at)
+            and (followed_at := self._facts.energy_at or self._facts.idle_at)
+            and is_since(session.start, followed_at)
             and (
                 self._facts.next in (None, identifier)
                 or is_since(self._facts.next_at, session.end or at)
@@ -406,20 +433,9 @@ class SessionEnergy(Cycles):
         That is only certain while the next session has drawn nothing: no energy is then
         counted for both, and the energy that is shown does not fall.
         """
-        reported_at = self._facts.former_at
-        if reported_at is None or session.energy is None or session.end is None:
+        if self.energy != 0 or self.reset is None:
             return
-        rest = session.energy - (self._facts.final or 0.0)
-        if (
-            session.session_id == self._facts.former
-            and self._facts.session is not None
-            and self.energy == 0
-            and self.reset is not None
-            and rest > ROUNDING
-            and is_since(session.end, reported_at)
-            and is_since(self.reset, session.end)
-            and could_be_drawn(rest, reported_at, session.end, REPORT_SLACK)
-        ):
+        if rest := self._facts.rest_of_former(session, self.reset):
             self._facts.former = None
             self._facts.final = session.energy
             self._begin(self.reset, rest)
@@ -498,6 +514,7 @@ class CompletedEnergy(Cycles):
 
         """
         self.energy, self.reset, self._until = energy, reset, until
+        self._is_shown = True
 
     def catch_up(self, energy: float) -> None:
         """Ignore what was recorded after the counter was stored: it is the same energy."""

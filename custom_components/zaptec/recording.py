@@ -107,7 +107,7 @@ class Recording:
         """
         waiting, states = self._waiting, list[Recorded]()
         for total in totals:
-            if waiting and waiting[-1].reset == total.reset:
+            if self.is_increasing and waiting and waiting[-1].reset == total.reset:
                 waiting.pop()
             waiting.append(total)
         while waiting and self._settled_at and self._shown:

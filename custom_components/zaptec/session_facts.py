@@ -29,6 +29,8 @@ _MOMENTS = (
     "next_at",
     "identifier_at",
     "unplugged_at",
+    "idle_at",
+    "plugged_at",
 )
 
 
@@ -66,6 +68,10 @@ class SessionFacts:
         self.car_at: datetime | None = None
         self.unplugged_at: datetime | None = None
         self.is_unplugged = False
+        # When the charger was first known to be without a session, and when the car was
+        # connected to a charger that was known to be without one.
+        self.idle_at: datetime | None = None
+        self.plugged_at: datetime | None = None
         self.ended: list[str] = []
 
     @property
@@ -115,6 +121,8 @@ class SessionFacts:
             return False
         self.identifier_at = latest(self.identifier_at, at)
         self.identifier = identifier
+        if identifier is None:
+            self.idle_at = self.idle_at or at
         return True
 
     def follow_car(self, at: datetime, *, is_connected: bool) -> bool:
@@ -122,9 +130,13 @@ class SessionFacts:
         if self.car_at is not None and is_before(at, self.car_at):
             return False
         self.car_at = latest(self.car_at, at)
-        self.is_unplugged = not is_connected
         if not is_connected:
             self.unplugged_at = at
+            self.idle_at = self.idle_at or at
+            self.plugged_at = None
+        elif self.unplugged_at is not None:
+            self.plugged_at = self.plugged_at or at
+        self.is_unplugged = not is_connected
         return True
 
     def adopt(self, session: str) -> None:
@@ -190,6 +202,28 @@ class SessionFacts:
             return is_since(self.energy_at, at)
         return self.session is None and (not shown or not self.car_has_left)
 
+    def first_start(self, energy: float, reset: datetime | None) -> datetime | None:
+        """Return when the first session began, if it certainly drew all of its energy since.
+
+        The charger was known to be without a session before. None if the energy may be
+        that of a session that ran already when the counter began to follow the charger.
+
+        Args:
+            energy: The first energy that is known of the session.
+            reset: The start of its cycle, None if no identifier has said it.
+
+        """
+        start = reset or self.plugged_at
+        if (
+            self.is_resumed
+            or start is None
+            or self.energy_at is None
+            or not is_before(self.idle_at, start)
+            or not could_be_drawn(energy, start, self.energy_at, REPORT_SLACK)
+        ):
+            return None
+        return start
+
     def start_after_the_recorded(self, shown: float | None) -> datetime | None:
         """Return the start of the session if what was recorded is of one before it.
 
@@ -229,6 +263,28 @@ class SessionFacts:
             and is_since(self.former_at, session.start)
         )
 
+    def rest_of_former(self, session: CompletedSession, reset: datetime) -> float:
+        """Return what is certainly missing of the session before, which is completed late.
+
+        Args:
+            session: The session that is completed.
+            reset: The start of the present cycle.
+
+        """
+        reported_at, end = self.former_at, session.end
+        if reported_at is None or session.energy is None or end is None:
+            return 0.0
+        rest = session.energy - (self.final or 0.0)
+        is_certain = (
+            session.session_id == self.former
+            and self.session is not None
+            and rest > ROUNDING
+            and is_since(end, reported_at)
+            and is_since(reset, end)
+            and could_be_drawn(rest, reported_at, end, REPORT_SLACK)
+        )
+        return rest if is_certain else 0.0
+
     def energy_of(self, session_id: str, shown: float | None) -> float | None:
         """Return the energy of one of the last two sessions, None for any other.
 
@@ -267,7 +323,8 @@ class SessionFacts:
         self.was_emptied = document["was_emptied"]
         self.final = document["final"]
         for name in _MOMENTS:
-            setattr(self, name, from_text(document[name]))
+            # An earlier version did not store all of them.
+            setattr(self, name, from_text(document.get(name)))
 
 
 @dataclass(slots=True)
