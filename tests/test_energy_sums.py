@@ -39,9 +39,10 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     do_adhoc_statistics,
 )
 
-from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.const import CONF_PRICES, DOMAIN
 from custom_components.zaptec.energy import RECORDED_STATES, _kwh, _last_recorded
 from custom_components.zaptec.energy_store import EnergyStore
+from custom_components.zaptec.history.prices import Period, Tariff
 from simulator.car import Car
 from simulator.charger import Charger
 from simulator.scenario import OWNER, AccountScenario, InstallationScenario, Scenario
@@ -54,6 +55,7 @@ from .restored import forget_restored_states, provide_restored_state
 SESSION = "total_charge_power_session"
 COMPLETED = "completed_session.Energy"
 METER = "signed_meter_value_kwh"
+COST = "session_cost"
 
 A = "0d6f3c50-0000-4000-8000-00000000000a"
 B = "0d6f3c50-0000-4000-8000-00000000000b"
@@ -260,6 +262,39 @@ async def test_what_a_session_adds(
     start = await home.sum(SESSION)
     await home.play(300, *after)
     assert await home.sum(SESSION) - start == pytest.approx(more)
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_the_first_session_of_a_new_sensor(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    time_machine: TimeMachine,
+    statistics: Statistics,
+    entities: EntityFinder,
+    is_loaded: bool,
+) -> None:
+    """All of the first session counts, although its first energy is above 0 already."""
+    hass.config.currency = "EUR"
+    tariff = Tariff((Period(0, 0.5),))
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_PRICES: tariff.as_stored()}
+    )
+    charger.observe(553, None)
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    home = Home(hass, charger, entry, time_machine, statistics, entities)
+    if not is_loaded:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    await home.play(60, (710, 3), (721, A), 36, (553, 0.09))
+    if not is_loaded:
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await wait_until_live(hass, entry)
+    assert home.state(SESSION) == "0.09"
+    await home.play(300, (553, 0.4))
+    assert await home.sum(SESSION) == pytest.approx(0.4)
+    assert float(home.state(COST)) == pytest.approx(0.2)
+    assert await home.sum(COST) == pytest.approx(0.2)
 
 
 async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:

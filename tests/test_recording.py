@@ -59,7 +59,7 @@ class RecorderOfPeriods:
         old = new = self._state
         for state in states:
             if self.is_increasing:
-                is_reset = new is None or state.energy < 0.9 * new
+                is_reset = new is None or state.value < 0.9 * new
             else:
                 is_reset = new is None or (
                     state.last_reset is not None and state.last_reset != self._reset
@@ -67,10 +67,10 @@ class RecorderOfPeriods:
             if is_reset:
                 if old is not None and new is not None:
                     self.sum += new - old
-                old = state.energy if old is None else 0.0
+                old = state.value if old is None else 0.0
                 if not self.is_increasing:
                     self._reset = state.last_reset
-            new = state.energy
+            new = state.value
         assert old is not None
         assert new is not None
         self.sum += new - old
@@ -228,7 +228,7 @@ def shown(
     states = recording.show(
         [Total(energy, reset) for energy, reset in totals], NOON + minutes * MINUTE
     )
-    return [(item.energy, item.last_reset, item.is_increasing) for item in states]
+    return [(item.value, item.last_reset, item.is_increasing) for item in states]
 
 
 @pytest.fixture

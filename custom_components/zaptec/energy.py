@@ -289,8 +289,71 @@ class ZaptecEnergySensor(ZaptecChargerEntity, RestoreSensor):
         """Return what the counter has to remember."""
 
 
-class ZaptecCycleSensor(ZaptecEnergySensor):
-    """A total with the time of its reset."""
+class ZaptecTotalSensor(ZaptecEnergySensor):
+    """A total with the time of its reset, of which each of several states is recorded."""
+
+    def __init__(self, *args: Any) -> None:
+        """Initialize the sensor."""
+        super().__init__(*args)
+        # Home Assistant ignores what an entity writes before it is added.
+        self._is_added = False
+        self._unwritten: list[Recorded] = []
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Restore the counter, and follow the charger from now on."""
+        await super().async_added_to_hass()
+        if self._is_removed:
+            return
+        self._is_added = True
+        if self._unwritten:
+            # Home Assistant is about to write the first of them.
+            self.async_on_remove(self.hass.loop.call_soon(self._write_all).cancel)
+
+    @callback
+    def _write_all(self) -> None:
+        """Write all states that have to be recorded, and then the current one."""
+        self._write()
+        self.async_write_ha_state()
+
+    @callback
+    def _set_next(self) -> None:
+        """Set what is written next, after what has to be written before it."""
+        if self._is_added:
+            self._write()
+        elif self._unwritten:
+            self._set_state(self._unwritten[0])
+        else:
+            self._set_state(self._present)
+
+    @callback
+    def _write(self) -> None:
+        """Write the states of which each has to be recorded, before what there is now.
+
+        The caller writes what there is now, which is usually the only one of them.
+        """
+        present = self._present
+        if self._unwritten and self._unwritten[-1] == present:
+            self._unwritten.pop()
+        while self._unwritten:
+            self._set_state(self._unwritten.pop(0))
+            self.async_write_ha_state()
+        self._set_state(present)
+
+    @property
+    @abstractmethod
+    def _present(self) -> Recorded:
+        """Return what there is now."""
+
+    def _set_state(self, state: Recorded) -> None:
+        """Set what is written next."""
+        self._attr_native_value = state.value
+        self._attr_last_reset = state.last_reset
+        self._attr_state_class = _STATE_CLASSES[state.is_increasing]
+
+
+class ZaptecCycleSensor(ZaptecTotalSensor):
+    """An energy that begins anew with each session."""
 
     _counter: SessionEnergy | CompletedEnergy
 
@@ -299,9 +362,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         super().__init__(*args)
         self._recording = Recording()
         self._stored_reset: datetime | None = None
-        # Home Assistant ignores what an entity writes before it is added.
-        self._is_added = False
-        self._unwritten: list[Recorded] = []
         self._cancel_due: CALLBACK_TYPE | None = None
 
     @override
@@ -372,23 +432,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         """Return the energy to show."""
         return self._recording.energy(self._counter.energy)
 
-    @override
-    async def async_added_to_hass(self) -> None:
-        """Restore the counter, and follow the charger from now on."""
-        await super().async_added_to_hass()
-        if self._is_removed:
-            return
-        self._is_added = True
-        if self._unwritten:
-            # Home Assistant is about to write the first of them.
-            self.async_on_remove(self.hass.loop.call_soon(self._write_all).cancel)
-
-    @callback
-    def _write_all(self) -> None:
-        """Write all states that have to be recorded, and then the current one."""
-        self._write()
-        self.async_write_ha_state()
-
     @callback
     @override
     def _show(self) -> None:
@@ -404,12 +447,7 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             self._cancel_due = async_track_point_in_utc_time(
                 self.hass, self._show_due, due
             )
-        if self._is_added:
-            self._write()
-        elif self._unwritten:
-            self._set_state(self._unwritten[0])
-        else:
-            self._set_state(self._present)
+        self._set_next()
 
     @callback
     def _show_due(self, _now: datetime) -> None:
@@ -425,21 +463,8 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
         if self._cancel_due:
             self._cancel_due()
 
-    @callback
-    def _write(self) -> None:
-        """Write the states of which each has to be recorded, before what there is now.
-
-        The caller writes what there is now, which is usually the only one of them.
-        """
-        present = self._present
-        if self._unwritten and self._unwritten[-1] == present:
-            self._unwritten.pop()
-        while self._unwritten:
-            self._set_state(self._unwritten.pop(0))
-            self.async_write_ha_state()
-        self._set_state(present)
-
     @property
+    @override
     def _present(self) -> Recorded:
         """Return what there is now."""
         recording = self._recording
@@ -448,12 +473,6 @@ class ZaptecCycleSensor(ZaptecEnergySensor):
             recording.last_reset(self._counter.reset),
             recording.is_increasing,
         )
-
-    def _set_state(self, state: Recorded) -> None:
-        """Set what is written next."""
-        self._attr_native_value = state.energy
-        self._attr_last_reset = state.last_reset
-        self._attr_state_class = _STATE_CLASSES[state.is_increasing]
 
     @override
     def _as_dict(self) -> dict[str, Any]:
@@ -598,7 +617,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
         return self._meter.as_dict()
 
 
-class ZaptecSessionCostSensor(ZaptecEnergySensor):
+class ZaptecSessionCostSensor(ZaptecTotalSensor):
     """The cost of the running session, and of the last one until the next begins."""
 
     followed = OF_A_SESSION
@@ -608,7 +627,7 @@ class ZaptecSessionCostSensor(ZaptecEnergySensor):
         super().__init__(*args)
         self._counter = SessionEnergy()
         self._cost = SessionCost()
-        self._attr_last_reset = None
+        self._stored_reset: datetime | None = None
         self._attr_native_unit_of_measurement = self.runtime.hass.config.currency
 
     @override
@@ -623,7 +642,7 @@ class ZaptecSessionCostSensor(ZaptecEnergySensor):
                 await self._async_load_prices()
             else:
                 self._cost.discard()
-            self._attr_last_reset = self._counter.reset
+            self._stored_reset = self._counter.reset
 
     async def _async_load_prices(self) -> None:
         """Read the prices of the time in which energy may have been drawn meanwhile."""
@@ -678,13 +697,23 @@ class ZaptecSessionCostSensor(ZaptecEnergySensor):
     @callback
     @override
     def _show(self) -> None:
-        """Show the cost."""
-        # The energy sensor shows each of them.
-        self._counter.take_unshown()
-        if self._attr_last_reset != self._counter.reset:
-            self._attr_last_reset = self._counter.reset
+        """Show the cost, after the 0 of a session that begins with one."""
+        if self._stored_reset != self._counter.reset:
+            self._stored_reset = self._counter.reset
             self.runtime.energy_store.save_soon()
-        self._attr_native_value = self._cost.amount
+        if self.available:
+            self._unwritten += [
+                Recorded(0.0, total.reset, is_increasing=False)
+                for total in self._counter.take_unshown()
+                if total.reset and not total.energy
+            ]
+        self._set_next()
+
+    @property
+    @override
+    def _present(self) -> Recorded:
+        """Return what there is now."""
+        return Recorded(self._cost.amount, self._counter.reset, is_increasing=False)
 
     @override
     def _as_dict(self) -> dict[str, Any]:

@@ -26,8 +26,8 @@ PERIOD = timedelta(minutes=5)
 class Recorded:
     """A state to be recorded."""
 
-    energy: float | None
-    """kWh; None while there is none."""
+    value: float | None
+    """kWh, or a cost; None while there is none."""
     last_reset: datetime | None
     is_increasing: bool
     """Whether its state class is `total_increasing`, else it is `total`."""
