@@ -97,12 +97,11 @@ async def test_what_the_user_has_requested_is_stored_before_the_answer(
 
 
 async def test_a_refused_pause_of_a_charger_that_was_not_read(
-    storage: dict[str, Any], home: Home, monkeypatch: pytest.MonkeyPatch
+    storage: dict[str, Any], home: Home
 ) -> None:
     """A hold that the cloud has refused does not return with the next start."""
     await plug_in(home)
-    hold = home.entry.runtime_data.holds[home.charger.id]
-    monkeypatch.setattr(hold, "_has_read", lambda _: False)
+    home.entry.runtime_data.states[home.charger.id].was_read = False
     home.sim.rest.fail("/sendCommand", fault=403)
     with pytest.raises(HomeAssistantError):
         await home.turn_off()

@@ -608,7 +608,7 @@ class ZaptecMeterSensor(ZaptecEnergySensor):
         if listed is not None and listed != self._listed:
             self._listed = listed
             self._meter.report_listed(listed, dt_util.utcnow())
-        if self.runtime.reader.has_read(self.charger_id):
+        if self.state_of_charger.was_read:
             self._attr_native_value = self._meter.value
 
     @override

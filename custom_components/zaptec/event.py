@@ -169,7 +169,7 @@ class ZaptecEvent(ZaptecChargerEntity, EventEntity):
     def _show_events(self, _now: datetime | None = None) -> None:
         """Fire what has happened, and write a state for each event."""
         self._stop_timer()
-        if not (self.available and self.runtime.reader.has_read(self.charger_id)):
+        if not (self.available and self.state_of_charger.was_read):
             self._skip()
             return
         for event_type, attributes in self._found(dt_util.utcnow()):

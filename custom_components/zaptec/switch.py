@@ -100,7 +100,6 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             charger.id,
             runtime.chargers,
             runtime.states,
-            has_read=runtime.reader.has_read,
             is_live=runtime.links.is_live,
             is_pending=runtime.confirmations.is_pending,
             create_task=runtime.create_task,

@@ -51,7 +51,6 @@ class ChargingHold:
         control: ChargerControl,
         states: Mapping[str, ChargerState],
         *,
-        has_read: Callable[[str], bool],
         is_live: Callable[[str], bool],
         is_pending: Callable[[str, StateId], bool],
         create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
@@ -65,7 +64,6 @@ class ChargingHold:
             charger_id: The charger.
             control: Sends the commands.
             states: The states of the chargers, by id.
-            has_read: Returns whether the whole state of a charger was read.
             is_live: Returns whether messages report every change of a charger.
             is_pending: Returns whether a request is not confirmed by a StateId yet.
             create_task: Starts a coroutine that ends with the account.
@@ -78,7 +76,6 @@ class ChargingHold:
         self._charger_id = charger_id
         self._control = control
         self._states = states
-        self._has_read = has_read
         self._is_pending = is_pending
         self._keep = keep
         self._show = show
@@ -295,7 +292,7 @@ class ChargingHold:
     def _follow_charger(self) -> None:
         """Update the last use, once the whole state of the charger was read."""
         state = self._states.get(self._charger_id)
-        if not self.last_use or not state or not self._has_read(self._charger_id):
+        if not self.last_use or not state or not state.was_read:
             return
         is_pending = self._is_pending(self._charger_id, StateId.FINAL_STOP_ACTIVE)
         is_complete = not self.last_use.is_resumed(state) or self._is_complete(state)
@@ -348,8 +345,8 @@ class ChargingHold:
         return (
             self.last_use is not None
             and self.last_use.is_due
-            and self._has_read(self._charger_id)
             and state is not None
+            and state.was_read
             and has_car(state) is True
             # The user may have resumed it.
             and not self.last_use.is_resumed(state)
