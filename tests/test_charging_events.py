@@ -10,18 +10,16 @@ import pytest
 
 from custom_components.zaptec import state as state_module
 from custom_components.zaptec.api import Charger, Observation, StateId
-from custom_components.zaptec.charging_events import (
-    AGAIN_TIME,
+from custom_components.zaptec.card_events import AGAIN_TIME, CardEvents, CardEventType
+from custom_components.zaptec.charging_status import MODE_CHANGE_TIME
+from custom_components.zaptec.session_events import (
     RECORD_TIME,
     RELOAD_TIME,
     USER_TIME,
-    CardEvents,
-    CardEventType,
     SessionEvent,
     SessionEvents,
     SessionEventType,
 )
-from custom_components.zaptec.charging_status import MODE_CHANGE_TIME
 from custom_components.zaptec.state import ONLINE_AGAIN_TIME, ChargerState
 
 from .conftest import CARD

@@ -25,12 +25,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.zaptec.api import Observation
-from custom_components.zaptec.charging_events import (
-    AGAIN_TIME,
-    RECORD_TIME,
-    RELOAD_TIME,
-    RESTART_TIME,
-)
+from custom_components.zaptec.card_events import AGAIN_TIME, RESTART_TIME
 from custom_components.zaptec.const import (
     CONF_EVENT_IDENTITY,
     CONF_PRICES,
@@ -45,6 +40,7 @@ from custom_components.zaptec.persons import (
     SUBENTRY_PERSON,
     Persons,
 )
+from custom_components.zaptec.session_events import RECORD_TIME, RELOAD_TIME
 from simulator.accounts import Card
 from simulator.car import Car
 from simulator.observations import Mode, StateId

@@ -22,9 +22,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.zaptec.charging_events import SessionEventType
 from custom_components.zaptec.charging_status import ChargingStatus
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.session_events import SessionEventType
 from custom_components.zaptec.trigger import CARD_OUTCOMES, TRIGGERS
 
 from .plugs import Garage, Key, Plug

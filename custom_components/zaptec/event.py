@@ -17,13 +17,7 @@ from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 
 from .api import StateId
-from .charging_events import (
-    CardEvents,
-    CardEventType,
-    SessionEvent,
-    SessionEvents,
-    SessionEventType,
-)
+from .card_events import CardEvents, CardEventType
 from .codes import masked_code
 from .const import CONF_EVENT_IDENTITY, EventIdentity
 from .counters import recorded_energy
@@ -32,6 +26,7 @@ from .entity_loader import Kind, async_add_charger_entities
 from .last_session import HOUR, session_duration
 from .listeners import event_topic
 from .runtime import SessionValue, ZaptecConfigEntry
+from .session_events import SessionEvent, SessionEvents, SessionEventType
 
 # Values are pushed; no entity fetches anything.
 PARALLEL_UPDATES = 0

@@ -25,9 +25,10 @@ from homeassistant.helpers.trigger import (
 )
 import probatio
 
-from .charging_events import CardEventType, SessionEventType
+from .card_events import CardEventType
 from .charging_status import ChargingStatus
 from .const import PushStatus
+from .session_events import SessionEventType
 from .trigger_targets import (
     BINARY_SENSORS,
     CAR_CONNECTED,
