@@ -960,6 +960,51 @@ def test_each_completed_session_counts_once(
     assert _sum_of(reports, restart=restart) == pytest.approx(total)
 
 
+@pytest.mark.parametrize(
+    ("first", "total"),
+    [
+        (completed(A, 5.0, NOON + MINUTE, NOON + HOUR), 12.0),
+        (completed(None, 5.0, NOON, NOON + HOUR), 12.0),
+        # It began before, or may have begun before.
+        (completed(A, 5.0, NOON - MINUTE, NOON + HOUR), 7.0),
+        (completed(A, 5.0, None, NOON + HOUR), 7.0),
+        (
+            (
+                723,
+                CompletedSession(
+                    session_id=A, energy=5.0, start=NOON, reliable_clock=False
+                ),
+            ),
+            7.0,
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_shown_at_once", [True, False])
+def test_the_first_completed_session(
+    first: tuple[int, CompletedSession], total: float, is_shown_at_once: bool
+) -> None:
+    """The first session of all counts if it began after the account was set up."""
+    counter, recorder = CompletedEnergy(), RecorderSum()
+    counter.count_since(NOON)
+    second = completed(B, 7.0, NOON + 2 * HOUR, NOON + 3 * HOUR)
+    for hours, (_, session) in ((1, first), (3, second)):
+        counter.report(session, NOON + hours * HOUR)
+        if is_shown_at_once or hours == 3:
+            for shown in counter.take_unshown():
+                recorder.record(shown)
+    assert recorder.total == pytest.approx(total)
+
+
+def test_a_recorded_completed_session_stays_the_first() -> None:
+    """A session that is reported after a recorded one does not begin with a 0."""
+    counter = CompletedEnergy()
+    counter.resume(5.0, NOON, NOON + HOUR)
+    counter.count_since(NOON)
+    _, session = completed(B, 7.0, NOON + 2 * HOUR, NOON + 3 * HOUR)
+    counter.report(session, NOON + 3 * HOUR)
+    assert counter.take_unshown() == [Total(7.0, NOON + 2 * HOUR)]
+
+
 @pytest.mark.parametrize("name", HARMLESS | LOSSES)
 def test_sums_of_completed_sessions(name: str) -> None:
     """Each reported session is in the sum, even with repeated or late messages."""

@@ -500,6 +500,18 @@ class CompletedEnergy(Cycles):
         # The sessions that were counted, the newest last, and when each was reported.
         self._counted: dict[str, datetime] = {}
         self._until: datetime | None = None
+        # From when on a session that begins counts whole, even if it is the first one.
+        self._counts_since: datetime | None = None
+
+    def count_since(self, moment: datetime) -> None:
+        """Let each session that begins from a moment on count, even the first one."""
+        self._counts_since = moment
+
+    @override
+    def _first_start(self) -> datetime | None:
+        """Return when the first cycle began, None if it may have begun unobserved."""
+        since = self._counts_since
+        return self.reset if since and self.reset and self.reset >= since else None
 
     def resume(
         self, energy: float | None, reset: datetime | None, until: datetime
@@ -549,6 +561,8 @@ class CompletedEnergy(Cycles):
             self.energy = energy
             self._show()
         else:
+            if start is None or session.reliable_clock is False:
+                self._counts_since = None
             self._begin(start or at, energy)
 
     def _count_late(self, energy: float, reset: datetime) -> None:

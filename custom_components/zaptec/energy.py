@@ -529,6 +529,14 @@ class ZaptecCompletedSessionSensor(ZaptecCycleSensor):
         self._counter: CompletedEnergy = CompletedEnergy()
 
     @override
+    async def _async_restore(self) -> None:
+        """Restore the counter; a charger may not have completed a session before."""
+        await super()._async_restore()
+        state = self.state_of_charger
+        if state.was_read and StateId.COMPLETED_SESSION not in state.first_read:
+            self._counter.count_since(self.runtime.entry.created_at)
+
+    @override
     def _report(self, state_id: int, value: Value | None, at: datetime) -> None:
         """Process a completed session."""
         if isinstance(value, CompletedSession):

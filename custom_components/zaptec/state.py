@@ -1,7 +1,7 @@
 """The state of each charger: the newest observation of each StateId."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import math
@@ -82,6 +82,8 @@ class ChargerState:
         self._online_again_at = self._settled_at = -math.inf
         self.was_read = False
         """Whether the whole state has been read at least once."""
+        self.first_read: frozenset[int] = frozenset()
+        """The StateIds that had a value when the whole state was read first."""
 
     def __contains__(self, state_id: int) -> bool:
         """Return whether a StateId has a value, also one that could not be parsed."""
@@ -488,7 +490,7 @@ class States(Mapping[str, ChargerState]):
 
     @callback
     def apply_reading(
-        self, charger_id: str, observations: Iterable[Observation], *, is_back: bool
+        self, charger_id: str, observations: Collection[Observation], *, is_back: bool
     ) -> None:
         """Apply the whole state of a charger.
 
@@ -501,7 +503,11 @@ class States(Mapping[str, ChargerState]):
         """
         state = self._states[charger_id]
         is_available = state.was_read and not is_back
-        state.was_read = True
+        if not state.was_read:
+            state.was_read = True
+            state.first_read = frozenset(
+                item.state_id for item in observations if item.value
+            )
         self.apply(observations, also=() if is_available else [charger_id])
 
     @callback
