@@ -312,6 +312,25 @@ async def test_the_first_session_that_a_charger_completes(
     assert await home.sum(COMPLETED) == pytest.approx(more)
 
 
+async def test_a_session_that_was_completed_before_the_sensor_was_added(
+    hass: HomeAssistant,
+    charger: Charger,
+    entry: MockConfigEntry,
+    time_machine: TimeMachine,
+    statistics: Statistics,
+    entities: EntityFinder,
+) -> None:
+    """It is the baseline, as when a user enables the sensor long after the set-up."""
+    await time_machine.travel(1200, step=60)
+    start = entry.created_at + timedelta(minutes=10)
+    charger.observe(723, completed(A, 5.0, StartDateTime=start.isoformat()))
+    await set_up(hass, entry)
+    await wait_until_live(hass, entry)
+    home = Home(hass, charger, entry, time_machine, statistics, entities)
+    assert home.state(COMPLETED) == "5.0"
+    assert await home.sum(COMPLETED) == 0
+
+
 async def test_an_identifier_that_is_empty_for_a_moment(home: Home) -> None:
     """An identifier that is empty for a moment does not change the session's energy."""
     await home.play((710, 3), (721, A), (553, 5.2), 300, (721, None))

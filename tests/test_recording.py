@@ -247,6 +247,12 @@ def test_nothing_was_recorded_before() -> None:
     assert recording.energy(1.0) == 1.0
 
 
+def test_a_first_state_is_the_baseline() -> None:
+    """If nothing was recorded before, the first state is shown before what follows it."""
+    recording = Recording()
+    assert shown(recording, 0, (0.0, A), (5.0, A)) == [(0.0, A, False), (5.0, A, False)]
+
+
 def test_a_cycle_that_begins_at_once(recording: Recording) -> None:
     """A cycle that begins at once begins with a fall, whatever its first value is."""
     assert shown(recording, 2, (5.5, None), (7.0, B)) == [
