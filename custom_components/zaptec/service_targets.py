@@ -1,4 +1,4 @@
-"""The targets of actions: which chargers and installations a call selects."""
+"""The targets of actions: which devices a call selects, and what is done for all of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
