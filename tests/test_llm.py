@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
+from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers import entity_registry as er, llm
 from homeassistant.setup import async_setup_component
@@ -25,7 +26,7 @@ from simulator.scenario import (
     Scenario,
 )
 
-from .conftest import CARD
+from .conftest import CARD, wait_until
 from .home import Home
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,7 +128,14 @@ async def end_session(home: Home) -> None:
     """Let the charger report a session that has ended."""
     await home.hass.config.async_set_time_zone("Europe/Oslo")
     home.charger.observe(StateId.COMPLETED_SESSION, json.dumps(SESSION))
+    # The sensors are written in several time slices.
     await home.wait_for("sensor", "completed_session_duration", "4.5")
+    await wait_until(
+        lambda: all(
+            home.state("sensor", key) != STATE_UNKNOWN
+            for key in tools.LAST_SESSION_KEYS
+        )
+    )
 
 
 async def test_no_tool_until_a_sensor_is_exposed(home: Home) -> None:
