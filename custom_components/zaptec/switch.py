@@ -100,8 +100,6 @@ class ZaptecChargingSwitch(ZaptecChargerEntity, SwitchEntity, RestoreEntity):
             charger.id,
             runtime.chargers,
             runtime.states,
-            is_live=runtime.links.is_live,
-            is_pending=runtime.confirmations.is_pending,
             create_task=runtime.create_task,
             keep=partial(
                 device_stores(runtime.hass).holds.keep,

@@ -87,7 +87,7 @@ class ChargerControl:
         self._account = account
         self._confirmations = confirmations
         self._batches = batches
-        self._is_live = is_live
+        self.is_live = is_live
         self._look_at_installation = look_at_installation
         self._newest_firmware = newest_firmware
         self._start_reauth = start_reauth
@@ -101,9 +101,11 @@ class ChargerControl:
 
         It is uncertain while no messages arrive, and until a request is confirmed.
         """
-        return self._is_live(charger_id) and not self._confirmations.is_pending(
-            charger_id, state_id
-        )
+        return self.is_live(charger_id) and not self.is_pending(charger_id, state_id)
+
+    def is_pending(self, charger_id: str, state_id: StateId) -> bool:
+        """Return whether a request was sent that a StateId does not confirm yet."""
+        return self._confirmations.is_pending(charger_id, state_id)
 
     @limits_time
     async def async_send(
@@ -213,10 +215,7 @@ class ChargerControl:
 
     def _is_any_pending(self, charger_id: str, state_ids: Iterable[StateId]) -> bool:
         """Return whether the charger has yet to report the effect of a request."""
-        return any(
-            self._confirmations.is_pending(charger_id, state_id)
-            for state_id in state_ids
-        )
+        return any(self.is_pending(charger_id, state_id) for state_id in state_ids)
 
     def _is_done(self, charger_id: str, state: ChargerState, rule: CommandRule) -> bool:
         """Return whether a command would have no effect."""

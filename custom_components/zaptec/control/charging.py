@@ -51,8 +51,6 @@ class ChargingHold:
         control: ChargerControl,
         states: Mapping[str, ChargerState],
         *,
-        is_live: Callable[[str], bool],
-        is_pending: Callable[[str, StateId], bool],
         create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         keep: Callable[[Mapping[str, Any]], None],
         show: Callable[[], None],
@@ -64,8 +62,6 @@ class ChargingHold:
             charger_id: The charger.
             control: Sends the commands.
             states: The states of the chargers, by id.
-            is_live: Returns whether messages report every change of a charger.
-            is_pending: Returns whether a request is not confirmed by a StateId yet.
             create_task: Starts a coroutine that ends with the account.
             keep: Stores the values that the next start needs, if they have changed.
             show: Called when `is_allowed` or `auto_start` may have changed without a
@@ -76,19 +72,23 @@ class ChargingHold:
         self._charger_id = charger_id
         self._control = control
         self._states = states
-        self._is_pending = is_pending
         self._keep = keep
         self._show = show
         self._tries = PauseTries(
             due=lambda: self.last_use if self._is_due else None,
             pause=self._async_pause_if_due,
-            is_live=lambda: is_live(charger_id),
+            is_live=lambda: control.is_live(charger_id),
             create_task=create_task,
             follow=self._follow_and_show,
             name=name,
         )
         # Calls `_follow_later` when a resume counts.
         self._following: asyncio.TimerHandle | None = None
+
+    @property
+    def _state(self) -> ChargerState | None:
+        """Return the state of the charger, None if the account no longer shows it."""
+        return self._states.get(self._charger_id)
 
     @callback
     def restore(self, stored: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ class ChargingHold:
         If it is turned off while no car is connected, the next car is held.
         """
         self.auto_start = auto_start
-        state = self._states.get(self._charger_id)
+        state = self._state
         if not auto_start and self.last_use and state and has_car(state) is False:
             self.last_use.held = True
         self._store()
@@ -139,7 +139,7 @@ class ChargingHold:
 
         It is true while a car that is to be paused could not be.
         """
-        use, state = self.last_use, self._states.get(self._charger_id)
+        use, state = self.last_use, self._state
         is_held = use is not None and use.held
         match has_car(state) if state else None:
             case None:
@@ -239,7 +239,7 @@ class ChargingHold:
 
         If the pause gets lost, the tries send it again.
         """
-        state = self._states.get(self._charger_id)
+        state = self._state
         return use.is_unconfirmed or (
             state is not None
             and is_paused(state) is True
@@ -248,7 +248,7 @@ class ChargingHold:
 
     def _begin_with_car(self, use: HoldNextCar) -> None:
         """Note in a new use which car is connected now."""
-        if state := self._states.get(self._charger_id):
+        if state := self._state:
             use.has_car, use.session = has_car(state), session_of(state)
 
     async def _async_pause_if_due(self, use: HoldNextCar) -> None:
@@ -259,7 +259,7 @@ class ChargingHold:
         self, use: HoldNextCar, is_wanted: Callable[[], bool]
     ) -> None:
         """Pause the charger, unless there is no car to pause."""
-        state = self._states.get(self._charger_id)
+        state = self._state
         try:
             is_sent = await self._control.async_send(
                 self._charger_id, Command.STOP_CHARGING_FINAL, is_wanted=is_wanted
@@ -291,10 +291,12 @@ class ChargingHold:
     @callback
     def _follow_charger(self) -> None:
         """Update the last use, once the whole state of the charger was read."""
-        state = self._states.get(self._charger_id)
+        state = self._state
         if not self.last_use or not state or not state.was_read:
             return
-        is_pending = self._is_pending(self._charger_id, StateId.FINAL_STOP_ACTIVE)
+        is_pending = self._control.is_pending(
+            self._charger_id, StateId.FINAL_STOP_ACTIVE
+        )
         is_complete = not self.last_use.is_resumed(state) or self._is_complete(state)
         if self.last_use.follow(
             state,
@@ -341,7 +343,7 @@ class ChargingHold:
     @property
     def _is_due(self) -> bool:
         """Return whether a car that is still to be paused is connected."""
-        state = self._states.get(self._charger_id)
+        state = self._state
         return (
             self.last_use is not None
             and self.last_use.is_due
