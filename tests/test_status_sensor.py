@@ -5,6 +5,7 @@ from itertools import groupby
 import os
 from random import Random
 
+from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
 from homeassistant.const import (
     EVENT_STATE_CHANGED,
     STATE_OFF,
@@ -312,7 +313,9 @@ async def test_the_next_scheduled_change(
     )
     assert status(home) == "waiting_for_schedule"
     registry.async_update_entity(home.entity_id("sensor", key), disabled_by=None)
-    await home.reload()
+    # Home Assistant reloads the account itself, and must be done before the test ends.
+    await home.travel(RELOAD_AFTER_UPDATE_DELAY + 5)
+    await home.wait_until_live()
     await home.wait_for("sensor", key, shown_as)
     await home.press("resume_charging")
     await home.travel(30)

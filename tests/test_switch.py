@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.zaptec.api import ZaptecClient
+from custom_components.zaptec.control.pause_tries import HOLD_RETRY_MAX
 from simulator.car import Car
 from simulator.faults import Busy, Fault, Rejection
 
@@ -487,7 +488,8 @@ async def test_a_held_car_is_paused_after_an_outage(
     assert 10 < attempts < 40
     assert home.sent() == []
     await home.sim.rest.restore()
-    await home.travel(310, step=10)
+    # The longest delay, an attempt that began before it, and a step for each of them.
+    await home.travel(HOLD_RETRY_MAX + 60, step=10)
     assert home.switch == STATE_OFF
     assert home.sent() == ["506"]
     assert home.charger.final_stop

@@ -11,7 +11,7 @@ from homeassistant.util import dt as dt_util
 from simulator.simulator import Simulator
 
 # Maximum real time to wait for anything on a busy machine (s).
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 # Minimum advance of a jump beyond the time that the clocks have already reached (s).
 _LEAP = 0.001

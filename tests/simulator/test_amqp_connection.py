@@ -661,15 +661,16 @@ async def test_heartbeats_are_sent_as_the_peer_asks(bus: ServiceBus) -> None:
         for _ in range(2):
             frame = await peer.frame()
             assert frame == Frame(FRAME_AMQP, 0, None, b"")
-        assert 0.08 < asyncio.get_running_loop().time() - started < 1
+        assert asyncio.get_running_loop().time() - started > 0.08
 
 
 async def test_a_silent_peer_is_dropped() -> None:
     """Who sends nothing for twice the announced time is dropped; heartbeats prevent it."""
-    bus = ServiceBus(Clock(), idle_timeout=0.05)
+    # A busy machine may stop this loop, which has both ends, for some hundred milliseconds.
+    bus = ServiceBus(Clock(), idle_timeout=0.5)
     await bus.start()
-    async with connect(bus) as silent, connect(bus) as alive, asyncio.timeout(5):
-        assert (await silent.open()).idle_time_out == 50
+    async with connect(bus) as silent, connect(bus) as alive, asyncio.timeout(60):
+        assert (await silent.open()).idle_time_out == 500
         await alive.open()
         while bus.connections == 2:
             alive.write(Frame(FRAME_AMQP, 0, None, b"").encode())

@@ -36,9 +36,9 @@ def note(clock: Clock, log: list[tuple[str, float]], name: str) -> Callable[[], 
     return lambda: log.append((name, (clock.now() - START).total_seconds()))
 
 
-async def within_a_second(event: asyncio.Event) -> None:
-    """Wait for an event that real time brings."""
-    async with asyncio.timeout(1):
+async def within_seconds(event: asyncio.Event) -> None:
+    """Wait for an event that real time brings, also on a busy machine."""
+    async with asyncio.timeout(20):
         await event.wait()
 
 
@@ -159,7 +159,7 @@ async def test_run_follows_real_time_times_speed(clock: Clock) -> None:
     clock.call_later(3600, rung.set)
     started = asyncio.get_running_loop().time()
     async with running(clock):
-        await within_a_second(rung)
+        await within_seconds(rung)
     assert asyncio.get_running_loop().time() - started >= 0.035
     assert log == [("hour", 3600)]
     assert clock.now() >= START + timedelta(hours=1)
@@ -197,7 +197,7 @@ async def test_run_wakes_for_an_earlier_event(clock: Clock) -> None:
         clock.call_later(3600, lambda: None)
         await asyncio.sleep(0)
         clock.call_later(0.01, rung.set)
-        await within_a_second(rung)
+        await within_seconds(rung)
 
 
 async def test_run_wakes_for_a_change_of_speed(clock: Clock) -> None:
@@ -208,7 +208,7 @@ async def test_run_wakes_for_a_change_of_speed(clock: Clock) -> None:
         await asyncio.sleep(0.01)
         assert clock.now() == START
         clock.speed = 1_000_000
-        await within_a_second(rung)
+        await within_seconds(rung)
         clock.speed = 0
         stopped = clock.now()
         await asyncio.sleep(0.005)

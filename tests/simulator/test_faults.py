@@ -30,7 +30,7 @@ async def bus() -> AsyncIterator[ServiceBus]:
     await bus.stop()
 
 
-async def receive(bus: ServiceBus, *, patience: float = 5.0) -> bytes:
+async def receive(bus: ServiceBus, *, patience: float = 60.0) -> bytes:
     """Open a receiver and return the body of the first message."""
     async with asyncio.timeout(patience), receiver(bus) as opened:
         (message,) = await take(opened, 1)
@@ -117,7 +117,7 @@ async def test_octets_dribble(bus: ServiceBus) -> None:
     """Octets that are sent one by one still form frames."""
     bus.dribbles = True
     bus.publish(TOPIC, b"body")
-    assert await receive(bus, patience=15.0) == b"body"
+    assert await receive(bus, patience=60.0) == b"body"
 
 
 async def test_what_dribbles_comes_at_once_when_it_is_over(bus: ServiceBus) -> None:

@@ -308,7 +308,7 @@ async def test_the_command_runs_until_interrupted() -> None:
     )
     assert process.stdout
     lines: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not lines or "Ctrl-C" not in lines[-1]:
             line = await process.stdout.readline()
             assert line

@@ -74,7 +74,7 @@ async def receiver(
 async def take(receiver: ServiceBusReceiver, count: int) -> list[bytes]:
     """Receive a number of messages."""
     bodies: list[bytes] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for message in receiver:
             bodies.append(b"".join(message.body))
             if len(bodies) == count:
