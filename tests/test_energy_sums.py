@@ -49,7 +49,7 @@ from simulator.charger import Charger
 from simulator.scenario import OWNER, AccountScenario, InstallationScenario, Scenario
 from simulator.simulator import Simulator
 
-from .conftest import EntityFinder, TimeMachine, set_up, wait_until, wait_until_live
+from .conftest import EntityFinder, TimeMachine, set_up, wait_until_live
 from .home import mixed_chargers
 from .restored import forget_restored_states, provide_restored_state
 
