@@ -15,8 +15,9 @@ INTEGRATION = "custom_components.zaptec"
 # the platforms, the flows and other modules that Home Assistant calls.
 ROWS = (
     ("api",),
-    ("const",),
+    ("codes", "const"),
     (
+        "authorization",
         "backoff",
         "listeners",
         "moments",

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, Self
 from homeassistant.config_entries import ConfigEntry
 
 from .api import CompletedSession, Session, parse_uuid
+from .codes import CODE_PREFIXES
+from .const import CONF_CHARGERS
 
 SUBENTRY_PERSON: Final = "person"
 
@@ -47,19 +49,26 @@ class Persons:
     """The persons of an account, by the ids of their subentries; it never changes."""
 
     def __init__(
-        self, key: str | None, persons: Mapping[str, tuple[str, Iterable[int]]]
+        self,
+        key: str | None,
+        persons: Mapping[str, tuple[str, Iterable[int]]],
+        chargers: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         """Initialize the persons.
 
         Args:
             key: The key of the hashes, None if there has been no person yet.
             persons: The name of each person, and the hashes of users and cards.
+            chargers: The chargers at which a person may charge; all if there are none.
 
         """
         self._key = bytes.fromhex(key) if key else None
         self.names = {person_id: name for person_id, (name, _) in persons.items()}
         self.hashes = {
             person_id: frozenset(hashes) for person_id, (_, hashes) in persons.items()
+        }
+        self._chargers = {
+            person_id: frozenset(ids) for person_id, ids in (chargers or {}).items()
         }
         self._persons = {
             item: person_id
@@ -68,14 +77,27 @@ class Persons:
         }
 
     @classmethod
-    def of(cls, entry: ConfigEntry[Any]) -> Self:
-        """Return the persons of an account."""
-        persons = {
-            subentry.subentry_id: (subentry.title, subentry.data[CONF_HASHES])
+    def of(cls, entry: ConfigEntry[Any], *, is_keyed: bool = False) -> Self:
+        """Return the persons of an account.
+
+        Args:
+            entry: The entry of the account.
+            is_keyed: Whether unknown cards get hashes even while there are no persons.
+
+        """
+        subentries = [
+            subentry
             for subentry in entry.subentries.values()
             if subentry.subentry_type == SUBENTRY_PERSON
-        }
-        return cls(entry.data.get(CONF_PERSON_KEY) if persons else None, persons)
+        ]
+        return cls(
+            entry.data.get(CONF_PERSON_KEY) if subentries or is_keyed else None,
+            {
+                item.subentry_id: (item.title, item.data[CONF_HASHES])
+                for item in subentries
+            },
+            {item.subentry_id: item.data.get(CONF_CHARGERS, ()) for item in subentries},
+        )
 
     def identify(self, session: Session | CompletedSession) -> Identity:
         """Return who has charged in a session of the archive or of a charger."""
@@ -107,6 +129,31 @@ class Persons:
             if person_id := self._persons.get(item):
                 return person_id
         return None
+
+    def card_of(self, token: str) -> int:
+        """Return the keyed hash of the code of a card, 0 if there is no key."""
+        return max(self.identify_code(token))
+
+    def person_of_token(self, token: str) -> str | None:
+        """Return the person with a card, None if it belongs to none of them.
+
+        A charger reports the code with a prefix. It is not documented whether a web hook
+        gets the prefix, too, so the card is recognized with and without it.
+        """
+        code = token.strip().lower()
+        for prefix in CODE_PREFIXES:
+            code = code.removeprefix(prefix)
+        if not code:
+            return None
+        for prefix in ("", *CODE_PREFIXES):
+            if person_id := self.person_of(self.identify_code(prefix + code)):
+                return person_id
+        return None
+
+    def may_charge(self, person_id: str, charger_id: str) -> bool:
+        """Return whether a person is known and may charge at a charger."""
+        chargers = self._chargers.get(person_id)
+        return person_id in self.names and (not chargers or charger_id in chargers)
 
     def _hash(self, kind: str, *words: str | None) -> int:
         """Return the hash of some words, 0 if the last one is missing or there is no key."""
