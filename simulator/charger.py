@@ -6,9 +6,11 @@ How it charges is in `charging`, what it measures in `electrics`, and what it re
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 
 from .accounts import Account, Card
+from .authorization import Answer, Application, Authorization, Phase
 from .car import Car
 from .charging import Charging, Recording
 from .clock import Clock
@@ -30,6 +32,9 @@ LATEST_FIRMWARE: Mapping[Family, str] = MappingProxyType(
 # DeviceType of a Sense (Apm), which is listed among the chargers.
 # Source: GET /api/constants, DeviceTypes.
 _POWER_METER = 5
+
+
+type Ask = Callable[[Device, Application, Callable[[Answer], None]], None]
 
 
 class CommandRejectedError(Exception):
@@ -63,6 +68,7 @@ class Device:
         *,
         id: str,
         seed: str,
+        ask: Ask,
     ) -> None:
         """Initialize the device; see `Charger` for the arguments."""
         self.clock = clock
@@ -70,12 +76,10 @@ class Device:
         self.installation = installation
         self.circuit: Circuit = installation.circuits[item.circuit]
         self.id = id
-        self.serial = item.serial
-        self.name = item.name
+        self.serial, self.name = item.serial, item.name
         self.family = item.family
-        self.available_firmware = (
-            item.available_firmware or LATEST_FIRMWARE[self.family]
-        )
+        latest = LATEST_FIRMWARE[item.family]
+        self.available_firmware = item.available_firmware or latest
         self.firmware = item.firmware or self.available_firmware
         self.communication = item.communication
         self.created = installation.created
@@ -106,6 +110,7 @@ class Device:
             site=installation,
             new_session=self._new_session,
         )
+        self._authorization = self._new_authorization(ask)
         self._periodic = PeriodicReports(
             self._engine,
             self._telemetry,
@@ -115,11 +120,21 @@ class Device:
             is_mobile=item.communication == "LTE",
         )
 
-    def _new_session(self, user: Account | None, card: Card | None) -> Session:
+    def _new_authorization(self, ask: Ask) -> Authorization:
+        authorization = Authorization(
+            self._engine, self, ask=partial(ask, self), permit=self._charging.permit
+        )
+        self._charging.on_reconnect = authorization.plugged_in
+        return authorization
+
+    def _new_session(
+        self, user: Account | None, card: Card | None, session_id: str | None
+    ) -> Session:
         self._sessions += 1
         reading = self._electrics.read()
         return Session(
-            id=self._engine.uuid(),
+            id=session_id or self._engine.uuid(),
+            external_id=session_id,
             charger_id=self.id,
             charger_name=self.name,
             installation_id=self.installation.id,
@@ -181,6 +196,16 @@ class Device:
     def is_authorized(self) -> bool:
         """Whether the car may charge."""
         return self._charging.is_authorized
+
+    @property
+    def authorization(self) -> Phase:
+        """How far the authorization of the car by a web hook is."""
+        return self._authorization.phase
+
+    @property
+    def is_light_red(self) -> bool:
+        """Whether it shows that a card or a car was refused."""
+        return self._authorization.is_light_red
 
     @property
     def demand(self) -> Demand | None:
@@ -289,6 +314,7 @@ class Charger(Device):
         *,
         id: str,
         seed: str,
+        ask: Ask,
     ) -> None:
         """Initialize a charger that is online, with nothing plugged in.
 
@@ -299,8 +325,9 @@ class Charger(Device):
             item: What the scenario says about it.
             id: Its UUID.
             seed: Two chargers with the same seed behave the same.
+            ask: Calls the installation's web hook, and passes its answer on.
         """
-        super().__init__(clock, publish, installation, item, id=id, seed=seed)
+        super().__init__(clock, publish, installation, item, id=id, seed=seed, ask=ask)
         lately = clock.now() - timedelta(hours=2)
         reading = Reading(lately, self.lifetime_energy)
         self._telemetry.preload(
@@ -338,6 +365,7 @@ class Charger(Device):
         if self.car:
             raise ValueError(f"{self.name} has a car already")
         self._charging.plug_in(car)
+        self._authorization.plugged_in()
 
     def unplug(self) -> None:
         """Unplug the car; the completed session is reported some seconds later.
@@ -347,13 +375,43 @@ class Charger(Device):
         """
         if not self.car:
             raise ValueError(f"{self.name} has no car")
+        self._authorization.unplugged()
         self._charging.unplug()
 
     def authorize(
         self, account: Account | None = None, card: Card | None = None
     ) -> None:
-        """Authorize the car, as the vendor's app or a card at the charger does."""
+        """Authorize the car, as the vendor's app or a card at the charger does.
+
+        Raises:
+            ValueError: A web hook authorizes at this installation.
+        """
+        if self.installation.uses_web_hooks:
+            raise ValueError(f"A web hook authorizes at {self.name}")
         self._charging.authorize(account, card)
+
+    def show_card(self, code: str) -> None:
+        """Hold a card to the charger.
+
+        A web hook is called with its code. Else the card authorizes if it is a driver's, and
+        otherwise the charger's light turns red.
+
+        Raises:
+            ValueError: There is no car that waits for a card, or the charger is offline.
+        """
+        if not self.car or self.is_authorized:
+            raise ValueError(f"No car waits for a card at {self.name}")
+        if not self.is_online:
+            raise ValueError(f"{self.name} is offline")
+        if self.installation.uses_web_hooks:
+            self._authorization.show_card(code)
+            return
+        for driver in self.installation.drivers:
+            for card in driver.cards:
+                if card.code == code:
+                    self.authorize(driver, card)
+                    return
+        self._authorization.refuse_card()
 
     def stop_with_card(self) -> None:
         """Stop charging as a driver does who shows the card again.
@@ -390,6 +448,7 @@ class Charger(Device):
     def set_offline(self) -> None:
         """Disconnect the charger; it continues to charge, and the cloud keeps its last values."""
         if self.is_online:
+            self._authorization.pause()
             self._telemetry.disconnect()
 
     def set_online(self) -> None:
@@ -398,6 +457,8 @@ class Charger(Device):
             self._engine.cancel("restart")
             self._telemetry.connect()
             self._charging.send_completed()
+            if self.car and not self.is_authorized:
+                self._authorization.resume()
             self.installation.rebalance()
 
     def stop_pulse(self) -> None:
@@ -522,6 +583,12 @@ class Charger(Device):
             self.allocate(self._settings.stand_alone_current if self.demand else 0.0)
         self.installation.rebalance()
 
+    def report_authentication(self) -> None:
+        """Report whether the cloud has to authorize a session, if that has changed."""
+        self._telemetry.report(
+            StateId.AUTHENTICATION_REQUIRED, self.installation.cloud_authorizes
+        )
+
     def remeasure(self) -> None:
         """Measure within a second, because a setting of the installation has changed."""
         self._electrics.remeasure()
@@ -534,6 +601,7 @@ class Charger(Device):
 
     def remove(self) -> None:
         """Remove the charger; it reports nothing afterwards."""
+        self._authorization.unplugged()
         self._engine.cancel_all()
         self.installation.chargers.remove(self)
         self.installation.rebalance()

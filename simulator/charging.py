@@ -23,12 +23,19 @@ class Site(Protocol):
         """Whether a session has to be authorized."""
 
     @property
+    def authorization_required(self) -> bool:
+        """Whether the cloud or another system has to authorize a session."""
+
+    @property
+    def cloud_authorizes(self) -> bool:
+        """Whether the cloud has to authorize a session by itself."""
+
+    @property
     def authentication_type(self) -> int:
         """Who authorizes: 0 is the cloud, any other number another system."""
 
-    @property
-    def archive(self) -> list[Session]:
-        """Takes the completed sessions."""
+    def close(self, session: Session) -> None:
+        """Take a completed session."""
 
     def rebalance(self) -> None:
         """Share the current again."""
@@ -59,6 +66,7 @@ class Charging:
         is_authorized: Whether the car may charge.
         final_stop: Whether charging was stopped until it is resumed (StateId 718).
         recording: How well the completed sessions are recorded.
+        on_reconnect: Called when a car is reported again whose session was ended.
     """
 
     def __init__(
@@ -69,7 +77,7 @@ class Charging:
         *,
         settings: Settings,
         site: Site,
-        new_session: Callable[[Account | None, Card | None], Session],
+        new_session: Callable[[Account | None, Card | None, str | None], Session],
     ) -> None:
         """Initialize the state machine of a charger without a car.
 
@@ -79,7 +87,8 @@ class Charging:
             electrics: Switches and measures the current.
             settings: The charger's settings, which may change.
             site: The installation that the charger belongs to.
-            new_session: Returns a session of a user and a card, which starts now.
+            new_session: Returns a session that starts now, of a user and a card; the id is given
+                by a web hook.
         """
         self.site: Site = site
         self.mode = Mode.DISCONNECTED
@@ -87,6 +96,7 @@ class Charging:
         self.is_authorized = False
         self.final_stop = False
         self.recording = Recording()
+        self.on_reconnect: Callable[[], None] | None = None
         self._engine = engine
         self._telemetry = telemetry
         self._electrics = electrics
@@ -95,6 +105,7 @@ class Charging:
         self._new_session = new_session
         self._user: Account | None = None
         self._card: Card | None = None
+        self._session_id: str | None = None
         # Sessions that were completed while the charger was offline.
         self._unsent: list[Session] = []
         self._asks = False
@@ -120,7 +131,7 @@ class Charging:
         self._electrics.car = car
         self.mode = Mode.REQUESTING
         self._telemetry.report_car(car)
-        if not self.site.authentication_required:
+        if not self.site.authorization_required:
             self.is_authorized = True
         self._engine.after("session", 1, self._open_session)
 
@@ -148,6 +159,12 @@ class Charging:
         elif self._electrics.car:
             self._engine.after("session", 1, self._open_session)
 
+    def permit(self, session_id: str | None, card: Card | None) -> None:
+        """Authorize the car as a web hook does, which gives the session its id."""
+        self.is_authorized = True
+        self._session_id, self._card = session_id, card
+        self._engine.after("session", 0.2, self._open_session)
+
     def follow_car(self, car: Car) -> None:
         """Follow a car that has started or stopped asking for charge."""
         if car.wants:
@@ -169,7 +186,7 @@ class Charging:
         if was_paused:
             self.final_stop = False
             self._telemetry.observe(StateId.FINAL_STOP_ACTIVE, False)
-            if self.site.authentication_required:
+            if self.site.cloud_authorizes:
                 self.is_authorized = False
         self._engine.after("resume", 1, self._resume)
 
@@ -203,7 +220,7 @@ class Charging:
         self._engine.cancel("session", "final stop", "resume")
         self._close_session()
         self._end_final_stop()
-        if self.site.authentication_required:
+        if self.site.authorization_required:
             # The cloud clears the session first; the charger receives that afterwards.
             self._engine.after("reconnect", 1, self._disconnect)
         else:
@@ -249,13 +266,13 @@ class Charging:
         if not self.is_authorized or self.session:
             return
         self._electrics.start_session()
-        self.session = self._new_session(self._user, self._card)
+        self.session = self._new_session(self._user, self._card, self._session_id)
         self._telemetry.report_session_start(self.session)
         self.request_later(1)
 
     def _close_session(self) -> None:
         session, self.session = self.session, None
-        self._user = self._card = None
+        self._user = self._card = self._session_id = None
         if not session:
             return
         session.ended = self._engine.now()
@@ -292,7 +309,7 @@ class Charging:
         """Send the completed sessions to the cloud, which archives them."""
         for session in self._unsent:
             session.recognized = self._engine.now()
-            self.site.archive.append(session)
+            self.site.close(session)
         self._unsent.clear()
 
     def _disconnect(self) -> None:
@@ -305,6 +322,8 @@ class Charging:
         """Report the car again, which is still connected after its session was ended."""
         self.mode = Mode.REQUESTING
         self._telemetry.report(StateId.OPERATION_MODE, self.mode)
+        if self.on_reconnect:
+            self.on_reconnect()
 
     # The current.
 

@@ -72,6 +72,11 @@ class Clock:
         return self._now
 
     @property
+    def next_event(self) -> datetime | None:
+        """When the next callback is due, None if none is scheduled."""
+        return self._next_event()
+
+    @property
     def speed(self) -> float:
         """Seconds of simulated time per real second while `run` runs."""
         return self._speed

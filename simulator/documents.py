@@ -6,6 +6,7 @@ Fields without a value are left out, as the vendor does.
 from datetime import UTC, datetime, timedelta
 
 from .accounts import Account, UserRole
+from .authorization import WebHooks
 from .charger import Charger
 from .installation import Installation
 from .observations import Family, StateId
@@ -98,6 +99,7 @@ def installation(
         "UpdatedOn": rest_time(item.updated),
         "CurrentUserRoles": int(account.role(item.id)),
         "AuthenticationType": item.authentication_type if manages else None,
+        **(_web_hooks(item.web_hooks) if manages else {}),
         "MessagingEnabled": item.messaging_enabled if manages else None,
         "RoutingId": "default",
         "OcppCloudUrlVersion": 0,
@@ -112,6 +114,16 @@ def installation(
         "PropertyIsMinimumPowerOfflineMode": item.min_power_offline_mode,
     }
     return without_nulls(document)
+
+
+def _web_hooks(item: WebHooks) -> Document:
+    """Return the fields of web hooks in an InstallationModel; None for those that are empty."""
+    return {
+        "WebhooksAuthUrl": item.auth_url or None,
+        "WebhooksAuthPayload": item.auth_payload or None,
+        "WebhooksSessionStartUrl": item.start_url or None,
+        "WebhooksSessionEndUrl": item.end_url or None,
+    }
 
 
 def hierarchy(item: Installation[Charger]) -> Document:

@@ -23,7 +23,7 @@ def configuration[LoadT: Load](
         StateId.IS_OCPP_CONNECTED: False,
         StateId.OFFLINE_MODE: False,
         StateId.CAPABILITIES: _capabilities(item),
-        StateId.AUTHENTICATION_REQUIRED: installation.authentication_required,
+        StateId.AUTHENTICATION_REQUIRED: installation.cloud_authorizes,
         StateId.COMMUNICATION_MODE: item.communication,
         StateId.PERMANENT_CABLE_LOCK: False,
         StateId.HMI_BRIGHTNESS: 0.5,

@@ -1,6 +1,6 @@
 """Installations and their circuits, and how an installation shares its current."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
@@ -8,7 +8,10 @@ import math
 from typing import Protocol
 
 from .accounts import Account
+from .authorization import WebHooks
 from .session import Session
+
+_WEB_HOOKS = 1
 
 
 class NetworkType(IntEnum):
@@ -79,6 +82,9 @@ class Load(Protocol):
     def allocate(self, current: float) -> None:
         """Set the current that it may draw from now on, A per phase."""
 
+    def report_authentication(self) -> None:
+        """Report whether the cloud has to authorize a session, if that has changed."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Installation[LoadT: Load]:
@@ -86,7 +92,8 @@ class Installation[LoadT: Load]:
 
     `installation_type` is 0 (Pro) or 1 (Smart: Home and Go); `authentication_type` is 0 (Zaptec),
     1 (web hooks), 2 (OCPP) or 3 (native OCPP). `drivers` are users who charge there but have no
-    account that a test or a client could sign in to.
+    account that a test or a client could sign in to. `on_closed` receives each session that was
+    completed, and is in the archive.
     """
 
     id: str
@@ -109,11 +116,61 @@ class Installation[LoadT: Load]:
     chargers: list[LoadT] = field(default_factory=list)
     archive: list[Session] = field(default_factory=list)
     drivers: list[Account] = field(default_factory=list)
+    web_hooks: WebHooks = field(default_factory=WebHooks)
+    on_closed: Callable[[Session], None] | None = field(default=None, repr=False)
 
     @property
     def topic(self) -> str:
         """The Service Bus topic of the installation, also the name of its key."""
         return f"installation_{self.id}"
+
+    @property
+    def uses_web_hooks(self) -> bool:
+        """Whether a web hook authorizes; without its URL, the cloud does that by itself."""
+        return self.authentication_type == _WEB_HOOKS and bool(self.web_hooks.start_url)
+
+    @property
+    def reports_sessions(self) -> bool:
+        """Whether the end of a session is reported to a web hook."""
+        return self.authentication_type == _WEB_HOOKS and bool(self.web_hooks.end_url)
+
+    @property
+    def authorization_required(self) -> bool:
+        """Whether the cloud or a web hook has to authorize a session."""
+        return self.authentication_required or self.uses_web_hooks
+
+    @property
+    def cloud_authorizes(self) -> bool:
+        """Whether the cloud has to authorize a session by itself (StateId 120).
+
+        With web hooks the chargers report that no authentication is required.
+
+        Source: custom-components/zaptec, issue 67.
+        """
+        return self.authentication_required and not self.uses_web_hooks
+
+    def set_web_hooks(
+        self, start_url: str, end_url: str, username: str, password: str
+    ) -> None:
+        """Let web hooks authorize, with HTTP basic authentication, as the portal can."""
+        self.configure(WebHooks.basic(start_url, end_url, username, password))
+
+    def configure(self, web_hooks: WebHooks) -> None:
+        """Let web hooks authorize, with the fields of the portal."""
+        self.web_hooks = web_hooks
+        self.set_authentication_type(_WEB_HOOKS)
+
+    def set_authentication_type(self, kind: int) -> None:
+        """Set who authorizes, as the portal can; the chargers report what that changes."""
+        self.authentication_type = kind
+        for load in self.chargers:
+            load.report_authentication()
+
+    def close(self, session: Session) -> None:
+        """Add a completed session to the archive."""
+        self.archive.append(session)
+        if self.on_closed:
+            self.on_closed(session)
 
     def rebalance(self) -> None:
         """Share the available current among the loads that ask for it.

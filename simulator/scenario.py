@@ -31,6 +31,13 @@ Chargers with a past have completed sessions from before the simulation:
     full_name = "Ada Driver"
     email = "ada@example.com"
     cards = [{ name = "Key ring", code = "04A1B2C3" }]
+
+Web hooks may authorize, with the fields of the portal:
+
+    [installations.web_hooks]
+    start_url = "https://example.com/start"
+    end_url = "https://example.com/end"
+    auth_payload = "username=zaptec&password=secret"
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -42,6 +49,7 @@ from typing import Any, Self
 import uuid
 
 from .accounts import Card, UserRole
+from .authorization import WebHooks
 from .installation import NetworkType
 from .observations import Family
 
@@ -150,7 +158,11 @@ class PastScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationScenario:
-    """An installation. `circuits` are the fuses in A; the default is one of `max_current`."""
+    """An installation. `circuits` are the fuses in A; the default is one of `max_current`.
+
+    With `web_hooks`, the authentication is set to web hooks; without a start URL in it, the cloud
+    authorizes all the same.
+    """
 
     name: str
     chargers: tuple[ChargerScenario, ...] = ()
@@ -165,6 +177,7 @@ class InstallationScenario:
     three_to_one_phase_switch_current: float | None = None
     drivers: tuple[DriverScenario, ...] = ()
     past: PastScenario | None = None
+    web_hooks: WebHooks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +418,8 @@ def _installation(document: dict[str, Any]) -> InstallationScenario:
     )
     if past := document.get("past"):
         values["past"] = _past(past)
+    if (web_hooks := document.get("web_hooks")) is not None:
+        values["web_hooks"] = WebHooks(**_known(WebHooks, web_hooks))
     if "network_type" in document:
         values["network_type"] = _member(NetworkType, document["network_type"])
     installation = InstallationScenario(**values)

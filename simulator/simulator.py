@@ -4,6 +4,7 @@ import asyncio
 import base64
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 import hashlib
 import ssl
 from types import TracebackType
@@ -12,6 +13,7 @@ import uuid
 
 from .accounts import Account, UserRole
 from .archive import Archive
+from .authorization import WebHooks
 from .autoplay import Autoplay
 from .certificate import Certificate
 from .charger import LATEST_FIRMWARE, Charger, Device
@@ -26,6 +28,7 @@ from .rest import Rest
 from .scenario import ChargerScenario, InstallationScenario, PastScenario, Scenario
 from .servicebus import ServiceBus
 from .user_group import UserGroup
+from .web_hooks import WebHookCaller
 
 TOKEN_LIFETIME = 86_399
 
@@ -40,6 +43,7 @@ class Simulator:
         chargers: By id.
         user_groups: By id.
         archive: The completed sessions.
+        web_hooks: The calls of the installations' web hooks, their faults and settings.
         rest: The REST service, its faults and counters.
         bus: The Service Bus, its faults and counters.
         autoplay: Cars that come and go by themselves, off at first.
@@ -84,6 +88,7 @@ class Simulator:
         self.chargers: dict[str, Charger] = {}
         self.user_groups: dict[str, UserGroup] = {}
         self.archive = Archive(self.clock, self.installations)
+        self.web_hooks = WebHookCaller(self.clock)
         for item in self._scenario.installations:
             self._add_installation(item)
         self._add_accounts()
@@ -175,11 +180,25 @@ class Simulator:
             run.cancel()
             await asyncio.wait((run,))
         await self._control.stop()
+        await self.web_hooks.stop()
         await self.rest.stop()
         if self._bus:
             await self._bus.stop()
         if run and not run.cancelled() and (error := run.exception()):
             raise error
+
+    async def advance(self, seconds: float) -> None:
+        """Advance the time, and wait at each moment until the web hooks have answered."""
+        end = self.clock.now() + timedelta(seconds=seconds)
+        await self.web_hooks.settle()
+        while (due := self.clock.next_event) and due <= end:
+            self._advance_to(due)
+            await self.web_hooks.settle()
+        self._advance_to(end)
+
+    def _advance_to(self, moment: datetime) -> None:
+        rest = (moment - self.clock.now()).total_seconds()
+        self.clock.advance(max(0.0, rest))
 
     def client_ssl_context(self) -> ssl.SSLContext:
         """Return a context that trusts the Service Bus (blocking; only with `tls`)."""
@@ -273,30 +292,8 @@ class Simulator:
     def _add_installation(self, item: InstallationScenario) -> Installation[Charger]:
         identifier = item.id or self._scenario.identifier(item.name)
         created = self.clock.now() - timedelta(days=400)
-        available = item.available_current
-        installation: Installation[Charger] = Installation(
-            id=identifier,
-            name=item.name,
-            max_current=item.max_current,
-            network_type=item.network_type,
-            installation_type=item.installation_type,
-            circuits=[
-                Circuit(
-                    self._scenario.identifier(item.name, f"circuit {number}"),
-                    f"Circuit {number}",
-                    fuse,
-                )
-                for number, fuse in enumerate(item.circuits or (item.max_current,), 1)
-            ],
-            created=created,
-            updated=created,
-            bus_key=self._bus_key(identifier),
-            authentication_required=item.authentication_required,
-            messaging_enabled=item.messaging_enabled,
-            available_current=None if available is None else (available,) * 3,
-            three_to_one_phase_switch_current=item.three_to_one_phase_switch_current,
-            drivers=_drivers(self._scenario, item),
-        )
+        installation = _installation(self._scenario, item, identifier, created)
+        installation.on_closed = partial(self.web_hooks.report, installation)
         self.installations[identifier] = installation
         if self._bus:
             self._add_topic(installation)
@@ -330,6 +327,7 @@ class Simulator:
             item,
             id=identifier,
             seed=f"{self._scenario.seed}/{item.serial}",
+            ask=self.web_hooks.ask,
         )
         self.chargers[charger.id] = charger
         return charger
@@ -354,16 +352,11 @@ class Simulator:
             self.user_groups[identifier] = UserGroup(
                 id=identifier,
                 name=item.name,
-                bus_key=self._bus_key(identifier),
+                bus_key=_bus_key(self._scenario, identifier),
                 owners=set(item.owners),
                 installations={ids[name] for name in names},
                 messaging_enabled=item.messaging_enabled,
             )
-
-    def _bus_key(self, identifier: str) -> str:
-        """Return the first key of a topic."""
-        text = f"{self._scenario.seed}/{identifier}"
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
     def _add_topic(self, channel: Channel) -> None:
         self.bus.add_topic(channel.topic, channel.topic, channel.bus_key)
@@ -387,6 +380,44 @@ def _cloud(simulator: Simulator) -> Cloud:
         simulator.archive,
         simulator.user_groups,
         simulator.connection_details,
+    )
+
+
+def _bus_key(scenario: Scenario, identifier: str) -> str:
+    """Return the first key of a topic."""
+    text = f"{scenario.seed}/{identifier}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _installation(
+    scenario: Scenario, item: InstallationScenario, identifier: str, created: datetime
+) -> Installation[Charger]:
+    """Return an installation without chargers."""
+    available = item.available_current
+    return Installation(
+        id=identifier,
+        name=item.name,
+        max_current=item.max_current,
+        network_type=item.network_type,
+        installation_type=item.installation_type,
+        circuits=[
+            Circuit(
+                scenario.identifier(item.name, f"circuit {number}"),
+                f"Circuit {number}",
+                fuse,
+            )
+            for number, fuse in enumerate(item.circuits or (item.max_current,), 1)
+        ],
+        created=created,
+        updated=created,
+        bus_key=_bus_key(scenario, identifier),
+        authentication_required=item.authentication_required,
+        messaging_enabled=item.messaging_enabled,
+        available_current=None if available is None else (available,) * 3,
+        three_to_one_phase_switch_current=item.three_to_one_phase_switch_current,
+        drivers=_drivers(scenario, item),
+        authentication_type=0 if item.web_hooks is None else 1,
+        web_hooks=item.web_hooks or WebHooks(),
     )
 
 
