@@ -30,12 +30,14 @@ from scripts.demo_home.dashboard import (
 )
 from scripts.demo_home.errors import DemoError
 from scripts.demo_home.folder import DemoFolder, machine_time_zone
+from scripts.demo_home.guests import with_guests
 from scripts.demo_home.meters import Meters, to_document
 from scripts.demo_home.past import with_past
 from scripts.demo_home.ports import claim
 from scripts.demo_home.process import Program
+from simulator.car import Car
 from simulator.observations import StateId
-from simulator.scenario import Scenario
+from simulator.scenario import DEMO_USER, Scenario
 from simulator.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -527,6 +529,7 @@ def test_demo_says_what_a_newcomer_needs(
     assert "Autoplay is on" in text
     assert "Carport is left free for you" in text
     assert "Autoplay pauses once you change something" in text
+    assert "Guest parking is for webhooks" in text
 
 
 def test_demo_of_an_own_account_has_no_autoplay(
@@ -600,9 +603,27 @@ def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
     assert continued.installations[1] == scenario.installations[1]
 
 
+def test_the_demo_has_an_installation_for_web_hooks() -> None:
+    """The demo account owns it, and its cars charge before web hooks are set up."""
+    simulator = Simulator(with_guests(Scenario.default()))
+    *others, guests = simulator.installations.values()
+    assert guests.name == "Guest parking"
+    assert (guests.authentication_type, guests.uses_web_hooks) == (1, False)
+    assert {item.authentication_type for item in others} == {0}
+    assert simulator.accounts[DEMO_USER].manages(guests.id)
+    (group,) = simulator.user_groups.values()
+    assert guests.id in group.installations
+    charger = guests.chargers[0]
+    charger.plug_in(Car())
+    simulator.clock.advance(60)
+    assert charger.is_authorized
+    options = demo._parser().parse_args(["--chargers", "3"])
+    assert demo.Demo(options, DemoFolder(Path("demo")))._guest_lines() == []
+
+
 def test_scenario_survives_its_file(tmp_path: Path) -> None:
     """The simulator reads the same scenario that the demo wrote."""
-    scenario = Scenario.default()
+    scenario = with_guests(Scenario.default())
     file = tmp_path / "scenario.json"
     file.write_text(json.dumps(to_document(scenario)), encoding="utf-8")
 
@@ -612,7 +633,8 @@ def test_scenario_survives_its_file(tmp_path: Path) -> None:
 def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
     """A later demo has the sessions of the first one, and the meters go on behind them."""
     file = tmp_path / "scenario.json"
-    first = with_past(Scenario.default(), file)
+    scenario = with_guests(Scenario.default())
+    first = with_past(scenario, file)
     file.write_text(json.dumps(to_document(first)), encoding="utf-8")
     past = first.installations[0].past
     assert past
@@ -620,10 +642,10 @@ def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
     assert datetime.now(UTC) - past.end < timedelta(minutes=5)
     with patch.object(demo_past, "datetime") as later:
         later.now.return_value = datetime.now(UTC) + timedelta(days=9)
-        second = with_past(Scenario.default(), file)
+        second = with_past(scenario, file)
         assert second == first
         file.write_text("{", encoding="utf-8")
-        third = with_past(Scenario.default(), file)
+        third = with_past(scenario, file)
     assert third.installations[0].past != past
     simulator = Simulator(second)
     now = simulator.clock.now()

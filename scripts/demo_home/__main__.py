@@ -29,6 +29,7 @@ from .dashboard import (
 )
 from .errors import DemoError
 from .folder import DemoFolder
+from .guests import NAME as GUESTS, with_guests
 from .home_assistant import HomeAssistant
 from .meters import Meters, to_document
 from .past import with_past
@@ -98,7 +99,7 @@ class Demo:
         self._rest_port, self._bus_port = port + 1, port + 2
         self._control_port, self._web_socket_port = port + 3, port + 4
         self._scenario = (
-            Scenario.default()
+            with_guests(Scenario.default())
             if options.chargers is None
             else Scenario.of(options.chargers)
         )
@@ -159,6 +160,7 @@ class Demo:
                 "",
                 f"Autoplay is on: cars come and go by themselves. {free} is left free for you.",
                 "Autoplay pauses once you change something, there or in Home Assistant.",
+                *self._guest_lines(),
                 "",
             ]
         lines += [f"Everything is in  {self._folder.path}", "Ctrl-C ends it."]
@@ -167,6 +169,15 @@ class Demo:
         )
         if not self._options.no_browser:
             self._open_browser()
+
+    def _guest_lines(self) -> list[str]:
+        """Return lines that say what can be tried at the installation with web hooks."""
+        if all(item.web_hooks is None for item in self._scenario.installations):
+            return []
+        return [
+            f"{GUESTS} is for webhooks: enter their addresses in the form Portal of the",
+            "simulator's page, and hold a card to a charger there.",
+        ]
 
     def _account_lines(self) -> list[str]:
         """Return lines that say how to sign in to each account of the simulated cloud."""
