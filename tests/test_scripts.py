@@ -15,6 +15,7 @@ import sys
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
+import aiohttp
 import pytest
 
 from custom_components.zaptec.history.statistics import statistic_id
@@ -30,11 +31,12 @@ from scripts.demo_home.dashboard import (
 )
 from scripts.demo_home.errors import DemoError
 from scripts.demo_home.folder import DemoFolder, machine_time_zone
-from scripts.demo_home.guests import with_guests
+from scripts.demo_home.guests import GuestHooks, with_guests
 from scripts.demo_home.meters import Meters, to_document
 from scripts.demo_home.past import with_past
 from scripts.demo_home.ports import claim
 from scripts.demo_home.process import Program
+from simulator import portal
 from simulator.car import Car
 from simulator.observations import StateId
 from simulator.scenario import DEMO_USER, Scenario
@@ -619,6 +621,45 @@ def test_the_demo_has_an_installation_for_web_hooks() -> None:
     assert charger.is_authorized
     options = demo._parser().parse_args(["--chargers", "3"])
     assert demo.Demo(options, DemoFolder(Path("demo")))._guest_lines() == []
+
+
+def test_web_hooks_go_on_in_the_next_demo(tmp_path: Path) -> None:
+    """Addresses that were entered on the page are those of the next demo, until removed."""
+    scenario = with_guests(Scenario.default())
+    file = tmp_path / "web_hooks.json"
+    kept = GuestHooks(file)
+    assert kept.continue_in(scenario) == scenario
+    simulator = Simulator(scenario)
+    guests = list(simulator.installations.values())[-1]
+    guests.set_web_hooks("http://127.0.0.1/start", "", "zaptec", "demo")
+    kept.keep(portal.shown(guests))
+    assert file.stat().st_mode & 0o077 == 0
+    continued = kept.continue_in(scenario)
+    assert continued.installations[-1].web_hooks == guests.web_hooks
+    assert continued.installations[:-1] == scenario.installations[:-1]
+    guests.set_authentication_type(0)
+    kept.keep(portal.shown(guests))
+    assert kept.continue_in(scenario).installations[-1].web_hooks is None
+    file.write_text('{"colour": 1}', encoding="utf-8")
+    assert kept.continue_in(scenario) == scenario
+
+
+async def test_the_demo_keeps_what_the_page_has_set(
+    socket_enabled: None, tmp_path: Path
+) -> None:
+    """The meters and the web hooks are read from the simulator's page."""
+    shown = demo.Demo(demo._parser().parse_args([]), DemoFolder(tmp_path))
+    async with (
+        Simulator(shown._scenario) as simulator,
+        aiohttp.ClientSession() as session,
+    ):
+        guests = list(simulator.installations.values())[-1]
+        guests.set_web_hooks("http://127.0.0.1/start", "", "zaptec", "demo")
+        shown._control_port = int(simulator.control_url.rsplit(":", 1)[1])
+        await shown._keep_meters(session)
+    continued = shown._guest_hooks().continue_in(shown._scenario)
+    assert continued.installations[-1].web_hooks == guests.web_hooks
+    assert (tmp_path / "meters.json").exists()
 
 
 def test_scenario_survives_its_file(tmp_path: Path) -> None:

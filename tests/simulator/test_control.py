@@ -509,7 +509,7 @@ async def test_web_hooks_on_the_page(sim: Simulator, page: Page) -> None:
     shown = state["installations"][1]["chargers"][0]
     assert (shown["authorization"], shown["red"]) == ("refused", True)
     hooks = state["web_hooks"]
-    assert hooks["faults"] == ["start web hook: 502 (2 times)"]
+    assert hooks["faults"] == ["start calls: 502 (2 times)"]
     (call,) = hooks["recent"]
     assert (call["status"], call["has_code"]) == (401, True)
     assert "04AFFE" not in str(state)

@@ -550,7 +550,7 @@ async def test_faults(
     """Each fault says whether the call arrives, and what the cloud makes of it."""
     hooks.permit()
     sim.web_hooks.faults.add(fault, "start", is_delivered=is_delivered)
-    assert sim.web_hooks.faults.active == [f"start web hook: {fault}"]
+    assert sim.web_hooks.faults.active == [f"start calls: {fault}"]
     charger.plug_in(Car())
     await sim.advance(2)
     assert len(hooks.starts) == arrived
