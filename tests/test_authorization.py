@@ -278,8 +278,6 @@ def test_the_stored_answer() -> None:
     assert other == Answer(Outcome.PENDING)
     door.authorizer.refuse(ONE, door.now)
     assert door.authorizer.stored_answer(request, door.now).outcome is Outcome.REFUSED
-    door.authorizer.forget([ONE])
-    assert door.authorizer.stored_answer(request, door.now) == Answer(Outcome.PENDING)
 
 
 def test_nothing_stored_or_shown_has_a_code() -> None:

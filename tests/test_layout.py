@@ -15,9 +15,9 @@ INTEGRATION = "custom_components.zaptec"
 # the platforms, the flows and other modules that Home Assistant calls.
 ROWS = (
     ("api",),
-    ("codes", "const"),
+    ("authorization", "codes", "const"),
     (
-        "authorization",
+        "access_store",
         "backoff",
         "listeners",
         "moments",
@@ -26,8 +26,9 @@ ROWS = (
         "persons",
         "plausibility",
         "round_robin",
+        "web_hook_settings",
     ),
-    ("state",),
+    ("permitted_sessions", "state"),
     ("sources", "control", "coordinator", "devices", "energy_store", "history"),
     ("runtime",),
     ("entity",),

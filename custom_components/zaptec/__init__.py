@@ -14,10 +14,12 @@ from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
 from .control.device_store import device_stores
+from .control.charging_access import async_get_access, async_remove_access
 from .control.recent_changes import recent_changes
 from .devices.ownership import async_reconsider
 from .energy_dashboard import async_counted_twice
 from .energy_store import EnergyStore
+from .entity_access import async_remove_access_entities
 from .history.store import HistoryStore
 from .leftovers import Leftovers
 from .migration import (
@@ -30,6 +32,7 @@ from .removed_persons import async_follow_persons
 from .repairs import Issues, async_delete_issues
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .services import async_setup_services
+from .web_hook_settings import from_entry
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -53,6 +56,9 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     await recent_changes(hass).async_load()
     entries = hass.config_entries.async_entries(DOMAIN)
     await device_stores(hass).async_load([entry.entry_id for entry in entries])
+    for entry in entries:
+        # The web hooks may be called before the account is loaded.
+        await async_get_access(hass, entry.entry_id)
 
     @callback
     def entry_changed(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
@@ -63,6 +69,9 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
             async_delete_issues(hass, entry)
         if entry.state is ConfigEntryState.LOADED:
             async_follow_persons(hass, entry)
+            if frozenset(from_entry(entry)) != entry.runtime_data.web_hooks:
+                # Entities are added or removed.
+                hass.config_entries.async_schedule_reload(entry.entry_id)
         # What an account shows depends on which of the others run.
         async_reconsider(hass)
 
@@ -82,6 +91,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bo
     async_follow_persons(hass, entry)
     Issues(hass, entry, await async_counted_twice(hass)).start()
     Leftovers(hass, entry).start()
+    async_remove_access_entities(hass, entry)
 
     await runtime.reader.async_wait_for_first_readings()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
@@ -111,6 +121,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
         await device_stores(hass).async_remove()
     await EnergyStore(hass, entry).async_remove()
     await HistoryStore(hass, entry).async_remove()
+    await async_remove_access(hass, entry.entry_id)
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:

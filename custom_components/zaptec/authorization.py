@@ -4,7 +4,7 @@ Nothing here knows Home Assistant or the network. The codes of cards are passed 
 and only keyed hashes of them are kept.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -73,6 +73,10 @@ class Answer:
     """A UUID exactly if the request is permitted."""
     person_id: str | None = None
     """Whom the request is permitted to, if that is a known person."""
+    chosen_person_id: str | None = None
+    """Whom the user or an automation has permitted it to."""
+    card: int = 0
+    """The keyed hash of the card that was shown last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +155,14 @@ class PlugIn:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""
-        return asdict(self) | {
-            key: getattr(self, key).isoformat() for key in ("begun", "last", "asked")
-        }
+        return (
+            asdict(self)
+            | {"outcome": self.outcome.value}
+            | {
+                key: getattr(self, key).isoformat()
+                for key in ("begun", "last", "asked")
+            }
+        )
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> PlugIn:
@@ -195,10 +204,23 @@ class Authorizer:
 
         """
         self._people = people
-        self.access = access
+        self._access = access
+        # Rises with each change that has to survive a restart.
+        self.revision = 0
         self._on_event = on_event
         self._new_id = new_id
         self._plug_ins: dict[str, PlugIn] = {}
+
+    @property
+    def access(self) -> Access:
+        """Return who may charge."""
+        return self._access
+
+    @access.setter
+    def access(self, access: Access) -> None:
+        """Set who may charge; a car that waits is judged anew with its next request."""
+        self._access = access
+        self.revision += 1
 
     def decide(self, request: Request, now: datetime) -> Answer:
         """Return whether a car may charge, and remember the request.
@@ -218,10 +240,11 @@ class Authorizer:
         plug_in.outcome = outcome
         if outcome is Outcome.PERMITTED and plug_in.session_id is None:
             plug_in.session_id = self._new_id()
-        answer = _answer(plug_in, outcome)
+            is_changed = True
         if is_changed:
+            self.revision += 1
             self._tell(request.charger_id, plug_in)
-        return answer
+        return _answer(plug_in, outcome)
 
     def stored_answer(self, request: Request, now: datetime) -> Answer:
         """Return the answer as far as it was decided before, otherwise that it is pending.
@@ -239,6 +262,7 @@ class Authorizer:
         outcome = self._judge(plug_in, request)
         if outcome is Outcome.PERMITTED and plug_in.session_id is None:
             plug_in.session_id = self._new_id()
+            self.revision += 1
         return _answer(plug_in, outcome)
 
     def authorize(self, charger_id: str, person_id: str | None, now: datetime) -> bool:
@@ -254,10 +278,11 @@ class Authorizer:
 
         """
         plug_in = self._live(charger_id, now)
-        if plug_in is None or self.access is Access.NOBODY:
+        if plug_in is None or self._access is Access.NOBODY:
             return False
         plug_in.verdict = True
         plug_in.chosen_person = person_id
+        self.revision += 1
         return True
 
     def refuse(self, charger_id: str, now: datetime) -> bool:
@@ -266,6 +291,7 @@ class Authorizer:
         if plug_in is None:
             return False
         plug_in.verdict = False
+        self.revision += 1
         return True
 
     def note_car(self, charger_id: str, is_connected: bool, now: datetime) -> bool:
@@ -285,6 +311,7 @@ class Authorizer:
         if plug_in is None or is_connected or now < plug_in.begun:
             return False
         del self._plug_ins[charger_id]
+        self.revision += 1
         return True
 
     def end(self, session: EndedSession, now: datetime) -> str | None:
@@ -292,6 +319,7 @@ class Authorizer:
         for charger_id, plug_in in self._plug_ins.items():
             if plug_in.session_id == session.session_id:
                 del self._plug_ins[charger_id]
+                self.revision += 1
                 return charger_id
         return None
 
@@ -310,15 +338,10 @@ class Authorizer:
             return None
         return plug_in.asked + WAIT_MAX
 
-    def forget(self, charger_ids: Iterable[str]) -> None:
-        """Forget the cars at chargers that are gone."""
-        for charger_id in charger_ids:
-            self._plug_ins.pop(charger_id, None)
-
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""
         return {
-            "access": self.access.value,
+            "access": self._access.value,
             "plug_ins": {
                 charger_id: plug_in.as_dict()
                 for charger_id, plug_in in self._plug_ins.items()
@@ -327,7 +350,7 @@ class Authorizer:
 
     def restore(self, stored: Mapping[str, Any]) -> None:
         """Restore what `as_dict` has returned before a restart."""
-        self.access = Access(stored["access"])
+        self._access = Access(stored["access"])
         self._plug_ins = {
             charger_id: PlugIn.from_dict(item)
             for charger_id, item in stored["plug_ins"].items()
@@ -356,11 +379,11 @@ class Authorizer:
 
     def _judge(self, plug_in: PlugIn, request: Request) -> Outcome:
         """Return whether a car may charge."""
-        if self.access is Access.NOBODY or plug_in.verdict is False:
+        if self._access is Access.NOBODY or plug_in.verdict is False:
             return Outcome.REFUSED
-        if self.access is Access.EVERYONE or plug_in.verdict:
+        if self._access is Access.EVERYONE or plug_in.verdict:
             return Outcome.PERMITTED
-        if self.access is Access.ASK:
+        if self._access is Access.ASK:
             return Outcome.PENDING
         people = self._people()
         person_id = plug_in.card_person
@@ -392,4 +415,10 @@ def _answer(plug_in: PlugIn, outcome: Outcome) -> Answer:
     """Return the answer with an outcome."""
     if outcome is not Outcome.PERMITTED:
         return Answer(outcome)
-    return Answer(outcome, plug_in.session_id, _person(plug_in))
+    return Answer(
+        outcome,
+        plug_in.session_id,
+        _person(plug_in),
+        plug_in.chosen_person,
+        plug_in.card,
+    )

@@ -5,11 +5,14 @@ from .api import parse_uuid
 # Number of characters of a code that are shown, if the code is at least twice as long.
 CODE_SHOWN = 4
 
+# Prefix of the code of a card.
+CARD_PREFIX = "nfc-"
+
 # Prefix of the code of a session that was authorized by the app instead of a card.
 APP_PREFIX = "ble-"
 
 # Prefixes that the vendor puts before the code of a card and the id of an app user.
-CODE_PREFIXES = ("nfc-", APP_PREFIX)
+CODE_PREFIXES = (CARD_PREFIX, APP_PREFIX)
 
 
 def masked(code: object) -> str | None:

@@ -142,6 +142,15 @@ def hold_topic(charger_id: str) -> Topic:
     return (charger_id, "hold")
 
 
+def access_topic(device_id: str) -> Topic:
+    """Return the topic for who may charge.
+
+    For an installation, it is that of the mode; for a charger, whether a car waits for a
+    decision.
+    """
+    return (device_id, "access")
+
+
 def event_topic(charger_id: str) -> Topic:
     """Return the topic for the events of a charger.
 

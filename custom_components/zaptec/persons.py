@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 from homeassistant.config_entries import ConfigEntry
 
 from .api import CompletedSession, Session, parse_uuid
-from .codes import CODE_PREFIXES
+from .codes import CARD_PREFIX, CODE_PREFIXES
 from .const import CONF_CHARGERS
 
 SUBENTRY_PERSON: Final = "person"
@@ -39,6 +39,8 @@ class Identity(NamedTuple):
     code: int = 0
     card: int = 0
     user: int = 0
+    person: int = 0
+    """The person whom Home Assistant has permitted it to."""
 
 
 # The identity of a session of which it is not known who has charged.
@@ -74,7 +76,8 @@ class Persons:
             item: person_id
             for person_id, hashes in reversed(self.hashes.items())
             for item in hashes
-        }
+        } | {self._hash("person", person_id): person_id for person_id in self.names}
+        self._persons.pop(0, None)
 
     @classmethod
     def of(cls, entry: ConfigEntry[Any], *, is_keyed: bool = False) -> Self:
@@ -123,32 +126,41 @@ class Persons:
         """Return the person with an identity, None if it belongs to none of them.
 
         A card that was chosen for one person is that person's, although its Zaptec user
-        may be another person.
+        may be another person. A session that was permitted to a person is that person's,
+        whatever card was shown.
         """
-        for item in identity:
+        for item in (identity.person, *identity):
             if person_id := self._persons.get(item):
                 return person_id
         return None
 
     def card_of(self, token: str) -> int:
-        """Return the keyed hash of the code of a card, 0 if there is no key."""
-        return max(self.identify_code(token))
-
-    def person_of_token(self, token: str) -> str | None:
-        """Return the person with a card, None if it belongs to none of them.
+        """Return the keyed hash of the code of a card, 0 if there is no key.
 
         A charger reports the code with a prefix. It is not documented whether a web hook
-        gets the prefix, too, so the card is recognized with and without it.
+        gets the prefix, too, so a code without one is taken as that of a card.
         """
         code = token.strip().lower()
-        for prefix in CODE_PREFIXES:
-            code = code.removeprefix(prefix)
-        if not code:
-            return None
-        for prefix in ("", *CODE_PREFIXES):
-            if person_id := self.person_of(self.identify_code(prefix + code)):
+        if code and not code.startswith(CODE_PREFIXES) and not parse_uuid(code):
+            code = f"{CARD_PREFIX}{code}"
+        return max(self.identify_code(code))
+
+    def person_of_token(self, token: str) -> str | None:
+        """Return the person with a card, None if it belongs to none of them."""
+        for card in (self.card_of(token), max(self.identify_code(token))):
+            if person_id := self._persons.get(card):
                 return person_id
         return None
+
+    def permitted(self, card: int, person_id: str | None) -> Identity:
+        """Return the identity of a session that Home Assistant has permitted.
+
+        Args:
+            card: The hash of the card that was shown, 0 if none was.
+            person_id: The person whom the user or an automation has permitted it to.
+
+        """
+        return Identity(code=card, person=self._hash("person", person_id))
 
     def may_charge(self, person_id: str, charger_id: str) -> bool:
         """Return whether a person is known and may charge at a charger."""

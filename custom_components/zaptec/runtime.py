@@ -20,8 +20,10 @@ from .control.available_current import AvailableCurrents
 from .control.batch import Batches
 from .control.charger import ChargerControl
 from .control.charging import ChargingHold
+from .control.charging_access import Attachment, ChargingAccess, async_get_access
 from .control.confirmations import Confirmations
 from .control.departures import Departures
+from .control.hand_over import HistoryDoors
 from .control.installation import InstallationControl
 from .coordinator import ZaptecCoordinator, ZaptecFirmwareCoordinator
 from .devices.adoption import async_get_device
@@ -38,6 +40,7 @@ from .sources.link import SharedByLinks
 from .sources.links import Links
 from .sources.reader import StateReader
 from .state import States
+from .web_hook_settings import from_entry
 
 type ZaptecConfigEntry = ConfigEntry[ZaptecRuntime]
 
@@ -78,14 +81,20 @@ class ZaptecRuntime:
     """The parts of an account; only platforms, actions and diagnostics see all of them."""
 
     def __init__(
-        self, hass: HomeAssistant, entry: ZaptecConfigEntry, client: ZaptecClient
+        self,
+        hass: HomeAssistant,
+        entry: ZaptecConfigEntry,
+        client: ZaptecClient,
+        access: ChargingAccess,
     ) -> None:
         """Initialize the parts of an account, none of them started."""
         self.hass = hass
         self.entry = entry
         self.client = client
+        self.access = access
+        # Where web hooks are set up. If that changes, the account is loaded again.
+        self.web_hooks = frozenset(from_entry(entry))
         self.listeners = Listeners()
-        # Adds the entities of all platforms.
         self.round_robin = RoundRobin()
         self._outages = Outages()
         self._start_reauth = partial(entry.async_start_reauth, hass)
@@ -124,13 +133,12 @@ class ZaptecRuntime:
         self.installations = self._create_installation_control()
         self.chargers = self._create_charger_control()
         self.available_currents = self._create_available_currents()
-        # The hold of each charger, by its id, from when its switch has restored it.
+        # The hold of each charger, from when its switch has restored it.
         self.holds: dict[str, ChargingHold] = {}
         self.session_values = SessionValues()
         self.energy_store = EnergyStore(hass, entry)
-        self.prices = Prices(
-            hass, Tariff.from_stored(entry.options.get(CONF_PRICES, ()))
-        )
+        tariff = Tariff.from_stored(entry.options.get(CONF_PRICES, ()))
+        self.prices = Prices(hass, tariff)
         self.history = self._create_history()
 
     @classmethod
@@ -139,7 +147,8 @@ class ZaptecRuntime:
         client = await async_create_client(
             hass, entry.data[CONF_USERNAME], entry.data[CONF_PASSWORD]
         )
-        return cls(hass, entry, client)
+        access = await async_get_access(hass, entry.entry_id)
+        return cls(hass, entry, client, access)
 
     def _create_history(self) -> History:
         """Return the history of the account."""
@@ -151,6 +160,7 @@ class ZaptecRuntime:
             self.prices,
             account=lambda: self.coordinator.data,
             name=self._charger_name,
+            permitted=self.access.identity_of,
         )
 
     def _create_reader(self) -> StateReader:
@@ -255,6 +265,19 @@ class ZaptecRuntime:
         )
         self.links.start()
         await self.history.async_start()
+        entry.async_on_unload(
+            self.access.attach(
+                Attachment(
+                    account=lambda: self.coordinator.data,
+                    states=self.states,
+                    listeners=self.listeners,
+                    history=HistoryDoors(
+                        self.history.permitted.take, self.history.permitted.async_end
+                    ),
+                    create_task=self.create_task,
+                )
+            )
+        )
 
     def _charger_name(self, charger_id: str) -> str:
         """Return the name of a charger, as the user may have changed it."""
@@ -283,6 +306,7 @@ class ZaptecRuntime:
         self.reader.follow(account)
         self.firmware.follow(account)
         self.history.follow(account)
+        self.access.follow()
 
     @callback
     def _apply_lists(self, account: Account) -> None:

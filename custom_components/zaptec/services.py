@@ -14,6 +14,7 @@ from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 import probatio
 
+from .access_actions import async_setup_access_actions
 from .api import Command, limits_time
 from .const import CURRENT_MAX, DOMAIN
 from .control.checks import check_current, round_current
@@ -95,6 +96,7 @@ def async_setup_services(hass: HomeAssistant) -> None:
         supports_response=SupportsResponse.OPTIONAL,
     )
     async_setup_session_actions(hass)
+    async_setup_access_actions(hass)
 
 
 def _command(value: int | str) -> Command:

@@ -322,7 +322,7 @@ class SessionReader:
             meter_start=readings[0].energy if readings else None,
             meter_end=readings[-1].energy if readings else None,
             flags=_flags(session),
-            person_id=self._history.person_of(session),
+            person_id=self._history.known.person_of(session),
             hours=self._history.known.hours_of(session.charger_id, record.charge)
             if self._with_hours
             else {},

@@ -361,7 +361,7 @@ async def test_a_card_whose_session_is_not_reported(household: Household) -> Non
         )
     ]
     history = home.entry.runtime_data.history
-    assert [history.person_of(item) for item in archived] == [person_id]
+    assert [history.known.person_of(item) for item in archived] == [person_id]
     assert history.persons.person_of(history.persons.identify(archived[0])) is None
 
 

@@ -38,6 +38,7 @@ class Book:
         store: HistoryStore,
         *,
         account: Callable[[], Account],
+        permitted: Callable[[str], Identity],
         on_refusal: Callable[[str], None],
     ) -> None:
         """Initialize the ledgers, which the store may load later.
@@ -47,6 +48,7 @@ class Book:
             states: The states of the chargers.
             store: Where the ledgers are kept.
             account: Returns what the account shows.
+            permitted: Returns whom Home Assistant has permitted a session to.
             on_refusal: Called with each charger whose archive is refused.
 
         """
@@ -54,6 +56,7 @@ class Book:
         self._states = states
         self._store = store
         self._account = account
+        self._permitted = permitted
         self._on_refusal = on_refusal
         # What chargers have reported of sessions, for which the archive is asked.
         self._waiting: dict[int, Contribution] = {}
@@ -73,16 +76,24 @@ class Book:
         """Return the id of the person who has charged, None if it is not a known one.
 
         A session of the archive does not contain the code of the card, so this is more
-        than `Persons.identify` can say: the charger may have reported it.
+        than `Persons.identify` can say: the charger may have reported it, or Home Assistant
+        has permitted it.
         """
         identity = self.persons.identify(session)
         ledger = self.ledgers.get(session.charger_id or "")
-        if ledger is not None:
-            known = ledger.identity(key_of(session.id))
-            identity = identity._replace(
-                code=known.code, user=identity.user or known.user
+        known = ledger.identity(key_of(session.id)) if ledger is not None else ANONYMOUS
+        permitted = self._permitted(session.id)
+        return self.persons.person_of(
+            identity._replace(
+                code=known.code or permitted.code,
+                user=identity.user or known.user,
+                person=known.person or permitted.person,
             )
-        return self.persons.person_of(identity)
+        )
+
+    def has_session(self, charger_id: str, key: int) -> bool:
+        """Return whether a session that has ended is known already."""
+        return key in self._waiting or self.ledgers[charger_id].has_session(key)
 
     @property
     def waiting(self) -> int:

@@ -10,9 +10,9 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
-from ..api import Account, Session, ZaptecClient, ZaptecError
+from ..api import Account, ZaptecClient, ZaptecError
 from ..const import DOMAIN, LOGGER
-from ..persons import Persons
+from ..persons import Identity, Persons
 from ..state import States
 from .archive import Archive
 from .awaited import AwaitedSessions
@@ -22,6 +22,7 @@ from .faults import Faults
 from .full_readings import FullReadings
 from .hours import HOUR
 from .known import KnownSessions
+from .permitted import PermittedReports
 from .person_statistics import NAME, PersonStatistics
 from .prices import Prices
 from .reports import Reports
@@ -72,6 +73,7 @@ class History:
         *,
         account: Callable[[], Account],
         name: Callable[[str], str],
+        permitted: Callable[[str], Identity],
     ) -> None:
         """Initialize the history; nothing is read yet.
 
@@ -83,6 +85,7 @@ class History:
             prices: What a kWh costs.
             account: Returns what the account shows.
             name: Returns the name of a charger.
+            permitted: Returns whom Home Assistant has permitted a session to.
 
         """
         self._hass = hass
@@ -92,7 +95,12 @@ class History:
         self._store = HistoryStore(hass, entry)
         self._statistics = HourlyStatistics(hass)
         self._book = Book(
-            hass, states, self._store, account=account, on_refusal=self._take_reported
+            hass,
+            states,
+            self._store,
+            account=account,
+            permitted=permitted,
+            on_refusal=self._take_reported,
         )
         self.costs = Costs(hass, self._statistics, self._store, prices)
         archive = Archive(client, self._book)
@@ -106,20 +114,32 @@ class History:
             is_failing=self._full.is_failing,
             on_write=self.costs.mark,
         )
-        self._awaited = AwaitedSessions(
-            self._book,
-            archive,
-            account=account,
-            on_ended=self._sweeps.count_ended,
-            on_request=self._sweeps.count_requests,
-        )
         self._wake = asyncio.Event()
-        self._reports = Reports(
-            states, self._book, self._awaited, on_ended=self._wake.set
-        )
+        self._awaited = self._create_awaited(archive)
+        self._reports, self.permitted = self._create_reports(states)
         self._faults = Faults()
         self.summary = Summary(
             self._book, self._sweeps, self._awaited, self._statistics, self._faults
+        )
+
+    def _create_awaited(self, archive: Archive) -> AwaitedSessions:
+        """Return what looks for sessions that have ended."""
+        return AwaitedSessions(
+            self._book,
+            archive,
+            account=self._account,
+            on_ended=self._sweeps.count_ended,
+            on_request=self._sweeps.count_requests,
+        )
+
+    def _create_reports(self, states: States) -> tuple[Reports, PermittedReports]:
+        """Return what adds the sessions that chargers and web hooks report."""
+        on_change = self._wake.set
+        return (
+            Reports(states, self._book, self._awaited, on_ended=on_change),
+            PermittedReports(
+                self._book, self._awaited, self._store, on_change=on_change
+            ),
         )
 
     async def async_start(self) -> None:
@@ -187,10 +207,6 @@ class History:
         """Return the persons of the account."""
         return self._store.persons.persons
 
-    def person_of(self, session: Session) -> str | None:
-        """Return the id of the person who has charged in a session of the archive."""
-        return self._book.person_of(session)
-
     @property
     def pending(self) -> dict[str, str]:
         """Return which chargers have something to read or to write, and what."""
@@ -245,7 +261,6 @@ class History:
         self._wake.set()
         return await self._full.async_wait(charger_id)
 
-    @callback
     def _take_reported(self, charger_id: str) -> None:
         """Use what a charger has reported before, as its archive is refused."""
         self._reports.take(charger_id)
@@ -334,7 +349,7 @@ class History:
             # Before it is noted that the energy is written: Home Assistant may stop.
             self.costs.mark(statistic_id(charger_id), first)
             ledger.written(revision)
-            self._compact(charger_id)
+            _compact(self._book, charger_id)
             self._store.save_soon()
             return True
         return False
@@ -366,24 +381,9 @@ class History:
         if not self._store.persons.is_pending:
             # What was kept for the persons may be dropped now.
             for charger_id in list(self._book.ledgers):
-                self._compact(charger_id)
+                _compact(self._book, charger_id)
                 await asyncio.sleep(0)
         return True
-
-    def _compact(self, charger_id: str) -> None:
-        """Drop what no sweep can change any more.
-
-        Without the archive, nothing can be read again, so more is kept.
-        """
-        hour = int(_now() // HOUR)
-        is_refused = self._book.is_refused(charger_id)
-        share = ALL_SESSIONS_MAX // len(self._book.ledgers)
-        self._book.compact(
-            charger_id,
-            0 if is_refused else hour - (LONG_SPAN + DAY) // HOUR,
-            max(SESSIONS_MIN, min(SESSIONS_MAX, share)),
-            hour - FORGOTTEN_AFTER // HOUR,
-        )
 
     def _idle_time(self) -> float:
         """Return how long there is nothing to do (s)."""
@@ -397,6 +397,22 @@ class History:
             due.append(max(costs_due, self._write_at))
         due += [item for item in (self._read_at, self._write_at) if item > now]
         return max(IDLE_MIN, min(due) - now)
+
+
+def _compact(book: Book, charger_id: str) -> None:
+    """Drop what no sweep can change any more.
+
+    Without the archive, nothing can be read again, so more is kept.
+    """
+    hour = int(_now() // HOUR)
+    is_refused = book.is_refused(charger_id)
+    share = ALL_SESSIONS_MAX // len(book.ledgers)
+    book.compact(
+        charger_id,
+        0 if is_refused else hour - (LONG_SPAN + DAY) // HOUR,
+        max(SESSIONS_MIN, min(SESSIONS_MAX, share)),
+        hour - FORGOTTEN_AFTER // HOUR,
+    )
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from ..api import Session
 from .book import Book
 from .hours import Charge
 from .ledger import Contribution
@@ -22,6 +23,10 @@ class KnownSessions:
         """Return the sessions of a charger whose hours are known."""
         ledger = self._book.ledgers.get(charger_id)
         return ledger.sessions if ledger else ()
+
+    def person_of(self, session: Session) -> str | None:
+        """Return the id of the person who has charged in a session of the archive."""
+        return self._book.person_of(session)
 
     def hours_of(self, charger_id: str, charge: Charge) -> dict[int, int]:
         """Return the energy of each hour of a session (Wh); this may run in a thread."""

@@ -72,7 +72,11 @@ class _Reported:
     def note(self, key: int, identity: Identity, hour: int) -> None:
         """Note what was reported, in addition to what was reported before."""
         known, _ = self._sessions.get(key, (ANONYMOUS, 0))
-        noted = Identity(identity.code or known.code, user=identity.user or known.user)
+        noted = Identity(
+            identity.code or known.code,
+            user=identity.user or known.user,
+            person=identity.person or known.person,
+        )
         self._sessions[key] = noted, hour
 
     def merged(self, key: int, identity: Identity) -> Identity:
@@ -82,6 +86,7 @@ class _Reported:
             reported.code or identity.code,
             identity.card,
             identity.user or reported.user,
+            identity.person or reported.person,
         )
 
     def limit(self) -> None:
@@ -168,6 +173,10 @@ class Ledger:
         """Return whether the archive's version of a session is known."""
         session = self._sessions.get(key)
         return session.is_final if session else key in self._old
+
+    def has_session(self, key: int) -> bool:
+        """Return whether a session is known."""
+        return key in self._sessions or key in self._old
 
     def identity(self, key: int) -> Identity:
         """Return who has charged in a session, as far as the ledger knows."""
@@ -433,7 +442,7 @@ class Ledger:
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return what `as_dict` has returned before a restart."""
         ledger = cls()
-        # An earlier version did not store who has charged.
+        # Earlier versions did not store who has charged, and what was complete before.
         identities = {
             key: Identity(*identity) for key, *identity in stored.get("identities", ())
         }
@@ -445,7 +454,6 @@ class Ledger:
             ledger.doubts = Doubts.from_list(doubts)
         ledger._old = {key: _Old(*item) for key, *item in stored["old"]}
         ledger.complete_from = stored["complete_from"]
-        # An earlier version did not store it.
         ledger._complete_before = stored.get("complete_before")
         ledger.changed_from = stored["changed_from"]
         ledger.read_from = stored["read_from"]

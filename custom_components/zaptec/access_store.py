@@ -1,0 +1,94 @@
+"""Stores what was decided about who may charge, before the decision is answered.
+
+It contains no codes of cards and no names, but keyed hashes, whose key is not stored here.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.storage import Store
+
+from .const import DOMAIN
+
+STORAGE_VERSION = 1
+
+# Delay before a change that nobody waits for is stored (s).
+SAVE_DELAY = 0.5
+
+type Document = dict[str, Any]
+
+
+class AccessStore:
+    """The store of an account: a small document that is current, and a large one.
+
+    The file of the small one is replaced as a whole and flushed to the disk, so that
+    a power cut leaves either the previous decision or the new one.
+    """
+
+    def __init__(
+        self, hass: HomeAssistant, entry_id: str, document: Callable[[], Document]
+    ) -> None:
+        """Initialize the store.
+
+        Args:
+            hass: Home Assistant.
+            entry_id: The entry of the account.
+            document: Returns the small document.
+
+        """
+        self._hass = hass
+        self._document = document
+        name = f"{DOMAIN}.access.{entry_id}"
+        self._store: Store[Document] = Store(
+            hass, STORAGE_VERSION, name, private=True, atomic_writes=True
+        )
+        self._large_store: Store[Document] = Store(
+            hass,
+            STORAGE_VERSION,
+            f"{name}.sessions",
+            private=True,
+            atomic_writes=True,
+            serialize_in_event_loop=False,
+        )
+        self._lock = asyncio.Lock()
+        # Numbers of requests to store the small document, and of the last one stored.
+        self._requested = self._stored = 0
+        self._is_removed = False
+
+    async def async_load(self) -> tuple[Document, Document]:
+        """Return the small and the large document, empty if nothing was stored."""
+        return (
+            await self._store.async_load() or {},
+            await self._large_store.async_load() or {},
+        )
+
+    async def async_save(self) -> None:
+        """Store the small document; calls at the same time share the next writing."""
+        self._requested += 1
+        request = self._requested
+        async with self._lock:
+            if self._stored >= request or self._is_removed:
+                return
+            newest = self._requested
+            await self._store.async_save(self._document())
+            self._stored = newest
+
+    @callback
+    def save_soon(self) -> None:
+        """Store the small document shortly afterwards."""
+        if not self._is_removed:
+            self._store.async_delay_save(self._document, SAVE_DELAY)
+
+    async def async_save_large(self, document: Document) -> None:
+        """Store the large document."""
+        if not self._is_removed:
+            await self._large_store.async_save(document)
+
+    async def async_remove(self) -> None:
+        """Remove what is stored."""
+        self._is_removed = True
+        async with self._lock:
+            await self._store.async_remove()
+            await self._large_store.async_remove()

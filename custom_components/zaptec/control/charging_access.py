@@ -1,0 +1,437 @@
+"""Decides for the web hooks of an account who may charge, and keeps what was decided.
+
+It exists from the start of Home Assistant on, whether the account is loaded or not, because
+the cloud may ask at any time.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
+
+from ..access_store import AccessStore
+from ..api import Account, StateId, parse_uuid
+from ..authorization import (
+    Access,
+    Answer,
+    AuthorizationEvent,
+    Authorizer,
+    EndedSession,
+    Outcome,
+    Request,
+)
+from ..const import DOMAIN, LOGGER
+from ..listeners import Listeners, access_topic, charger_topics
+from ..permitted_sessions import PermittedSessions
+from ..persons import CONF_PERSON_KEY, Identity, Persons, new_key
+from ..state import States
+from ..web_hook_settings import from_entry
+from .car import has_car
+from .hand_over import CreateTask, HandOver, HistoryDoors
+from .seen_cards import SeenCards
+
+# Time that an automation has to decide about a card before the request is answered (s). The
+# cloud does not ask again after a card that was not permitted, so the driver would have to
+# show it again.
+CARD_WAIT: Final = 0.1
+
+_ACCESSES: HassKey[dict[str, ChargingAccess]] = HassKey(f"{DOMAIN}_charging_access")
+_LOADING: HassKey[dict[str, asyncio.Lock]] = HassKey(f"{DOMAIN}_access_loading")
+
+type OnEvent = Callable[[AuthorizationEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The parts of the account while it is loaded."""
+
+    account: Callable[[], Account]
+    states: States
+    listeners: Listeners
+    history: HistoryDoors
+    create_task: CreateTask
+    # What ends following each charger, by its id.
+    followed: dict[str, CALLBACK_TYPE] = field(default_factory=dict)
+
+
+class ChargingAccess:
+    """Who may charge in the installations of an account whose web hooks are set up."""
+
+    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
+        """Initialize it; what was stored is loaded later."""
+        self._hass = hass
+        self._entry_id = entry_id
+        self._store = AccessStore(hass, entry_id, self._as_dict)
+        self._authorizers: dict[str, Authorizer] = {}
+        self._permitted = PermittedSessions()
+        self.cards = SeenCards()
+        self._attached: Attachment | None = None
+        # The events of a decision, until it is stored.
+        self._events: list[AuthorizationEvent] = []
+        self._on_event: dict[str, list[OnEvent]] = {}
+        # What a request with a card waits for, by charger.
+        self._verdicts: dict[str, asyncio.Event] = {}
+        self._persons: tuple[object, object, Persons] | None = None
+        self._hand_over = HandOver(self._permitted, self._store)
+
+    # What the web hooks ask
+
+    async def async_decide(self, installation_id: str, request: Request) -> Answer:
+        """Return whether a car may charge, once the decision is stored.
+
+        An installation or a charger that is not one of the account's is refused.
+        """
+        if self._attached is None:
+            return await self.async_stored_answer(installation_id, request)
+        authorizer = self._authorizer(installation_id)
+        charger_id = parse_uuid(request.charger_id)
+        if authorizer is None or not self._has_charger(installation_id, charger_id):
+            return Answer(Outcome.REFUSED)
+        assert charger_id
+        request = Request(charger_id, request.token)
+        answer = await self._async_answer(authorizer, request)
+        is_asked = authorizer.access is Access.ASK and request.token
+        if answer.outcome is Outcome.PENDING and is_asked:
+            if await self._async_wait(charger_id):
+                answer = await self._async_answer(authorizer, request)
+        return answer
+
+    async def async_stored_answer(
+        self, installation_id: str, request: Request
+    ) -> Answer:
+        """Return what was decided before about a car, otherwise that it has to wait."""
+        authorizer = self._authorizer(installation_id)
+        charger_id = parse_uuid(request.charger_id)
+        if authorizer is None or charger_id is None:
+            return Answer(Outcome.REFUSED)
+        now = dt_util.utcnow()
+        revision = authorizer.revision
+        answer = authorizer.stored_answer(Request(charger_id, request.token), now)
+        self._note_permitted(charger_id, answer, now)
+        if authorizer.revision != revision:
+            await self._store.async_save()
+        return answer
+
+    async def async_end(self, session: EndedSession) -> None:
+        """Store that a session has ended; a repeated call changes nothing."""
+        now = dt_util.utcnow()
+        if not self._permitted.end(session, now):
+            return
+        for authorizer in self._authorizers.values():
+            if charger_id := authorizer.end(session, now):
+                self._notify([charger_id])
+        await self._store.async_save()
+        if self._attached:
+            self._hand_over.start(self._attached.history, self._attached.create_task)
+
+    # What the user and automations decide
+
+    def access_of(self, installation_id: str) -> Access | None:
+        """Return who may charge in an installation, None if its web hooks are not set up."""
+        authorizer = self._authorizer(installation_id)
+        return authorizer.access if authorizer else None
+
+    async def async_set_access(self, installation_id: str, access: Access) -> None:
+        """Set who may charge in an installation."""
+        if authorizer := self._authorizer(installation_id):
+            authorizer.access = access
+            self._notify([installation_id])
+            await self._store.async_save()
+
+    async def async_authorize(self, charger_id: str, person_id: str | None) -> None:
+        """Permit the car that waits at a charger; its next request is answered so.
+
+        Raises:
+            ServiceValidationError: There is none, or nobody may charge.
+
+        """
+        authorizer = self._authorizer_of(charger_id)
+        if authorizer.access is Access.NOBODY:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="nobody_may_charge"
+            )
+        if not authorizer.authorize(charger_id, person_id, dt_util.utcnow()):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="no_request"
+            )
+        await self._async_decided(charger_id)
+
+    async def async_refuse(self, charger_id: str) -> None:
+        """Refuse the car that waits at a charger.
+
+        Raises:
+            ServiceValidationError: There is none.
+
+        """
+        if not self._authorizer_of(charger_id).refuse(charger_id, dt_util.utcnow()):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="no_request"
+            )
+        await self._async_decided(charger_id)
+
+    def pending_until(self, charger_id: str) -> datetime | None:
+        """Return until when a car waits for a decision, None if none does."""
+        now = dt_util.utcnow()
+        for authorizer in self._authorizers.values():
+            if until := authorizer.pending_until(charger_id, now):
+                return until
+        return None
+
+    # What others show
+
+    @property
+    def persons(self) -> Persons:
+        """Return the persons of the account, as they are now."""
+        entry = self._entry
+        if entry is None:
+            return Persons(None, {})
+        cached = self._persons
+        if (
+            cached is None
+            or cached[0] is not entry.subentries
+            or cached[1] is not entry.data
+        ):
+            persons = Persons.of(entry, is_keyed=True)
+            cached = self._persons = (entry.subentries, entry.data, persons)
+        return cached[2]
+
+    def identity_of(self, session_id: str) -> Identity:
+        """Return whom a session was permitted to."""
+        return self._permitted.identity_of(session_id)
+
+    @callback
+    def add_event_listener(self, charger_id: str, on_event: OnEvent) -> CALLBACK_TYPE:
+        """Call a function with each event of a charger; return what ends that."""
+        listeners = self._on_event.setdefault(charger_id, [])
+        listeners.append(on_event)
+        return partial(listeners.remove, on_event)
+
+    # The account is loaded and unloaded
+
+    async def async_load(self) -> None:
+        """Load what was stored."""
+        small, large = await self._store.async_load()
+        try:
+            for installation_id, stored in small.get("installations", {}).items():
+                authorizer = self._new_authorizer()
+                authorizer.restore(stored)
+                self._authorizers[installation_id] = authorizer
+            self._permitted.restore(
+                large.get("sessions", ()), small.get("sessions", ())
+            )
+            self.cards.restore(small.get("cards", {}))
+        except AttributeError, KeyError, TypeError, ValueError:
+            LOGGER.error(
+                "What was stored about who may charge is damaged; in each installation, "
+                "check the setting that says who may charge"
+            )
+
+    @callback
+    def attach(self, attached: Attachment) -> CALLBACK_TYPE:
+        """Decide from now on, as the account is loaded; return what ends that."""
+        self._attached = attached
+        settings = self._set_up
+        for installation_id in self._authorizers.keys() - settings:
+            # The user has turned the web hooks off.
+            del self._authorizers[installation_id]
+        self._permitted.forget_old(dt_util.utcnow())
+        self.follow()
+        self._hand_over.start(attached.history, attached.create_task, is_all=True)
+        return self._detach
+
+    @callback
+    def follow(self) -> None:
+        """Follow the cars at the chargers that the account shows."""
+        if (attached := self._attached) is None:
+            return
+        installations = self._set_up
+        chargers = {
+            charger.id
+            for charger in attached.account().chargers.values()
+            if charger.installation_id in installations
+        }
+        for charger_id in attached.followed.keys() - chargers:
+            attached.followed.pop(charger_id)()
+        for charger_id in chargers - attached.followed.keys():
+            attached.followed[charger_id] = attached.listeners.add(
+                partial(self._note_car, charger_id),
+                charger_topics(charger_id, [StateId.CHARGER_OPERATION_MODE]),
+            )
+            self._note_car(charger_id)
+
+    @callback
+    def _detach(self) -> None:
+        """Answer what is stored from now on, as the account is not loaded any more."""
+        if self._attached:
+            for remove in self._attached.followed.values():
+                remove()
+        self._attached = None
+
+    async def async_remove(self) -> None:
+        """Remove what is stored."""
+        await self._store.async_remove()
+
+    # Parts of the above
+
+    @property
+    def _entry(self) -> ConfigEntry[Any] | None:
+        """Return the entry of the account, None if it was removed."""
+        return self._hass.config_entries.async_get_entry(self._entry_id)
+
+    @property
+    def _set_up(self) -> frozenset[str]:
+        """Return the installations whose web hooks are set up."""
+        entry = self._entry
+        return frozenset(from_entry(entry)) if entry else frozenset()
+
+    def _new_authorizer(self) -> Authorizer:
+        """Return an authorizer for an installation."""
+        return Authorizer(lambda: self.persons, on_event=self._events.append)
+
+    def _authorizer(self, installation_id: str) -> Authorizer | None:
+        """Return who decides in an installation, None if it is not set up."""
+        if installation_id not in self._set_up:
+            return None
+        if installation_id not in self._authorizers:
+            self._authorizers[installation_id] = self._new_authorizer()
+        return self._authorizers[installation_id]
+
+    def _authorizer_of(self, charger_id: str) -> Authorizer:
+        """Return who decides at a charger.
+
+        Raises:
+            ServiceValidationError: The web hooks of its installation are not set up.
+
+        """
+        attached = self._attached
+        charger = attached and attached.account().chargers.get(charger_id)
+        installation_id = charger and charger.installation_id
+        authorizer = self._authorizer(installation_id) if installation_id else None
+        if authorizer is None:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN, translation_key="no_web_hooks"
+            )
+        return authorizer
+
+    def _has_charger(self, installation_id: str, charger_id: str | None) -> bool:
+        """Return whether a charger is one of an installation."""
+        if self._attached is None or charger_id is None:
+            return False
+        charger = self._attached.account().chargers.get(charger_id)
+        return charger is not None and charger.installation_id == installation_id
+
+    async def _async_answer(self, authorizer: Authorizer, request: Request) -> Answer:
+        """Return the answer to a request, once it is stored and its events are sent."""
+        now = dt_util.utcnow()
+        if request.token:
+            self._note_card(request.token, now)
+        revision = authorizer.revision
+        answer = authorizer.decide(request, now)
+        events, self._events[:] = list(self._events), []
+        is_news = self._note_permitted(request.charger_id, answer, now)
+        if is_news or authorizer.revision != revision:
+            await self._store.async_save()
+            self._notify([request.charger_id])
+        for event in events:
+            for on_event in list(self._on_event.get(event.charger_id, ())):
+                on_event(event)
+        return answer
+
+    async def _async_wait(self, charger_id: str) -> bool:
+        """Wait a moment for a decision about a card; return whether there is one."""
+        verdict = self._verdicts.setdefault(charger_id, asyncio.Event())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CARD_WAIT):
+                await verdict.wait()
+        if self._verdicts.get(charger_id) is verdict:
+            del self._verdicts[charger_id]
+        return verdict.is_set()
+
+    async def _async_decided(self, charger_id: str) -> None:
+        """Store what the user or an automation has decided."""
+        await self._store.async_save()
+        if verdict := self._verdicts.get(charger_id):
+            verdict.set()
+        self._notify([charger_id])
+
+    def _note_permitted(self, charger_id: str, answer: Answer, now: datetime) -> bool:
+        """Note whom a session was permitted to; return whether that is news."""
+        if answer.session_id is None:
+            return False
+        identity = self.persons.permitted(answer.card, answer.chosen_person_id)
+        if not self._permitted.permit(answer.session_id, charger_id, identity, now):
+            return False
+        if self._attached:
+            self._attached.history.permitted(
+                charger_id, answer.session_id, identity, now
+            )
+        return True
+
+    def _note_card(self, token: str, now: datetime) -> None:
+        """Note a card that belongs to nobody, so that the user can choose it."""
+        entry = self._entry
+        if entry and CONF_PERSON_KEY not in entry.data:
+            self._hass.config_entries.async_update_entry(
+                entry, data={**entry.data, CONF_PERSON_KEY: new_key()}
+            )
+        self.cards.note(self.persons, token, now)
+        self._store.save_soon()
+
+    @callback
+    def _note_car(self, charger_id: str) -> None:
+        """Note that a car has left."""
+        attached = self._attached
+        state = attached and attached.states.get(charger_id)
+        if not state or has_car(state) is not False:
+            return
+        at = state.timestamp(StateId.CHARGER_OPERATION_MODE) or dt_util.utcnow()
+        for authorizer in self._authorizers.values():
+            if authorizer.note_car(charger_id, False, at):
+                self._notify([charger_id])
+                self._store.save_soon()
+
+    def _notify(self, device_ids: Iterable[str]) -> None:
+        """Update the entities of devices."""
+        if self._attached:
+            self._attached.listeners.notify(map(access_topic, device_ids))
+
+    def _as_dict(self) -> dict[str, Any]:
+        """Return what is stored before an answer."""
+        return {
+            "installations": {
+                installation_id: authorizer.as_dict()
+                for installation_id, authorizer in self._authorizers.items()
+            },
+            "sessions": self._permitted.unfiled(),
+            "cards": self.cards.as_dict(),
+        }
+
+
+async def async_get_access(hass: HomeAssistant, entry_id: str) -> ChargingAccess:
+    """Return who decides for an account, whether it is loaded or not."""
+    accesses = hass.data.setdefault(_ACCESSES, {})
+    loading = hass.data.setdefault(_LOADING, {})
+    if entry_id not in accesses:
+        async with loading.setdefault(entry_id, asyncio.Lock()):
+            if entry_id not in accesses:
+                access = ChargingAccess(hass, entry_id)
+                await access.async_load()
+                accesses[entry_id] = access
+    return accesses[entry_id]
+
+
+async def async_remove_access(hass: HomeAssistant, entry_id: str) -> None:
+    """Remove what was decided for an account that is removed."""
+    access = await async_get_access(hass, entry_id)
+    hass.data[_ACCESSES].pop(entry_id, None)
+    hass.data[_LOADING].pop(entry_id, None)
+    await access.async_remove()
