@@ -425,7 +425,8 @@ Some.
 
 ## Actions
 `limit_current`, `send_command`, `stop_charging`, `resume_charging`,
-`deauthorize_charging`, `restart_charger`, `upgrade_firmware`, `get_sessions` and
+`deauthorize_charging`, `restart_charger`, `upgrade_firmware`, `get_sessions`,
+`authorize_charging` and
 `import_sessions`.
 
 ## Examples

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, override
 
 from homeassistant.components.binary_sensor import (
@@ -11,8 +11,9 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntityDescription,
 )
 from homeassistant.const import EntityCategory
-from homeassistant.core import HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_track_point_in_utc_time
 
 from .api import Charger, Installation, OperationMode, StateId
 from .control.car import has_car
@@ -24,6 +25,7 @@ from .entity import (
     ZaptecInstallationDescription,
     ZaptecInstallationEntity,
 )
+from .entity_access import AUTHORIZATION_PENDING, ZaptecAccessEntity
 from .entity_loader import (
     Kind,
     async_add_charger_entities,
@@ -53,6 +55,13 @@ class ZaptecListedBinarySensorDescription(
 
     is_on_fn: Callable[[Charger], bool | None]
     attributes_fn: Callable[[Charger], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZaptecPendingBinarySensorDescription(
+    ZaptecChargerDescription, BinarySensorEntityDescription
+):
+    """Describe the binary sensor for a car that waits for a decision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +205,14 @@ LISTED_DESCRIPTIONS: tuple[ZaptecListedBinarySensorDescription, ...] = (
     ),
 )
 
+PENDING = ZaptecPendingBinarySensorDescription(
+    key=AUTHORIZATION_PENDING[1],
+    translation_key="authorization_pending",
+    essential=True,
+    families=CHARGERS,
+    web_hooks=True,
+)
+
 INSTALLATION_DESCRIPTIONS: tuple[ZaptecInstallationBinarySensorDescription, ...] = (
     ZaptecInstallationBinarySensorDescription(
         key=BARE_KEY,
@@ -229,6 +246,7 @@ async def async_setup_entry(
         async_add_entities,
         Kind(ZaptecBinarySensor, DESCRIPTIONS),
         Kind(ZaptecListedBinarySensor, LISTED_DESCRIPTIONS),
+        Kind(ZaptecPendingBinarySensor, (PENDING,)),
     )
     await async_add_installation_entities(
         entry,
@@ -265,6 +283,55 @@ class ZaptecListedBinarySensor(ZaptecChargerEntity, BinarySensorEntity):
     def extra_state_attributes(self) -> Mapping[str, Any]:
         """Return the few attributes that cards read."""
         return self.entity_description.attributes_fn(self.charger)
+
+
+class ZaptecPendingBinarySensor(ZaptecAccessEntity, BinarySensorEntity):
+    """Whether a car waits for a decision of the user or of an automation."""
+
+    entity_description: ZaptecPendingBinarySensorDescription
+    _cancel_timer: CALLBACK_TYPE | None = None
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        """Return the state."""
+        return self.runtime.access.pending_until(self.charger_id) is not None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Show until when a car waits, also one from before a restart."""
+        await super().async_added_to_hass()
+        self.async_on_remove(self._stop_timer)
+        self._start_timer()
+
+    @callback
+    @override
+    def _handle_update(self) -> None:
+        """Write the state, and again when the cloud has stopped asking."""
+        super()._handle_update()
+        self._start_timer()
+
+    @callback
+    def _start_timer(self) -> None:
+        """Write the state again when the cloud has stopped asking."""
+        self._stop_timer()
+        if until := self.runtime.access.pending_until(self.charger_id):
+            self._cancel_timer = async_track_point_in_utc_time(
+                self.hass, self._time_is_over, until
+            )
+
+    @callback
+    def _time_is_over(self, _now: datetime) -> None:
+        """Write the state, because the cloud has stopped asking."""
+        self._cancel_timer = None
+        self._handle_update()
+
+    @callback
+    def _stop_timer(self) -> None:
+        """Cancel the timer, if there is one."""
+        if self._cancel_timer:
+            self._cancel_timer()
+            self._cancel_timer = None
 
 
 class ZaptecInstallationBinarySensor(ZaptecInstallationEntity, BinarySensorEntity):

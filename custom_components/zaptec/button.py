@@ -14,6 +14,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .api import Command, Family, StateId
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
+from .entity_access import AUTHORIZE_CHARGING, ZaptecAccessEntity
 from .entity_loader import Kind, async_add_charger_entities
 from .runtime import ZaptecConfigEntry
 
@@ -73,6 +74,22 @@ DESCRIPTIONS: tuple[ZaptecButtonDescription, ...] = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ZaptecAuthorizeButtonDescription(
+    ZaptecChargerDescription, ButtonEntityDescription
+):
+    """Describe the button that permits the car that waits at a charger."""
+
+
+AUTHORIZE = ZaptecAuthorizeButtonDescription(
+    key=AUTHORIZE_CHARGING[1],
+    translation_key="authorize_charging",
+    essential=True,
+    families=CHARGERS,
+    web_hooks=True,
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: ZaptecConfigEntry,
@@ -80,7 +97,10 @@ async def async_setup_entry(
 ) -> None:
     """Set up the buttons of an account."""
     await async_add_charger_entities(
-        entry, async_add_entities, Kind(ZaptecButton, DESCRIPTIONS)
+        entry,
+        async_add_entities,
+        Kind(ZaptecButton, DESCRIPTIONS),
+        Kind(ZaptecAuthorizeButton, (AUTHORIZE,)),
     )
 
 
@@ -95,3 +115,14 @@ class ZaptecButton(ZaptecChargerEntity, ButtonEntity):
         await self.runtime.chargers.async_send(
             self.charger_id, self.entity_description.command
         )
+
+
+class ZaptecAuthorizeButton(ZaptecAccessEntity, ButtonEntity):
+    """Permits the car that waits at a charger; fails if none does."""
+
+    entity_description: ZaptecAuthorizeButtonDescription
+
+    @override
+    async def async_press(self) -> None:
+        """Permit the car; the cloud asks again within 10 seconds."""
+        await self.runtime.access.async_authorize(self.charger_id, None)

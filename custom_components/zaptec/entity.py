@@ -50,6 +50,8 @@ class ZaptecChargerDescription(EntityDescription):
     control: bool = False
     # Whether it is enabled by default even in an account of many chargers.
     essential: bool = False
+    # Whether it exists only where web hooks ask Home Assistant who may charge.
+    web_hooks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ class ZaptecInstallationDescription(EntityDescription):
     has_fn: Callable[[Installation], bool] = lambda _: True
     # Whether it writes its state with each message of the installation.
     each_message: bool = False
+    # Whether it exists only where web hooks ask Home Assistant who may charge.
+    web_hooks: bool = False
 
 
 # Number of chargers of an account above which only essential entities are enabled by

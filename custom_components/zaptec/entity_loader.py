@@ -194,7 +194,7 @@ class ChargerEntityLoader:
         missing: list[_Row] = []
         for row in self._missing.get(charger_id, self._rows):
             create, description = row
-            if _can_have(charger, description) and self._has_value(
+            if self._can_have(charger, description) and self._has_value(
                 charger, description
             ):
                 self._queue.put(
@@ -204,6 +204,19 @@ class ChargerEntityLoader:
                 missing.append(row)
         self._missing[charger_id] = missing
         self._wait_for_values(charger, missing)
+
+    def _can_have(
+        self, charger: Charger, description: ZaptecChargerDescription
+    ) -> bool:
+        """Return whether the family, the role and the web hooks allow an entity."""
+        return (
+            charger.family in description.families
+            and (not description.control or may_control(charger))
+            and (
+                not description.web_hooks
+                or charger.installation_id in self._runtime.web_hooks
+            )
+        )
 
     def _has_value(
         self, charger: Charger, description: ZaptecChargerDescription
@@ -220,7 +233,7 @@ class ChargerEntityLoader:
         topics = {
             topic
             for _, description in rows
-            if _can_have(charger, description)
+            if self._can_have(charger, description)
             for topic in charger_topics(charger.id, description.state_ids)
         }
         if topics:
@@ -239,13 +252,6 @@ class ChargerEntityLoader:
         """Stop waiting for first values."""
         for charger_id in list(self._stop_waiting):
             self._end_wait(charger_id)
-
-
-def _can_have(charger: Charger, description: ZaptecChargerDescription) -> bool:
-    """Return whether the family and the role of the account allow an entity."""
-    return charger.family in description.families and (
-        not description.control or may_control(charger)
-    )
 
 
 async def async_add_installation_entities(
@@ -273,7 +279,10 @@ async def async_add_installation_entities(
         for installation in installations.values():
             keys = added[installation.id]
             for create, description in rows:
-                if description.key not in keys and description.has_fn(installation):
+                is_possible = description.has_fn(installation) and (
+                    not description.web_hooks or installation.id in runtime.web_hooks
+                )
+                if description.key not in keys and is_possible:
                     keys.add(description.key)
                     queue.put(
                         installation.id,

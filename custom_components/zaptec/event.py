@@ -1,4 +1,4 @@
-"""Event entities of Zaptec chargers: sessions, and cards that are presented."""
+"""Event entities of Zaptec chargers: sessions, cards, and who requests to charge."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -17,11 +17,13 @@ from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 
 from .api import StateId
+from .authorization import AuthorizationEvent, EventType
 from .card_events import CardEvents, CardEventType
 from .codes import masked_code
 from .const import CONF_EVENT_IDENTITY, EventIdentity
 from .counters import recorded_energy
 from .entity import CHARGERS, ZaptecChargerDescription, ZaptecChargerEntity
+from .entity_access import AUTHORIZATION, ZaptecAccessEntity
 from .entity_loader import Kind, async_add_charger_entities
 from .last_session import HOUR, session_duration
 from .listeners import event_topic
@@ -36,6 +38,9 @@ ATTR_COST = "cost"
 ATTR_DURATION = "duration"
 ATTR_ENERGY = "energy"
 ATTR_PERSON = "person"
+
+# The attribute of an authorization event about a card or a car of nobody who is known.
+UNKNOWN_PERSON = "unknown"
 
 # Numbers of decimals of the duration (h), the energy (kWh) and the cost.
 DURATION_DECIMALS = 3
@@ -82,6 +87,16 @@ CARD = ZaptecEventDescription(
 )
 
 
+AUTHORIZATION_EVENT = ZaptecEventDescription(
+    key=AUTHORIZATION[1],
+    translation_key="authorization",
+    essential=True,
+    families=CHARGERS,
+    web_hooks=True,
+    event_types=[event_type.value for event_type in EventType],
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: ZaptecConfigEntry,
@@ -93,6 +108,7 @@ async def async_setup_entry(
         async_add_entities,
         Kind(ZaptecSessionEvent, (SESSION,)),
         Kind(ZaptecCardEvent, (CARD,)),
+        Kind(ZaptecAuthorizationEvent, (AUTHORIZATION_EVENT,)),
     )
 
 
@@ -312,3 +328,35 @@ class ZaptecCardEvent(ZaptecEvent):
     def _skip(self) -> None:
         """Ignore cards that are presented until the next update."""
         self._events.skip()
+
+
+class ZaptecAuthorizationEvent(ZaptecAccessEntity, EventEntity):
+    """The event entity for cars that request to charge, and what is decided about them."""
+
+    entity_description: ZaptecEventDescription
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the decisions from now on."""
+        await super().async_added_to_hass()
+        self.async_on_remove(
+            self.runtime.access.add_event_listener(self.charger_id, self._show)
+        )
+
+    @override
+    async def async_get_last_event_data(self) -> EventExtraStoredData | None:
+        """Return the last event, without the name of a person who was removed."""
+        if data := await super().async_get_last_event_data():
+            attributes = data.last_event_attributes or {}
+            names = self.runtime.access.persons.names.values()
+            if attributes and attributes.get(ATTR_PERSON) not in names:
+                data.last_event_attributes = {**attributes, ATTR_PERSON: UNKNOWN_PERSON}
+        return data
+
+    @callback
+    def _show(self, event: AuthorizationEvent) -> None:
+        """Fire an event, and write the state."""
+        names = self.runtime.access.persons.names
+        person = names.get(event.person_id or "", UNKNOWN_PERSON)
+        self._trigger_event(event.type.value, {ATTR_PERSON: person})
+        self.async_write_ha_state()

@@ -17,9 +17,12 @@ from homeassistant.helpers.selector import (
 )
 import probatio
 
+from .const import CONF_CHARGERS
+from .entity import CHARGERS
 from .persons import CONF_HASHES, CONF_PERSON_KEY, Persons, new_key
 from .runtime import ZaptecConfigEntry
 from .seen_identities import SeenIdentities, as_value, async_see, from_value
+from .service_targets import async_device_name
 from .texts import text
 
 # The field with the users and cards of the person.
@@ -80,6 +83,7 @@ class PersonFlow(ConfigSubentryFlow):
         options = self._options(self._seen, chosen)
         if not options:
             return self.async_abort(reason="nothing_seen")
+        places = self._places()
         errors: dict[str, str] = {}
         if user_input is not None:
             new_name = user_input[CONF_NAME].strip()
@@ -95,21 +99,45 @@ class PersonFlow(ConfigSubentryFlow):
             if not seen:
                 errors[CONF_SEEN] = "none_chosen"
             if not errors:
-                return self._save(new_name, seen)
+                chargers = user_input.get(CONF_CHARGERS, places)
+                return self._save(new_name, seen, chargers)
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(
-                _schema(options),
+                _schema(options, self._chargers(places)),
                 user_input
                 or {
                     CONF_NAME: name,
                     CONF_SEEN: [
                         value for value in options if from_value(value) & chosen
                     ],
+                    CONF_CHARGERS: places,
                 },
             ),
             errors=errors,
         )
+
+    def _places(self) -> list[str]:
+        """Return the chargers at which the person may charge so far, none for everywhere."""
+        if self.source == SOURCE_USER:
+            return []
+        return list(self._get_reconfigure_subentry().data.get(CONF_CHARGERS, ()))
+
+    def _chargers(self, places: list[str]) -> dict[str, str]:
+        """Return the names of the chargers where web hooks ask who may charge, by id.
+
+        A charger that was chosen before stays a choice, although the account does not show
+        it at the moment.
+        """
+        entry: ZaptecConfigEntry = self._get_entry()
+        runtime = entry.runtime_data
+        names = {
+            charger.id: async_device_name(self.hass, runtime, charger.id)
+            for charger in runtime.coordinator.data.chargers.values()
+            if charger.installation_id in runtime.web_hooks
+            and charger.family in CHARGERS
+        }
+        return {item: item for item in places if names} | names
 
     def _others(self) -> Persons:
         """Return the persons of the account without the one that is changed."""
@@ -138,18 +166,22 @@ class PersonFlow(ConfigSubentryFlow):
             options[as_value(unseen)] = text(self.hass, "seen_before")
         return options
 
-    def _save(self, name: str, values: list[str]) -> SubentryFlowResult:
+    def _save(
+        self, name: str, values: list[str], chargers: list[str]
+    ) -> SubentryFlowResult:
         """Save the person, and the key of the hashes with the first person."""
         entry = self._get_entry()
         if CONF_PERSON_KEY not in entry.data:
             self.hass.config_entries.async_update_entry(
                 entry, data={**entry.data, CONF_PERSON_KEY: self._key}
             )
-        data = {
+        data: dict[str, Any] = {
             CONF_HASHES: sorted(
                 {item for value in values for item in from_value(value)}
             )
         }
+        if chargers:
+            data[CONF_CHARGERS] = chargers
         if self.source == SOURCE_USER:
             return self.async_create_entry(title=name, data=data)
         return self.async_update_and_abort(
@@ -157,19 +189,31 @@ class PersonFlow(ConfigSubentryFlow):
         )
 
 
-def _schema(options: dict[str, str]) -> probatio.Schema:
-    """Return the schema of the form."""
-    return probatio.Schema(
-        {
-            probatio.Required(CONF_NAME): TextSelector(),
-            probatio.Optional(CONF_SEEN, default=[]): SelectSelector(
-                SelectSelectorConfig(
-                    options=[
-                        SelectOptionDict(value=value, label=label)
-                        for value, label in options.items()
-                    ],
-                    multiple=True,
-                )
-            ),
-        }
+def _schema(options: dict[str, str], chargers: dict[str, str]) -> probatio.Schema:
+    """Return the schema of the form.
+
+    Args:
+        options: The labels of users and cards, by their values.
+        chargers: The names of the chargers to choose from, by their ids.
+
+    """
+    fields = {
+        probatio.Required(CONF_NAME): TextSelector(),
+        probatio.Optional(CONF_SEEN, default=[]): _select(options),
+    }
+    if chargers:
+        fields[probatio.Optional(CONF_CHARGERS, default=[])] = _select(chargers)
+    return probatio.Schema(fields)
+
+
+def _select(options: dict[str, str]) -> SelectSelector:
+    """Return the field to choose some options."""
+    return SelectSelector(
+        SelectSelectorConfig(
+            options=[
+                SelectOptionDict(value=value, label=label)
+                for value, label in options.items()
+            ],
+            multiple=True,
+        )
     )

@@ -40,6 +40,8 @@ class SeenIdentity:
     code: str = ""
     """The end of the code of a card or of an app."""
     is_app: bool = False
+    is_refused: bool = False
+    """Whether a web hook has the card from someone who is not known."""
 
     @property
     def value(self) -> str:
@@ -58,6 +60,8 @@ class SeenIdentity:
             key = "seen_user"
         elif self.is_app:
             key = "seen_app"
+        elif self.is_refused:
+            key = "seen_refused_card" if self.code else "seen_refused_card_since"
         elif self.card and self.code:
             key = "seen_named_card"
         else:
@@ -112,6 +116,20 @@ class SeenIdentities:
                 state.timestamp(StateId.CHARGER_CURRENT_USER_UUID),
                 session_id if isinstance(session_id, str) else None,
             )
+
+    def add_card(self, card: int, at: datetime, code: str) -> None:
+        """Add a card that was shown at a charger, where a web hook asks who may charge.
+
+        Args:
+            card: The hash of its code.
+            at: When it was shown.
+            code: The last characters of its code, if they are known.
+
+        """
+        is_new = card not in self._seen
+        self._add(card, at, code=code)
+        if is_new:
+            self._seen[card].is_refused = True
 
     def _add_code(
         self, code: str | None, at: datetime | None, session_id: str | None
@@ -193,6 +211,8 @@ async def async_see(
                 LOGGER.debug("An archive cannot be read for the persons: %s", err)
     for state in runtime.states.values():
         seen.add_state(state)
+    for card, item in runtime.access.cards.cards.items():
+        seen.add_card(card, item.last_used, item.ending)
     return seen
 
 

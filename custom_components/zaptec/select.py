@@ -1,4 +1,4 @@
-"""Selects of Zaptec installations: the number of phases."""
+"""Selects of Zaptec installations: the number of phases, and who may charge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import RestoreEntity
 
+from . import entity_access
 from .api import Installation
+from .authorization import Access
 from .control.checks import may_control
 from .control.device_store import device_stores
 from .control.phases import PhaseMemory, PhaseMode, Phases, phase_mode
 from .entity import ZaptecInstallationDescription, ZaptecInstallationEntity
 from .entity_loader import Kind, async_add_installation_entities
+from .listeners import Topic, access_topic
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 
 # InstallationControl merges requests that follow each other quickly.
@@ -41,6 +44,14 @@ PHASE_MODE = ZaptecInstallationSelectDescription(
 )
 
 
+CHARGING_ACCESS = ZaptecInstallationSelectDescription(
+    key=entity_access.CHARGING_ACCESS[1],
+    translation_key="charging_access",
+    options=[access.value for access in Access],
+    web_hooks=True,
+)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: ZaptecConfigEntry,
@@ -48,7 +59,10 @@ async def async_setup_entry(
 ) -> None:
     """Set up the selects of an account."""
     await async_add_installation_entities(
-        entry, async_add_entities, Kind(ZaptecPhaseModeSelect, (PHASE_MODE,))
+        entry,
+        async_add_entities,
+        Kind(ZaptecPhaseModeSelect, (PHASE_MODE,)),
+        Kind(ZaptecAccessSelect, (CHARGING_ACCESS,)),
     )
 
 
@@ -118,3 +132,33 @@ class ZaptecPhaseModeSelect(ZaptecInstallationEntity, SelectEntity, RestoreEntit
         device_stores(self.hass).phases.keep(
             self.runtime.entry.entry_id, self.installation_id, memory.as_dict()
         )
+
+class ZaptecAccessSelect(ZaptecInstallationEntity, SelectEntity):
+    """Who may charge in an installation whose web hooks ask Home Assistant.
+
+    Home Assistant keeps and applies it, so it does not depend on the cloud's answers.
+    """
+
+    entity_description: ZaptecInstallationSelectDescription
+
+    @override
+    def _topics(self) -> tuple[Topic, ...]:
+        """Return the installation, and who may charge there."""
+        return (self.installation_id, access_topic(self.installation_id))
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Return whether the account shows the installation."""
+        return self.installation_id in self.runtime.coordinator.data.installations
+
+    @property
+    @override
+    def current_option(self) -> Access | None:
+        """Return who may charge."""
+        return self.runtime.access.access_of(self.installation_id)
+
+    @override
+    async def async_select_option(self, option: str) -> None:
+        """Set who may charge; a car that waits is judged anew within 10 seconds."""
+        await self.runtime.access.async_set_access(self.installation_id, Access(option))
