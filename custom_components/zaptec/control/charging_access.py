@@ -83,8 +83,6 @@ class ChargingAccess:
         self._persons: tuple[object, object, Persons] | None = None
         self._hand_over = HandOver(self._permitted, self._store)
 
-    # What the web hooks ask
-
     async def async_decide(self, installation_id: str, request: Request) -> Answer:
         """Return whether a car may charge, once the decision is stored.
 
@@ -132,8 +130,6 @@ class ChargingAccess:
         await self._store.async_save()
         if self._attached:
             self._hand_over.start(self._attached.history, self._attached.create_task)
-
-    # What the user and automations decide
 
     def access_of(self, installation_id: str) -> Access | None:
         """Return who may charge in an installation, None if its web hooks are not set up."""
@@ -186,8 +182,6 @@ class ChargingAccess:
                 return until
         return None
 
-    # What others show
-
     @property
     def persons(self) -> Persons:
         """Return the persons of the account, as they are now."""
@@ -214,8 +208,6 @@ class ChargingAccess:
         listeners = self._on_event.setdefault(charger_id, [])
         listeners.append(on_event)
         return partial(listeners.remove, on_event)
-
-    # The account is loaded and unloaded
 
     async def async_load(self) -> None:
         """Load what was stored."""
@@ -279,8 +271,6 @@ class ChargingAccess:
     async def async_remove(self) -> None:
         """Remove what is stored."""
         await self._store.async_remove()
-
-    # Parts of the above
 
     @property
     def _entry(self) -> ConfigEntry[Any] | None:
