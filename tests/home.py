@@ -1,6 +1,7 @@
 """A home with a charger, for tests of its entities."""
 
 from collections.abc import Callable
+from typing import Any
 
 from homeassistant.components.button import DOMAIN as BUTTON_DOMAIN, SERVICE_PRESS
 from homeassistant.components.number import (
@@ -203,3 +204,14 @@ async def wait_until_live(hass: HomeAssistant, entry: MockConfigEntry) -> None:
         lambda: runtime.links,
     )
     await hass.async_block_till_done()
+
+
+async def open_options(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
+    """Open the options of an entry that are its settings."""
+    menu = await hass.config_entries.options.async_init(entry.entry_id)
+    result: dict[str, Any] = dict(
+        await hass.config_entries.options.async_configure(
+            menu["flow_id"], {"next_step_id": "settings"}
+        )
+    )
+    return result

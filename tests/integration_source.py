@@ -398,23 +398,29 @@ def exceptions_have_a_text(integration: Integration) -> list[str]:
 def flow_keys(integration: Integration) -> list[str]:
     """Steps, errors and aborts of the flows have a text, and each text is used."""
     module = integration.modules.get("config_flow.py", ast.Module([], []))
-    # The form of the options finds some of the errors.
-    form = integration.modules.get("options_form.py", ast.Module([], []))
+    # Steps of the options in a module of their own.
+    steps = integration.modules.get("web_hook_flow.py", ast.Module([], []))
+    # These find some of the errors.
+    finders = (
+        integration.modules.get(name, ast.Module([], []))
+        for name in ("options_form.py", "web_hook_urls.py")
+    )
     words = {
         node.value
-        for node in (*ast.walk(module), *ast.walk(form))
+        for tree in (module, steps, *finders)
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     options: list[ast.stmt] = [
         node
-        for node in module.body
+        for node in (*module.body, *steps.body)
         if isinstance(node, ast.ClassDef)
         and any("OptionsFlow" in ast.unparse(base) for base in node.bases)
     ]
     rest = [node for node in module.body if node not in options]
     given = {
         name
-        for node in ast.walk(module)
+        for node in (*ast.walk(module), *ast.walk(steps))
         if isinstance(node, ast.keyword)
         and node.arg == "description_placeholders"
         and isinstance(node.value, ast.Dict)
@@ -444,8 +450,9 @@ def flow_keys(integration: Integration) -> list[str]:
 
 
 def _flow_uses(nodes: list[ast.stmt]) -> dict[str, set[str]]:
-    """Return the steps, errors and aborts that a flow has."""
-    used: dict[str, set[str]] = {"step": set(), "error": set(), "abort": set()}
+    """Return the steps, errors, aborts and texts of progress that a flow has."""
+    parts = ("step", "error", "abort", "progress")
+    used: dict[str, set[str]] = {part: set() for part in parts}
     for node in (part for item in nodes for part in ast.walk(item)):
         match node:
             case ast.Dict(keys=keys, values=values):
@@ -459,6 +466,9 @@ def _flow_uses(nodes: list[ast.stmt]) -> dict[str, set[str]]:
                 targets=[ast.Subscript(value=ast.Name(id="errors"))], value=value
             ):
                 used["error"].update(texts(value))
+            case ast.Call() if called(node) == "async_show_progress":
+                # It shows nothing but the text of what goes on.
+                used["progress"].update(texts(keyword(node, "progress_action")))
             case ast.Call():
                 used["step"].update(texts(keyword(node, "step_id")))
                 if called(node) == "async_abort":

@@ -22,14 +22,7 @@ from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
 from .conftest import wait_until, wait_until_live
-
-
-async def open_options(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, Any]:
-    """Open the options of an entry."""
-    result: dict[str, Any] = dict(
-        await hass.config_entries.options.async_init(entry.entry_id)
-    )
-    return result
+from .home import open_options
 
 
 @pytest.mark.parametrize("scenario", [Scenario.default()])
@@ -44,7 +37,7 @@ async def test_some_chargers_are_chosen_and_all_again(
     chosen = [charger.id for charger in chargers[1:3]]
     result = await open_options(hass, live_entry)
     assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == "init"
+    assert result["step_id"] == "settings"
 
     result = dict(
         await hass.config_entries.options.async_configure(

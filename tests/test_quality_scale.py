@@ -412,7 +412,8 @@ knows whether it is the right thing for the charger at hand.
 How.
 
 ## Configuration
-Email address, Password, All chargers, Chargers, User group id, Show in events who charged
+Email address, Password, All chargers, Chargers, User group id, Show in events who charged,
+If something fails
 
 ## Removal
 How.

@@ -73,6 +73,7 @@ from simulator.simulator import Simulator
 from simulator.telemetry import StoredObservation
 
 from .conftest import PASSWORD, TimeMachine, wait_until, wait_until_live
+from .home import open_options
 from .incumbent import add_incumbents_entry, register
 
 # Entities with a clearer name in this integration. Names given by the user are kept.
@@ -978,7 +979,7 @@ async def test_a_choice_made_here_outlives_the_way_back(
     chosen_there(hass, entry, chargers[:1])
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_live(hass, entry)
-    result = await hass.config_entries.options.async_init(entry.entry_id)
+    result = await open_options(hass, entry)
     await hass.config_entries.options.async_configure(
         result["flow_id"],
         {

@@ -24,6 +24,7 @@ from simulator.user_group import UserGroup
 
 from .another_reader import another_reader
 from .conftest import set_up, wait_until
+from .home import open_options
 from .test_issues import texts
 from .time_machine import TimeMachine
 
@@ -142,7 +143,7 @@ async def submit(
     hass: HomeAssistant, entry: MockConfigEntry, **values: Any
 ) -> dict[str, Any]:
     """Open the options, submit them with all chargers included, and return the result."""
-    form = await hass.config_entries.options.async_init(entry.entry_id)
+    form = await open_options(hass, entry)
     chargers = list(entry.runtime_data.coordinator.visible.chargers)
     result = await hass.config_entries.options.async_configure(
         form["flow_id"], {"all_chargers": True, "chargers": chargers, **values}
@@ -244,7 +245,7 @@ async def test_the_group_and_the_chargers_are_kept_when_the_other_is_saved(
     await submit(hass, live_entry, user_group=group.group.id)
     group.sim.rest.clear()
     group.sim.rest.fail(GROUP_DETAILS, fault=403)
-    form = await hass.config_entries.options.async_init(live_entry.entry_id)
+    form = await open_options(hass, live_entry)
     suggested = {
         str(key): key.description["suggested_value"]
         for key in form["data_schema"].schema

@@ -32,6 +32,7 @@ from .removed_persons import async_follow_persons
 from .repairs import Issues, async_delete_issues
 from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .services import async_setup_services
+from .web_hook_removal import async_remove_all as async_remove_web_hooks
 from .web_hook_settings import from_entry
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -122,6 +123,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> N
     await EnergyStore(hass, entry).async_remove()
     await HistoryStore(hass, entry).async_remove()
     await async_remove_access(hass, entry.entry_id)
+    await async_remove_web_hooks(hass, entry)
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ZaptecConfigEntry) -> bool:

@@ -64,7 +64,8 @@ from .options_form import (
 )
 from .person_flow import PersonFlow
 from .persons import SUBENTRY_PERSON
-from .runtime import ZaptecConfigEntry, async_create_client
+from .runtime import async_create_client
+from .web_hook_flow import WebHookSteps
 
 # The title of an entry, which is that of custom-components/zaptec.
 TITLE = "Zaptec"
@@ -273,12 +274,18 @@ class ZaptecConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
 
-class ZaptecOptionsFlow(OptionsFlowWithReload):
+class ZaptecOptionsFlow(WebHookSteps, OptionsFlowWithReload):
     """Choose the chargers of an account, the user group, events, and the price."""
 
-    config_entry: ZaptecConfigEntry
-
     async def async_step_init(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Offer the options of the account, and the web hooks of its installations."""
+        return self.async_show_menu(
+            step_id="init", menu_options=["settings", "web_hooks"]
+        )
+
+    async def async_step_settings(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for the chargers, and for the user group whose messages are read."""
@@ -321,7 +328,7 @@ class ZaptecOptionsFlow(OptionsFlowWithReload):
                 identity = user_input[CONF_EVENT_IDENTITY]
                 return self._save(new, group_id, identity, chosen_tariff(tariff, cost))
         return self.async_show_form(
-            step_id="init",
+            step_id="settings",
             data_schema=self.add_suggested_values_to_schema(
                 options_schema(self.hass, account, opens_cost=SECTION_COST in errors),
                 user_input

@@ -24,6 +24,10 @@ CONF_EVENT_IDENTITY: Final = "event_identity"
 CONF_PREFIX: Final = "prefix"
 
 PORTAL_URL: Final = "https://portal.zaptec.com"
+# The page about web hooks.
+WEB_HOOKS_URL: Final = (
+    "https://github.com/zaptec-home-assistant/zaptec/blob/main/docs/web-hooks.md"
+)
 
 # Chargers whose entities are added while Home Assistant waits for the set-up.
 CHARGERS_AT_ONCE: Final = 10

@@ -39,6 +39,12 @@ from .sources.feed import Feed
 from .sources.installation_push import InstallationPush
 from .sources.link import Link
 from .state import ChargerState
+from .web_hook_settings import (
+    WebHookSettings,
+    WebHookWatch,
+    async_get_watch,
+    from_entry,
+)
 
 # Values of these kinds are numbers or words of a fixed list.
 _HARMLESS_KINDS = {
@@ -255,6 +261,10 @@ def _installation(
         queued = runtime.available_currents.of(key)
         shown["pending_wish"] = queued.waiting
         shown["pending_wish_due"] = _moment(queued.due)
+    if settings := from_entry(runtime.entry).get(key):
+        shown["web_hooks"] = _web_hooks(
+            settings, async_get_watch(runtime.hass, key), item
+        )
     if push := runtime.links.get(key):
         shown["link"] = (
             _link(push.own)
@@ -264,6 +274,26 @@ def _installation(
         if len(push.feeds) > 1:
             shown["link"]["source"] = push.source.value if push.source else None
     return shown
+
+
+def _web_hooks(
+    settings: WebHookSettings, watch: WebHookWatch, item: Installation | None
+) -> dict[str, Any]:
+    """Return how the web hooks of an installation do, without ids, URLs and credentials."""
+    start_url = item.web_hook_start_url if item else None
+    return {
+        "cloud_hook": settings.is_cloud_hook,
+        "on_error": settings.on_error.value,
+        "retired": len(settings.retired_ids),
+        "is_ours": None if start_url is None else start_url == settings.start_url,
+        "first_call": _moment(watch.first_call),
+        "last_call": _moment(watch.last_call),
+        "last_call_age": _age(watch.last_call),
+        "last_door": watch.last_door.value if watch.last_door else None,
+        "wrong_credentials": watch.wrong_credentials,
+        "last_problem": watch.last_problem.value if watch.last_problem else None,
+        "last_problem_at": _moment(watch.last_problem_at),
+    }
 
 
 def _group_link(link: Link, names: dict[str, str]) -> dict[str, Any]:

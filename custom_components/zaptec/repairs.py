@@ -23,7 +23,7 @@ from .api import (
     Installation,
     StateId,
 )
-from .const import DOMAIN, PushRefusal, PushStatus
+from .const import DOMAIN, WEB_HOOKS_URL, PushRefusal, PushStatus
 from .control.checks import may_control
 from .devices.adoption import async_get_device
 from .energy_dashboard import CountedTwice
@@ -35,6 +35,9 @@ from .sources.installation_push import InstallationPush
 from .sources.link import Link
 from .sources.stream_watch import LOSS_MEMORY_MAX, LOSS_MEMORY_MIN, MESSAGES_WITHOUT_GAP
 from .texts import without_markup
+from .web_hook_issues import WebHookIssues, WebHookProblem
+from .web_hook_removal import WEB_HOOKS_REMOVED
+from .web_hook_settings import from_entry
 
 README_URL = "https://github.com/zaptec-home-assistant/zaptec#repair-issues"
 
@@ -70,6 +73,13 @@ _AUTHENTICATION_TYPES = {
     AuthenticationType.OCPP: "ocpp_controls_charging",
     AuthenticationType.OCPPNATIVE: "ocpp_controls_charging",
     AuthenticationType.WEBHOOKS: "web_hook_authorizes",
+}
+_WEB_HOOK_PROBLEMS = {
+    WebHookProblem.NOT_OURS: "web_hooks_not_ours",
+    WebHookProblem.NO_CALL: "web_hooks_no_call",
+    WebHookProblem.URL_CHANGED: "web_hooks_url_changed",
+    WebHookProblem.CLOUD_SIGNED_OUT: "web_hooks_cloud_signed_out",
+    WebHookProblem.WRONG_CREDENTIALS: "web_hooks_wrong_credentials",
 }
 
 
@@ -120,6 +130,7 @@ class Issues:
         self._runtime = entry.runtime_data
         self._down_since: dict[str, datetime] = {}
         self._missing_price = MissingPriceEntity(hass, self._runtime.prices)
+        self._web_hooks = WebHookIssues(hass, entry)
         # When the problem of an issue was first seen, by the id of the issue.
         self._seen: dict[str, datetime] = {}
         # The installations and user groups whose messages another program was seen to read.
@@ -160,7 +171,9 @@ class Issues:
                 issue.id,
                 data={"entry_id": entry_id},
                 is_fixable=False,
-                learn_more_url=README_URL,
+                learn_more_url=WEB_HOOKS_URL
+                if issue.key in _WEB_HOOK_PROBLEMS.values()
+                else README_URL,
                 severity=ir.IssueSeverity.WARNING,
                 translation_key=issue.text or issue.key,
                 translation_placeholders={
@@ -179,7 +192,8 @@ class Issues:
             name = (installation and installation.name) or "Zaptec"
             yield from self._push_issues(installation_id, name, push)
             if installation and may_control(installation):
-                yield from _control_issues(installation, name)
+                is_ours = installation_id in from_entry(self._entry)
+                yield from _control_issues(installation, name, has_web_hooks=is_ours)
         for link in self._runtime.links.groups:
             yield from self._group_issues(link)
         for charger in account.chargers.values():
@@ -192,6 +206,10 @@ class Issues:
                     _credible(state.timestamp(StateId.IS_STAND_ALONE)),
                 )
         yield from self._history_issues()
+        for problem, installation_id in self._web_hooks.find():
+            installation = account.installations.get(installation_id)
+            name = (installation and installation.name) or "Zaptec"
+            yield _Issue(_WEB_HOOK_PROBLEMS[problem], installation_id, name)
 
     def _history_issues(self) -> Iterator[_Issue]:
         """Find the problems of the history."""
@@ -275,6 +293,10 @@ class Issues:
                 state is None or state.value(StateId.IS_STAND_ALONE) is None
             ):
                 ids.add(f"charger_stand_alone_{charger.id}")
+        ids.update(
+            f"{_WEB_HOOK_PROBLEMS[problem]}_{installation_id}"
+            for problem, installation_id in self._web_hooks.undecided()
+        )
         if self._missing_price.is_undecided:
             ids.add(f"{_PRICE_ENTITY_MISSING}_{self._entry.entry_id}")
         if self._misses_devices():
@@ -325,12 +347,24 @@ class Issues:
         return keys
 
 
-def _control_issues(installation: Installation, name: str) -> Iterator[_Issue]:
-    """Find what makes the controls of an installation ineffective."""
+def _control_issues(
+    installation: Installation, name: str, *, has_web_hooks: bool
+) -> Iterator[_Issue]:
+    """Find what makes the controls of an installation ineffective.
+
+    Args:
+        installation: The installation.
+        name: Its name.
+        has_web_hooks: Whether web hooks of Home Assistant are set up for it, so that it is
+            the one that decides.
+
+    """
     mode = installation.available_current_mode
     if mode in _CURRENT_MODES:
         yield _Issue(_CURRENT_MODES[mode], installation.id, name)
     authentication_type = installation.authentication_type
+    if authentication_type is AuthenticationType.WEBHOOKS and has_web_hooks:
+        return
     if authentication_type in _AUTHENTICATION_TYPES:
         yield _Issue(_AUTHENTICATION_TYPES[authentication_type], installation.id, name)
 
@@ -389,7 +423,9 @@ async def async_create_fix_flow(
     issue_id: str,
     data: dict[str, str | int | float | None] | None,
 ) -> RepairsFlow:
-    """Return the flow of an issue that names entities, or a removed person."""
+    """Return the flow of an issue that the user can answer or confirm."""
     if issue_id.startswith(PERSON_REMOVED) and data:
         return RemovedPersonFlow(str(data["entry_id"]), str(data["person_id"]))
+    if issue_id.startswith(WEB_HOOKS_REMOVED):
+        return ConfirmRepairFlow()
     return RemoveEntitiesFlow()

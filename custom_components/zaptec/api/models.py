@@ -238,6 +238,11 @@ class Installation:
     network_type: NetworkType | None = None
     installation_type: InstallationType | None = None
     authentication_type: AuthenticationType | None = None
+    web_hook_start_url: str | None = field(default=None, repr=False)
+    """The web hook that is called before a car may charge. It is a secret, and so is the next
+    one: who knows it can call it."""
+    web_hook_end_url: str | None = field(default=None, repr=False)
+    """The web hook that is called when a session has ended."""
     current_user_roles: UserRole = UserRole.NONE
     is_required_authentication: bool | None = None
     messaging_enabled: bool | None = None
@@ -278,6 +283,8 @@ class Installation:
             authentication_type=parse_enum(
                 AuthenticationType, data.get("AuthenticationType")
             ),
+            web_hook_start_url=parse_text(data.get("WebhooksSessionStartUrl")),
+            web_hook_end_url=parse_text(data.get("WebhooksSessionEndUrl")),
             current_user_roles=UserRole(_flags(data.get("CurrentUserRoles"))),
             is_required_authentication=parse_bool(data.get("IsRequiredAuthentication")),
             messaging_enabled=parse_bool(data.get("MessagingEnabled")),

@@ -1,0 +1,383 @@
+"""The steps of the options that set up the web hooks of an installation."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlow
+from homeassistant.helpers.selector import (
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+)
+from homeassistant.util import dt as dt_util
+import probatio
+
+from .const import DOMAIN, PORTAL_URL, WEB_HOOKS_URL
+from .devices.adoption import async_get_device
+from .runtime import ZaptecConfigEntry
+from .texts import without_markup
+from .web_hook_removal import async_turn_off
+from .web_hook_settings import (
+    OnError,
+    WebHookSettings,
+    async_get_watch,
+    async_store,
+    from_entry,
+)
+from .web_hook_urls import WebHookUrlError, async_delete_cloud_hooks, async_with_urls
+
+CONF_INSTALLATION = "installation"
+CONF_ON_ERROR = "on_error"
+
+# Maximum time to wait for the first call (s). The cloud asks for a car that is plugged in
+# each 10 s, for 5 minutes.
+FIRST_CALL_TIME = 300.0
+
+# The step that shows what came first, or that nothing did.
+_CALLED = "web_hooks_called"
+_WRONG_CREDENTIALS = "web_hooks_wrong_credentials"
+_NOT_UNDERSTOOD = "web_hooks_not_understood"
+_SILENT = "web_hooks_silent"
+
+
+class WebHookSteps(OptionsFlow):
+    """Sets up, shows, renews and turns off the web hooks of an installation."""
+
+    config_entry: ZaptecConfigEntry
+
+    # The installation that the user has chosen.
+    _installation_id = ""
+
+    # Only calls since then count as a sign that what the user has entered is right.
+    _since: datetime | None = None
+
+    # Waits for a call while the user watches.
+    _waiting: asyncio.Task[None] | None = None
+
+    async def async_step_web_hooks(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the installation, if there are several."""
+        names = self._names()
+        if not names:
+            return self.async_abort(reason="web_hooks_no_installation")
+        if user_input is None and len(names) > 1:
+            return self.async_show_form(
+                step_id="web_hooks", data_schema=_installation_schema(names)
+            )
+        chosen = user_input[CONF_INSTALLATION] if user_input else next(iter(names))
+        self._installation_id = chosen
+        if self._settings:
+            return await self.async_step_web_hooks_manage()
+        if any(
+            chosen in from_entry(entry)
+            for entry in self.hass.config_entries.async_entries(DOMAIN)
+        ):
+            return self.async_abort(reason="web_hooks_elsewhere")
+        return await self.async_step_web_hooks_set_up()
+
+    async def async_step_web_hooks_set_up(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Explain what is about to change, and create ids, user name and password."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            on_error = OnError(user_input[CONF_ON_ERROR])
+            error = await self._async_save(WebHookSettings.new(on_error))
+            if error is None:
+                # Entities follow that show and change who may charge.
+                self.hass.config_entries.async_schedule_reload(
+                    self.config_entry.entry_id
+                )
+                return await self.async_step_web_hooks_values()
+            errors["base"] = error
+        return self.async_show_form(
+            step_id="web_hooks_set_up",
+            data_schema=self.add_suggested_values_to_schema(
+                _on_error_schema(), user_input
+            ),
+            description_placeholders={"name": self._name, "guide_url": WEB_HOOKS_URL},
+            errors=errors,
+        )
+
+    async def async_step_web_hooks_values(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show what is to be entered in the portal."""
+        errors: dict[str, str] = {}
+        if (settings := self._settings) is None:
+            return self.async_abort(reason="web_hooks_off")
+        if user_input is not None:
+            return await self.async_step_web_hooks_wait()
+        # The address may have changed since it was stored.
+        if error := await self._async_save(settings):
+            errors["base"] = error
+        settings = self._settings or settings
+        self._since = dt_util.utcnow()
+        return self.async_show_form(
+            step_id="web_hooks_values",
+            data_schema=probatio.Schema({}),
+            description_placeholders={
+                "name": self._name,
+                "portal_url": PORTAL_URL,
+                "payload": settings.payload,
+                "start_url": settings.start_url,
+                "end_url": settings.end_url,
+            },
+            errors=errors,
+        )
+
+    async def async_step_web_hooks_wait(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Wait for the first call."""
+        if self._waiting is None:
+            self._since = self._since or dt_util.utcnow()
+            if self._heard() == _CALLED:
+                # It came while the user looked at the values.
+                return await self.async_step_web_hooks_called()
+            self._waiting = self.hass.async_create_background_task(
+                self._async_wait(), f"{DOMAIN} first call of a web hook"
+            )
+        if not self._waiting.done():
+            return self.async_show_progress(
+                step_id="web_hooks_wait",
+                progress_action="web_hooks_wait",
+                description_placeholders={"name": self._name},
+                progress_task=self._waiting,
+            )
+        self._waiting = None
+        return self.async_show_progress_done(next_step_id=self._heard() or _SILENT)
+
+    async def async_step_web_hooks_called(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show that the web hooks are called, and by which charger."""
+        if user_input is not None:
+            return await self.async_step_web_hooks_finish()
+        settings = self._settings
+        if settings and settings.retired_ids:
+            # The portal has the new URLs now, so the old ones are no longer called.
+            await async_delete_cloud_hooks(self.hass, settings.retired_ids)
+            self._store(replace(settings, retired_ids=()))
+        watch = async_get_watch(self.hass, self._installation_id)
+        call = dt_util.as_local(watch.last_call or dt_util.utcnow())
+        charger_id = max(
+            watch.chargers, key=lambda key: watch.chargers[key], default=""
+        )
+        return self.async_show_form(
+            step_id="web_hooks_called",
+            data_schema=probatio.Schema({}),
+            description_placeholders={
+                "name": self._name,
+                "time": f"{call:%H:%M:%S}",
+                "charger": self._device_name(charger_id) or self._name,
+            },
+            last_step=True,
+        )
+
+    async def async_step_web_hooks_wrong_credentials(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show that a call came with another user name or password."""
+        return self._show_failure(_WRONG_CREDENTIALS)
+
+    async def async_step_web_hooks_not_understood(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show that a call came that was not understood."""
+        return self._show_failure(_NOT_UNDERSTOOD)
+
+    async def async_step_web_hooks_silent(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Show that no call came."""
+        return self._show_failure(_SILENT)
+
+    async def async_step_web_hooks_manage(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Offer what can be done with web hooks that are set up."""
+        return self.async_show_menu(
+            step_id="web_hooks_manage",
+            menu_options=[
+                "web_hooks_values",
+                "web_hooks_wait",
+                "web_hooks_failure",
+                "web_hooks_renew",
+                "web_hooks_turn_off",
+            ],
+            description_placeholders={"name": self._name},
+        )
+
+    async def async_step_web_hooks_failure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask what a call is answered when the integration itself fails."""
+        if (settings := self._settings) is None:
+            return self.async_abort(reason="web_hooks_off")
+        if user_input is not None:
+            self._store(replace(settings, on_error=OnError(user_input[CONF_ON_ERROR])))
+            return await self.async_step_web_hooks_finish()
+        return self.async_show_form(
+            step_id="web_hooks_failure",
+            data_schema=self.add_suggested_values_to_schema(
+                _on_error_schema(), {CONF_ON_ERROR: settings.on_error.value}
+            ),
+            description_placeholders={"name": self._name},
+        )
+
+    async def async_step_web_hooks_renew(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Replace ids, user name and password."""
+        errors: dict[str, str] = {}
+        if (settings := self._settings) is None:
+            return self.async_abort(reason="web_hooks_off")
+        if user_input is not None:
+            renewed = settings.renewed()
+            if (error := await self._async_save(renewed)) is None:
+                dropped = set(settings.ids) - set(renewed.ids)
+                await async_delete_cloud_hooks(self.hass, dropped)
+                async_get_watch(self.hass, self._installation_id).forget()
+                return await self.async_step_web_hooks_values()
+            errors["base"] = error
+        return self.async_show_form(
+            step_id="web_hooks_renew",
+            data_schema=probatio.Schema({}),
+            description_placeholders={"name": self._name},
+            errors=errors,
+        )
+
+    async def async_step_web_hooks_turn_off(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Say what to change in the portal, and remove the web hooks."""
+        if user_input is not None:
+            await async_turn_off(self.hass, self.config_entry, self._installation_id)
+            return await self.async_step_web_hooks_finish()
+        return self.async_show_form(
+            step_id="web_hooks_turn_off",
+            data_schema=probatio.Schema({}),
+            description_placeholders={"name": self._name, "portal_url": PORTAL_URL},
+            last_step=True,
+        )
+
+    async def async_step_web_hooks_finish(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Close the dialog; the options themselves stay as they are."""
+        return self.async_create_entry(data=dict(self.config_entry.options))
+
+    def _show_failure(self, step_id: str) -> ConfigFlowResult:
+        """Show why the web hooks do not work yet, and what to do."""
+        self._since = None
+        return self.async_show_menu(
+            step_id=step_id,
+            menu_options=["web_hooks_wait", "web_hooks_values", "web_hooks_finish"],
+            description_placeholders={"name": self._name},
+        )
+
+    async def _async_wait(self) -> None:
+        """Wait until something comes, for at most five minutes."""
+        watch = async_get_watch(self.hass, self._installation_id)
+        event = asyncio.Event()
+        remove = watch.add_listener(event.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_CALL_TIME):
+                    while self._heard() is None:
+                        event.clear()
+                        await event.wait()
+        finally:
+            remove()
+
+    def _heard(self) -> str | None:
+        """Return the step that shows what has come, None if nothing has."""
+        watch = async_get_watch(self.hass, self._installation_id)
+        for moment, step_id in (
+            (watch.last_call, _CALLED),
+            (watch.last_wrong_credentials, _WRONG_CREDENTIALS),
+            (watch.last_problem_at, _NOT_UNDERSTOOD),
+        ):
+            if moment and self._since and moment >= self._since:
+                return step_id
+        return None
+
+    async def _async_save(self, settings: WebHookSettings) -> str | None:
+        """Store settings with their URLs; return the error if there are none."""
+        try:
+            self._store(await async_with_urls(self.hass, settings))
+        except WebHookUrlError as err:
+            return err.key
+        return None
+
+    def _store(self, settings: WebHookSettings) -> None:
+        """Store the settings of the installation."""
+        async_store(self.hass, self.config_entry, self._installation_id, settings)
+
+    @property
+    def _settings(self) -> WebHookSettings | None:
+        """Return the settings of the installation, None if it has no web hooks."""
+        return from_entry(self.config_entry).get(self._installation_id)
+
+    @property
+    def _name(self) -> str:
+        """Return the name of the installation, for a text with Markdown."""
+        return without_markup(self._names().get(self._installation_id, "Zaptec"))
+
+    def _names(self) -> dict[str, str]:
+        """Return the names of the installations that may have web hooks, by id.
+
+        While the account is not running, these are the ones that are set up, so that they
+        can be turned off nevertheless.
+        """
+        names: dict[str, str] = {}
+        if self.config_entry.state is ConfigEntryState.LOADED:
+            account = self.config_entry.runtime_data.coordinator.data
+            for installation in account.installations.values():
+                names[installation.id] = installation.name or "Zaptec"
+        for installation_id in from_entry(self.config_entry):
+            if installation_id not in names:
+                names[installation_id] = self._device_name(installation_id) or "Zaptec"
+        return names
+
+    def _device_name(self, device_id: str) -> str:
+        """Return the name of a charger or an installation, "" if it is not registered."""
+        device = async_get_device(self.hass, self.config_entry.entry_id, device_id)
+        return (device and (device.name_by_user or device.name)) or ""
+
+
+def _installation_schema(names: dict[str, str]) -> probatio.Schema:
+    """Return the schema of the choice of an installation."""
+    return probatio.Schema(
+        {
+            probatio.Required(CONF_INSTALLATION): SelectSelector(
+                SelectSelectorConfig(
+                    options=[
+                        SelectOptionDict(value=installation_id, label=name)
+                        for installation_id, name in names.items()
+                    ]
+                )
+            )
+        }
+    )
+
+
+def _on_error_schema() -> probatio.Schema:
+    """Return the schema of what happens if something fails."""
+    return probatio.Schema(
+        {
+            probatio.Required(
+                CONF_ON_ERROR, default=OnError.PERMIT.value
+            ): SelectSelector(
+                SelectSelectorConfig(
+                    options=[item.value for item in OnError],
+                    translation_key=CONF_ON_ERROR,
+                )
+            )
+        }
+    )
