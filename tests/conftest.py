@@ -9,6 +9,7 @@ import random
 import traceback
 from types import SimpleNamespace
 from typing import override
+from urllib.parse import parse_qsl
 
 from azure.servicebus._pyamqp.aio import _client_async
 from azure.servicebus.aio import _servicebus_receiver_async
@@ -30,6 +31,7 @@ from custom_components.zaptec.sources import (
     link as link_module,
     reader as reader_module,
 )
+from simulator.authorization import WebHooks
 from simulator.charger import Charger
 from simulator.clock import Clock
 from simulator.documents import ADDRESS, CITY, PIN, POSITION
@@ -184,6 +186,14 @@ def _no_limiters() -> None:
     reset_refused_tokens()
 
 
+def _web_hook_secrets(web_hooks: WebHooks) -> set[str]:
+    """Return the password of web hooks, and what is secret in their addresses."""
+    payload = dict(parse_qsl(web_hooks.auth_payload))
+    ids = {url.rsplit("/", 1)[-1] for url in (web_hooks.start_url, web_hooks.end_url)}
+    # Short texts, such as /start, also occur elsewhere.
+    return {text for text in (payload.get("password", ""), *ids) if len(text) >= 12}
+
+
 class SecretsInLogs(logging.Handler):
     """Collects each line of any log that contains a secret."""
 
@@ -206,6 +216,18 @@ class SecretsInLogs(logging.Handler):
         """Return the e-mail addresses of the accounts, in lower case."""
         return {name.lower() for sim in self.simulators for name in sim.accounts}
 
+    def site_secrets(self) -> set[str]:
+        """Return the secrets of cards and web hooks.
+
+        Home Assistant logs the whole message when a web hook is called over its WebSocket.
+        """
+        found: set[str] = set()
+        for sim in self.simulators:
+            for item in sim.installations.values():
+                found.update(card.code for user in item.drivers for card in user.cards)
+                found.update(_web_hook_secrets(item.web_hooks))
+        return found
+
     @override
     def emit(self, record: logging.LogRecord) -> None:
         """Check a line, and the traceback below it."""
@@ -218,6 +240,10 @@ class SecretsInLogs(logging.Handler):
         # Home Assistant's lines about an entry, with its title, are among these.
         if record.name.startswith(OUR_LOGGERS) and any(
             name in text.lower() for name in self.user_names()
+        ):
+            self.lines.append(text)
+        if record.name.startswith(OUR_LOGGERS) and any(
+            secret in text for secret in self.site_secrets()
         ):
             self.lines.append(text)
 

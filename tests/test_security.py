@@ -12,6 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.zaptec.api import ConnectionDetails, Observation, Subscription
 from custom_components.zaptec.api.transport import Response
 from custom_components.zaptec.const import DOMAIN
+from simulator.accounts import Account, Card
 from simulator.charger import Charger
 from simulator.nbfx import encode
 from simulator.observations import StateId
@@ -41,6 +42,26 @@ def test_the_watch_over_logs_sees(
         logger.exception("fault")
     logger.debug("nothing")
     assert len(secrets_in_logs.lines) == 2
+    secrets_in_logs.lines.clear()
+
+
+def test_secrets_of_web_hooks_in_the_log_are_noticed(
+    secrets_in_logs: SecretsInLogs, sim: Simulator, charger: Charger
+) -> None:
+    """The fixture knows the ids and the password of web hooks, and the codes of cards."""
+    url = "https://example.com/api/webhook/id-of-a-"
+    charger.installation.set_web_hooks(
+        f"{url}start-hook", f"{url}end-hook", "zaptec", "password-of-a-hook"
+    )
+    card = Card("Key ring", "04A1B2C3D4E5F6")
+    driver = Account("ada@example.com", "", "1", "Ada Driver", cards=(card,))
+    charger.installation.drivers.append(driver)
+    logger = logging.getLogger("custom_components.zaptec")
+    for text in ("id-of-a-start-hook", "id-of-a-end-hook", "password-of-a-hook"):
+        logger.debug("called %s", text)
+    logger.debug("card %s", card.code)
+    logger.debug("nothing")
+    assert len(secrets_in_logs.lines) == 4
     secrets_in_logs.lines.clear()
 
 
