@@ -73,8 +73,6 @@ class Answer:
     """A UUID exactly if the request is permitted."""
     person_id: str | None = None
     """Whom the request is permitted to, if that is a known person."""
-    chosen_person_id: str | None = None
-    """Whom the user or an automation has permitted it to."""
     card: int = 0
     """The keyed hash of the card that was shown last."""
 
@@ -419,6 +417,5 @@ def _answer(plug_in: PlugIn, outcome: Outcome) -> Answer:
         outcome,
         plug_in.session_id,
         _person(plug_in),
-        plug_in.chosen_person,
         plug_in.card,
     )

@@ -39,8 +39,8 @@ class Identity(NamedTuple):
     code: int = 0
     card: int = 0
     user: int = 0
-    person: int = 0
-    """The person whom Home Assistant has permitted it to."""
+    permitted: int = 0
+    """The person whom Home Assistant has permitted it to, or else the card."""
 
 
 # The identity of a session of which it is not known who has charged.
@@ -129,7 +129,7 @@ class Persons:
         may be another person. A session that was permitted to a person is that person's,
         whatever card was shown.
         """
-        for item in (identity.person, *identity):
+        for item in (identity.permitted, *identity):
             if person_id := self._persons.get(item):
                 return person_id
         return None
@@ -155,12 +155,15 @@ class Persons:
     def permitted(self, card: int, person_id: str | None) -> Identity:
         """Return the identity of a session that Home Assistant has permitted.
 
+        It is kept apart from the code that the charger reports: that may be the code of the
+        same card in another form, and would otherwise replace the one known here.
+
         Args:
             card: The hash of the card that was shown, 0 if none was.
-            person_id: The person whom the user or an automation has permitted it to.
+            person_id: The person whom it was permitted to, None if that is unknown.
 
         """
-        return Identity(code=card, person=self._hash("person", person_id))
+        return Identity(permitted=self._hash("person", person_id) or card)
 
     def may_charge(self, person_id: str, charger_id: str) -> bool:
         """Return whether a person is known and may charge at a charger."""

@@ -357,7 +357,7 @@ class ChargingAccess:
         """Note whom a session was permitted to; return whether that is news."""
         if answer.session_id is None:
             return False
-        identity = self.persons.permitted(answer.card, answer.chosen_person_id)
+        identity = self.persons.permitted(answer.card, answer.person_id)
         if not self._permitted.permit(answer.session_id, charger_id, identity, now):
             return False
         if self._attached:

@@ -85,9 +85,9 @@ class Book:
         permitted = self._permitted(session.id)
         return self.persons.person_of(
             identity._replace(
-                code=known.code or permitted.code,
+                code=known.code,
                 user=identity.user or known.user,
-                person=known.person or permitted.person,
+                permitted=known.permitted or permitted.permitted,
             )
         )
 

@@ -75,7 +75,7 @@ class _Reported:
         noted = Identity(
             identity.code or known.code,
             user=identity.user or known.user,
-            person=identity.person or known.person,
+            permitted=identity.permitted or known.permitted,
         )
         self._sessions[key] = noted, hour
 
@@ -86,7 +86,7 @@ class _Reported:
             reported.code or identity.code,
             identity.card,
             identity.user or reported.user,
-            identity.person or reported.person,
+            identity.permitted or reported.permitted,
         )
 
     def limit(self) -> None:
