@@ -111,14 +111,19 @@ class Autoplay:
                 phases=3 if three else 1,
             )
         )
-        if charger.installation.authentication_required:
+        if charger.installation.authorization_required:
             self._authorize(charger)
 
     def _authorize(self, charger: Charger) -> None:
         """Let one of the drivers use a card or the app, if the installation has drivers."""
-        if drivers := charger.installation.drivers:
-            driver = self._random.choice(drivers)
-            charger.authorize(driver, next(iter(driver.cards), None))
+        drivers = charger.installation.drivers
+        driver = self._random.choice(drivers) if drivers else None
+        card = next(iter(driver.cards), None) if driver else None
+        if charger.installation.uses_web_hooks:
+            if card:
+                charger.show_card(card.code)
+        elif driver:
+            charger.authorize(driver, card)
         else:
             charger.authorize()
 

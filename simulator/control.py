@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from datetime import UTC
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from . import portal
 from .accounts import Account, Card
 from .archive import Archive
 from .autoplay import Autoplay
@@ -30,17 +32,19 @@ from .port import BLOCKS
 from .rest import Rest
 from .servicebus import INTERFERENCES, ServiceBus
 from .user_group import UserGroup
+from .web_hooks import HOOK_FAULTS, HOOKS, WebHookCaller
 
 _PAGE = Path(__file__).with_name("control.html")
 # Faults that the page offers; the API accepts any status.
 FAULTS: tuple[int | str, ...] = (*STATUSES, *FAULT_NAMES)
 
-# Valid modes of an installation: see `Installation`, and AvailableCurrentMode in
-# GET /api/constants.
-_MODES = {"authentication_type": (0, 1, 2, 3), "available_current_mode": (0, 1, 2)}
-
 # The ports of the bus, by the names of its attributes.
 _PORTS = ("direct", "web_socket")
+
+# Statuses with which a relay answers a call of a web hook that it cannot deliver.
+_RELAY_STATUSES = (500, 502, 503, 504)
+
+_LONGEST_TEXT = 256
 
 type Action = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -56,6 +60,7 @@ class Controlled(Protocol):
     archive: Archive[Charger]
     rest: Rest
     autoplay: Autoplay
+    web_hooks: WebHookCaller
 
     @property
     def bus(self) -> ServiceBus:
@@ -101,10 +106,13 @@ class Control:
             "autoplay": self._set_autoplay,
             "archive": self._set_archive,
             "archive/correct": self._correct_session,
+            "web_hooks/fail": self._fail_web_hooks,
+            "web_hooks/heal": self._heal_web_hooks,
         }
         for path, action in actions.items():
             app.router.add_post(f"/api/{path}", self._handler(action))
         app.router.add_post("/api/chargers/{id}/{action}", self._act_on_charger)
+        app.router.add_get("/api/installations/{id}", self._serve_installation)
         app.router.add_post("/api/installations/{id}", self._set_installation)
         app.router.add_post("/api/user_groups/{id}", self._set_user_group)
         self._listener = Listener(app, host, port)
@@ -180,22 +188,10 @@ class Control:
                 **{name: getattr(bus, name).blocked for name in _PORTS},
             },
             "accounts": list(simulator.accounts),
+            "web_hooks": _web_hooks(simulator.web_hooks),
             "fault_choices": FAULTS,
             "installations": [
-                {
-                    "id": item.id,
-                    "name": item.name,
-                    "available_current": min(item.available_current)
-                    if item.available_current
-                    else None,
-                    "max_current": item.max_current,
-                    "network_type": item.network_type.name,
-                    "consumers": bus.consumers(item.topic),
-                    "delivered": bus.delivered(item.topic),
-                    "pending": bus.pending(item.topic),
-                    "chargers": [_charger(charger) for charger in item.chargers],
-                    "drivers": [driver.full_name for driver in item.drivers],
-                }
+                _installation(item) | _topic(item, bus)
                 for item in simulator.installations.values()
             ],
             "user_groups": [
@@ -206,10 +202,8 @@ class Control:
                     "installations": sorted(item.installations),
                     "messaging_enabled": item.messaging_enabled,
                     "refuses": bus.topic(item.topic).refusal is not None,
-                    "consumers": bus.consumers(item.topic),
-                    "delivered": bus.delivered(item.topic),
-                    "pending": bus.pending(item.topic),
                 }
+                | _topic(item, bus)
                 for item in simulator.user_groups.values()
             ],
         }
@@ -244,6 +238,8 @@ class Control:
                         charger.set_online()
                     else:
                         charger.set_offline()
+                case "card":
+                    charger.show_card(_text(body, "code"))
                 case "authorize":
                     charger.authorize(*_driver(charger, body))
                 case "record":
@@ -259,20 +255,22 @@ class Control:
         self._simulator.autoplay.pause()
         return web.json_response(_charger(charger))
 
+    async def _serve_installation(self, request: web.Request) -> web.Response:
+        """Show what only the portal shows of an installation."""
+        installation = self._simulator.installations.get(request.match_info["id"])
+        if installation is None:
+            return _error(404, "No such installation")
+        return web.json_response(portal.shown(installation))
+
     async def _set_installation(self, request: web.Request) -> web.Response:
         """Change settings that the portal can change without a message on the bus."""
         installation = self._simulator.installations.get(request.match_info["id"])
         if installation is None:
             return _error(404, "No such installation")
         try:
-            settings = _portal_settings(await _body(request))
+            portal.change(installation, await _body(request))
         except (KeyError, TypeError, ValueError) as err:
             return _error(400, _reason(err))
-        for key, value in settings.items():
-            setattr(installation, key, value)
-        if (required := settings.get("authentication_required")) is not None:
-            for charger in installation.chargers:
-                charger.observe(StateId.AUTHENTICATION_REQUIRED, required)
         self._simulator.autoplay.pause()
         return web.json_response(self.state())
 
@@ -369,10 +367,7 @@ class Control:
         self._simulator.rest.clear()
 
     async def _set_password(self, body: dict[str, Any]) -> None:
-        password = body["password"]
-        if not isinstance(password, str) or not password:
-            raise ValueError("A password is a text")
-        self._simulator.set_password(body["user_name"], password)
+        self._simulator.set_password(body["user_name"], _text(body, "password"))
 
     async def _set_tokens(self, body: dict[str, Any]) -> None:
         tokens = self._simulator.rest.tokens
@@ -407,6 +402,18 @@ class Control:
     async def _correct_session(self, body: dict[str, Any]) -> None:
         self._simulator.archive.correct(body["session_id"])
 
+    async def _fail_web_hooks(self, body: dict[str, Any]) -> None:
+        fault, times = body["fault"], body.get("times")
+        self._simulator.web_hooks.faults.add(
+            int(fault) if str(fault).isdigit() else fault,
+            body.get("hook"),
+            None if times is None else int(times),
+            is_delivered=bool(body.get("delivered")),
+        )
+
+    async def _heal_web_hooks(self, body: dict[str, Any]) -> None:
+        self._simulator.web_hooks.faults.heal()
+
     async def _set_autoplay(self, body: dict[str, Any]) -> None:
         if _flag(body, "on"):
             self._simulator.autoplay.start()
@@ -414,17 +421,50 @@ class Control:
             self._simulator.autoplay.stop()
 
 
-def _portal_settings(body: dict[str, Any]) -> dict[str, int | bool]:
-    """Return the settings to change; raise if one is unknown or invalid."""
-    settings: dict[str, int | bool] = {}
-    for key, value in body.items():
-        if key in ("authentication_required", "messaging_enabled"):
-            settings[key] = _flag(body, key)
-        elif value in _MODES[key]:
-            settings[key] = value
-        else:
-            raise ValueError(f"{key} is one of {_MODES[key]}")
-    return settings
+def _installation(item: Installation[Charger]) -> dict[str, object]:
+    """Return what the page shows of an installation; currents in A."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "available_current": min(item.available_current)
+        if item.available_current
+        else None,
+        "max_current": item.max_current,
+        "network_type": item.network_type.name,
+        "web_hooks": item.uses_web_hooks,
+        "chargers": [_charger(charger) for charger in item.chargers],
+        "drivers": [driver.full_name for driver in item.drivers],
+    }
+
+
+def _topic(item: Channel, bus: ServiceBus) -> dict[str, object]:
+    """Return what the page shows of a topic."""
+    return {
+        "consumers": bus.consumers(item.topic),
+        "delivered": bus.delivered(item.topic),
+        "pending": bus.pending(item.topic),
+    }
+
+
+def _web_hooks(caller: WebHookCaller) -> dict[str, object]:
+    """Return what the page shows of the calls of web hooks; no code of a card is in it."""
+    return {
+        "fault_choices": (*HOOK_FAULTS, *_RELAY_STATUSES),
+        "hooks": HOOKS,
+        "faults": caller.faults.active,
+        "problems": caller.problems[-5:],
+        "unreported": len(caller.unreported),
+        "recent": [
+            {
+                "time": call.time.astimezone(UTC).isoformat(),
+                "hook": call.hook,
+                "charger_id": call.charger_id,
+                "has_code": call.has_code,
+                "status": call.status,
+            }
+            for call in islice(reversed(caller.calls), 8)
+        ],
+    }
 
 
 def _charger(charger: Charger) -> dict[str, object]:
@@ -439,6 +479,8 @@ def _charger(charger: Charger) -> dict[str, object]:
         "mode": int(charger.mode),
         "final_stop": charger.final_stop,
         "authorized": charger.is_authorized,
+        "authorization": charger.authorization,
+        "red": charger.is_light_red,
         "power": charger.power,
         "allocated_current": charger.allocated_current,
         "max_current": charger.max_current,
@@ -510,6 +552,13 @@ def _seconds(body: dict[str, Any]) -> float:
     if not 0 < seconds <= 7 * 24 * 3600:
         raise ValueError("seconds is a number up to a week")
     return seconds
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body[key]
+    if not isinstance(value, str) or not value or len(value) > _LONGEST_TEXT:
+        raise ValueError(f"{key} is a text of up to {_LONGEST_TEXT} characters")
+    return value
 
 
 def _flag(body: dict[str, Any], key: str) -> bool:

@@ -224,13 +224,17 @@ class Scenario:
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, "/".join((self.seed, *parts))))
 
     def with_past(self, past: PastScenario) -> Self:
-        """Return the scenario with a past of all its chargers, up to their present meters."""
+        """Return the scenario with a past of all its chargers, up to their present meters.
+
+        Where web hooks authorize, the past sessions are anonymous.
+        """
+        anonymous = replace(past, anonymous=1.0)
         return replace(
             self,
             installations=tuple(
                 replace(
                     item,
-                    past=past,
+                    past=past if item.web_hooks is None else anonymous,
                     chargers=tuple(
                         replace(charger, past_reading=charger.lifetime_energy)
                         for charger in item.chargers

@@ -163,7 +163,7 @@ class HookFaults:
     def active(self) -> list[str]:
         """The rules in force, as text."""
         return [
-            f"{rule.hook or 'any'} web hook: {rule.fault}"
+            f"{rule.hook or 'any'} calls: {rule.fault}"
             + (f" ({rule.times} times)" if rule.times is not None else "")
             for rule in self._rules
         ]

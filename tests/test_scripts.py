@@ -15,6 +15,7 @@ import sys
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
+import aiohttp
 import pytest
 
 from custom_components.zaptec.history.statistics import statistic_id
@@ -30,12 +31,15 @@ from scripts.demo_home.dashboard import (
 )
 from scripts.demo_home.errors import DemoError
 from scripts.demo_home.folder import DemoFolder, machine_time_zone
+from scripts.demo_home.guests import GuestHooks, with_guests
 from scripts.demo_home.meters import Meters, to_document
 from scripts.demo_home.past import with_past
 from scripts.demo_home.ports import claim
 from scripts.demo_home.process import Program
+from simulator import portal
+from simulator.car import Car
 from simulator.observations import StateId
-from simulator.scenario import Scenario
+from simulator.scenario import DEMO_USER, Scenario
 from simulator.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -527,6 +531,7 @@ def test_demo_says_what_a_newcomer_needs(
     assert "Autoplay is on" in text
     assert "Carport is left free for you" in text
     assert "Autoplay pauses once you change something" in text
+    assert "Guest parking is for webhooks" in text
 
 
 def test_demo_of_an_own_account_has_no_autoplay(
@@ -600,9 +605,66 @@ def test_meters_go_on_where_they_were(tmp_path: Path) -> None:
     assert continued.installations[1] == scenario.installations[1]
 
 
+def test_the_demo_has_an_installation_for_web_hooks() -> None:
+    """The demo account owns it, and its cars charge before web hooks are set up."""
+    simulator = Simulator(with_guests(Scenario.default()))
+    *others, guests = simulator.installations.values()
+    assert guests.name == "Guest parking"
+    assert (guests.authentication_type, guests.uses_web_hooks) == (1, False)
+    assert {item.authentication_type for item in others} == {0}
+    assert simulator.accounts[DEMO_USER].manages(guests.id)
+    (group,) = simulator.user_groups.values()
+    assert guests.id in group.installations
+    charger = guests.chargers[0]
+    charger.plug_in(Car())
+    simulator.clock.advance(60)
+    assert charger.is_authorized
+    options = demo._parser().parse_args(["--chargers", "3"])
+    assert demo.Demo(options, DemoFolder(Path("demo")))._guest_lines() == []
+
+
+def test_web_hooks_go_on_in_the_next_demo(tmp_path: Path) -> None:
+    """Addresses that were entered on the page are those of the next demo, until removed."""
+    scenario = with_guests(Scenario.default())
+    file = tmp_path / "web_hooks.json"
+    kept = GuestHooks(file)
+    assert kept.continue_in(scenario) == scenario
+    simulator = Simulator(scenario)
+    guests = list(simulator.installations.values())[-1]
+    guests.set_web_hooks("http://127.0.0.1/start", "", "zaptec", "demo")
+    kept.keep(portal.shown(guests))
+    assert file.stat().st_mode & 0o077 == 0
+    continued = kept.continue_in(scenario)
+    assert continued.installations[-1].web_hooks == guests.web_hooks
+    assert continued.installations[:-1] == scenario.installations[:-1]
+    guests.set_authentication_type(0)
+    kept.keep(portal.shown(guests))
+    assert kept.continue_in(scenario).installations[-1].web_hooks is None
+    file.write_text('{"colour": 1}', encoding="utf-8")
+    assert kept.continue_in(scenario) == scenario
+
+
+async def test_the_demo_keeps_what_the_page_has_set(
+    socket_enabled: None, tmp_path: Path
+) -> None:
+    """The meters and the web hooks are read from the simulator's page."""
+    shown = demo.Demo(demo._parser().parse_args([]), DemoFolder(tmp_path))
+    async with (
+        Simulator(shown._scenario) as simulator,
+        aiohttp.ClientSession() as session,
+    ):
+        guests = list(simulator.installations.values())[-1]
+        guests.set_web_hooks("http://127.0.0.1/start", "", "zaptec", "demo")
+        shown._control_port = int(simulator.control_url.rsplit(":", 1)[1])
+        await shown._keep_meters(session)
+    continued = shown._guest_hooks().continue_in(shown._scenario)
+    assert continued.installations[-1].web_hooks == guests.web_hooks
+    assert (tmp_path / "meters.json").exists()
+
+
 def test_scenario_survives_its_file(tmp_path: Path) -> None:
     """The simulator reads the same scenario that the demo wrote."""
-    scenario = Scenario.default()
+    scenario = with_guests(Scenario.default())
     file = tmp_path / "scenario.json"
     file.write_text(json.dumps(to_document(scenario)), encoding="utf-8")
 
@@ -612,7 +674,8 @@ def test_scenario_survives_its_file(tmp_path: Path) -> None:
 def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
     """A later demo has the sessions of the first one, and the meters go on behind them."""
     file = tmp_path / "scenario.json"
-    first = with_past(Scenario.default(), file)
+    scenario = with_guests(Scenario.default())
+    first = with_past(scenario, file)
     file.write_text(json.dumps(to_document(first)), encoding="utf-8")
     past = first.installations[0].past
     assert past
@@ -620,10 +683,10 @@ def test_the_past_of_the_demo_does_not_change(tmp_path: Path) -> None:
     assert datetime.now(UTC) - past.end < timedelta(minutes=5)
     with patch.object(demo_past, "datetime") as later:
         later.now.return_value = datetime.now(UTC) + timedelta(days=9)
-        second = with_past(Scenario.default(), file)
+        second = with_past(scenario, file)
         assert second == first
         file.write_text("{", encoding="utf-8")
-        third = with_past(Scenario.default(), file)
+        third = with_past(scenario, file)
     assert third.installations[0].past != past
     simulator = Simulator(second)
     now = simulator.clock.now()

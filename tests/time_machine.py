@@ -130,6 +130,7 @@ class TimeMachine:
         await wait_until(
             lambda: all(record.status for record in self._sim.rest.requests)
         )
+        await self._sim.web_hooks.settle()
         # Opening a link takes real time, during which the clocks must not jump.
         await wait_until(
             lambda: (

@@ -29,6 +29,7 @@ from .dashboard import (
 )
 from .errors import DemoError
 from .folder import DemoFolder
+from .guests import NAME as GUESTS, GuestHooks, with_guests
 from .home_assistant import HomeAssistant
 from .meters import Meters, to_document
 from .past import with_past
@@ -98,7 +99,7 @@ class Demo:
         self._rest_port, self._bus_port = port + 1, port + 2
         self._control_port, self._web_socket_port = port + 3, port + 4
         self._scenario = (
-            Scenario.default()
+            with_guests(Scenario.default())
             if options.chargers is None
             else Scenario.of(options.chargers)
         )
@@ -159,6 +160,7 @@ class Demo:
                 "",
                 f"Autoplay is on: cars come and go by themselves. {free} is left free for you.",
                 "Autoplay pauses once you change something, there or in Home Assistant.",
+                *self._guest_lines(),
                 "",
             ]
         lines += [f"Everything is in  {self._folder.path}", "Ctrl-C ends it."]
@@ -167,6 +169,15 @@ class Demo:
         )
         if not self._options.no_browser:
             self._open_browser()
+
+    def _guest_lines(self) -> list[str]:
+        """Return lines that say what can be tried at the installation with web hooks."""
+        if all(item.web_hooks is None for item in self._scenario.installations):
+            return []
+        return [
+            f"{GUESTS} is for webhooks: enter their addresses in the form Portal of the",
+            "simulator's page, and hold a card to a charger there.",
+        ]
 
     def _account_lines(self) -> list[str]:
         """Return lines that say how to sign in to each account of the simulated cloud."""
@@ -193,7 +204,8 @@ class Demo:
     async def _start_simulator(self, session: aiohttp.ClientSession) -> None:
         options = self._options
         file = self._folder.path / "scenario.json"
-        scenario = self._meters().continue_in(with_past(self._scenario, file))
+        scenario = self._guest_hooks().continue_in(with_past(self._scenario, file))
+        scenario = self._meters().continue_in(scenario)
         file.write_text(json.dumps(to_document(scenario), indent=2), encoding="utf-8")
         self._folder.simulator_log.unlink(missing_ok=True)
         _say("Starting the simulated Zaptec cloud")
@@ -334,10 +346,20 @@ class Demo:
     def _meters(self) -> Meters:
         return Meters(self._folder.path / "meters.json")
 
+    def _guest_hooks(self) -> GuestHooks:
+        return GuestHooks(self._folder.path / "web_hooks.json")
+
     async def _keep_meters(self, session: aiohttp.ClientSession) -> None:
+        """Store the meters, and the web hooks of the guests."""
         try:
             async with session.get(f"{self._control_url}/api/state") as response:
-                self._meters().keep(await response.json())
+                state = await response.json()
+            self._meters().keep(state)
+            for item in state["installations"]:
+                if item["name"] == GUESTS:
+                    url = f"{self._control_url}/api/installations/{item['id']}"
+                    async with session.get(url) as response:
+                        self._guest_hooks().keep(await response.json())
         except aiohttp.ClientError, TimeoutError:
             # The simulator has ended. The meters stored last are good enough.
             return

@@ -10,12 +10,14 @@ import aiohttp
 import pytest
 
 from simulator.accounts import Account, Card
+from simulator.authorization import Phase, WebHooks
 from simulator.car import Car
 from simulator.charging import Recording
 from simulator.control import FAULTS
 from simulator.installation import NetworkType
 from simulator.observations import Mode, StateId
 from simulator.simulator import Simulator
+from simulator.web_hooks import HOOK_FAULTS, HOOKS, HookRequest, HookResponse
 
 from .conftest import by_serial
 
@@ -335,6 +337,19 @@ def test_the_page_speaks_as_home_assistant_does() -> None:
         "signed_meter_value",
     ):
         assert f'["{sensors[sensor]["name"]}"' in page
+    types = sensors["authentication_type"]["state"]
+    names = [types[key] for key in ("native", "webhooks", "ocpp", "ocppnative")]
+    assert f"const TYPES = {json.dumps(names)};" in page
+
+
+def test_the_page_names_what_web_hooks_can_be() -> None:
+    """Each fault, each hook, and each way in which an authorization ends has a name."""
+    page = (Path(__file__).parents[2] / "simulator" / "control.html").read_text("utf-8")
+    for key in (*HOOK_FAULTS, *HOOKS):
+        assert re.search(rf'\b{key}: "', page), key
+    for phase in Phase:
+        if phase not in (Phase.NONE, Phase.PERMITTED):
+            assert re.search(rf'\b{phase}: "', page), phase
 
 
 def test_no_two_buttons_of_the_page_are_alike() -> None:
@@ -452,6 +467,87 @@ async def test_a_user_group_on_the_page(sim: Simulator, page: Page) -> None:
         assert document["error"]
     assert (await page.post("user_groups/nowhere"))[0] == 404
     assert (await page.post("bus/interfere", how="lost", of="nowhere"))[0] == 400
+
+
+async def test_web_hooks_on_the_page(sim: Simulator, page: Page) -> None:
+    """The portal's form keeps what it is not given; cards are shown; calls fail on demand."""
+    seen: list[dict[str, Any]] = []
+
+    async def refuse(request: HookRequest) -> HookResponse:
+        seen.append(json.loads(request.body))
+        return HookResponse(401)
+
+    sim.web_hooks.transport = refuse
+    charger = by_serial(sim, "ZPR000001")
+    path = f"installations/{charger.installation.id}"
+    fields = {
+        "start_url": " https://hook.example/start ",
+        "end_url": "https://hook.example/end",
+        "auth_payload": "username=zaptec&password=of-the-hook",
+    }
+    _, state = await page.post(path, authentication_type=1, web_hooks=fields)
+    assert [item["web_hooks"] for item in state["installations"]] == [False, True]
+    await page.post(path, web_hooks={"end_url": ""})
+    status, shown = await page.call("GET", path)
+    assert status == 200
+    assert shown["authentication_type"] == 1
+    assert shown["web_hooks"] == {
+        "start_url": "https://hook.example/start",
+        "end_url": "",
+        "auth_url": "",
+        "auth_payload": "username=zaptec&password=of-the-hook",
+    }
+    card = f"chargers/{charger.id}/card"
+    assert (await page.post(card, code="04AFFE"))[0] == 400
+    await page.post(f"chargers/{charger.id}/plug")
+    _, answer = await page.post(f"chargers/{charger.id}/authorize")
+    assert answer["error"] == "A web hook authorizes at Space 1"
+    assert (await page.post(card, code="04AFFE"))[0] == 200
+    await sim.web_hooks.settle()
+    assert [item["token"] for item in seen] == ["04AFFE"]
+    _, state = await page.post("web_hooks/fail", fault="502", hook="start", times=2)
+    shown = state["installations"][1]["chargers"][0]
+    assert (shown["authorization"], shown["red"]) == ("refused", True)
+    hooks = state["web_hooks"]
+    assert hooks["faults"] == ["start calls: 502 (2 times)"]
+    (call,) = hooks["recent"]
+    assert (call["status"], call["has_code"]) == (401, True)
+    assert "04AFFE" not in str(state)
+    assert "hook.example" not in str(state)
+    assert "of-the-hook" not in str(state)
+    await page.post(card, code="04AFFE")
+    await sim.web_hooks.settle()
+    assert len(seen) == 1
+    assert charger.authorization == "denied"
+    _, state = await page.post("web_hooks/heal")
+    assert state["web_hooks"]["faults"] == []
+
+
+async def test_web_hooks_that_the_page_refuses(sim: Simulator, page: Page) -> None:
+    """An invalid field, card or fault is explained, and nothing changes."""
+    charger = by_serial(sim, "ZPR000001")
+    path = f"installations/{charger.installation.id}"
+    await page.post(f"chargers/{charger.id}/plug")
+    for name, body in (
+        (path, {"authentication_type": 1, "web_hooks": {"colour": ""}}),
+        (path, {"authentication_type": 1, "web_hooks": {"start_url": 1}}),
+        (path, {"authentication_type": 1, "web_hooks": {"start_url": "x" * 2049}}),
+        (path, {"authentication_type": 1, "web_hooks": "none"}),
+        (path, {"authentication_type": True}),
+        (f"chargers/{charger.id}/card", {}),
+        (f"chargers/{charger.id}/card", {"code": ""}),
+        (f"chargers/{charger.id}/card", {"code": "0" * 257}),
+        ("web_hooks/fail", {"fault": "broken"}),
+        ("web_hooks/fail", {"fault": 502, "hook": "middle"}),
+        ("web_hooks/fail", {"fault": 502, "times": 0}),
+        ("web_hooks/fail", {}),
+    ):
+        status, answer = await page.post(name, **body)
+        assert status == 400, name
+        assert answer["error"]
+    assert charger.installation.authentication_type == 0
+    assert charger.installation.web_hooks == WebHooks()
+    assert (await page.call("GET", "installations/nowhere"))[0] == 404
 
 
 async def test_what_the_portal_refuses(sim: Simulator, page: Page) -> None:

@@ -550,7 +550,7 @@ async def test_faults(
     """Each fault says whether the call arrives, and what the cloud makes of it."""
     hooks.permit()
     sim.web_hooks.faults.add(fault, "start", is_delivered=is_delivered)
-    assert sim.web_hooks.faults.active == [f"start web hook: {fault}"]
+    assert sim.web_hooks.faults.active == [f"start calls: {fault}"]
     charger.plug_in(Car())
     await sim.advance(2)
     assert len(hooks.starts) == arrived
@@ -817,6 +817,27 @@ def test_a_card_without_web_hooks(pro: Charger) -> None:
     assert (pro.session.user, pro.session.card) == (driver, card)
     pro.unplug()
     assert not pro.is_light_red
+
+
+async def test_autoplay_shows_cards(
+    sim: Simulator, hooks: Hooks, charger: Charger
+) -> None:
+    """Guests that come by themselves hold their card to the charger, or just wait."""
+    hooks.permit()
+    card = Card("Key ring", CODE)
+    charger.installation.authentication_required = True
+    charger.installation.drivers.append(
+        Account("ada@example.com", "", "1", "Ada Driver", cards=(card,))
+    )
+    sim.autoplay.start()
+    await sim.advance(600)
+    codes = [call.get("token") for call in hooks.starts]
+    assert len(codes) > 2
+    assert set(codes) == {CODE}
+    charger.installation.drivers.clear()
+    hooks.starts.clear()
+    await sim.advance(1200)
+    assert {call.get("token") for call in hooks.starts} == {None}
 
 
 def test_a_scenario_with_web_hooks(tmp_path: Path) -> None:
