@@ -22,7 +22,7 @@ from simulator.car import Car
 from simulator.charger import Charger
 from simulator.installation import Installation
 
-from .home import Home
+from .home import Home, wait_until_live
 from .test_issues import texts
 from .time_machine import TimeMachine
 
@@ -31,12 +31,16 @@ WEB_HOOKS = 1
 
 
 @pytest.fixture
-def settings(
+async def settings(
     hass: HomeAssistant, live_entry: MockConfigEntry, charger: Charger
 ) -> WebHookSettings:
     """Return the web hooks of the installation, which are set up on the account."""
     hass.config.internal_url = BASE
-    return store(hass, live_entry, charger)
+    settings = store(hass, live_entry, charger)
+    # The account is reloaded, because entities follow.
+    await hass.async_block_till_done()
+    await wait_until_live(hass, live_entry)
+    return settings
 
 
 def store(
@@ -102,6 +106,8 @@ async def test_the_portal_has_other_urls(
     # Without web hooks of our own, it is another system that decides.
     enter(installation, settings)
     async_store(hass, live_entry, installation.id, None)
+    await hass.async_block_till_done()
+    await wait_until_live(hass, live_entry)
     assert await issues(hass, live_entry, time_machine) == {"web_hook_authorizes"}
 
 
@@ -224,6 +230,8 @@ async def test_signed_out_of_the_cloud(
 ) -> None:
     """Cloud hooks do not work without Home Assistant Cloud."""
     store(hass, live_entry, charger, "https://hooks.nabu.casa", is_cloud_hook=True)
+    await hass.async_block_till_done()
+    await wait_until_live(hass, live_entry)
     expected = {"web_hooks_cloud_signed_out"}
     assert await issues(hass, live_entry, time_machine) == expected
 
@@ -267,6 +275,8 @@ async def test_issues_end_when_web_hooks_are_turned_off(
         watch.note_wrong_credentials(dt_util.utcnow())
     assert len(await issues(hass, live_entry, time_machine)) == 2
     async_store(hass, live_entry, charger.installation.id, None)
+    await hass.async_block_till_done()
+    await wait_until_live(hass, live_entry)
     assert await issues(hass, live_entry, time_machine) == set()
 
 

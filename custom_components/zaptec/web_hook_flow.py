@@ -88,10 +88,6 @@ class WebHookSteps(OptionsFlow):
             on_error = OnError(user_input[CONF_ON_ERROR])
             error = await self._async_save(WebHookSettings.new(on_error))
             if error is None:
-                # Entities follow that show and change who may charge.
-                self.hass.config_entries.async_schedule_reload(
-                    self.config_entry.entry_id
-                )
                 return await self.async_step_web_hooks_values()
             errors["base"] = error
         return self.async_show_form(

@@ -1,6 +1,6 @@
 """Removes web hooks, so that nothing of them is left."""
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
@@ -20,9 +20,6 @@ async def async_turn_off(
         await async_delete_cloud_hooks(hass, settings.ids)
     async_store(hass, entry, installation_id, None)
     async_drop_watch(hass, installation_id)
-    if entry.state is ConfigEntryState.LOADED:
-        # Removes the entities that show and change who may charge.
-        hass.config_entries.async_schedule_reload(entry.entry_id)
 
 
 async def async_remove_all(hass: HomeAssistant, entry: ConfigEntry) -> None:
