@@ -9,6 +9,8 @@ import pytest
 from custom_components.zaptec.authorization import EndedSession, Request
 from custom_components.zaptec.web_hook_calls import (
     BODY_SIZE_MAX,
+    BRACKETS_MAX,
+    COMMAS_MAX,
     ENERGY_MAX,
     TOKEN_LENGTH_MAX,
     MalformedCallError,
@@ -136,8 +138,10 @@ def test_a_malformed_start_call(change: dict[str, Any]) -> None:
         b"9" * 5000,
         b'{"sessionId":NaN}',
         body(START).replace(b"}", b" " * BODY_SIZE_MAX + b"}"),
+        body(START | END | {"x": [1] * (COMMAS_MAX + 1)}),
+        body(START | END | {"x": [[]] * BRACKETS_MAX}),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_a_malformed_body(data: bytes) -> None:
     """Whatever else is sent is neither of the calls."""

@@ -21,6 +21,11 @@ from .authorization import EndedSession, Request
 # Maximum size of the body of a call (bytes). A documented call has some 300.
 BODY_SIZE_MAX: Final = 16 * 1024
 
+# Maximum numbers of commas and of opening brackets in a body. A documented call has four and
+# one. Values are what takes long to parse, and the event loop waits meanwhile.
+COMMAS_MAX: Final = 512
+BRACKETS_MAX: Final = 128
+
 # Maximum length of the code of a card. The codes of RFID cards have at most 20 digits, after
 # a prefix like "nfc-".
 TOKEN_LENGTH_MAX: Final = 128
@@ -127,6 +132,11 @@ def _parse(body: bytes) -> _Object:
     """
     if len(body) > BODY_SIZE_MAX:
         raise MalformedCallError("The body is too large")
+    if (
+        body.count(b",") > COMMAS_MAX
+        or body.count(b"[") + body.count(b"{") > BRACKETS_MAX
+    ):
+        raise MalformedCallError("The body has too many values")
     try:
         # A byte order mark is what .NET may write before JSON.
         call = _DECODER.decode(body.decode("utf-8-sig"))

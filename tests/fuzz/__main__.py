@@ -73,6 +73,7 @@ def fuzz(name: str, seconds: int, inputs: int) -> int:
         include=[
             "custom_components.zaptec.api",
             "custom_components.zaptec.state",
+            "custom_components.zaptec.web_hook_calls",
         ],
         enable_loader_override=False,
     ):

@@ -40,6 +40,14 @@ from custom_components.zaptec.api.observations import CommunicationMode
 from custom_components.zaptec.api.ocmf import read_meter
 from custom_components.zaptec.api.transport import DETAILS_LENGTH_MAX, Response
 from custom_components.zaptec.state import ChargerState
+from custom_components.zaptec.web_hook_calls import (
+    BODY_SIZE_MAX,
+    ENERGY_MAX,
+    TOKEN_LENGTH_MAX,
+    MalformedCallError,
+    parse_end,
+    parse_start,
+)
 
 # Maximum time to handle a message (s). The shortest of several repetitions counts, because
 # other work on the machine can only make one longer.
@@ -174,6 +182,35 @@ def answer(data: bytes) -> None:
     assert len(str(error)) <= DETAILS_LENGTH_MAX + 40
 
 
+def web_hook(data: bytes) -> None:
+    """Parse the body of a call to a web hook, within the time limit."""
+
+    def read() -> None:
+        for parse in (parse_start, parse_end):
+            try:
+                call = parse(data)
+            except MalformedCallError:
+                continue
+            assert len(data) <= BODY_SIZE_MAX
+            repr(call).encode("utf-8")
+
+    read()
+    try:
+        token = parse_start(data).request.token
+        assert token is None or (0 < len(token) <= TOKEN_LENGTH_MAX)
+        assert token is None or token.isprintable()
+    except MalformedCallError:
+        pass
+    try:
+        session = parse_end(data)
+        assert session.energy is None or 0 <= session.energy <= ENERGY_MAX
+        if session.start and session.end:
+            assert session.start <= session.end
+    except MalformedCallError:
+        pass
+    within_its_time(read)
+
+
 def within_its_time(read: Callable[[], Any]) -> None:
     """Assert that a call takes no longer than the time limit of a message."""
     for _ in range(REPETITIONS):
@@ -196,5 +233,6 @@ _DETAILS = ConnectionDetails(
 )
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (nbfx, ocmf, models, value, message, answer)
+    target.__name__: target
+    for target in (nbfx, ocmf, models, value, message, answer, web_hook)
 }
