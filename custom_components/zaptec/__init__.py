@@ -34,6 +34,7 @@ from .runtime import ZaptecConfigEntry, ZaptecRuntime
 from .services import async_setup_services
 from .web_hook_removal import async_remove_all as async_remove_web_hooks
 from .web_hook_settings import from_entry
+from .webhook import async_setup_web_hooks
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -51,6 +52,8 @@ PLATFORMS = [
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up the actions, which serve all accounts, and follow what concerns them all."""
+    # First, so that no call of the cloud finds its web hook missing for long.
+    async_setup_web_hooks(hass)
     async_setup_services(hass)
     async_follow_renames(hass)
     async_follow_currency(hass)
