@@ -108,7 +108,13 @@ def part(name: str, *_arguments: object) -> Any:
     """Return samples of a part of the benchmark without running it."""
     if name in ("database", "requests"):
         return {"states": 7}
-    has_lists = name in ("messages", "events", "imports", "statements")
+    has_lists = name in (
+        "messages",
+        "events",
+        "imports",
+        "statements",
+        "web hooks",
+    )
     return ListsOfSamples() if has_lists else Samples()
 
 
@@ -128,6 +134,9 @@ def test_each_part_has_its_figures() -> None:
     assert rows["work at rest in a day, 500 chargers"].target == "ratio < 2"
     assert rows["unload, 500 chargers"].target == "< 500 ms"
     assert rows["work of the statement of a year, 30 chargers"].target == "< 2 s"
+    decision = rows["decision of a web hook under load, 500 chargers"]
+    assert (decision.value, decision.target) == (4.0, "< 200 ms")
+    assert rows["10,000 calls of a stranger in a minute"].value == 200.0
     assert rows["requests, start, 1 charger"].row()[1:5] == ("2", "", "13", "0.15")
     assert rows["recorded in an hour of charging, states"].value == 7
     assert rows["writes to .storage in an hour at rest, 1 charger"].ratio == 1.25

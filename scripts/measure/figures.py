@@ -292,6 +292,26 @@ def statements(part: RunPart, chargers: list[int], rounds: int) -> Iterator[Figu
         yield Figure(f"{name} {of}", found[name], unit="")
 
 
+def web_hooks(part: RunPart, chargers: list[int], _rounds: int) -> Iterator[Figure]:
+    """Measure the decisions of web hooks, and what strangers cost."""
+    count = chargers[-1]
+    found = part("web hooks", count)
+    yield Figure(
+        f"decision of a web hook under load, {_of(count)}",
+        found["decision"],
+        target="< 200 ms",
+        of=_p99,
+    )
+    # In percent of one core.
+    yield Figure(
+        "10,000 calls of a stranger in a minute",
+        [share * 100 for share in found["strangers"]],
+        [share * 100 for share in found["strangers, yardstick"]],
+        "% of a core",
+        target="< 5",
+    )
+
+
 def imports(part: RunPart, _chargers: list[int], rounds: int) -> Iterator[Figure]:
     """Measure how long importing the integration takes."""
     found = part("imports", rounds)
@@ -310,4 +330,5 @@ PARTS: dict[str, Callable[[RunPart, list[int], int], Iterator[Figure]]] = {
     "hours": hours,
     "disk": disk,
     "statements": statements,
+    "web_hooks": web_hooks,
 }

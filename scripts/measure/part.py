@@ -3,10 +3,21 @@
 from collections.abc import Callable
 import json
 import logging
+from socket import socket
 import sys
 from typing import Any
 
-from . import database, events, imports, messages, requests, start, statements, storage
+from . import (
+    database,
+    events,
+    imports,
+    messages,
+    requests,
+    start,
+    statements,
+    storage,
+    web_hooks,
+)
 from .cloud import cloud
 from .home import home
 from .loop import CountingSelector, run
@@ -46,6 +57,15 @@ async def _statements(chargers: str, rounds: str) -> Any:
         return await statements.measure(here, other, _selector, int(rounds))
 
 
+async def _web_hooks(chargers: str) -> Any:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = {"http": {"server_host": "127.0.0.1", "server_port": port}}
+    async with cloud(int(chargers)) as other, home(other.api_url, config) as here:
+        return await web_hooks.measure(here, other, f"http://127.0.0.1:{port}")
+
+
 _PARTS: dict[str, Callable[..., Any]] = {
     "messages": lambda *args: run(_messages(*args), _selector),
     "events": lambda *args: run(_events(*args), _selector),
@@ -53,6 +73,7 @@ _PARTS: dict[str, Callable[..., Any]] = {
     "requests": lambda *args: run(_requests(*args), _selector),
     "statements": lambda *args: run(_statements(*args), _selector),
     "storage": lambda *args: run(_storage(*args), _selector),
+    "web hooks": lambda *args: run(_web_hooks(*args), _selector),
     "database": lambda: run(database.measure(), _selector),
     "imports": lambda rounds: imports.measure(int(rounds)),
 }
