@@ -8,6 +8,7 @@ from typing import Any
 
 from homeassistant.components import webhook
 
+from custom_components.zaptec.api import Charger
 from custom_components.zaptec.web_hook_settings import (
     WebHookSettings,
     async_store,
@@ -50,8 +51,13 @@ async def measure(home: Home, cloud: Cloud, address: str) -> dict[str, list[floa
     await home.hass.async_block_till_done()
     await home.wait_until(home.is_live)
     async with caller() as other:
+        chargers = list(home.runtime.coordinator.data.chargers.values())
+        half = len(chargers) // 2
+        worked = process_time()
+        at_rest = await _decide(home, address, other, chargers[:half])
+        work = (process_time() - worked) / half
         load = asyncio.create_task(_load(cloud))
-        delays = await _decide(home, address, other)
+        delays = await _decide(home, address, other, chargers[half:])
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)
         await asyncio.sleep(2)
@@ -60,6 +66,8 @@ async def measure(home: Home, cloud: Cloud, address: str) -> dict[str, list[floa
         unknown = await _share(home, other, _strange(address, "unknown"))
     return {
         "decision": delays,
+        "decision at rest": at_rest,
+        "work of a decision": [work],
         "strangers": [ours - rest],
         "strangers, yardstick": [unknown - rest],
     }
@@ -75,10 +83,11 @@ async def _load(cloud: Cloud) -> None:
             await asyncio.sleep(PAUSE)
 
 
-async def _decide(home: Home, address: str, other: Caller) -> list[float]:
-    """Let all chargers have a car, a number of them at once; return the delays."""
+async def _decide(
+    home: Home, address: str, other: Caller, chargers: list[Charger]
+) -> list[float]:
+    """Let chargers have a car, a number of them at once; return the delays."""
     found: list[float] = []
-    chargers = home.runtime.coordinator.data.chargers.values()
     for group in batched(chargers, CARS, strict=False):
         calls = [
             _start(home, address, charger.id, charger.installation_id or "")
