@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from homeassistant.helpers.storage import Store
 import pytest
 
+from custom_components.zaptec import webhook
 from custom_components.zaptec.control.charging_access import async_get_access
 from custom_components.zaptec.web_hook_calls import BODY_SIZE_MAX
 from custom_components.zaptec.web_hook_settings import (
+    Door,
+    OnError,
     WebHookSettings,
     async_get_watch,
     async_store,
@@ -53,7 +57,7 @@ def garage(chargers: int) -> Scenario:
 @pytest.fixture
 def settings() -> WebHookSettings:
     """Return the web hooks of the installation."""
-    return WebHookSettings.new()
+    return WebHookSettings.new(OnError.REFUSE)
 
 
 @pytest.fixture
@@ -199,3 +203,27 @@ async def test_the_cost_of_a_decision(web_home: Home, relay: Caller) -> None:
         await relay.start(first)
 
     assert among_others.total <= 1.1 * alone.total
+
+
+@pytest.mark.parametrize("door", list(Door))
+async def test_a_disk_that_hangs(
+    web_home: Home,
+    relay: Caller,
+    writes: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    door: Door,
+) -> None:
+    """A repeated call does not succeed before the change of the first one is stored."""
+    charger_id = web_home.charger.id
+    call = partial(relay.start, charger_id)
+    if door is Door.END:
+        call = partial(relay.end, (await relay.start(charger_id)).session_id)
+    writes.clear()
+    with monkeypatch.context() as patches:
+        patches.setattr(Store, "async_save", lambda *_args: asyncio.Event().wait())
+        patches.setattr(webhook, "DECISION_TIME", 0.05)
+        for _ in range(2):
+            assert (await call()).status == 401
+    assert writes == []
+    assert (await call()).status == 200
+    assert len(writes) >= 1

@@ -67,7 +67,17 @@ class AccessStore:
     async def async_save(self) -> None:
         """Store the small document; calls at the same time share the next writing."""
         self._requested += 1
+        await self.async_finish()
+
+    async def async_finish(self) -> None:
+        """Wait until everything is stored; try again if an earlier writing was given up.
+
+        A call that is repeated changes nothing, but must not be answered before the change of
+        the first one is stored.
+        """
         request = self._requested
+        if self._stored >= request:
+            return
         async with self._lock:
             if self._stored >= request or self._is_removed:
                 return

@@ -117,12 +117,15 @@ class ChargingAccess:
         self._note_permitted(charger_id, answer, now)
         if authorizer.revision != revision:
             await self._store.async_save()
+        else:
+            await self._store.async_finish()
         return answer
 
     async def async_end(self, session: EndedSession) -> None:
         """Store that a session has ended; a repeated call changes nothing."""
         now = dt_util.utcnow()
         if not self._permitted.end(session, now):
+            await self._store.async_finish()
             return
         for authorizer in self._authorizers.values():
             if charger_id := authorizer.end(session, now):
@@ -331,6 +334,8 @@ class ChargingAccess:
         if is_news or authorizer.revision != revision:
             await self._store.async_save()
             self._notify([request.charger_id])
+        else:
+            await self._store.async_finish()
         for event in events:
             for on_event in list(self._on_event.get(event.charger_id, ())):
                 on_event(event)
