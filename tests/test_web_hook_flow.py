@@ -16,6 +16,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.zaptec import web_hook_flow
 from custom_components.zaptec.const import DOMAIN
@@ -31,11 +32,13 @@ from custom_components.zaptec.web_hook_settings import (
     from_entry,
 )
 from custom_components.zaptec.web_hook_urls import WebHookUrlError, base_url
+from simulator.car import Car
 from simulator.charger import Charger
+from simulator.observations import Mode
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
-from .conftest import add_entry
+from .conftest import add_entry, wait_until
 from .time_machine import TimeMachine
 
 type Result = dict[str, Any]
@@ -138,6 +141,38 @@ async def test_set_up_and_first_call(
     await hass.async_block_till_done()
     assert live_entry.state is ConfigEntryState.LOADED
     assert only_settings(live_entry) == settings
+
+
+async def test_the_cloud_makes_the_first_call(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    dialog: Dialog,
+    charger: Charger,
+    hass_client_no_auth: ClientSessionGenerator,
+) -> None:
+    """With the shown values in the portal, the first car is asked for over HTTP, and charges."""
+    client = await hass_client_no_auth()
+    hass.config.internal_url = str(client.make_url("")).rstrip("/")
+    form = await set_up_web_hooks(dialog)
+    await hass.async_block_till_done()
+    shown = form["description_placeholders"]
+    payload = parse_qs(shown["payload"])
+    charger.installation.set_web_hooks(
+        shown["start_url"],
+        shown["end_url"],
+        payload["username"][0],
+        payload["password"][0],
+    )
+    assert (await dialog.submit())["type"] is FlowResultType.SHOW_PROGRESS
+    charger.plug_in(Car())
+    watch = async_get_watch(hass, charger.installation.id)
+    await time_machine.travel(15)
+    await wait_until(lambda: watch.last_call is not None)
+    result = await dialog.look()
+    assert result["step_id"] == "web_hooks_called"
+    assert result["description_placeholders"]["charger"] == charger.name
+    await time_machine.travel(30)
+    assert charger.mode is Mode.CHARGING
 
 
 @pytest.mark.parametrize(
