@@ -113,10 +113,10 @@ class PermittedSessions:
         self._unfiled.add(ended.session_id)
         return True
 
-    def due(self) -> list[PermittedSession]:
-        """Return the sessions that have ended, and that the history does not have."""
+    def due(self) -> list[tuple[str, PermittedSession]]:
+        """Return the sessions that have ended, and that the history may not have."""
         return [
-            session
+            (session_id, session)
             for session_id in self._unfiled
             if (session := self._sessions[session_id]).ended
             and not session.is_handed_over

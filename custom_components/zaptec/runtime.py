@@ -272,7 +272,7 @@ class ZaptecRuntime:
                     states=self.states,
                     listeners=self.listeners,
                     history=HistoryDoors(
-                        self.history.permitted.take, self.history.permitted.async_end
+                        self.history.permitted.take, self.history.permitted.end
                     ),
                     create_task=self.create_task,
                 )

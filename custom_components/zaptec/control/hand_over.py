@@ -1,9 +1,9 @@
 """Passes the sessions that Home Assistant has permitted to the history, each end once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from homeassistant.core import callback
@@ -22,6 +22,10 @@ PASSED_AT_ONCE: Final = 200
 # whole, so that happens seldom.
 FILED_AT_ONCE: Final = 50
 
+# Time after which the history has stored what was passed to it: it does so with a delay, so
+# that a large store is not written for each session.
+STORED_AFTER: Final = timedelta(minutes=15)
+
 type CreateTask = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
@@ -31,15 +35,15 @@ class HistoryDoors:
 
     permitted: Callable[[str, str, Identity, datetime], None]
     """Called with a charger, the id of a session, whom it is permitted to, and when."""
-    async_ended: Callable[[str, EndedSession, datetime], Awaitable[None]]
+    ended: Callable[[str, EndedSession, datetime], None]
     """Called with a charger, a session that has ended, and when that was reported."""
 
 
 class HandOver:
     """Passes sessions to the history while the account is loaded.
 
-    It is noted only afterwards that the history has the end of a session. If Home Assistant
-    stops in between, it is passed again, and the history does not add it twice.
+    It is noted only once the history has stored the end of a session. If Home Assistant stops
+    before, it is passed again, and the history does not add it twice.
     """
 
     def __init__(self, permitted: PermittedSessions, store: AccessStore) -> None:
@@ -47,6 +51,8 @@ class HandOver:
         self._permitted = permitted
         self._store = store
         self._lock = asyncio.Lock()
+        # When each session was passed since the account was loaded, by its id.
+        self._passed: dict[str, datetime] = {}
 
     @callback
     def start(
@@ -69,15 +75,21 @@ class HandOver:
         """Pass what the history does not have."""
         async with self._lock:
             if is_all:
+                self._passed.clear()
                 await self._async_pass_all(history)
-            while due := self._permitted.due():
-                for item in due:
-                    assert item.ended and item.ended_at
-                    await history.async_ended(
-                        item.charger_id, item.ended, item.ended_at
-                    )
-                    item.is_handed_over = True
+            self._pass_ended(history, dt_util.utcnow())
             await self._async_file()
+
+    def _pass_ended(self, history: HistoryDoors, now: datetime) -> None:
+        """Pass the sessions that have ended, and note which of them are stored by now."""
+        for session_id, item in self._permitted.due():
+            assert item.ended and item.ended_at
+            if session_id not in self._passed:
+                history.ended(item.charger_id, item.ended, item.ended_at)
+                self._passed[session_id] = now
+            elif now - self._passed[session_id] > STORED_AFTER:
+                item.is_handed_over = True
+                del self._passed[session_id]
 
     async def _async_pass_all(self, history: HistoryDoors) -> None:
         """Say of all sessions whom they were permitted to."""

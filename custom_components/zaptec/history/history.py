@@ -137,9 +137,7 @@ class History:
         on_change = self._wake.set
         return (
             Reports(states, self._book, self._awaited, on_ended=on_change),
-            PermittedReports(
-                self._book, self._awaited, self._store, on_change=on_change
-            ),
+            PermittedReports(self._book, self._awaited, on_change=on_change),
         )
 
     async def async_start(self) -> None:

@@ -11,7 +11,6 @@ from ..persons import Identity
 from .awaited import AwaitedSessions
 from .book import Book
 from .records import key_of
-from .store import HistoryStore
 
 
 class PermittedReports:
@@ -21,7 +20,6 @@ class PermittedReports:
         self,
         book: Book,
         awaited: AwaitedSessions,
-        store: HistoryStore,
         *,
         on_change: Callable[[], None],
     ) -> None:
@@ -30,13 +28,11 @@ class PermittedReports:
         Args:
             book: The ledgers, to which sessions are added.
             awaited: Looks for the sessions in the archive.
-            store: Where the ledgers are stored.
             on_change: Called when there may be something to read or to write.
 
         """
         self._book = book
         self._awaited = awaited
-        self._store = store
         self._on_change = on_change
 
     @callback
@@ -55,10 +51,11 @@ class PermittedReports:
         self._book.note_identity(charger_id, key_of(session_id), identity, at)
         self._on_change()
 
-    async def async_end(
+    @callback
+    def end(
         self, charger_id: str, session: EndedSession, reported_at: datetime
     ) -> None:
-        """Add a session whose end a web hook has reported, and store it.
+        """Add a session whose end a web hook has reported; a second time changes nothing.
 
         The charger's own report and the archive know more of the session, so they count if
         one of them was first.
@@ -80,5 +77,4 @@ class PermittedReports:
         end = session.end or reported_at
         if not self._awaited.expect(charger_id, key, end.timestamp()):
             self._book.stop_waiting(charger_id, key, is_found=False)
-        await self._store.async_save()
         self._on_change()
