@@ -22,9 +22,10 @@ from .web_hook_caller import Caller, caller
 # Number of cars that are plugged in at once.
 CARS = 100
 
-# Number of messages that arrive together, and the pause after them (s).
+# Number of messages that arrive together, and the pause after them (s): about as many as from
+# 500 chargers that charge.
 MESSAGES = 100
-PAUSE = 0.05
+PAUSE = 0.3
 
 # Calls of a stranger in a second (10,000 a minute), and for how long they are made (s).
 STRANGERS = 10_000 / 60
