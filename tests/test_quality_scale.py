@@ -413,7 +413,7 @@ How.
 
 ## Configuration
 Email address, Password, All chargers, Chargers, User group id, Show in events who charged,
-If something fails
+Installation, If something fails
 
 ## Removal
 How.
