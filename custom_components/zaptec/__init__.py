@@ -13,8 +13,8 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
-from .control.device_store import device_stores
 from .control.charging_access import async_get_access, async_remove_access
+from .control.device_store import device_stores
 from .control.recent_changes import recent_changes
 from .devices.ownership import async_reconsider
 from .energy_dashboard import async_counted_twice

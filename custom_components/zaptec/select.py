@@ -133,6 +133,7 @@ class ZaptecPhaseModeSelect(ZaptecInstallationEntity, SelectEntity, RestoreEntit
             self.runtime.entry.entry_id, self.installation_id, memory.as_dict()
         )
 
+
 class ZaptecAccessSelect(ZaptecInstallationEntity, SelectEntity):
     """Who may charge in an installation whose web hooks ask Home Assistant.
 
