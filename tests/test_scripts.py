@@ -402,6 +402,9 @@ def test_demo_folder_is_private_and_signed_in(tmp_path: Path) -> None:
     folder = DemoFolder(tmp_path / "demo")
     folder.acquire()
     folder.prepare(name="A home", port=9999)
+    # Webhooks have the address at which the demo listens, not the machine's own.
+    configuration = (folder.configuration / "configuration.yaml").read_text()
+    assert "internal_url: http://127.0.0.1:9999" in configuration
     storage = folder.configuration / ".storage"
     http = json.loads((storage / "http").read_text())["data"]
     auth = json.loads((storage / "auth").read_text())["data"]

@@ -22,6 +22,8 @@ _CONFIGURATION = """\
 # Written by scripts/demo at each start.
 homeassistant:
   name: {name}
+  # The simulated cloud calls webhooks at this address, the only one that is listened at.
+  internal_url: http://127.0.0.1:{port}
   country: "NO"
   currency: NOK
   language: en
@@ -133,7 +135,7 @@ class DemoFolder:
         """Write the files that Home Assistant reads at start; keep what it has stored."""
         self.configuration.mkdir(exist_ok=True)
         (self.configuration / "configuration.yaml").write_text(
-            _CONFIGURATION.format(name=name, time_zone=machine_time_zone()),
+            _CONFIGURATION.format(name=name, port=port, time_zone=machine_time_zone()),
             encoding="utf-8",
         )
         link = self.configuration / "custom_components"
