@@ -2,8 +2,10 @@
 
 import asyncio
 from itertools import groupby
+import json
 import os
 from random import Random
+from uuid import uuid4
 
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
 from homeassistant.const import (
@@ -34,6 +36,7 @@ from custom_components.zaptec.control import charger as charger_control
 from custom_components.zaptec.sources import reader
 from simulator.car import Car
 from simulator.observations import Mode, StateId
+from simulator.web_hooks import HookRequest, HookResponse
 
 from .conftest import wait_until
 from .home import OPERATION_MODE, Home
@@ -321,6 +324,33 @@ async def test_the_next_scheduled_change(
     await home.travel(30)
     assert status(home) == "charging"
     assert home.state("sensor", key) == STATE_UNKNOWN
+
+
+async def test_a_car_waits_for_a_webhook(new_home: Home) -> None:
+    """With webhooks a car waits for them, although its charger requires no authorization."""
+    status_code = 401
+
+    async def answer(_request: HookRequest) -> HookResponse:
+        """Answer as the other system does."""
+        body = json.dumps({"sessionId": str(uuid4())}).encode()
+        return HookResponse(status_code, body, "application/json")
+
+    new_home.sim.web_hooks.transport = answer
+    new_home.installation.set_web_hooks(
+        "https://other.example/start", "https://other.example/end", "user", "password"
+    )
+    await new_home.start()
+    new_home.charger.plug_in(Car())
+    await new_home.travel(30)
+    assert new_home.charger.value(StateId.AUTHENTICATION_REQUIRED) == "0"
+    assert status(new_home) == "waiting_for_authorization"
+    with pytest.raises(ServiceValidationError) as raised:
+        await new_home.press("resume_charging")
+    assert raised.value.translation_key == "authorization_missing"
+
+    status_code = 200
+    await new_home.travel(30)
+    assert status(new_home) == "charging"
 
 
 @pytest.fixture

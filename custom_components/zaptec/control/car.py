@@ -5,7 +5,7 @@ import math
 
 from homeassistant.util import dt as dt_util
 
-from ..api import Charger, OperationMode, StateId
+from ..api import AuthenticationType, Charger, OperationMode, StateId
 from ..moments import CLOCKS_DIFFER_MAX, SAME_MOMENT, is_before, is_since
 from ..state import ChargerState, lasted
 
@@ -68,11 +68,16 @@ def departs_in(state: ChargerState) -> float:
 def is_authorization_required(charger: Charger, state: ChargerState) -> bool | None:
     """Return whether each session has to be authorized, None if it is unknown.
 
+    With webhooks the charger reports that it requires no authorization, although the cloud
+    asks another system about each car (custom-components/zaptec, issue 67).
+
     Args:
         charger: The charger as the hourly list describes it.
         state: Its state, which counts if it says so itself.
 
     """
+    if charger.authentication_type is AuthenticationType.WEBHOOKS:
+        return True
     required = state.value(StateId.AUTHENTICATION_REQUIRED)
     return required if isinstance(required, bool) else charger.is_authorization_required
 
