@@ -1,6 +1,6 @@
 """The options that set up, show, renew and turn off web hooks."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 import socket
 import sys
 from types import ModuleType
@@ -23,6 +23,7 @@ from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.web_hook_removal import async_turn_off
 from custom_components.zaptec.web_hook_settings import (
     CONF_WEB_HOOKS,
+    RETIRED_IDS_MAX,
     CallProblem,
     Door,
     OnError,
@@ -179,7 +180,6 @@ async def test_the_cloud_makes_the_first_call(
     ("note", "step_id"),
     [
         ("call", "web_hooks_called"),
-        ("end", "web_hooks_called"),
         ("credentials", "web_hooks_wrong_credentials"),
         ("problem", "web_hooks_not_understood"),
     ],
@@ -199,7 +199,6 @@ async def test_what_came_is_shown(
     assert (await dialog.submit())["type"] is FlowResultType.SHOW_PROGRESS
     notes: dict[str, Callable[[], None]] = {
         "call": lambda: watch.note_call(Door.START, dt_util.utcnow(), charger.id),
-        "end": lambda: watch.note_call(Door.END, dt_util.utcnow()),
         "credentials": lambda: watch.note_wrong_credentials(dt_util.utcnow()),
         "problem": lambda: watch.note_problem(CallProblem.BODY, dt_util.utcnow()),
     }
@@ -264,7 +263,7 @@ async def test_everything_can_be_shown_and_renewed(
     live_entry: MockConfigEntry,
     charger: Charger,
 ) -> None:
-    """Renewed secrets are others; the old ids are known until the new ones are called."""
+    """Renewed secrets are others; the old ids are known until the web hooks are turned off."""
     shown = (await set_up_web_hooks(dialog))["description_placeholders"]
     before = only_settings(live_entry)
     await hass.async_block_till_done()
@@ -294,7 +293,9 @@ async def test_everything_can_be_shown_and_renewed(
     await dialog.submit()
     watch.note_call(Door.START, dt_util.utcnow(), charger.id)
     assert (await dialog.look())["step_id"] == "web_hooks_called"
-    assert only_settings(live_entry).ids == (after.start_id, after.end_id)
+    # The portal may still have the old end URL.
+    await hass.async_block_till_done()
+    assert only_settings(live_entry) == after
 
 
 async def test_what_happens_if_something_fails_can_be_changed(
@@ -439,6 +440,37 @@ async def test_web_hooks_on_another_account(
     assert result["reason"] == "web_hooks_elsewhere"
 
 
+async def test_set_up_on_another_account_meanwhile(
+    hass: HomeAssistant,
+    dialog: Dialog,
+    live_entry: MockConfigEntry,
+    charger: Charger,
+) -> None:
+    """The account that was first keeps them."""
+    await dialog.open()
+    other = MockConfigEntry(domain=DOMAIN, data={})
+    other.add_to_hass(hass)
+    async_store(hass, other, charger.installation.id, WebHookSettings.new())
+    result = await dialog.submit({"on_error": "permit"})
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "web_hooks_elsewhere"
+    assert CONF_WEB_HOOKS not in live_entry.data
+
+
+async def test_the_end_of_a_session_is_no_first_call(
+    hass: HomeAssistant, dialog: Dialog, charger: Charger
+) -> None:
+    """It does not show that the cloud asks who may charge, so the dialog goes on waiting."""
+    await set_up_web_hooks(dialog)
+    watch = async_get_watch(hass, charger.installation.id)
+    watch.note_call(Door.END, dt_util.utcnow())
+    assert (await dialog.submit())["type"] is FlowResultType.SHOW_PROGRESS
+    watch.note_call(Door.END, dt_util.utcnow())
+    assert (await dialog.look())["type"] is FlowResultType.SHOW_PROGRESS
+    watch.note_call(Door.START, dt_util.utcnow(), charger.id)
+    assert (await dialog.look())["step_id"] == "web_hooks_called"
+
+
 @pytest.fixture
 def known_hosts(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
@@ -566,6 +598,8 @@ class Relay:
         self.hooks: dict[str, str] = {}
         # Number of cloud hooks from which on it can't create another one.
         self.hooks_max = 99
+        # What happens in another window while it is asked for a cloud hook.
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     def async_active_subscription(self, _hass: HomeAssistant) -> bool:
         """Return whether it is signed in with an active subscription."""
@@ -575,6 +609,9 @@ class Relay:
         self, _hass: HomeAssistant, webhook_id: str
     ) -> str:
         """Return the URL of a cloud hook."""
+        if self.meanwhile:
+            happen, self.meanwhile = self.meanwhile, None
+            await happen()
         if not self.is_connected:
             raise HomeAssistantError
         if webhook_id not in self.hooks:
@@ -590,6 +627,9 @@ class Relay:
         if webhook_id not in self.hooks:
             raise ValueError("Hook is not enabled for the cloud.")
         del self.hooks[webhook_id]
+        if not self.is_connected:
+            # It cannot tell the relay, but has forgotten the cloud hook.
+            raise ConnectionError
 
 
 @pytest.fixture
@@ -623,8 +663,8 @@ async def test_cloud_hooks(
     assert form["errors"] == {}
     relay.is_connected = True
 
-    # Each renewal keeps the old ones for a while, but not more and more of them.
-    for _ in range(6):
+    # Each renewal keeps the old ones, but not more and more of them.
+    for _ in range(RETIRED_IDS_MAX // 2 + 1):
         await dialog.open()
         await dialog.choose("web_hooks_renew")
         await dialog.submit()
@@ -638,16 +678,66 @@ async def test_cloud_hooks(
     await hass.async_block_till_done()
 
 
-@pytest.mark.parametrize("existing", [0, 1])
+@pytest.mark.parametrize("created", [0, 1])
+async def test_a_renewal_that_fails(
+    hass: HomeAssistant,
+    dialog: Dialog,
+    live_entry: MockConfigEntry,
+    relay: Relay,
+    created: int,
+) -> None:
+    """It leaves the cloud hooks that are called, and those of earlier renewals."""
+    await set_up_web_hooks(dialog)
+    await dialog.open()
+    await dialog.choose("web_hooks_renew")
+    await dialog.submit()
+    before = only_settings(live_entry)
+    hooks = dict(relay.hooks)
+    relay.is_connected = bool(created)
+    relay.hooks_max = len(hooks) + created
+    await dialog.open()
+    await dialog.choose("web_hooks_renew")
+    form = await dialog.submit()
+    assert form["errors"] == {"base": "web_hooks_cloud"}
+    assert only_settings(live_entry) == before
+    assert relay.hooks == hooks
+    await hass.async_block_till_done()
+
+
+async def test_a_new_subscription_and_a_relay_that_fails(
+    hass: HomeAssistant,
+    dialog: Dialog,
+    live_entry: MockConfigEntry,
+    relay: Relay,
+    known_hosts: dict[str, list[str]],
+) -> None:
+    """Cloud hooks from before are kept: the portal may have them."""
+    await set_up_web_hooks(dialog)
+    hooks = dict(relay.hooks)
+    relay.is_signed_in = False
+    known_hosts["home.example.org"] = ["8.8.8.8"]
+    hass.config.external_url = "https://home.example.org"
+    await dialog.open()
+    await dialog.choose("web_hooks_values")
+    relay.is_signed_in = True
+    relay.is_connected = False
+    await dialog.open()
+    form = await dialog.choose("web_hooks_values")
+    assert form["errors"] == {"base": "web_hooks_cloud"}
+    assert relay.hooks == hooks
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("created", [0, 1])
 async def test_a_relay_that_fails(
     hass: HomeAssistant,
     dialog: Dialog,
     live_entry: MockConfigEntry,
     relay: Relay,
-    existing: int,
+    created: int,
 ) -> None:
     """The user learns that the relay fails, and nothing is left of a half of the set-up."""
-    relay.hooks_max = existing
+    relay.hooks_max = created
     form = await set_up_web_hooks(dialog)
     assert form["errors"] == {"base": "web_hooks_cloud"}
     assert relay.hooks == {}
@@ -672,6 +762,166 @@ async def test_signed_out_of_the_cloud(
     assert shown["start_url"].startswith("https://home.example.org/")
     assert not only_settings(live_entry).is_cloud_hook
     await hass.async_block_till_done()
+
+
+class Windows:
+    """Two dialogs about the same installation, in two windows."""
+
+    def __init__(
+        self, hass: HomeAssistant, entry: MockConfigEntry, relay: Relay
+    ) -> None:
+        """Initialize the windows."""
+        self.entry = entry
+        self.relay = relay
+        self.first = Dialog(hass, entry)
+        self.second = Dialog(hass, entry)
+
+    async def set_up(self) -> Result:
+        """Set up the web hooks in the second window."""
+        await self.second.open()
+        return await self.second.submit({"on_error": "refuse"})
+
+    async def renew(self) -> Result:
+        """Renew the web hooks in the second window."""
+        await self.second.open()
+        await self.second.choose("web_hooks_renew")
+        return await self.second.submit()
+
+    async def turn_off(self) -> Result:
+        """Turn off the web hooks in the second window."""
+        await self.second.open()
+        await self.second.choose("web_hooks_turn_off")
+        return await self.second.submit()
+
+    async def change_on_error(self) -> Result:
+        """Change what happens if something fails in the second window."""
+        await self.second.open()
+        await self.second.choose("web_hooks_failure")
+        return await self.second.submit({"on_error": "refuse"})
+
+    def check(self, shown: Result) -> None:
+        """Check that what the second window shows counts, and nothing else is left."""
+        settings = only_settings(self.entry)
+        assert shown["description_placeholders"]["payload"] == settings.payload
+        assert set(self.relay.hooks) == set(settings.ids)
+
+
+@pytest.fixture
+def windows(
+    hass: HomeAssistant, dialog: Dialog, live_entry: MockConfigEntry, relay: Relay
+) -> Windows:
+    """Return two windows."""
+    return Windows(hass, live_entry, relay)
+
+
+@pytest.mark.parametrize("waits_for_the_relay", [False, True])
+async def test_set_up_in_two_windows(
+    hass: HomeAssistant, windows: Windows, waits_for_the_relay: bool
+) -> None:
+    """The values that one of them shows are not replaced by the other one."""
+    await windows.first.open()
+    seen: list[Result] = []
+
+    async def set_up() -> None:
+        seen.append(await windows.set_up())
+
+    if waits_for_the_relay:
+        windows.relay.meanwhile = set_up
+    else:
+        await set_up()
+    result = await windows.first.submit({"on_error": "permit"})
+    assert (result["type"], result["reason"]) == (
+        FlowResultType.ABORT,
+        "web_hooks_changed",
+    )
+    windows.check(*seen)
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("step_id", ["web_hooks_values", "web_hooks_renew"])
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_renewed_in_another_window(
+    hass: HomeAssistant, windows: Windows, step_id: str, is_connected: bool
+) -> None:
+    """A dialog that has waited for the relay meanwhile does not bring the old secrets back."""
+    await windows.set_up()
+    seen: list[Result] = []
+
+    async def renew() -> None:
+        seen.append(await windows.renew())
+        windows.relay.is_connected = is_connected
+
+    await windows.first.open()
+    windows.relay.meanwhile = renew
+    result = await windows.first.choose(step_id)
+    if step_id == "web_hooks_renew":
+        result = await windows.first.submit()
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "web_hooks_changed"
+    windows.check(*seen)
+    await hass.async_block_till_done()
+
+
+async def test_renewed_before_a_renewal_was_confirmed(
+    hass: HomeAssistant, windows: Windows
+) -> None:
+    """The user has confirmed to renew others, and learns that they are new already."""
+    await windows.set_up()
+    await windows.first.open()
+    await windows.first.choose("web_hooks_renew")
+    shown = await windows.renew()
+    assert (await windows.first.submit())["reason"] == "web_hooks_changed"
+    windows.check(shown)
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("step_id", ["web_hooks_values", "web_hooks_renew"])
+async def test_turned_off_while_the_relay_is_waited_for(
+    hass: HomeAssistant, windows: Windows, step_id: str
+) -> None:
+    """They stay off, and no cloud hook is left."""
+    await windows.set_up()
+    await windows.first.open()
+    windows.relay.meanwhile = windows.turn_off
+    result = await windows.first.choose(step_id)
+    if step_id == "web_hooks_renew":
+        result = await windows.first.submit()
+    assert result["reason"] == "web_hooks_off"
+    assert CONF_WEB_HOOKS not in windows.entry.data
+    assert windows.relay.hooks == {}
+    await hass.async_block_till_done()
+
+
+@pytest.mark.parametrize("step_id", ["web_hooks_values", "web_hooks_renew"])
+async def test_another_setting_is_changed_while_the_relay_is_waited_for(
+    hass: HomeAssistant, dialog: Dialog, windows: Windows, step_id: str
+) -> None:
+    """Only what the dialog is about is stored."""
+    await set_up_web_hooks(dialog)
+    await windows.first.open()
+    windows.relay.meanwhile = windows.change_on_error
+    result = await windows.first.choose(step_id)
+    if step_id == "web_hooks_renew":
+        result = await windows.first.submit()
+    assert result["step_id"] == "web_hooks_values"
+    assert only_settings(windows.entry).on_error is OnError.REFUSE
+    windows.check(result)
+    await hass.async_block_till_done()
+
+
+async def test_removed_while_the_relay_is_waited_for(
+    hass: HomeAssistant, windows: Windows
+) -> None:
+    """No cloud hook is left of an account that is removed."""
+    await windows.first.open()
+
+    async def remove() -> None:
+        await hass.config_entries.async_remove(windows.entry.entry_id)
+
+    windows.relay.meanwhile = remove
+    result = await windows.first.submit({"on_error": "permit"})
+    assert result["reason"] == "web_hooks_off"
+    assert windows.relay.hooks == {}
 
 
 async def test_removal_of_the_account(

@@ -162,6 +162,10 @@ async def test_a_car_waits_without_a_call(
     assert set(await texts(hass)) == {"web_hooks_no_call"}
 
     watch = async_get_watch(hass, charger.installation.id)
+    # The other web hook works, which says nothing about this one.
+    watch.note_call(Door.END, dt_util.utcnow())
+    await time_machine.travel(65, step=5)
+    assert set(await texts(hass)) == {"web_hooks_no_call"}
     charger.plug_in(Car())
     await time_machine.travel(5, step=5)
     watch.note_call(Door.START, dt_util.utcnow(), charger.id)

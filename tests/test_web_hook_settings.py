@@ -123,6 +123,7 @@ def test_calls_are_noted() -> None:
     watch.note_call(Door.START, NOW, "charger")
     watch.note_call(Door.END, NOW + timedelta(minutes=1))
     assert (watch.first_call, watch.last_call) == (NOW, NOW + timedelta(minutes=1))
+    assert watch.last_start == NOW
     assert watch.last_door is Door.END
     assert watch.chargers == {"charger": NOW}
     watch.note_problem(CallProblem.BODY, NOW)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlow
+from homeassistant.data_entry_flow import AbortFlow
 from homeassistant.helpers.selector import (
     SelectOptionDict,
     SelectSelector,
@@ -51,6 +52,9 @@ class WebHookSteps(OptionsFlow):
     # The installation that the user has chosen.
     _installation_id = ""
 
+    # The ids of the web hooks whose renewal the user was asked to confirm.
+    _shown_ids: tuple[str, ...] = ()
+
     # Only calls since then count as a sign that what the user has entered is right.
     _since: datetime | None = None
 
@@ -72,11 +76,7 @@ class WebHookSteps(OptionsFlow):
         self._installation_id = chosen
         if self._settings:
             return await self.async_step_web_hooks_manage()
-        if any(
-            chosen in from_entry(entry)
-            for entry in self.hass.config_entries.async_entries(DOMAIN)
-        ):
-            return self.async_abort(reason="web_hooks_elsewhere")
+        self._check_unchanged(())
         return await self.async_step_web_hooks_set_up()
 
     async def async_step_web_hooks_set_up(
@@ -85,6 +85,7 @@ class WebHookSteps(OptionsFlow):
         """Explain what is about to change, and create ids, user name and password."""
         errors: dict[str, str] = {}
         if user_input is not None:
+            self._check_unchanged(())
             on_error = OnError(user_input[CONF_ON_ERROR])
             error = await self._async_save(WebHookSettings.new(on_error))
             if error is None:
@@ -154,13 +155,8 @@ class WebHookSteps(OptionsFlow):
         """Show that the web hooks are called, and by which charger."""
         if user_input is not None:
             return await self.async_step_web_hooks_finish()
-        settings = self._settings
-        if settings and settings.retired_ids:
-            # The portal has the new URLs now, so the old ones are no longer called.
-            await async_delete_cloud_hooks(self.hass, settings.retired_ids)
-            self._store(replace(settings, retired_ids=()))
         watch = async_get_watch(self.hass, self._installation_id)
-        call = dt_util.as_local(watch.last_call or dt_util.utcnow())
+        call = dt_util.as_local(watch.last_start or dt_util.utcnow())
         charger_id = max(
             watch.chargers, key=lambda key: watch.chargers[key], default=""
         )
@@ -234,13 +230,15 @@ class WebHookSteps(OptionsFlow):
         if (settings := self._settings) is None:
             return self.async_abort(reason="web_hooks_off")
         if user_input is not None:
+            self._check_unchanged(self._shown_ids)
             renewed = settings.renewed()
             if (error := await self._async_save(renewed)) is None:
+                async_get_watch(self.hass, self._installation_id).forget()
                 dropped = set(settings.ids) - set(renewed.ids)
                 await async_delete_cloud_hooks(self.hass, dropped)
-                async_get_watch(self.hass, self._installation_id).forget()
                 return await self.async_step_web_hooks_values()
             errors["base"] = error
+        self._shown_ids = settings.ids
         return self.async_show_form(
             step_id="web_hooks_renew",
             data_schema=probatio.Schema({}),
@@ -295,7 +293,7 @@ class WebHookSteps(OptionsFlow):
         """Return the step that shows what has come, None if nothing has."""
         watch = async_get_watch(self.hass, self._installation_id)
         for moment, step_id in (
-            (watch.last_call, _CALLED),
+            (watch.last_start, _CALLED),
             (watch.last_wrong_credentials, _WRONG_CREDENTIALS),
             (watch.last_problem_at, _NOT_UNDERSTOOD),
         ):
@@ -304,12 +302,50 @@ class WebHookSteps(OptionsFlow):
         return None
 
     async def _async_save(self, settings: WebHookSettings) -> str | None:
-        """Store settings with their URLs; return the error if there are none."""
+        """Store settings with their URLs; return the error if there are none.
+
+        Raises:
+            AbortFlow: They were changed in the meantime. That change is kept.
+
+        """
+        before = self._ids
+        error = None
         try:
-            self._store(await async_with_urls(self.hass, settings))
+            settings = await async_with_urls(self.hass, settings)
         except WebHookUrlError as err:
-            return err.key
-        return None
+            error = err.key
+        try:
+            self._check_unchanged(before)
+        except AbortFlow:
+            # What was turned off, or is not stored, must not have cloud hooks.
+            created = set(settings.ids) - set(self._ids)
+            await async_delete_cloud_hooks(self.hass, created)
+            raise
+        if error is None:
+            present = self._settings or settings
+            self._store(present.with_secrets_of(settings))
+        return error
+
+    def _check_unchanged(self, ids: tuple[str, ...]) -> None:
+        """Check that the web hooks are the ones that this dialog has begun with.
+
+        Args:
+            ids: The ids that they had then, none if there were no web hooks.
+
+        Raises:
+            AbortFlow: They were set up, renewed or turned off in another window, or on
+                another account, or the account was removed.
+
+        """
+        if any(
+            entry.entry_id != self._config_entry_id
+            and self._installation_id in from_entry(entry)
+            for entry in self.hass.config_entries.async_entries(DOMAIN)
+        ):
+            raise AbortFlow("web_hooks_elsewhere")
+        entry = self.hass.config_entries.async_get_entry(self._config_entry_id)
+        if entry is None or self._ids != ids:
+            raise AbortFlow("web_hooks_changed" if self._ids else "web_hooks_off")
 
     def _store(self, settings: WebHookSettings) -> None:
         """Store the settings of the installation."""
@@ -318,7 +354,14 @@ class WebHookSteps(OptionsFlow):
     @property
     def _settings(self) -> WebHookSettings | None:
         """Return the settings of the installation, None if it has no web hooks."""
-        return from_entry(self.config_entry).get(self._installation_id)
+        entry = self.hass.config_entries.async_get_entry(self._config_entry_id)
+        # The account may be removed while the dialog is open.
+        return from_entry(entry).get(self._installation_id) if entry else None
+
+    @property
+    def _ids(self) -> tuple[str, ...]:
+        """Return the present ids of the installation, none without web hooks."""
+        return self._settings.ids if self._settings else ()
 
     @property
     def _name(self) -> str:

@@ -86,7 +86,7 @@ class WebHookIssues:
             if installation is None or installation.authentication_type is None:
                 yield WebHookProblem.NOT_OURS, installation_id
             watch = async_get_watch(self._hass, installation_id)
-            if watch.last_call is None and (
+            if watch.last_start is None and (
                 installation is None
                 or installation.authentication_type
                 in (None, AuthenticationType.WEBHOOKS)
@@ -104,7 +104,7 @@ class WebHookIssues:
             if charger.installation_id == installation.id
         ):
             self._not_called.add(installation.id)
-        elif watch.last_call and dt_util.utcnow() - watch.last_call < NO_CALL_TIME:
+        elif watch.last_start and dt_util.utcnow() - watch.last_start < NO_CALL_TIME:
             self._not_called.discard(installation.id)
         return installation.id in self._not_called
 

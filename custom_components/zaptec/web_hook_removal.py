@@ -16,10 +16,12 @@ async def async_turn_off(
     hass: HomeAssistant, entry: ConfigEntry, installation_id: str
 ) -> None:
     """Remove the web hooks of one installation, and their cloud hooks."""
-    if settings := from_entry(entry).get(installation_id):
-        await async_delete_cloud_hooks(hass, settings.ids)
+    settings = from_entry(entry).get(installation_id)
+    # First, so that a dialog in another window finds them gone while the relay is waited for.
     async_store(hass, entry, installation_id, None)
     async_drop_watch(hass, installation_id)
+    if settings:
+        await async_delete_cloud_hooks(hass, settings.ids)
 
 
 async def async_remove_all(hass: HomeAssistant, entry: ConfigEntry) -> None:

@@ -22,9 +22,10 @@ from .const import DOMAIN, LOGGER
 # The settings of the web hooks in the data of an entry, by installation.
 CONF_WEB_HOOKS: Final = "web_hooks"
 
-# Maximum number of ids that are kept after a renewal. Until the portal has the new URLs, the
-# cloud calls the old ones; Home Assistant would answer 200 and log an id that it doesn't know.
-RETIRED_IDS_MAX: Final = 8
+# Maximum number of ids that are kept after renewals, until the web hooks are turned off. The
+# portal may have an old URL for long, also one of two; Home Assistant would answer 200 and log
+# an id that it doesn't know.
+RETIRED_IDS_MAX: Final = 20
 
 # Length of the password and of the random part of the user name (bytes). Both are hexadecimal
 # numbers, as the portal takes them as a query string, in which other characters are escaped.
@@ -91,7 +92,22 @@ class WebHookSettings:
     def renewed(self) -> Self:
         """Return settings with new secrets; calls with the present ones permit nothing."""
         retired = (*self.retired_ids, self.start_id, self.end_id)
-        return replace(self.new(self.on_error), retired_ids=retired[-RETIRED_IDS_MAX:])
+        new = replace(self.new(), retired_ids=retired[-RETIRED_IDS_MAX:])
+        return self.with_secrets_of(new)
+
+    def with_secrets_of(self, other: Self) -> Self:
+        """Return these settings with the ids, URLs, user name and password of others."""
+        return replace(
+            self,
+            start_id=other.start_id,
+            end_id=other.end_id,
+            username=other.username,
+            password=other.password,
+            start_url=other.start_url,
+            end_url=other.end_url,
+            is_cloud_hook=other.is_cloud_hook,
+            retired_ids=other.retired_ids,
+        )
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -186,6 +202,8 @@ class WebHookWatch:
         """Start over, because the web hooks have new secrets."""
         self.first_call: datetime | None = None
         self.last_call: datetime | None = None
+        # A start call alone shows that the cloud asks who may charge.
+        self.last_start: datetime | None = None
         self.last_door: Door | None = None
         # When each charger was last asked for, by its id.
         self.chargers: dict[str, datetime] = {}
@@ -213,6 +231,8 @@ class WebHookWatch:
         self.first_call = self.first_call or now
         self.last_call = now
         self.last_door = door
+        if door is Door.START:
+            self.last_start = now
         if charger_id:
             self.chargers[charger_id] = now
         self._notify()

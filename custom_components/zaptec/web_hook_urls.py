@@ -10,7 +10,6 @@ import socket
 
 from homeassistant.components.webhook import async_generate_path
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.network import NoURLAvailableError, get_url
 from yarl import URL
 
@@ -104,9 +103,13 @@ async def async_delete_cloud_hooks(hass: HomeAssistant, ids: Iterable[str]) -> N
     from homeassistant.components import cloud
 
     for webhook_id in ids:
-        # It raises a ValueError if there is none.
-        with suppress(HomeAssistantError, ValueError):
+        try:
             await cloud.async_delete_cloudhook(hass, webhook_id)
+        except ValueError:
+            # There is none.
+            continue
+        except Exception as err:  # noqa: BLE001 - the relay may fail in any way
+            LOGGER.debug("A cloud hook was not deleted: %s", type(err).__name__)
 
 
 def has_cloud(hass: HomeAssistant) -> bool:
@@ -142,7 +145,9 @@ async def _async_cloud_hooks(
     if settings.is_cloud_hook:
         # They exist, and only the connection to the relay is down.
         return settings.start_url, settings.end_url
-    await async_delete_cloud_hooks(hass, settings.ids)
+    if not settings.start_url:
+        # The portal does not have them, because they were never shown: both are new.
+        await async_delete_cloud_hooks(hass, (settings.start_id, settings.end_id))
     raise WebHookUrlError("web_hooks_cloud")
 
 
