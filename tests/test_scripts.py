@@ -451,8 +451,11 @@ def test_demo_folder_has_the_blueprints(tmp_path: Path) -> None:
     assert "automation: !include automations.yaml" in configuration
     blueprints = folder.configuration / "blueprints/automation/zaptec"
     assert sorted(file.name for file in blueprints.iterdir()) == [
+        "ask_on_phone.yaml",
         "company_car.yaml",
         "monthly_statement.yaml",
+        "permit_at_home.yaml",
+        "permit_residents.yaml",
     ]
 
 
