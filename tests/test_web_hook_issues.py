@@ -265,6 +265,29 @@ async def test_wrong_credentials(
     assert await issues(hass, live_entry, time_machine) == set()
 
 
+async def test_calls_to_former_urls(
+    hass: HomeAssistant,
+    time_machine: TimeMachine,
+    live_entry: MockConfigEntry,
+    charger: Charger,
+    settings: WebHookSettings,
+) -> None:
+    """After a renewal, the portal has the old values until the new ones are called."""
+    watch = async_get_watch(hass, charger.installation.id)
+    watch.note_wrong_credentials(dt_util.utcnow())
+    for _ in range(3):
+        watch.note_wrong_credentials(dt_util.utcnow(), is_former=True)
+    assert await issues(hass, live_entry, time_machine) == {
+        "web_hooks_wrong_credentials"
+    }
+    shown = (await texts(hass))["web_hooks_wrong_credentials"]
+    assert "both URLs" in shown
+    watch.note_call(Door.START, dt_util.utcnow(), charger.id)
+    assert await issues(hass, live_entry, time_machine) == set()
+    # The one that was guessed still counts.
+    assert watch.wrong_credentials == 1
+
+
 async def test_issues_end_when_web_hooks_are_turned_off(
     hass: HomeAssistant,
     time_machine: TimeMachine,

@@ -633,6 +633,8 @@ async def test_new_secrets(
     assert watch.wrong_credentials == 4
     new = Caller(through_the_cloud(web_home.hass), renewed, web_home.installation.id)
     assert (await new.start(web_home.charger.id)).status == 200
+    # So the portal has the new ones, and nothing is wrong any more.
+    assert watch.wrong_credentials == 0
 
 
 def _registered(hass: HomeAssistant) -> set[str]:

@@ -43,7 +43,7 @@ class WebHookProblem(Enum):
     CLOUD_SIGNED_OUT = auto()
     """They are reached by Home Assistant Cloud, which is no longer signed in."""
     WRONG_CREDENTIALS = auto()
-    """Calls came with another user name or password."""
+    """Calls came with another user name or password, or to URLs from before a renewal."""
 
 
 class WebHookIssues:

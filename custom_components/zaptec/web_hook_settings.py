@@ -208,6 +208,8 @@ class WebHookWatch:
         # When each charger was last asked for, by its id.
         self.chargers: dict[str, datetime] = {}
         self.wrong_credentials = 0
+        # How many of them came to a former URL since the last call to a present one.
+        self.former_urls = 0
         self.last_wrong_credentials: datetime | None = None
         self.last_problem: CallProblem | None = None
         self.last_problem_at: datetime | None = None
@@ -229,6 +231,9 @@ class WebHookWatch:
 
         """
         self.first_call = self.first_call or now
+        # The portal has the new values now. Others may still be guessing.
+        self.wrong_credentials -= self.former_urls
+        self.former_urls = 0
         self.last_call = now
         self.last_door = door
         if door is Door.START:
@@ -238,9 +243,17 @@ class WebHookWatch:
         self._notify()
 
     @callback
-    def note_wrong_credentials(self, now: datetime) -> None:
-        """Note a call whose user name or password is wrong or missing."""
+    def note_wrong_credentials(self, now: datetime, *, is_former: bool = False) -> None:
+        """Note a call whose user name or password is wrong or missing.
+
+        Args:
+            now: The time.
+            is_former: Whether it came to a URL from before a renewal, whose password counts
+                no more.
+
+        """
         self.wrong_credentials += 1
+        self.former_urls += is_former
         self.last_wrong_credentials = now
         self._notify()
 

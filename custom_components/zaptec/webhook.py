@@ -246,7 +246,7 @@ class WebHooks:
         watch = async_get_watch(self._hass, item.installation_id)
         # Before anything is read: strangers must cost as little as possible.
         if item.door is None or not item.credentials.are_in(request.headers):
-            watch.note_wrong_credentials(dt_util.utcnow())
+            watch.note_wrong_credentials(dt_util.utcnow(), is_former=item.door is None)
             return _unauthorized(
                 "The user name or password is wrong",
                 {hdrs.WWW_AUTHENTICATE: 'Basic realm="Zaptec"'},
