@@ -89,6 +89,11 @@ class PermittedSessions:
         session = self._sessions.get(session_id)
         return session.identity if session else ANONYMOUS
 
+    def charger_of(self, session_id: str) -> str | None:
+        """Return the charger of a session, None if the session is unknown."""
+        session = self._sessions.get(session_id)
+        return session.charger_id if session else None
+
     def permit(
         self, session_id: str, charger_id: str, identity: Identity, now: datetime
     ) -> bool:

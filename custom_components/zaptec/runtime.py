@@ -269,6 +269,7 @@ class ZaptecRuntime:
             self.access.attach(
                 Attachment(
                     account=lambda: self.coordinator.data,
+                    visible=lambda: self.coordinator.visible,
                     states=self.states,
                     listeners=self.listeners,
                     history=HistoryDoors(

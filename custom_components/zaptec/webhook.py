@@ -24,7 +24,6 @@ from aiohttp.web import Request as HttpRequest, Response
 from homeassistant.components import webhook
 from homeassistant.config_entries import SIGNAL_CONFIG_ENTRY_CHANGED, ConfigEntryState
 from homeassistant.core import CoreState, HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
@@ -33,7 +32,8 @@ from multidict import MultiMapping
 from .api import parse_uuid
 from .authorization import Answer, Outcome
 from .const import DOMAIN, LOGGER
-from .control.charging_access import async_get_access
+from .control.charging_access import OnAnswer, async_get_access, find_access
+from .control.known_chargers import is_registered
 from .web_hook_calls import (
     BODY_SIZE_MAX,
     MalformedCallError,
@@ -272,12 +272,16 @@ class WebHooks:
         now = dt_util.utcnow()
         if call.installation_id != item.installation_id:
             return self._refuse_unknown(item, watch, now)
+        # The newest answer, also if it could not be stored.
+        answers: list[Answer] = []
         try:
             async with timeout(DECISION_TIME):
-                answer = await self._async_decide(item, call)
+                answer = await self._async_decide(item, call, answers.append)
             session_id = _session_id(answer)
         except Exception as err:  # noqa: BLE001
-            return self._answer_failure(item, watch, call, now, err)
+            watch.note_problem(CallProblem.FAILURE, now)
+            self._log_failure(item.installation_id, err)
+            return self._answer_failure(item, call, answers[-1:], now)
         charger_id = call.request.charger_id
         if answer.outcome is Outcome.REFUSED and not self._is_charger(item, charger_id):
             return self._refuse_unknown(item, watch, now)
@@ -294,30 +298,44 @@ class WebHooks:
     def _refuse_unknown(
         self, item: _WebHook, watch: WebHookWatch, now: datetime
     ) -> Response:
-        """Refuse a car at a charger that is not one of the installation's."""
+        """Refuse what is not about a charger of the installation."""
         watch.note_problem(CallProblem.CHARGER, now)
         self._log_once(item, "A call was about an unknown charger or installation")
         return _unauthorized("The charger or installation is unknown")
 
     def _answer_failure(
-        self,
-        item: _WebHook,
-        watch: WebHookWatch,
-        call: StartCall,
-        now: datetime,
-        err: Exception,
+        self, item: _WebHook, call: StartCall, answers: list[Answer], now: datetime
     ) -> Response:
-        """Answer as the user has chosen for the case that our own part fails."""
-        watch.note_problem(CallProblem.FAILURE, now)
-        self._log_failure(item.installation_id, err)
+        """Answer while our own part fails.
+
+        The user has chosen what happens to a car that may charge, or about which nothing was
+        decided. A car that may not charge does not: that need not be stored.
+        """
         charger_id = call.request.charger_id
-        if item.settings.on_error is OnError.PERMIT and self._is_charger(
+        if any(answer.outcome is not Outcome.PERMITTED for answer in answers):
+            return _unauthorized("The car may not charge")
+        if item.settings.on_error is OnError.REFUSE or not self._is_charger(
             item, charger_id
         ):
-            return _permitted(self._fallbacks.session_id(charger_id, now))
-        return _unauthorized("Home Assistant could not decide")
+            return _unauthorized("Home Assistant could not decide")
+        for answer in answers:
+            if session_id := parse_uuid(answer.session_id):
+                return _permitted(session_id)
+        session_id = self._fallbacks.session_id(charger_id, now)
+        self._note_fallback(item, charger_id, session_id)
+        return _permitted(session_id)
 
-    async def _async_decide(self, item: _WebHook, call: StartCall) -> Answer:
+    def _note_fallback(self, item: _WebHook, charger_id: str, session_id: str) -> None:
+        """Note a session that is permitted though nothing was decided, for the history."""
+        try:
+            if access := find_access(self._hass, item.entry_id):
+                access.note_undecided(charger_id, session_id)
+        except Exception as err:  # noqa: BLE001
+            self._log_failure(item.installation_id, err)
+
+    async def _async_decide(
+        self, item: _WebHook, call: StartCall, on_answer: OnAnswer
+    ) -> Answer:
         """Return the decision, or what was decided before the account was interrupted."""
         access = await async_get_access(self._hass, item.entry_id)
         entry = self._hass.config_entries.async_get_entry(item.entry_id)
@@ -328,7 +346,7 @@ class WebHooks:
             and self._hass.state is CoreState.running
         ):
             decide = access.async_decide
-        return await decide(item.installation_id, call.request)
+        return await decide(item.installation_id, call.request, on_answer)
 
     async def _async_end(
         self, item: _WebHook, watch: WebHookWatch, body: bytes
@@ -340,6 +358,11 @@ class WebHooks:
         try:
             async with timeout(DECISION_TIME):
                 access = await async_get_access(self._hass, item.entry_id)
+                charger_id = access.charger_of(session.session_id)
+                if charger_id and access.chargers.is_elsewhere(
+                    charger_id, item.installation_id
+                ):
+                    return self._refuse_unknown(item, watch, now)
                 await access.async_end(session)
         except Exception as err:  # noqa: BLE001
             watch.note_problem(CallProblem.FAILURE, now)
@@ -351,11 +374,16 @@ class WebHooks:
         return _answer(HTTPStatus.OK, {})
 
     def _is_charger(self, item: _WebHook, charger_id: str) -> bool:
-        """Return whether an account has a charger, also while it is not loaded."""
-        device = dr.async_get(self._hass).async_get_device_by_identifier(
-            (DOMAIN, charger_id), item.entry_id
+        """Return whether cars at a charger are decided about, also while nothing is loaded."""
+        if access := find_access(self._hass, item.entry_id):
+            return access.chargers.is_decided(
+                charger_id,
+                item.installation_id,
+                access.access_of(item.installation_id),
+            )
+        return is_registered(
+            self._hass, item.entry_id, charger_id, item.installation_id
         )
-        return device is not None
 
     def _log_once(self, item: _WebHook, text: str) -> None:
         """Log a text, once until a call is in order again."""

@@ -32,12 +32,13 @@ from ..authorization import (
 from ..const import DOMAIN, LOGGER
 from ..listeners import Listeners, access_topic, charger_topics
 from ..permitted_sessions import PermittedSessions
-from ..persons import CONF_PERSON_KEY, Identity, Persons, new_key
+from ..persons import Identity, Persons
 from ..state import States
 from ..web_hook_settings import from_entry
 from .car import has_car
+from .current_persons import CurrentPersons
 from .hand_over import CreateTask, HandOver, HistoryDoors
-from .seen_cards import SeenCards
+from .known_chargers import KnownChargers
 
 # Time that an automation has to decide about a card before the request is answered (s). The
 # cloud does not ask again after a card that was not permitted, so the driver would have to
@@ -47,7 +48,16 @@ CARD_WAIT: Final = 0.1
 _ACCESSES: HassKey[dict[str, ChargingAccess]] = HassKey(f"{DOMAIN}_charging_access")
 _LOADING: HassKey[dict[str, asyncio.Lock]] = HassKey(f"{DOMAIN}_access_loading")
 
+# Modes that need neither persons nor anyone who is asked, so they count also while the
+# account is not loaded.
+_ALWAYS: Final = (Access.EVERYONE, Access.NOBODY)
+
 type OnEvent = Callable[[AuthorizationEvent], None]
+type OnAnswer = Callable[[Answer], None]
+
+
+def _ignore(answer: Answer) -> None:
+    """Ignore an answer that is not stored yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Attachment:
     """The parts of the account while it is loaded."""
 
     account: Callable[[], Account]
+    visible: Callable[[], Account]
+    """Returns all that the lists hold, also what the user has not chosen."""
     states: States
     listeners: Listeners
     history: HistoryDoors
@@ -73,53 +85,79 @@ class ChargingAccess:
         self._store = AccessStore(hass, entry_id, self._as_dict)
         self._authorizers: dict[str, Authorizer] = {}
         self._permitted = PermittedSessions()
-        self.cards = SeenCards()
+        self.charger_of = self._permitted.charger_of
+        self._people = CurrentPersons(hass, entry_id)
+        self.cards = self._people.cards
+        self.chargers = KnownChargers(hass, entry_id)
         self._attached: Attachment | None = None
         # The events of a decision, until it is stored.
         self._events: list[AuthorizationEvent] = []
         self._on_event: dict[str, list[OnEvent]] = {}
         # What a request with a card waits for, by charger.
         self._verdicts: dict[str, asyncio.Event] = {}
-        self._persons: tuple[object, object, Persons] | None = None
         self._hand_over = HandOver(self._permitted, self._store)
 
-    async def async_decide(self, installation_id: str, request: Request) -> Answer:
+    async def async_decide(
+        self, installation_id: str, request: Request, on_answer: OnAnswer = _ignore
+    ) -> Answer:
         """Return whether a car may charge, once the decision is stored.
 
-        An installation or a charger that is not one of the account's is refused.
+        What is unknown is refused. `on_answer` is called before the answer is stored.
         """
         if self._attached is None:
-            return await self.async_stored_answer(installation_id, request)
-        authorizer = self._authorizer(installation_id)
-        charger_id = parse_uuid(request.charger_id)
-        if authorizer is None or not self._has_charger(installation_id, charger_id):
+            return await self.async_stored_answer(installation_id, request, on_answer)
+        if (asked := self._asked(installation_id, request)) is None:
             return Answer(Outcome.REFUSED)
-        assert charger_id
-        request = Request(charger_id, request.token)
-        answer = await self._async_answer(authorizer, request)
+        authorizer, request = asked
+        answer = await self._async_answer(authorizer, request, on_answer)
         is_asked = authorizer.access is Access.ASK and request.token
-        if answer.outcome is Outcome.PENDING and is_asked:
-            if await self._async_wait(charger_id):
-                answer = await self._async_answer(authorizer, request)
+        waits = answer.outcome is Outcome.PENDING and is_asked
+        if waits and await self._async_wait(request.charger_id):
+            return await self._async_answer(authorizer, request, on_answer)
         return answer
 
     async def async_stored_answer(
-        self, installation_id: str, request: Request
+        self, installation_id: str, request: Request, on_answer: OnAnswer = _ignore
     ) -> Answer:
-        """Return what was decided before about a car, otherwise that it has to wait."""
-        authorizer = self._authorizer(installation_id)
-        charger_id = parse_uuid(request.charger_id)
-        if authorizer is None or charger_id is None:
+        """Return what was decided before about a car, otherwise that it has to wait.
+
+        Where everyone or no one may charge, nothing has to be known for a decision.
+        """
+        if (asked := self._asked(installation_id, request)) is None:
             return Answer(Outcome.REFUSED)
+        authorizer, request = asked
+        if authorizer.access in _ALWAYS:
+            return await self._async_answer(authorizer, request, on_answer)
         now = dt_util.utcnow()
         revision = authorizer.revision
-        answer = authorizer.stored_answer(Request(charger_id, request.token), now)
-        self._note_permitted(charger_id, answer, now)
+        answer = authorizer.stored_answer(request, now)
+        on_answer(answer)
+        self._note_permitted(request.charger_id, answer, now)
         if authorizer.revision != revision:
             await self._store.async_save()
         else:
             await self._store.async_finish()
         return answer
+
+    def _asked(
+        self, installation_id: str, request: Request
+    ) -> tuple[Authorizer, Request] | None:
+        """Return who decides, and the request with a normal id, None if it is unknown."""
+        authorizer = self._authorizer(installation_id)
+        charger_id = parse_uuid(request.charger_id)
+        is_known = authorizer and self.chargers.is_decided(
+            charger_id, installation_id, authorizer.access
+        )
+        if authorizer and charger_id and is_known:
+            return authorizer, Request(charger_id, request.token)
+        return None
+
+    @callback
+    def note_undecided(self, charger_id: str, session_id: str) -> None:
+        """Note a session that was permitted although nothing could be decided."""
+        now = dt_util.utcnow()
+        self._note_permitted(charger_id, Answer(Outcome.PERMITTED, session_id), now)
+        self._store.save_soon()
 
     async def async_end(self, session: EndedSession) -> None:
         """Store that a session has ended; a repeated call changes nothing."""
@@ -188,18 +226,7 @@ class ChargingAccess:
     @property
     def persons(self) -> Persons:
         """Return the persons of the account, as they are now."""
-        entry = self._entry
-        if entry is None:
-            return Persons(None, {})
-        cached = self._persons
-        if (
-            cached is None
-            or cached[0] is not entry.subentries
-            or cached[1] is not entry.data
-        ):
-            persons = Persons.of(entry, is_keyed=True)
-            cached = self._persons = (entry.subentries, entry.data, persons)
-        return cached[2]
+        return self._people.get()
 
     def identity_of(self, session_id: str) -> Identity:
         """Return whom a session was permitted to."""
@@ -224,6 +251,7 @@ class ChargingAccess:
                 large.get("sessions", ()), small.get("sessions", ())
             )
             self.cards.restore(small.get("cards", {}))
+            self.chargers.restore(small.get("chargers", {}))
         except AttributeError, KeyError, TypeError, ValueError:
             LOGGER.error(
                 "What was stored about who may charge is damaged; in each installation, "
@@ -234,6 +262,7 @@ class ChargingAccess:
     def attach(self, attached: Attachment) -> CALLBACK_TYPE:
         """Decide from now on, as the account is loaded; return what ends that."""
         self._attached = attached
+        self.chargers.attach(attached.account, attached.visible)
         settings = self._set_up
         for installation_id in self._authorizers.keys() - settings:
             # The user has turned the web hooks off.
@@ -249,11 +278,9 @@ class ChargingAccess:
         if (attached := self._attached) is None:
             return
         installations = self._set_up
-        chargers = {
-            charger.id
-            for charger in attached.account().chargers.values()
-            if charger.installation_id in installations
-        }
+        if self.chargers.follow(installations):
+            self._store.save_soon()
+        chargers = self.chargers.shown_at(installations)
         for charger_id in attached.followed.keys() - chargers:
             attached.followed.pop(charger_id)()
         for charger_id in chargers - attached.followed.keys():
@@ -270,6 +297,7 @@ class ChargingAccess:
             for remove in self._attached.followed.values():
                 remove()
         self._attached = None
+        self.chargers.detach()
 
     async def async_remove(self) -> None:
         """Remove what is stored."""
@@ -315,20 +343,17 @@ class ChargingAccess:
             )
         return authorizer
 
-    def _has_charger(self, installation_id: str, charger_id: str | None) -> bool:
-        """Return whether a charger is one of an installation."""
-        if self._attached is None or charger_id is None:
-            return False
-        charger = self._attached.account().chargers.get(charger_id)
-        return charger is not None and charger.installation_id == installation_id
-
-    async def _async_answer(self, authorizer: Authorizer, request: Request) -> Answer:
+    async def _async_answer(
+        self, authorizer: Authorizer, request: Request, on_answer: OnAnswer
+    ) -> Answer:
         """Return the answer to a request, once it is stored and its events are sent."""
         now = dt_util.utcnow()
         if request.token:
-            self._note_card(request.token, now)
+            self._people.note_card(request.token, now)
+            self._store.save_soon()
         revision = authorizer.revision
         answer = authorizer.decide(request, now)
+        on_answer(answer)
         events, self._events[:] = list(self._events), []
         is_news = self._note_permitted(request.charger_id, answer, now)
         if is_news or authorizer.revision != revision:
@@ -371,16 +396,6 @@ class ChargingAccess:
             )
         return True
 
-    def _note_card(self, token: str, now: datetime) -> None:
-        """Note a card that belongs to nobody, so that the user can choose it."""
-        entry = self._entry
-        if entry and CONF_PERSON_KEY not in entry.data:
-            self._hass.config_entries.async_update_entry(
-                entry, data={**entry.data, CONF_PERSON_KEY: new_key()}
-            )
-        self.cards.note(self.persons, token, now)
-        self._store.save_soon()
-
     @callback
     def _note_car(self, charger_id: str) -> None:
         """Note that a car has left."""
@@ -408,6 +423,7 @@ class ChargingAccess:
             },
             "sessions": self._permitted.unfiled(),
             "cards": self.cards.as_dict(),
+            "chargers": self.chargers.as_dict(),
         }
 
 
@@ -422,6 +438,12 @@ async def async_get_access(hass: HomeAssistant, entry_id: str) -> ChargingAccess
                 await access.async_load()
                 accesses[entry_id] = access
     return accesses[entry_id]
+
+
+@callback
+def find_access(hass: HomeAssistant, entry_id: str) -> ChargingAccess | None:
+    """Return who decides for an account, None if what was stored is not loaded."""
+    return hass.data.get(_ACCESSES, {}).get(entry_id)
 
 
 async def async_remove_access(hass: HomeAssistant, entry_id: str) -> None:
