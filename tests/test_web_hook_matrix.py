@@ -307,6 +307,9 @@ async def test_who_may_charge(
                 elif expected(mode, card, situation):
                     assert (phase, last.status) == (Phase.PERMITTED, 200), (mode, card)
                     assert str(UUID(last.session_id)) == last.session_id
+                    # The session begins, so its end is reported.
+                    await _pass(site, 10)
+                    assert site.charger.session
                 else:
                     assert last.status == 401, (mode, card)
                     waits = Phase.REFUSED if card.code else Phase.ASKING
