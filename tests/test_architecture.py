@@ -10,10 +10,12 @@ from types import FrameType
 
 import pytest
 
+from custom_components.zaptec.web_hook_settings import WebHookSettings, async_store
 from simulator.car import Car
 from simulator.observations import StateId
 
 from .home import Home
+from .web_hook_callers import Caller, through_the_cloud
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "custom_components/zaptec"
@@ -24,6 +26,7 @@ WRITE = "A write"
 DISCOVERY = "A discovery"
 COMPLETED_SESSION = "A completed session"
 STATEMENT = "A statement"
+REQUEST = "A car asks to charge"
 
 
 def walk(title: str) -> list[tuple[str, str]]:
@@ -83,7 +86,7 @@ def test_the_files_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "title", [OBSERVATION, WRITE, DISCOVERY, COMPLETED_SESSION, STATEMENT]
+    "title", [OBSERVATION, WRITE, DISCOVERY, REQUEST, COMPLETED_SESSION, STATEMENT]
 )
 def test_the_walks_are_found(title: str) -> None:
     """A table of another form would be compared with nothing."""
@@ -120,3 +123,17 @@ async def test_a_discovery(home: Home) -> None:
         await home.entry.runtime_data.coordinator.async_refresh()
 
     assert steps(calls, DISCOVERY) == walk(DISCOVERY)
+
+
+async def test_a_car_asks_to_charge(new_home: Home) -> None:
+    """A call of the cloud goes the way that the page describes."""
+    settings = WebHookSettings.new()
+    async_store(new_home.hass, new_home.entry, new_home.installation.id, settings)
+    await new_home.start()
+    call = through_the_cloud(new_home.hass)
+    caller = Caller(call, settings, new_home.installation.id)
+    with recorded() as calls:
+        reply = await caller.start(new_home.charger.id)
+
+    assert reply.status == 200
+    assert steps(calls, REQUEST) == walk(REQUEST)

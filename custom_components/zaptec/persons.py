@@ -3,7 +3,8 @@
 The user chooses by which Zaptec users and cards each person is recognized. Neither their ids
 and names nor the codes of cards are stored, but keyed hashes of them, which are enough to
 recognize them again. Each entry has a key of its own, which is created with its first
-person. While there are no persons, nothing of who has charged is noted.
+person, or with the first card that is shown where webhooks ask who may charge. Without
+either, nothing of who has charged is noted.
 """
 
 from collections.abc import Iterable, Mapping
