@@ -384,10 +384,10 @@ class Charger(Device):
         """Authorize the car, as the vendor's app or a card at the charger does.
 
         Raises:
-            ValueError: A web hook authorizes at this installation.
+            ValueError: A webhook authorizes at this installation.
         """
         if self.installation.uses_web_hooks:
-            raise ValueError(f"A web hook authorizes at {self.name}")
+            raise ValueError(f"A webhook authorizes at {self.name}")
         self._charging.authorize(account, card)
 
     def show_card(self, code: str) -> None:

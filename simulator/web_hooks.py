@@ -189,9 +189,9 @@ class HookFaults:
         """
         is_status = isinstance(fault, int) and 400 <= fault < 600
         if not is_status and fault not in HOOK_FAULTS:
-            raise ValueError(f"No such fault of a web hook: {fault}")
+            raise ValueError(f"No such fault of a webhook: {fault}")
         if hook not in (None, *HOOKS):
-            raise ValueError(f"A web hook is one of {', '.join(HOOKS)}")
+            raise ValueError(f"A webhook is one of {', '.join(HOOKS)}")
         if times is not None and times < 1:
             raise ValueError("times is at least 1")
         self._rules.append(_Rule(fault, hook, times, is_delivered))

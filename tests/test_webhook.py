@@ -541,7 +541,7 @@ async def test_our_own_part_fails(
     assert (await relay.start(OTHER)).status == 401
     assert watch.last_problem is CallProblem.FAILURE
     assert watch.last_call is None
-    assert caplog.text.count("Answering a web hook failed with") == 1
+    assert caplog.text.count("Answering a webhook failed with") == 1
 
 
 async def test_failures_are_logged_again_after_a_success(
@@ -556,7 +556,7 @@ async def test_failures_are_logged_again_after_a_success(
             patches.setattr(ChargingAccess, "async_decide", _fail)
             for _ in range(3):
                 await relay.start(web_home.charger.id)
-        assert caplog.text.count("Answering a web hook failed with") == expected
+        assert caplog.text.count("Answering a webhook failed with") == expected
         await relay.start(web_home.charger.id)
 
 

@@ -163,7 +163,7 @@ def from_entry(entry: ConfigEntry[Any]) -> dict[str, WebHookSettings]:
             settings[installation_id] = WebHookSettings.from_stored(stored)
         except KeyError, TypeError, ValueError:
             # Without the value: it has the secrets.
-            LOGGER.error("The stored web hooks of an installation are not readable")
+            LOGGER.error("The stored webhooks of an installation are not readable")
     return settings
 
 

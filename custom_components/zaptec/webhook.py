@@ -242,7 +242,7 @@ class WebHooks:
         item = self._web_hooks.get(webhook_id)
         entries = self._hass.config_entries
         if item is None or entries.async_get_entry(item.entry_id) is None:
-            return _unauthorized("The web hook was turned off")
+            return _unauthorized("The webhook was turned off")
         watch = async_get_watch(self._hass, item.installation_id)
         # Before anything is read: strangers must cost as little as possible.
         if item.door is None or not item.credentials.are_in(request.headers):
@@ -389,7 +389,7 @@ class WebHooks:
         """Log a text, once until a call is in order again."""
         if (key := (item.installation_id, text)) not in self._logged:
             self._logged.add(key)
-            LOGGER.warning("Web hook of an installation: %s", text)
+            LOGGER.warning("Webhook of an installation: %s", text)
 
     def _log_failure(self, installation_id: str, err: Exception) -> None:
         """Log an error of our own, once until a call is in order again.
@@ -400,7 +400,7 @@ class WebHooks:
         if key not in self._logged:
             self._logged.add(key)
             LOGGER.error(
-                "Answering a web hook failed with %s:\n%s",
+                "Answering a webhook failed with %s:\n%s",
                 type(err).__name__,
                 "".join(format_tb(err.__traceback__)),
             )

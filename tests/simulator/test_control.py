@@ -501,7 +501,7 @@ async def test_web_hooks_on_the_page(sim: Simulator, page: Page) -> None:
     assert (await page.post(card, code="04AFFE"))[0] == 400
     await page.post(f"chargers/{charger.id}/plug")
     _, answer = await page.post(f"chargers/{charger.id}/authorize")
-    assert answer["error"] == "A web hook authorizes at Space 1"
+    assert answer["error"] == "A webhook authorizes at Space 1"
     assert (await page.post(card, code="04AFFE"))[0] == 200
     await sim.web_hooks.settle()
     assert [item["token"] for item in seen] == ["04AFFE"]

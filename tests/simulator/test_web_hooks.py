@@ -674,7 +674,7 @@ async def test_commands_act_on_the_session(
     assert [item["sessionId"] for item in hooks.ends] == [
         session.id for session in charger.installation.archive
     ]
-    with pytest.raises(ValueError, match="A web hook authorizes"):
+    with pytest.raises(ValueError, match="A webhook authorizes"):
         charger.authorize()
 
 
