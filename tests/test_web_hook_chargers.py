@@ -28,6 +28,7 @@ from simulator.charger import Charger
 from simulator.scenario import OWNER, Scenario
 
 from .home import Home, mixed_chargers
+from .time_machine import wait_until
 from .web_hook_callers import Caller, through_the_cloud
 
 CARD = "nfc-0477AA55BB33"
@@ -148,6 +149,23 @@ async def test_nobody_can_be_asked_about_it(site: Home, caller: Caller) -> None:
     assert watch.last_problem is None
     assert (await caller.start(hidden_of(site).id)).status == 401
     assert watch.last_problem is CallProblem.CHARGER
+
+
+async def test_a_charger_that_was_just_installed(site: Home, caller: Caller) -> None:
+    """The lists are read because of it, so one of the next calls is about a known charger."""
+    coordinator = site.entry.runtime_data.coordinator
+    visible = coordinator.visible
+    charger_id = hidden_of(site).id
+    coordinator.visible = replace(
+        visible,
+        chargers={
+            key: item for key, item in visible.chargers.items() if key != charger_id
+        },
+    )
+    coordinator.show(coordinator.data)
+    assert (await caller.start(charger_id)).status == 401
+    await wait_until(lambda: charger_id in coordinator.visible.chargers)
+    assert (await caller.start(charger_id)).status == 200
 
 
 @pytest.mark.parametrize("interrupt", INTERRUPTIONS)

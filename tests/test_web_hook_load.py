@@ -30,10 +30,8 @@ from .web_hook_callers import Caller, through_the_cloud
 # Number of calls of a stranger.
 STRANGERS = 1000
 
-# Maximum of what the integration executes for a call of a stranger (instructions); 304 were
-# counted. With what Home Assistant executes for it, the call took some 30 µs, which at 10,000
-# calls a minute is 0.5 % of a core. Home Assistant's web server needs several times as much
-# before, also for a web hook that does not exist.
+# Maximum of what the integration executes for a call of a stranger (instructions); some
+# 320 were counted.
 STRANGER_UNITS_MAX = 600
 
 # Maximum number of writes for cars that are plugged in at the same time: one that has begun,

@@ -270,6 +270,7 @@ class ZaptecRuntime:
                 Attachment(
                     account=lambda: self.coordinator.data,
                     visible=lambda: self.coordinator.visible,
+                    look_up=self.coordinator.look_up,
                     states=self.states,
                     listeners=self.listeners,
                     history=HistoryDoors(

@@ -284,6 +284,8 @@ class WebHooks:
             return self._answer_failure(item, call, answers[-1:], now)
         charger_id = call.request.charger_id
         if answer.outcome is Outcome.REFUSED and not self._is_charger(item, charger_id):
+            if access := find_access(self._hass, item.entry_id):
+                access.chargers.look_up(charger_id)
             return self._refuse_unknown(item, watch, now)
         watch.note_call(Door.START, now, charger_id)
         self._note_success(item.installation_id)

@@ -67,6 +67,8 @@ class Attachment:
     account: Callable[[], Account]
     visible: Callable[[], Account]
     """Returns all that the lists hold, also what the user has not chosen."""
+    look_up: Callable[[str], None]
+    """Reads the lists soon because of a charger that they do not hold."""
     states: States
     listeners: Listeners
     history: HistoryDoors
@@ -262,7 +264,7 @@ class ChargingAccess:
     def attach(self, attached: Attachment) -> CALLBACK_TYPE:
         """Decide from now on, as the account is loaded; return what ends that."""
         self._attached = attached
-        self.chargers.attach(attached.account, attached.visible)
+        self.chargers.attach(attached.account, attached.visible, attached.look_up)
         settings = self._set_up
         for installation_id in self._authorizers.keys() - settings:
             # The user has turned the web hooks off.

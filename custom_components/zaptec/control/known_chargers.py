@@ -27,25 +27,32 @@ class KnownChargers:
         self._entry_id = entry_id
         self._shown: Callable[[], Account] = Account
         self._visible: Callable[[], Account] = Account
+        self._look_up: Callable[[str], None] | None = None
         # The installation of each charger that is not shown, by its id.
         self._hidden: dict[str, str] = {}
 
     def attach(
-        self, shown: Callable[[], Account], visible: Callable[[], Account]
+        self,
+        shown: Callable[[], Account],
+        visible: Callable[[], Account],
+        look_up: Callable[[str], None],
     ) -> None:
         """Use the lists of the account, as it is loaded.
 
         Args:
             shown: Returns what the account shows.
             visible: Returns all that the lists hold.
+            look_up: Reads the lists soon because of a charger that they do not hold.
 
         """
         self._shown = shown
         self._visible = visible
+        self._look_up = look_up
 
     def detach(self) -> None:
         """Use what is kept, as the account is not loaded any more."""
         self._shown = self._visible = Account
+        self._look_up = None
 
     @callback
     def follow(self, installations: Container[str | None]) -> bool:
@@ -78,6 +85,12 @@ class KnownChargers:
         return self._hidden.get(charger_id) == installation_id or is_registered(
             self._hass, self._entry_id, charger_id, installation_id
         )
+
+    @callback
+    def look_up(self, charger_id: str) -> None:
+        """Read the lists soon: a charger may have been installed since they were read."""
+        if self._look_up:
+            self._look_up(charger_id)
 
     def is_elsewhere(self, charger_id: str, installation_id: str) -> bool:
         """Return whether a charger is known to be at another installation."""
