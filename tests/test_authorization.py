@@ -9,12 +9,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import pytest
 
 from custom_components.zaptec.authorization import (
-    PLUG_IN_TIMEOUT,
+    CLOCK_MARGIN,
+    REPEAT_MAX,
     WAIT_MAX,
     Access,
     Answer,
     AuthorizationEvent,
     Authorizer,
+    Car,
     EndedSession,
     EventType,
     Outcome,
@@ -45,10 +47,12 @@ class Door:
         self.now = NOW
         self.authorizer = self._create(access)
 
-    def _create(self, access: Access = Access.EVERYONE) -> Authorizer:
+        self.people = PEOPLE
+
+    def _create(self, access: Access) -> Authorizer:
         """Return a new authorizer."""
         return Authorizer(
-            lambda: PEOPLE,
+            lambda: self.people,
             access=access,
             on_event=self.events.append,
         )
@@ -61,8 +65,8 @@ class Door:
     def restart(self) -> None:
         """Restart, with what was stored."""
         stored = json.loads(json.dumps(self.authorizer.as_dict()))
-        self.authorizer = self._create()
-        self.authorizer.restore(stored)
+        self.authorizer = self._create(self.authorizer.access)
+        assert self.authorizer.restore(stored)
 
     @property
     def told(self) -> list[tuple[EventType, str | None]]:
@@ -122,9 +126,10 @@ def test_a_card_is_shown_late() -> None:
     door = Door(Access.KNOWN_PERSONS)
     assert door.poll().outcome is Outcome.PENDING
     assert door.poll(UNKNOWN).outcome is Outcome.REFUSED
-    assert door.poll(ANNAS).outcome is Outcome.PERMITTED
+    answer = door.poll(ANNAS)
+    assert answer.outcome is Outcome.PERMITTED
     # The answer was lost.
-    assert door.poll().outcome is Outcome.PERMITTED
+    assert door.poll(ANNAS) == answer
     assert door.told == [
         (EventType.REQUESTED, None),
         (EventType.REFUSED, None),
@@ -138,6 +143,108 @@ def test_a_stranger_cannot_use_the_car_of_a_known_person() -> None:
     door.poll(ANNAS)
     assert door.poll(UNKNOWN).outcome is Outcome.REFUSED
     assert door.poll().outcome is Outcome.PENDING
+
+
+@pytest.mark.parametrize("access", [Access.EVERYONE, Access.KNOWN_PERSONS])
+@pytest.mark.parametrize("after", [POLL, REPEAT_MAX, timedelta(minutes=9)])
+def test_the_next_car_after_one_with_a_card(access: Access, after: timedelta) -> None:
+    """A car whose driver has shown no card yet is not the one of the last card."""
+    door = Door(access)
+    first = door.poll(ANNAS)
+    door.now += after - POLL
+    second = door.poll()
+    assert second.session_id != first.session_id
+    assert second.person_id is None
+    is_open = access is Access.EVERYONE
+    assert second.outcome is (Outcome.PERMITTED if is_open else Outcome.PENDING)
+
+
+def test_another_person_gets_another_session() -> None:
+    """Two known persons never share a session, however soon one follows the other."""
+    door = Door(Access.KNOWN_PERSONS)
+    first = door.poll(ANNAS, OTHER)
+    second = door.poll(BENS, OTHER)
+    assert second.person_id == "BEN"
+    assert second.session_id not in (None, first.session_id)
+
+
+def test_a_verdict_about_a_card_is_for_that_card() -> None:
+    """Who was permitted by phone is not whoever shows a card next."""
+    door = Door(Access.ASK)
+    door.poll(ANNAS)
+    door.authorizer.authorize(ONE, "ANNA", door.now)
+    assert door.poll(UNKNOWN).outcome is Outcome.PENDING
+    assert door.poll(ANNAS).outcome is Outcome.PENDING
+    door.authorizer.refuse(ONE, door.now)
+    assert door.poll(BENS).outcome is Outcome.PENDING
+
+
+def test_a_verdict_about_a_card_waits_for_the_card() -> None:
+    """The cloud does not ask again after a card, so the driver shows it once more."""
+    door = Door(Access.ASK)
+    door.poll(ANNAS)
+    door.now += WAIT_MAX - timedelta(minutes=1)
+    door.authorizer.authorize(ONE, None, door.now)
+    answer = door.poll(ANNAS)
+    assert answer.person_id == "ANNA"
+    # The session has begun, so the same card is soon one of another plug-in.
+    door.now += REPEAT_MAX - POLL
+    assert door.poll(ANNAS).outcome is Outcome.PENDING
+
+
+def test_a_verdict_that_was_not_used_lapses() -> None:
+    """A car that has left before it was permitted permits no other one."""
+    door = Door(Access.ASK)
+    door.poll()
+    assert door.authorizer.authorize(ONE, None, door.now + POLL)
+    door.now += REPEAT_MAX - POLL
+    assert door.poll().outcome is Outcome.PENDING
+    # Nor does a decision that comes after the car has left.
+    door.now += REPEAT_MAX
+    assert not door.authorizer.pending(door.now)
+    assert not door.authorizer.authorize(ONE, None, door.now)
+    assert not door.authorizer.refuse(ONE, door.now)
+
+
+@pytest.mark.parametrize("token", [None, ANNAS])
+def test_a_permission_after_the_cloud_has_stopped_asking(token: str | None) -> None:
+    """A decision that no request follows is an error, and does not wait for a car."""
+    door = Door(Access.ASK)
+    door.poll(token)
+    until = door.now + WAIT_MAX
+    while door.now + POLL < until and not token:
+        door.poll()
+    door.now = until
+    assert not door.authorizer.authorize(ONE, None, door.now)
+    assert not door.authorizer.pending(door.now)
+
+
+@pytest.mark.parametrize("mode", [Access.NOBODY, Access.KNOWN_PERSONS])
+def test_a_verdict_ends_with_the_mode(mode: Access) -> None:
+    """A decision is not kept for the time when the user is asked again."""
+    door = Door(Access.ASK)
+    door.poll()
+    door.authorizer.authorize(ONE, None, door.now)
+    door.authorizer.access = Access.ASK
+    door.authorizer.access = mode
+    door.authorizer.access = Access.ASK
+    assert door.poll().outcome is Outcome.PENDING
+
+
+def test_a_card_that_was_given_to_another_person() -> None:
+    """Each request is judged by whose card it is now."""
+    door = Door(Access.EVERYONE)
+    assert door.poll(ANNAS).person_id == "ANNA"
+    door.people = Persons(KEY, {"BEN": ("Ben", [ids.card_of(ANNAS)])})
+    assert door.poll(ANNAS).person_id == "BEN"
+
+
+def test_who_may_not_charge_here_asks_as_if_unknown() -> None:
+    """An automation that permits known persons does not permit them elsewhere."""
+    door = Door(Access.ASK)
+    door.poll(BENS, ONE)
+    door.poll(BENS, OTHER)
+    assert door.told == [(EventType.REQUESTED, None), (EventType.REQUESTED, "BEN")]
 
 
 def test_ask_and_permit() -> None:
@@ -164,7 +271,7 @@ def test_ask_and_refuse() -> None:
     assert door.poll().outcome is Outcome.REFUSED
     assert door.poll(ANNAS).outcome is Outcome.REFUSED
     assert door.authorizer.authorize(ONE, None, door.now)
-    assert door.poll().outcome is Outcome.PERMITTED
+    assert door.poll(ANNAS).outcome is Outcome.PERMITTED
 
 
 def test_ask_about_a_card() -> None:
@@ -184,7 +291,7 @@ def test_a_decision_is_for_one_car() -> None:
     door.poll()
     door.authorizer.authorize(ONE, None, door.now)
     first = door.poll()
-    door.authorizer.note_car(ONE, False, door.now + POLL)
+    door.authorizer.note_car(ONE, Car.ABSENT, door.now + POLL)
     assert door.poll().outcome is Outcome.PENDING
     door.authorizer.authorize(ONE, None, door.now)
     assert door.poll().session_id != first.session_id
@@ -216,9 +323,9 @@ def test_one_id_per_plug_in() -> None:
     answer = door.poll()
     assert door.poll() == answer
     assert door.poll(charger_id=OTHER).session_id != answer.session_id
-    door.authorizer.note_car(ONE, True, door.now)
+    door.authorizer.note_car(ONE, Car.PRESENT, door.now)
     assert door.poll() == answer
-    assert door.authorizer.note_car(ONE, False, door.now)
+    assert door.authorizer.note_car(ONE, Car.ABSENT, door.now)
     second = door.poll()
     assert second.session_id != answer.session_id
     session = EndedSession(second.session_id or "", None, None, None)
@@ -226,17 +333,60 @@ def test_one_id_per_plug_in() -> None:
     assert door.authorizer.end(session, door.now) is None
     third = door.poll()
     assert third.session_id != second.session_id
-    door.now += PLUG_IN_TIMEOUT - 2 * POLL
+    # Two calls were lost.
+    door.now += 2 * POLL
     assert door.poll() == third
-    door.now += PLUG_IN_TIMEOUT
+    door.now += REPEAT_MAX - POLL
     assert door.poll().session_id != third.session_id
 
 
-def test_a_late_message_of_the_previous_car() -> None:
-    """That a car had left before the next one came says nothing about the next one."""
+def test_an_old_report_of_the_charger() -> None:
+    """That a car had left long before the next one came says nothing about the next one."""
     door = Door(Access.EVERYONE)
     answer = door.poll()
-    assert not door.authorizer.note_car(ONE, False, door.now - POLL)
+    assert not door.authorizer.note_car(ONE, Car.ABSENT, door.now - CLOCK_MARGIN)
+    assert door.poll() == answer
+
+
+@pytest.mark.parametrize("ahead", [-POLL, timedelta(0), POLL, timedelta(hours=2)])
+def test_a_charger_whose_clock_differs(ahead: timedelta) -> None:
+    """What a charger has reported is compared with what it reported before."""
+    door = Door(Access.ASK)
+    report = door.authorizer.note_car
+    report(ONE, Car.ABSENT, door.now - ahead)
+    door.poll()
+    # What was known when the car came does not end it.
+    assert not report(ONE, Car.ABSENT, NOW - ahead)
+    plugged_in = door.now - ahead
+    assert not report(ONE, Car.REQUESTING, plugged_in)
+    assert not report(ONE, Car.REQUESTING, plugged_in)
+    # The time of a report that was read is rounded.
+    assert not report(ONE, Car.REQUESTING, plugged_in + timedelta(milliseconds=1))
+    door.authorizer.authorize(ONE, None, door.now)
+    assert report(ONE, Car.ABSENT, plugged_in + POLL)
+    assert door.poll().outcome is Outcome.PENDING
+
+
+def test_a_car_that_was_exchanged_unseen() -> None:
+    """Without live messages, only the newest report of a charger is read."""
+    door = Door(Access.ASK)
+    report = door.authorizer.note_car
+    report(ONE, Car.PRESENT, NOW)
+    door.poll()
+    plugged_in = door.now
+    assert not report(ONE, Car.REQUESTING, plugged_in)
+    door.poll()
+    door.authorizer.authorize(ONE, None, door.now)
+    assert report(ONE, Car.REQUESTING, plugged_in + POLL)
+    assert door.poll().outcome is Outcome.PENDING
+
+
+def test_a_car_that_charges_is_the_same_one() -> None:
+    """A charger that begins to charge reports that, and the answer may have been lost."""
+    door = Door(Access.EVERYONE)
+    answer = door.poll()
+    assert not door.authorizer.note_car(ONE, Car.REQUESTING, door.now)
+    assert not door.authorizer.note_car(ONE, Car.PRESENT, door.now + POLL)
     assert door.poll() == answer
 
 
@@ -244,12 +394,46 @@ def test_a_car_waits_as_long_as_the_cloud_asks() -> None:
     """After 5 minutes the cloud has given up, and a decision would change nothing."""
     door = Door(Access.ASK)
     door.poll()
-    until = door.authorizer.pending_until(ONE, door.now)
-    assert until == door.now + WAIT_MAX
-    assert door.authorizer.pending(until - POLL) == {ONE}
-    assert not door.authorizer.pending(until)
+    begun = door.now
+    assert door.authorizer.pending_until(ONE, begun) == begun + REPEAT_MAX
+    while door.now < begun + WAIT_MAX - POLL:
+        assert door.authorizer.pending(door.now) == {ONE}
+        door.poll()
+    until = begun + WAIT_MAX
+    assert door.authorizer.pending_until(ONE, door.now) == until
     assert door.authorizer.pending_until(ONE, until) is None
     assert door.authorizer.pending_until(OTHER, door.now) is None
+
+
+def test_a_car_that_has_waited_during_a_restart() -> None:
+    """No request is lost, although some could not be answered."""
+    door = Door(Access.ASK)
+    door.poll()
+    door.authorizer.authorize(ONE, "ANNA", door.now)
+    door.now += WAIT_MAX - 3 * POLL
+    door.restart()
+    answer = door.poll()
+    assert answer.person_id == "ANNA"
+    # A session that has begun does not wait.
+    door.restart()
+    assert door.poll() == answer
+    door.now += REPEAT_MAX
+    assert door.poll().outcome is Outcome.PENDING
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{}, {"begun": "x"}, None, 1, {"begun": "2026-11-28", "last": "", "asked": ""}],
+)
+def test_one_damaged_plug_in(damaged: object) -> None:
+    """The other ones are restored."""
+    door = Door(Access.EVERYONE)
+    answer = door.poll()
+    stored = door.authorizer.as_dict()
+    stored["plug_ins"] = {OTHER: damaged, **stored["plug_ins"]}
+    again = Door(Access.EVERYONE)
+    assert not again.authorizer.restore(stored)
+    assert again.poll() == answer
 
 
 def test_a_clock_that_was_set_back() -> None:
@@ -305,8 +489,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.verdicts: dict[str, bool] = {}
         self.requested: set[str] = set()
         self.all_ids: set[str] = set()
-        # Whose card was accepted last, by charger.
-        self.cards: dict[str, str | None] = {}
+        # The card that was shown last, by charger.
+        self.cards: dict[str, str] = {}
+        # The newest request and the one that began to wait, by charger.
+        self.last: dict[str, datetime] = {}
+        self.asked: dict[str, datetime] = {}
+        self.restored: set[str] = set()
 
     def gone(self, charger_id: str) -> None:
         """Forget a car."""
@@ -314,16 +502,40 @@ class AnyOrder(RuleBasedStateMachine):
         self.verdicts.pop(charger_id, None)
         self.cards.pop(charger_id, None)
         self.requested.discard(charger_id)
+        self.restored.discard(charger_id)
+
+    def lapse(self) -> None:
+        """Forget the cars of which no request may come any more."""
+        for charger_id in list(self.requested):
+            may_pause = self.cards.get(charger_id) or charger_id in self.restored
+            if may_pause and charger_id not in self.ids:
+                until = self.asked[charger_id] + WAIT_MAX
+            else:
+                until = self.last[charger_id] + REPEAT_MAX
+            if self.door.now >= until:
+                self.gone(charger_id)
 
     @rule(token=TOKENS, charger_id=CHARGERS)
     def poll(self, token: str | None, charger_id: str) -> None:
         """A request is answered as the mode, the card and the user say."""
         access = self.door.authorizer.access
+        now = self.door.now + POLL
+        self.door.now = now
+        self.lapse()
+        card = self.cards.get(charger_id)
+        if (token or None) != card and (card or charger_id in self.ids):
+            self.gone(charger_id)
+        if charger_id not in self.requested or (token or None) != self.cards.get(
+            charger_id
+        ):
+            self.asked[charger_id] = now
+        self.door.now -= POLL
         self.requested.add(charger_id)
+        self.restored.discard(charger_id)
+        self.last[charger_id] = now
         if token:
-            person = {ANNAS: "ANNA", BENS: "BEN"}.get(token)
-            self.cards[charger_id] = person
-        person = self.cards.get(charger_id)
+            self.cards[charger_id] = token
+        person = {ANNAS: "ANNA", BENS: "BEN"}.get(token or "")
         is_known = person == "ANNA" or (person == "BEN" and charger_id == OTHER)
         verdict = self.verdicts.get(charger_id)
         if access is Access.NOBODY or verdict is False:
@@ -351,13 +563,17 @@ class AnyOrder(RuleBasedStateMachine):
     def decide(self, charger_id: str, verdict: bool) -> None:
         """The user decides about a car that has requested to charge."""
         door = self.door
+        self.lapse()
+        is_live = charger_id in self.requested and (
+            door.now < self.asked[charger_id] + WAIT_MAX
+        )
         if verdict:
             is_taken = door.authorizer.authorize(charger_id, None, door.now)
             is_possible = door.authorizer.access is not Access.NOBODY
         else:
             is_taken = door.authorizer.refuse(charger_id, door.now)
             is_possible = True
-        assert is_taken is (charger_id in self.requested and is_possible)
+        assert is_taken is (is_live and is_possible)
         if is_taken:
             self.verdicts[charger_id] = verdict
 
@@ -365,7 +581,7 @@ class AnyOrder(RuleBasedStateMachine):
     def unplug(self, charger_id: str) -> None:
         """The car leaves."""
         self.door.now += POLL
-        self.door.authorizer.note_car(charger_id, False, self.door.now)
+        self.door.authorizer.note_car(charger_id, Car.ABSENT, self.door.now)
         self.gone(charger_id)
 
     @rule(charger_id=CHARGERS)
@@ -376,21 +592,23 @@ class AnyOrder(RuleBasedStateMachine):
             self.door.authorizer.end(session, self.door.now)
             self.gone(charger_id)
 
-    @rule()
-    def silence(self) -> None:
-        """Nothing comes for ten minutes."""
-        self.door.now += PLUG_IN_TIMEOUT
-        for charger_id in (ONE, OTHER):
-            self.gone(charger_id)
+    @rule(seconds=st.sampled_from([1, 20, 60, 240, 600]))
+    def silence(self, seconds: int) -> None:
+        """Nothing comes for a while."""
+        self.door.now += timedelta(seconds=seconds)
 
     @rule()
     def restart(self) -> None:
         """Home Assistant restarts."""
+        self.lapse()
         self.door.restart()
+        self.restored = set(self.requested)
 
     @rule(access=st.sampled_from(Access))
     def select(self, access: Access) -> None:
         """The user selects another mode."""
+        if access is not self.door.authorizer.access:
+            self.verdicts.clear()
         self.door.authorizer.access = access
 
     @invariant()

@@ -1,16 +1,21 @@
 """Home Assistant decides who may charge: the mode, the entities, and what is kept."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from functools import partial
 import json
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
+from homeassistant.util.file import WriteError
 import pytest
 
 from custom_components.zaptec.authorization import (
@@ -21,9 +26,14 @@ from custom_components.zaptec.authorization import (
     Request,
 )
 from custom_components.zaptec.const import DOMAIN
+from custom_components.zaptec.control import charging_access
 from custom_components.zaptec.control.charging_access import async_get_access
 from custom_components.zaptec.persons import CONF_PERSON_KEY, SUBENTRY_PERSON
-from custom_components.zaptec.web_hook_settings import async_store
+from custom_components.zaptec.web_hook_settings import (
+    CONF_WEB_HOOKS,
+    OnError,
+    async_store,
+)
 from simulator.car import Car
 
 from .access import Doors, person_data
@@ -362,17 +372,118 @@ async def test_removed(
     assert not any(key.startswith(prefix) for key in hass_storage)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"installations": {}},
+        {"installations": []},
+        {"installations": {"": None}},
+        {"sessions": [[1], None], "cards": {"x": "y"}},
+    ],
+)
 async def test_damaged_store(
-    hass: HomeAssistant, site: Site, hass_storage: dict[str, Any]
+    hass: HomeAssistant,
+    site: Site,
+    hass_storage: dict[str, Any],
+    damage: dict[str, Any],
 ) -> None:
-    """What cannot be read is reported and starts over."""
-    await site.select(Access.ASK)
+    """Who may charge is not kept in the store, so no damage of it lets anyone charge."""
+    await site.select(Access.NOBODY)
     key = f"{DOMAIN}.access.{site.home.entry.entry_id}"
     await wait_until(lambda: key in hass_storage)
-    hass_storage[key]["data"]["installations"] = {site.home.installation.id: {}}
+    hass_storage[key]["data"] |= damage
+    assert await access_after_restart(site) is Access.NOBODY
+
+
+async def access_after_restart(site: Site) -> Access | None:
+    """Return who may charge according to what is stored."""
+    hass, entry = site.home.hass, site.home.entry
     hass.data[f"{DOMAIN}_charging_access"].clear()
+    access = await async_get_access(hass, entry.entry_id)
+    return access.access_of(site.home.installation.id)
+
+
+async def test_a_damaged_plug_in(
+    hass: HomeAssistant, site: Site, hass_storage: dict[str, Any]
+) -> None:
+    """The cars at the other chargers keep their decision."""
+    await site.plug_in()
+    assert site.home.charger.session
+    key = f"{DOMAIN}.access.{site.home.entry.entry_id}"
+    stored = hass_storage[key]["data"]["installations"][site.home.installation.id]
+    stored["plug_ins"] = {OTHER: {"begun": "x"}, **stored["plug_ins"]}
+    await access_after_restart(site)
     access = await async_get_access(hass, site.home.entry.entry_id)
-    assert access.access_of(site.home.installation.id) is Access.EVERYONE
+    request = Request(site.home.charger.id, None)
+    answer = await access.async_stored_answer(site.home.installation.id, request)
+    assert answer.session_id == site.home.charger.session.id
+
+
+@pytest.mark.parametrize("suffix", ["", ".sessions"])
+async def test_a_store_of_a_later_version(
+    hass: HomeAssistant,
+    site: Site,
+    hass_storage: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    suffix: str,
+) -> None:
+    """After a downgrade, the integration starts, and nobody may charge who could not."""
+    await site.select(Access.NOBODY)
+    key = f"{DOMAIN}.access.{site.home.entry.entry_id}{suffix}"
+    hass_storage[key] = {"version": 99, "minor_version": 1, "key": key, "data": {}}
+    assert await access_after_restart(site) is Access.NOBODY
+    assert f"Ignoring {key}" in caplog.text
+    await site.plug_in()
+    assert not site.is_charging
+
+
+@pytest.mark.parametrize(
+    ("on_error", "access"),
+    [(OnError.PERMIT, Access.EVERYONE), (OnError.REFUSE, Access.NOBODY)],
+)
+@pytest.mark.parametrize("stored", [{}, {"access": "friends"}, {"access": None}])
+async def test_a_mode_that_cannot_be_read(
+    hass: HomeAssistant,
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+    on_error: OnError,
+    access: Access,
+    stored: dict[str, Any],
+) -> None:
+    """What the user has chosen for errors counts, and the log says so."""
+    change_settings(site, {"on_error": on_error.value}, stored)
+    assert await access_after_restart(site) is access
+    assert f'cannot be read, so "{access}" counts' in caplog.text
+    await site.select(Access.ASK)
+    assert await access_after_restart(site) is Access.ASK
+
+
+async def test_the_mode_moves_to_the_entry(
+    hass: HomeAssistant, site: Site, hass_storage: dict[str, Any]
+) -> None:
+    """It was kept beside the requests before."""
+    change_settings(site, {}, {})
+    key = f"{DOMAIN}.access.{site.home.entry.entry_id}"
+    await site.plug_in()
+    stored = hass_storage[key]["data"]["installations"][site.home.installation.id]
+    stored["access"] = "nobody"
+    assert await access_after_restart(site) is Access.NOBODY
+    del hass_storage[key]
+    assert await access_after_restart(site) is Access.NOBODY
+
+
+def change_settings(site: Site, change: dict[str, Any], access: dict[str, Any]) -> None:
+    """Change the stored settings, with a mode as it may have been stored."""
+    entry, installation_id = site.home.entry, site.home.installation.id
+    settings = {**entry.data[CONF_WEB_HOOKS][installation_id], **change}
+    settings.pop("access")
+    site.home.hass.config_entries.async_update_entry(
+        entry,
+        data={
+            **entry.data,
+            CONF_WEB_HOOKS: {installation_id: {**settings, **access}},
+        },
+    )
 
 
 async def test_an_unknown_card_can_be_chosen(hass: HomeAssistant, site: Site) -> None:
@@ -414,3 +525,95 @@ async def test_a_session_that_has_ended_is_kept_for_the_history(site: Site) -> N
     revision = access._store._stored
     await access.async_end(EndedSession(session_id, None, None, 9.0))
     assert access._store._stored == revision
+
+
+async def hang(*_: object) -> None:
+    """Write for ever."""
+    await asyncio.Event().wait()
+
+
+async def fail(*_: object) -> None:
+    """Write to a disk that is full."""
+    raise WriteError("No space left on device")
+
+
+@pytest.mark.parametrize("access", [Access.ASK, Access.KNOWN_PERSONS, Access.NOBODY])
+async def test_what_is_not_permitted_is_answered_at_once(
+    site: Site, access: Access
+) -> None:
+    """Neither the answer nor the event waits for the disk, as the cloud asks again."""
+    await site.select(access)
+    request = Request(site.home.charger.id, None)
+    decide = site.home.entry.runtime_data.access.async_decide
+    with patch.object(Store, "_async_write_data", hang):
+        answer = await decide(site.home.installation.id, request)
+        assert answer.outcome is not Outcome.PERMITTED
+        await wait_until(lambda: len(site.events) == 1)
+
+
+async def test_an_automation_decides_before_it_is_stored(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk does not make the driver show the card again."""
+    await site.add_person("Anna", ANNAS)
+    await site.select(Access.ASK)
+    access = site.home.entry.runtime_data.access
+    monkeypatch.setattr(charging_access, "CARD_WAIT", 60)
+    write, is_free = Store._async_write_data, asyncio.Event()
+
+    async def write_later(store: Store[Any], data: dict[str, Any]) -> None:
+        await is_free.wait()
+        await write(store, data)
+
+    with patch.object(Store, "_async_write_data", write_later):
+        request = Request(site.home.charger.id, ANNAS)
+        answering = asyncio.ensure_future(
+            access.async_decide(site.home.installation.id, request)
+        )
+        await wait_until(lambda: ("requested", "Anna") in site.events)
+        deciding = asyncio.ensure_future(site.doors.authorize(site.home.charger))
+        installation = site.home.installation.id
+        authorizer = access._authorizers.of(installation)
+        await wait_until(
+            lambda: (
+                authorizer.as_dict()["plug_ins"][site.home.charger.id]["session_id"]
+                is not None
+            )
+        )
+        assert not answering.done()
+        is_free.set()
+        assert (await answering).outcome is Outcome.PERMITTED
+        await deciding
+
+
+async def test_a_full_disk(site: Site) -> None:
+    """A permission or an end that could not be stored is an error, until it is stored."""
+    access = site.home.entry.runtime_data.access
+    request = Request(site.home.charger.id, None)
+    decide = partial(access.async_decide, site.home.installation.id, request)
+    with patch.object(Store, "_async_write_data", fail):
+        for _ in range(2):
+            with pytest.raises(WriteError):
+                await decide()
+    assert site.events == []
+    answer = await decide()
+    assert answer.session_id
+    # What could not be sent before is sent then.
+    await wait_until(lambda: site.events == [("permitted", "unknown")])
+    ended = EndedSession(answer.session_id, None, None, 5.0)
+    with patch.object(Store, "_async_write_data", fail):
+        for _ in range(2):
+            with pytest.raises(WriteError):
+                await access.async_end(ended)
+    await access.async_end(ended)
+
+
+async def test_who_may_not_charge_here_is_unknown(site: Site) -> None:
+    """In "ask", a person with a list of chargers is unknown at the others."""
+    await site.add_person("Anna", ANNAS, chargers=(OTHER,))
+    await site.select(Access.ASK)
+    await site.plug_in()
+    site.home.charger.show_card(ANNAS)
+    await site.home.travel(2, step=1)
+    await wait_until(lambda: len(site.events) == 2)
+    assert site.events == [("requested", "unknown")] * 2

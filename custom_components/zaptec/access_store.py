@@ -5,12 +5,12 @@ It contains no codes of cards and no names, but keyed hashes, whose key is not s
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, override
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
 
-from .const import DOMAIN
+from .const import DOMAIN, LOGGER
 
 STORAGE_VERSION = 1
 
@@ -18,6 +18,33 @@ STORAGE_VERSION = 1
 SAVE_DELAY = 0.5
 
 type Document = dict[str, Any]
+
+
+class _File(Store[Document]):
+    """A file, and whether the last writing of it has failed, which a store only logs."""
+
+    _error: Exception | None = None
+
+    async def async_write(self, document: Document) -> None:
+        """Write the document.
+
+        Raises:
+            Exception: It could not be written.
+
+        """
+        self._error = None
+        await self.async_save(document)
+        if self._error:
+            raise self._error
+
+    @override
+    async def _async_write_data(self, data: dict[str, Any]) -> None:
+        """Write the file, and note if that fails."""
+        try:
+            await super()._async_write_data(data)
+        except Exception as err:
+            self._error = err
+            raise
 
 
 class AccessStore:
@@ -41,10 +68,10 @@ class AccessStore:
         self._hass = hass
         self._document = document
         name = f"{DOMAIN}.access.{entry_id}"
-        self._store: Store[Document] = Store(
+        self._store = _File(
             hass, STORAGE_VERSION, name, private=True, atomic_writes=True
         )
-        self._large_store: Store[Document] = Store(
+        self._large_store = _File(
             hass,
             STORAGE_VERSION,
             f"{name}.sessions",
@@ -58,14 +85,16 @@ class AccessStore:
         self._is_removed = False
 
     async def async_load(self) -> tuple[Document, Document]:
-        """Return the small and the large document, empty if nothing was stored."""
-        return (
-            await self._store.async_load() or {},
-            await self._large_store.async_load() or {},
-        )
+        """Return the small and the large document, empty if nothing can be read."""
+        return await _async_load(self._store), await _async_load(self._large_store)
 
     async def async_save(self) -> None:
-        """Store the small document; calls at the same time share the next writing."""
+        """Store the small document; calls at the same time share the next writing.
+
+        Raises:
+            Exception: It could not be written.
+
+        """
         self._requested += 1
         await self.async_finish()
 
@@ -74,6 +103,10 @@ class AccessStore:
 
         A call that is repeated changes nothing, but must not be answered before the change of
         the first one is stored.
+
+        Raises:
+            Exception: It could not be written.
+
         """
         request = self._requested
         if self._stored >= request:
@@ -82,7 +115,7 @@ class AccessStore:
             if self._stored >= request or self._is_removed:
                 return
             newest = self._requested
-            await self._store.async_save(self._document())
+            await self._store.async_write(self._document())
             self._stored = newest
 
     @callback
@@ -92,9 +125,14 @@ class AccessStore:
             self._store.async_delay_save(self._document, SAVE_DELAY)
 
     async def async_save_large(self, document: Document) -> None:
-        """Store the large document."""
+        """Store the large document.
+
+        Raises:
+            Exception: It could not be written.
+
+        """
         if not self._is_removed:
-            await self._large_store.async_save(document)
+            await self._large_store.async_write(document)
 
     async def async_remove(self) -> None:
         """Remove what is stored."""
@@ -102,3 +140,12 @@ class AccessStore:
         async with self._lock:
             await self._store.async_remove()
             await self._large_store.async_remove()
+
+
+async def _async_load(file: _File) -> Document:
+    """Return what a file has, empty if it is missing, damaged or of a later version."""
+    try:
+        return await file.async_load() or {}
+    except Exception:
+        LOGGER.exception("Ignoring %s, which cannot be read", file.key)
+        return {}

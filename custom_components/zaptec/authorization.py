@@ -5,21 +5,28 @@ and only keyed hashes of them are kept.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Protocol
 import uuid
 
-# Time without a request after which another request is one of another car.
-PLUG_IN_TIMEOUT: Final = timedelta(minutes=10)
+# Time without a request after which another one is one of another car. While the cloud waits,
+# and if an answer was lost, it asks every 10 seconds; two of these may get lost.
+REPEAT_MAX: Final = timedelta(seconds=35)
 
 # Time for which the cloud repeats a request, and one interval more: "polled every 10
 # seconds until [...] poll timeout of 5 minutes" (Zaptec, Web hook authorization).
 WAIT_MAX: Final = timedelta(minutes=5, seconds=10)
 
-# How far the clock may be set back before what is kept of a plug-in is outdated.
+# How far the clocks of a charger and of this computer may differ, and how far this one may be
+# set back before what is kept of a plug-in is outdated.
 CLOCK_MARGIN: Final = timedelta(minutes=1)
+
+
+# How far two times of the same report may differ, because they are rounded differently.
+ROUNDING: Final = timedelta(milliseconds=10)
 
 
 class Access(StrEnum):
@@ -48,6 +55,15 @@ class EventType(StrEnum):
     REQUESTED = "requested"
     PERMITTED = "permitted"
     REFUSED = "refused"
+
+
+class Car(StrEnum):
+    """What a charger reports about a car."""
+
+    ABSENT = "absent"
+    REQUESTING = "requesting"
+    """It was connected, or its session was ended, so the cloud asks from now on."""
+    PRESENT = "present"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,10 @@ class AuthorizationEvent:
     type: EventType
     charger_id: str
     person_id: str | None
-    """Whose card was shown, or whom it is permitted to; None if that is unknown."""
+    """Whose card was shown, or whom it is permitted to; None if that is unknown.
+
+    Somebody who may not charge at this charger requests to charge as if unknown.
+    """
 
 
 class People(Protocol):
@@ -138,38 +157,77 @@ class PlugIn:
     """Whose card was shown last."""
     chosen_person: str | None = None
     """Whom the user or an automation has permitted it to."""
+    is_seen: bool = False
+    """Whether the charger has reported that this car was connected."""
+    is_restored: bool = False
+    """Whether requests may have been missed since the last one, because of a restart."""
+
+    @property
+    def until(self) -> datetime:
+        """Return until when a request may be one of this car.
+
+        The cloud stops asking after a card, so a decision about it is for the time when the
+        same card is shown again.
+        """
+        may_pause = self.session_id is None and (self.card or self.is_restored)
+        return self.asked + WAIT_MAX if may_pause else self.last + REPEAT_MAX
 
     def is_over(self, now: datetime) -> bool:
         """Return whether a request is not one of this car any more."""
-        return not -CLOCK_MARGIN <= now - self.last < PLUG_IN_TIMEOUT
+        return not self.last - CLOCK_MARGIN <= now < self.until
+
+    def is_repeated(self, card: int) -> bool:
+        """Return whether a request with a card, 0 for none, may be one of this car.
+
+        A car is permitted once. Until then, the driver may show a card. If another one is
+        shown, or none any more, nothing says that it is the same car.
+        """
+        return card == self.card or not (self.card or self.session_id)
+
+    def is_live(self, now: datetime) -> bool:
+        """Return whether a decision reaches the car."""
+        return not self.is_over(now) and now < self.asked + WAIT_MAX
 
     def is_pending(self, now: datetime) -> bool:
-        """Return whether the cloud still asks, and nobody has decided."""
-        return (
-            self.outcome is Outcome.PENDING
-            and self.verdict is None
-            and -CLOCK_MARGIN <= now - self.asked < WAIT_MAX
-        )
+        """Return whether the car waits for a decision."""
+        is_open = self.outcome is Outcome.PENDING and self.verdict is None
+        return is_open and self.is_live(now)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what has to survive a restart, as JSON can store it."""
+        stored = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("is_seen", "is_restored")
+        }
         return (
-            asdict(self)
+            stored
             | {"outcome": self.outcome.value}
-            | {
-                key: getattr(self, key).isoformat()
-                for key in ("begun", "last", "asked")
-            }
+            | {key: getattr(self, key).isoformat() for key in _MOMENTS}
         )
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> PlugIn:
-        """Return what `as_dict` has returned before a restart."""
-        moments = {
-            key: datetime.fromisoformat(stored[key])
-            for key in ("begun", "last", "asked")
-        }
-        return cls(**{**stored, **moments, "outcome": Outcome(stored["outcome"])})
+        """Return what `as_dict` has returned before a restart.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is damaged.
+
+        """
+        restored = cls(
+            **{
+                **stored,
+                **{key: datetime.fromisoformat(stored[key]) for key in _MOMENTS},
+                "outcome": Outcome(stored["outcome"]),
+            },
+            is_restored=True,
+        )
+        if any(getattr(restored, key).tzinfo is None for key in _MOMENTS):
+            raise ValueError
+        return restored
+
+
+_MOMENTS: Final = ("begun", "last", "asked")
 
 
 def _ignore(event: AuthorizationEvent) -> None:
@@ -208,6 +266,8 @@ class Authorizer:
         self._on_event = on_event
         self._new_id = new_id
         self._plug_ins: dict[str, PlugIn] = {}
+        # When each charger has made the newest report about a car, by its clock.
+        self._reported: dict[str, datetime] = {}
 
     @property
     def access(self) -> Access:
@@ -217,21 +277,26 @@ class Authorizer:
     @access.setter
     def access(self, access: Access) -> None:
         """Set who may charge; a car that waits is judged anew with its next request."""
+        if access is self._access:
+            return
         self._access = access
+        for plug_in in self._plug_ins.values():
+            plug_in.verdict = plug_in.chosen_person = None
         self.revision += 1
 
     def decide(self, request: Request, now: datetime) -> Answer:
         """Return whether a car may charge, and remember the request.
 
-        A repeated request gets the same answer, and the same id, as long as the user does
-        not decide otherwise.
+        A request that is repeated within seconds gets the same answer, and the same id, as
+        long as the user does not decide otherwise. Any other one is of another car.
         """
-        plug_in = self._plug_ins.get(request.charger_id)
-        is_new = plug_in is None or plug_in.is_over(now)
-        if plug_in is None or is_new:
+        plug_in = self._repeated(request, now)
+        is_new = plug_in is None
+        if plug_in is None:
             plug_in = PlugIn(begun=now, last=now, asked=now)
             self._plug_ins[request.charger_id] = plug_in
         plug_in.last = now
+        plug_in.is_restored = False
         is_new_card = self._take_card(plug_in, request, now)
         outcome = self._judge(plug_in, request)
         is_changed = is_new or is_new_card or outcome is not plug_in.outcome
@@ -250,8 +315,8 @@ class Authorizer:
         This is for the time in which the chargers and persons are not up to date. Nothing
         new is decided, and no event is sent, but the car goes on waiting.
         """
-        plug_in = self._plug_ins.get(request.charger_id)
-        if plug_in is None or plug_in.is_over(now):
+        plug_in = self._repeated(request, now)
+        if plug_in is None:
             return Answer(Outcome.PENDING)
         plug_in.last = now
         is_decided = plug_in.session_id is not None or plug_in.verdict is not None
@@ -292,25 +357,36 @@ class Authorizer:
         self.revision += 1
         return True
 
-    def note_car(self, charger_id: str, is_connected: bool, now: datetime) -> bool:
-        """Note whether there is a car at a charger.
+    def note_car(self, charger_id: str, car: Car, at: datetime) -> bool:
+        """Note what a charger reports about a car.
+
+        Only reports of the same charger are compared by their times, because its clock may
+        differ from ours.
 
         Args:
             charger_id: The charger.
-            is_connected: Whether there is a car.
-            now: When the charger has noticed it. A message that a car has left may arrive
-                after the first request of the next car.
+            car: What it reports.
+            at: When it has noticed that, by its clock.
 
         Returns:
             Whether the car that has requested to charge is gone.
 
         """
         plug_in = self._plug_ins.get(charger_id)
-        if plug_in is None or is_connected or now < plug_in.begun:
+        reported = self._reported.get(charger_id)
+        if reported is None and plug_in is not None:
+            reported = plug_in.begun - CLOCK_MARGIN
+        if reported is not None and at <= reported + ROUNDING:
             return False
-        del self._plug_ins[charger_id]
-        self.revision += 1
-        return True
+        self._reported[charger_id] = at
+        if plug_in is None:
+            return False
+        is_gone = car is Car.ABSENT or (car is Car.REQUESTING and plug_in.is_seen)
+        if is_gone:
+            del self._plug_ins[charger_id]
+            self.revision += 1
+        plug_in.is_seen = True
+        return is_gone
 
     def end(self, session: EndedSession, now: datetime) -> str | None:
         """Note that a session has ended; return the charger at which it was the newest."""
@@ -334,30 +410,43 @@ class Authorizer:
         plug_in = self._plug_ins.get(charger_id)
         if plug_in is None or not plug_in.is_pending(now):
             return None
-        return plug_in.asked + WAIT_MAX
+        return min(plug_in.until, plug_in.asked + WAIT_MAX)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what has to survive a restart, as JSON can store it."""
+        """Return what has to survive a restart, as JSON can store it; not the mode."""
         return {
-            "access": self._access.value,
             "plug_ins": {
                 charger_id: plug_in.as_dict()
                 for charger_id, plug_in in self._plug_ins.items()
             },
         }
 
-    def restore(self, stored: Mapping[str, Any]) -> None:
-        """Restore what `as_dict` has returned before a restart."""
-        self._access = Access(stored["access"])
-        self._plug_ins = {
-            charger_id: PlugIn.from_dict(item)
-            for charger_id, item in stored["plug_ins"].items()
-        }
+    def restore(self, stored: Mapping[str, Any]) -> bool:
+        """Restore what `as_dict` has returned before a restart.
+
+        Returns:
+            Whether all of it could be read. What is damaged is left out.
+
+        """
+        self._plug_ins = {}
+        items = stored.get("plug_ins", {})
+        for charger_id, item in items.items():
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                self._plug_ins[charger_id] = PlugIn.from_dict(item)
+        return len(self._plug_ins) == len(items)
+
+    def _repeated(self, request: Request, now: datetime) -> PlugIn | None:
+        """Return the car that a request may be of, None if it is another one."""
+        plug_in = self._plug_ins.get(request.charger_id)
+        if plug_in is None or plug_in.is_over(now):
+            return None
+        card = self._people().card_of(request.token) if request.token else 0
+        return plug_in if plug_in.is_repeated(card) else None
 
     def _live(self, charger_id: str, now: datetime) -> PlugIn | None:
         """Return the car that has requested to charge at a charger."""
         plug_in = self._plug_ins.get(charger_id)
-        return None if plug_in is None or plug_in.is_over(now) else plug_in
+        return plug_in if plug_in and plug_in.is_live(now) else None
 
     def _is_other_card(self, plug_in: PlugIn, request: Request) -> bool:
         """Return whether a card was shown that is not the one shown before."""
@@ -367,11 +456,13 @@ class Authorizer:
 
     def _take_card(self, plug_in: PlugIn, request: Request, now: datetime) -> bool:
         """Note which card was shown; return whether it is not the one shown before."""
-        if request.token is None or not self._is_other_card(plug_in, request):
+        if not request.token:
             return False
         people = self._people()
-        plug_in.card = people.card_of(request.token)
         plug_in.card_person = people.person_of_token(request.token)
+        if not self._is_other_card(plug_in, request):
+            return False
+        plug_in.card = people.card_of(request.token)
         plug_in.asked = now
         return True
 
@@ -383,12 +474,8 @@ class Authorizer:
             return Outcome.PERMITTED
         if self._access is Access.ASK:
             return Outcome.PENDING
-        people = self._people()
-        person_id = plug_in.card_person
-        if request.token:
-            person_id = people.person_of_token(request.token)
-        if person_id and people.may_charge(person_id, request.charger_id):
-            plug_in.card_person = person_id
+        person_id = plug_in.card_person if request.token else None
+        if person_id and self._people().may_charge(person_id, request.charger_id):
             return Outcome.PERMITTED
         # Without a card, the driver has yet to show one. A card that is refused ends that,
         # because the cloud does not ask again then.
@@ -401,7 +488,12 @@ class Authorizer:
             Outcome.PENDING: EventType.REQUESTED,
             Outcome.REFUSED: EventType.REFUSED,
         }[plug_in.outcome]
-        self._on_event(AuthorizationEvent(event_type, charger_id, _person(plug_in)))
+        person_id = _person(plug_in)
+        if event_type is EventType.REQUESTED and person_id:
+            # An automation must not permit a person who may charge elsewhere only.
+            if not self._people().may_charge(person_id, charger_id):
+                person_id = None
+        self._on_event(AuthorizationEvent(event_type, charger_id, person_id))
 
 
 def _person(plug_in: PlugIn) -> str | None:

@@ -5,6 +5,7 @@ says who charged. Nothing here knows Home Assistant or the network.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
@@ -170,10 +171,19 @@ class PermittedSessions:
 
     def restore(self, filed: Iterable[Any], unfiled: Iterable[Any]) -> None:
         """Restore both parts."""
-        self._sessions = dict(map(PermittedSession.from_list, filed))
-        newer = dict(map(PermittedSession.from_list, unfiled))
-        self._sessions |= newer
+        newer = _restored(unfiled)
+        self._sessions = _restored(filed) | newer
         self._unfiled = set(newer)
+
+
+def _restored(stored: Iterable[Any]) -> dict[str, PermittedSession]:
+    """Return stored sessions by their ids, without those that are damaged."""
+    sessions = {}
+    for item in stored:
+        with suppress(AttributeError, IndexError, OverflowError, TypeError, ValueError):
+            session_id, session = PermittedSession.from_list(item)
+            sessions[session_id] = session
+    return sessions
 
 
 def _stamp(moment: datetime | None) -> float | None:

@@ -277,9 +277,15 @@ class ZaptecRuntime:
                         self.history.permitted.take, self.history.permitted.end
                     ),
                     create_task=self.create_task,
+                    read=self._read_soon,
                 )
             )
         )
+
+    def _read_soon(self, charger_id: str) -> None:
+        """Read a charger soon, unless its live messages come."""
+        if not self.links.is_live(charger_id):
+            self.reader.read(charger_id)
 
     def _charger_name(self, charger_id: str) -> str:
         """Return the name of a charger, as the user may have changed it."""

@@ -17,10 +17,16 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util.hass_dict import HassKey
 
+from .authorization import Access
 from .const import DOMAIN, LOGGER
 
 # The settings of the web hooks in the data of an entry, by installation.
 CONF_WEB_HOOKS: Final = "web_hooks"
+
+# Who may charge, in the settings of the web hooks of an installation.
+CONF_ACCESS: Final = "access"
+
+_ACCESSES: Final = {access.value: access for access in Access}
 
 # Maximum number of ids that are kept after renewals, until the web hooks are turned off. The
 # portal may have an old URL for long, also one of two; Home Assistant would answer 200 and log
@@ -77,6 +83,15 @@ class WebHookSettings:
     """Whether those URLs are cloud hooks."""
     retired_ids: tuple[str, ...] = field(default=(), repr=False)
     """Ids from before a renewal, which are registered and permit nothing."""
+    access: Access | None = Access.EVERYONE
+    """Who may charge, None if that cannot be read."""
+
+    @property
+    def access_or_fallback(self) -> Access:
+        """Return who may charge, as the user has chosen for errors if that is unknown."""
+        if self.access is not None:
+            return self.access
+        return Access.EVERYONE if self.on_error is OnError.PERMIT else Access.NOBODY
 
     @classmethod
     def new(cls, on_error: OnError = OnError.PERMIT) -> Self:
@@ -124,6 +139,7 @@ class WebHookSettings:
         return asdict(self) | {
             "on_error": self.on_error.value,
             "retired_ids": list(self.retired_ids),
+            "access": self.access and self.access.value,
         }
 
     @classmethod
@@ -149,6 +165,7 @@ class WebHookSettings:
             end_url=str(stored.get("end_url", "")),
             is_cloud_hook=bool(stored.get("is_cloud_hook")),
             retired_ids=tuple(map(str, stored.get("retired_ids", ()))),
+            access=_ACCESSES.get(str(stored.get(CONF_ACCESS))),
         )
 
 
@@ -176,13 +193,31 @@ def async_store(
 ) -> None:
     """Store the web hooks of an installation on an account; None removes them.
 
-    Home Assistant then announces the changed entry (SIGNAL_CONFIG_ENTRY_CHANGED).
+    Home Assistant then announces the changed entry (SIGNAL_CONFIG_ENTRY_CHANGED). Who may
+    charge stays as it is, because that may have changed since the settings were read.
     """
     stored = dict(entry.data.get(CONF_WEB_HOOKS) or {})
+    present = stored.pop(installation_id, {})
     if settings:
-        stored[installation_id] = settings.as_stored()
-    else:
-        stored.pop(installation_id, None)
+        kept = {key: present[key] for key in (CONF_ACCESS,) if key in present}
+        stored[installation_id] = settings.as_stored() | kept
+    _store(hass, entry, stored)
+
+
+@callback
+def async_store_access(
+    hass: HomeAssistant, entry: ConfigEntry[Any], installation_id: str, access: Access
+) -> None:
+    """Store who may charge in an installation whose web hooks are set up."""
+    stored = dict(entry.data.get(CONF_WEB_HOOKS) or {})
+    stored[installation_id] = {**stored[installation_id], CONF_ACCESS: access.value}
+    _store(hass, entry, stored)
+
+
+def _store(
+    hass: HomeAssistant, entry: ConfigEntry[Any], stored: Mapping[str, Any]
+) -> None:
+    """Store the web hooks of all installations of an account."""
     data = {key: value for key, value in entry.data.items() if key != CONF_WEB_HOOKS}
     if stored:
         data[CONF_WEB_HOOKS] = stored

@@ -12,19 +12,19 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
 from ..access_store import AccessStore
-from ..api import Account, StateId, parse_uuid
+from ..api import Account, OperationMode, StateId, parse_uuid
 from ..authorization import (
     Access,
     Answer,
     AuthorizationEvent,
     Authorizer,
+    Car,
     EndedSession,
     Outcome,
     Request,
@@ -33,8 +33,8 @@ from ..const import DOMAIN, LOGGER
 from ..listeners import Listeners, access_topic, charger_topics
 from ..permitted_sessions import PermittedSessions
 from ..persons import Identity, Persons
-from ..state import States
-from ..web_hook_settings import from_entry
+from ..state import ChargerState, States
+from .authorizers import Authorizers
 from .car import has_car
 from .current_persons import CurrentPersons
 from .hand_over import CreateTask, HandOver, HistoryDoors
@@ -43,7 +43,7 @@ from .known_chargers import KnownChargers
 # Time that an automation has to decide about a card before the request is answered (s). The
 # cloud does not ask again after a card that was not permitted, so the driver would have to
 # show it again.
-CARD_WAIT: Final = 0.1
+CARD_WAIT: Final = 1.0
 
 _ACCESSES: HassKey[dict[str, ChargingAccess]] = HassKey(f"{DOMAIN}_charging_access")
 _LOADING: HassKey[dict[str, asyncio.Lock]] = HassKey(f"{DOMAIN}_access_loading")
@@ -73,6 +73,8 @@ class Attachment:
     listeners: Listeners
     history: HistoryDoors
     create_task: CreateTask
+    read: Callable[[str], None]
+    """Reads a charger soon, if its state may be outdated."""
     # What ends following each charger, by its id.
     followed: dict[str, CALLBACK_TYPE] = field(default_factory=dict)
 
@@ -85,15 +87,17 @@ class ChargingAccess:
         self._hass = hass
         self._entry_id = entry_id
         self._store = AccessStore(hass, entry_id, self._as_dict)
-        self._authorizers: dict[str, Authorizer] = {}
         self._permitted = PermittedSessions()
         self.charger_of = self._permitted.charger_of
         self._people = CurrentPersons(hass, entry_id)
         self.cards = self._people.cards
+        self._authorizers = Authorizers(
+            hass, entry_id, self._people.get, self._note_event
+        )
         self.chargers = KnownChargers(hass, entry_id)
         self._attached: Attachment | None = None
-        # The events of a decision, until it is stored.
-        self._events: list[AuthorizationEvent] = []
+        # The events of each charger that are to be sent.
+        self._events: dict[str, list[AuthorizationEvent]] = {}
         self._on_event: dict[str, list[OnEvent]] = {}
         # What a request with a card waits for, by charger.
         self._verdicts: dict[str, asyncio.Event] = {}
@@ -145,7 +149,7 @@ class ChargingAccess:
         self, installation_id: str, request: Request
     ) -> tuple[Authorizer, Request] | None:
         """Return who decides, and the request with a normal id, None if it is unknown."""
-        authorizer = self._authorizer(installation_id)
+        authorizer = self._authorizers.of(installation_id)
         charger_id = parse_uuid(request.charger_id)
         is_known = authorizer and self.chargers.is_decided(
             charger_id, installation_id, authorizer.access
@@ -164,25 +168,27 @@ class ChargingAccess:
     async def async_end(self, session: EndedSession) -> None:
         """Store that a session has ended; a repeated call changes nothing."""
         now = dt_util.utcnow()
-        if not self._permitted.end(session, now):
+        charger_ids = [
+            charger_id
+            for authorizer in self._authorizers.all()
+            if (charger_id := authorizer.end(session, now))
+        ]
+        self._notify(charger_ids)
+        if not self._permitted.end(session, now) and not charger_ids:
             await self._store.async_finish()
             return
-        for authorizer in self._authorizers.values():
-            if charger_id := authorizer.end(session, now):
-                self._notify([charger_id])
         await self._store.async_save()
         if self._attached:
             self._hand_over.start(self._attached.history, self._attached.create_task)
 
     def access_of(self, installation_id: str) -> Access | None:
         """Return who may charge in an installation, None if its web hooks are not set up."""
-        authorizer = self._authorizer(installation_id)
+        authorizer = self._authorizers.of(installation_id)
         return authorizer.access if authorizer else None
 
     async def async_set_access(self, installation_id: str, access: Access) -> None:
         """Set who may charge in an installation."""
-        if authorizer := self._authorizer(installation_id):
-            authorizer.access = access
+        if self._authorizers.set_access(installation_id, access):
             self._notify([installation_id])
             await self._store.async_save()
 
@@ -220,7 +226,7 @@ class ChargingAccess:
     def pending_until(self, charger_id: str) -> datetime | None:
         """Return until when a car waits for a decision, None if none does."""
         now = dt_util.utcnow()
-        for authorizer in self._authorizers.values():
+        for authorizer in self._authorizers.all():
             if until := authorizer.pending_until(charger_id, now):
                 return until
         return None
@@ -234,6 +240,10 @@ class ChargingAccess:
         """Return whom a session was permitted to."""
         return self._permitted.identity_of(session_id)
 
+    def _note_event(self, event: AuthorizationEvent) -> None:
+        """Keep an event until it can be sent."""
+        self._events.setdefault(event.charger_id, []).append(event)
+
     @callback
     def add_event_listener(self, charger_id: str, on_event: OnEvent) -> CALLBACK_TYPE:
         """Call a function with each event of a charger; return what ends that."""
@@ -244,20 +254,19 @@ class ChargingAccess:
     async def async_load(self) -> None:
         """Load what was stored."""
         small, large = await self._store.async_load()
+        is_whole = self._authorizers.restore(small.get("installations", {}))
         try:
-            for installation_id, stored in small.get("installations", {}).items():
-                authorizer = self._new_authorizer()
-                authorizer.restore(stored)
-                self._authorizers[installation_id] = authorizer
             self._permitted.restore(
                 large.get("sessions", ()), small.get("sessions", ())
             )
             self.cards.restore(small.get("cards", {}))
             self.chargers.restore(small.get("chargers", {}))
         except AttributeError, KeyError, TypeError, ValueError:
+            is_whole = False
+        if not is_whole:
             LOGGER.error(
-                "What was stored about who may charge is damaged; in each installation, "
-                "check the setting that says who may charge"
+                "What was stored about cars that requested to charge is damaged in parts; "
+                "a car that waits may have to be authorized again"
             )
 
     @callback
@@ -265,10 +274,7 @@ class ChargingAccess:
         """Decide from now on, as the account is loaded; return what ends that."""
         self._attached = attached
         self.chargers.attach(attached.account, attached.visible, attached.look_up)
-        settings = self._set_up
-        for installation_id in self._authorizers.keys() - settings:
-            # The user has turned the web hooks off.
-            del self._authorizers[installation_id]
+        self._authorizers.forget()
         self._permitted.forget_old(dt_util.utcnow())
         self.follow()
         self._hand_over.start(attached.history, attached.create_task, is_all=True)
@@ -279,7 +285,7 @@ class ChargingAccess:
         """Follow the cars at the chargers that the account shows."""
         if (attached := self._attached) is None:
             return
-        installations = self._set_up
+        installations = self._authorizers.set_up.keys()
         if self.chargers.follow(installations):
             self._store.save_soon()
         chargers = self.chargers.shown_at(installations)
@@ -305,29 +311,6 @@ class ChargingAccess:
         """Remove what is stored."""
         await self._store.async_remove()
 
-    @property
-    def _entry(self) -> ConfigEntry[Any] | None:
-        """Return the entry of the account, None if it was removed."""
-        return self._hass.config_entries.async_get_entry(self._entry_id)
-
-    @property
-    def _set_up(self) -> frozenset[str]:
-        """Return the installations whose web hooks are set up."""
-        entry = self._entry
-        return frozenset(from_entry(entry)) if entry else frozenset()
-
-    def _new_authorizer(self) -> Authorizer:
-        """Return an authorizer for an installation."""
-        return Authorizer(lambda: self.persons, on_event=self._events.append)
-
-    def _authorizer(self, installation_id: str) -> Authorizer | None:
-        """Return who decides in an installation, None if it is not set up."""
-        if installation_id not in self._set_up:
-            return None
-        if installation_id not in self._authorizers:
-            self._authorizers[installation_id] = self._new_authorizer()
-        return self._authorizers[installation_id]
-
     def _authorizer_of(self, charger_id: str) -> Authorizer:
         """Return who decides at a charger.
 
@@ -338,7 +321,7 @@ class ChargingAccess:
         attached = self._attached
         charger = attached and attached.account().chargers.get(charger_id)
         installation_id = charger and charger.installation_id
-        authorizer = self._authorizer(installation_id) if installation_id else None
+        authorizer = self._authorizers.of(installation_id) if installation_id else None
         if authorizer is None:
             raise ServiceValidationError(
                 translation_domain=DOMAIN, translation_key="no_web_hooks"
@@ -348,23 +331,37 @@ class ChargingAccess:
     async def _async_answer(
         self, authorizer: Authorizer, request: Request, on_answer: OnAnswer
     ) -> Answer:
-        """Return the answer to a request, once it is stored and its events are sent."""
+        """Return the answer to a request, once its events are sent.
+
+        That a car may charge is stored before. Nothing else has to be: the cloud asks again.
+        """
         now = dt_util.utcnow()
+        charger_id = request.charger_id
         if request.token:
             self._people.note_card(request.token, now)
             self._store.save_soon()
+        # The reports of a car that has left may still be on the way, and without live
+        # messages they only come if they are asked for.
+        self._note_car(charger_id)
+        if self._attached:
+            self._attached.read(charger_id)
         revision = authorizer.revision
         answer = authorizer.decide(request, now)
         on_answer(answer)
-        events, self._events[:] = list(self._events), []
-        is_news = self._note_permitted(request.charger_id, answer, now)
-        if is_news or authorizer.revision != revision:
+        is_news = self._note_permitted(charger_id, answer, now)
+        is_news |= authorizer.revision != revision
+        if is_news:
+            self._notify([charger_id])
+        if answer.outcome is not Outcome.PERMITTED:
+            if is_news:
+                self._store.save_soon()
+        elif is_news:
             await self._store.async_save()
-            self._notify([request.charger_id])
         else:
             await self._store.async_finish()
-        for event in events:
-            for on_event in list(self._on_event.get(event.charger_id, ())):
+        # If storing has failed, they are sent with the next answer.
+        for event in self._events.pop(charger_id, ()):
+            for on_event in list(self._on_event.get(charger_id, ())):
                 on_event(event)
         return answer
 
@@ -379,11 +376,11 @@ class ChargingAccess:
         return verdict.is_set()
 
     async def _async_decided(self, charger_id: str) -> None:
-        """Store what the user or an automation has decided."""
-        await self._store.async_save()
+        """Answer what the user or an automation has decided, and store it."""
         if verdict := self._verdicts.get(charger_id):
             verdict.set()
         self._notify([charger_id])
+        await self._store.async_save()
 
     def _note_permitted(self, charger_id: str, answer: Answer, now: datetime) -> bool:
         """Note whom a session was permitted to; return whether that is news."""
@@ -400,14 +397,13 @@ class ChargingAccess:
 
     @callback
     def _note_car(self, charger_id: str) -> None:
-        """Note that a car has left."""
-        attached = self._attached
-        state = attached and attached.states.get(charger_id)
-        if not state or has_car(state) is not False:
+        """Note what a charger has reported about its car."""
+        state = self._attached and self._attached.states.get(charger_id)
+        at = state and state.timestamp(StateId.CHARGER_OPERATION_MODE)
+        if not state or not at or (car := _car(state)) is None:
             return
-        at = state.timestamp(StateId.CHARGER_OPERATION_MODE) or dt_util.utcnow()
-        for authorizer in self._authorizers.values():
-            if authorizer.note_car(charger_id, False, at):
+        for authorizer in self._authorizers.all():
+            if authorizer.note_car(charger_id, car, at):
                 self._notify([charger_id])
                 self._store.save_soon()
 
@@ -419,14 +415,23 @@ class ChargingAccess:
     def _as_dict(self) -> dict[str, Any]:
         """Return what is stored before an answer."""
         return {
-            "installations": {
-                installation_id: authorizer.as_dict()
-                for installation_id, authorizer in self._authorizers.items()
-            },
+            "installations": self._authorizers.as_dict(),
             "sessions": self._permitted.unfiled(),
             "cards": self.cards.as_dict(),
             "chargers": self.chargers.as_dict(),
         }
+
+
+def _car(state: ChargerState) -> Car | None:
+    """Return what a charger has reported about a car, None if that is unknown yet."""
+    match state.value(StateId.CHARGER_OPERATION_MODE):
+        case OperationMode.DISCONNECTED:
+            return Car.ABSENT if has_car(state) is False else None
+        case OperationMode.CONNECTED_REQUESTING:
+            return Car.REQUESTING
+        case OperationMode.CONNECTED_CHARGING | OperationMode.CONNECTED_FINISHED:
+            return Car.PRESENT
+    return None
 
 
 async def async_get_access(hass: HomeAssistant, entry_id: str) -> ChargingAccess:

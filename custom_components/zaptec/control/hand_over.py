@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -107,6 +108,8 @@ class HandOver:
         also = self._permitted.to_file(now)
         if len(also) >= FILED_AT_ONCE:
             document = self._permitted.filed(also)
-            await self._store.async_save_large({"sessions": document})
-            self._permitted.note_filed({item[0]: item for item in document})
+            # If that fails, it is in the log, and they stay in the small part.
+            with suppress(Exception):
+                await self._store.async_save_large({"sessions": document})
+                self._permitted.note_filed({item[0]: item for item in document})
         self._store.save_soon()
