@@ -174,32 +174,32 @@ def test_an_end_call_without_a_zone() -> None:
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        ({"energy": None}, {"energy"}),
-        ({"energy": -1}, {"energy"}),
-        ({"energy": ENERGY_MAX * 2}, {"energy"}),
-        ({"energy": True}, {"energy"}),
-        ({"energy": "NaN"}, {"energy"}),
-        ({"sessionStart": None}, {"start"}),
-        ({"sessionStart": "yesterday"}, {"start"}),
-        ({"sessionStart": "2026-11-29T00:00:00Z"}, {"start"}),
-        ({"sessionEnd": 5}, {"end"}),
-        ({"sessionEnd": "9999-12-31T23:59:59Z"}, {"end"}),
+        ({"energy": None}, ["energy"]),
+        ({"energy": -1}, ["energy"]),
+        ({"energy": ENERGY_MAX * 2}, ["energy"]),
+        ({"energy": True}, ["energy"]),
+        ({"energy": "NaN"}, ["energy"]),
+        ({"sessionStart": None}, ["start"]),
+        ({"sessionStart": "yesterday"}, ["start"]),
+        ({"sessionStart": "2026-11-29T00:00:00Z"}, ["start"]),
+        ({"sessionEnd": 5}, ["end"]),
+        ({"sessionEnd": "9999-12-31T23:59:59Z"}, ["end"]),
         (
             {"sessionStart": "", "sessionEnd": "", "energy": ""},
-            {"start", "end", "energy"},
+            ["start", "end", "energy"],
         ),
     ],
     ids=str,
 )
 def test_an_end_call_without_all_values(
-    change: dict[str, Any], missing: set[str]
+    change: dict[str, Any], missing: list[str]
 ) -> None:
     """A session has ended although something of it is missing or makes no sense."""
     session = parse_end(body(END | change))
     assert session.session_id == SESSION
-    assert {
+    assert [
         name for name in ("start", "end", "energy") if getattr(session, name) is None
-    } == missing
+    ] == missing
 
 
 def test_an_end_call_needs_an_id() -> None:
