@@ -556,7 +556,12 @@ def test_the_form_of_each_action() -> None:
     """The form has a target, then the values, and rarely used fields under "Advanced"."""
     described = parse_yaml(FORMS.read_text("utf-8"))
     assert isinstance(described, dict)
-    assert set(described) == {*COMMANDS, "limit_current", *SESSION_ACTIONS}
+    assert set(described) == {
+        *COMMANDS,
+        "authorize_charging",
+        "limit_current",
+        *SESSION_ACTIONS,
+    }
     for name, description in described.items():
         # hassfest refuses a filter of devices since October 2025.
         assert description["target"] == {"entity": {"integration": DOMAIN}}
@@ -577,6 +582,7 @@ def test_the_form_of_each_action() -> None:
                 "table",
             ],
             "import_sessions": ["start"],
+            "authorize_charging": ["person", "refuse"],
         }.get(name, [])
         assert list(fields["advanced"]["fields"]) == (
             [

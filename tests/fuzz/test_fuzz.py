@@ -17,12 +17,7 @@ from simulator.nbfx import encode
 
 from .targets import CHARGER_ID, TARGETS, answer, message, models, nbfx, ocmf, value
 
-pytestmark = [
-    pytest.mark.serial,
-    # The test kit freezes the garbage collector, which then no longer finds what refers to
-    # the random numbers of hypothesis.
-    pytest.mark.filterwarnings("ignore:It looks like `register_random`"),
-]
+pytestmark = pytest.mark.serial
 
 CORPUS = Path(__file__).with_name("corpus")
 

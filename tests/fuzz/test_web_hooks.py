@@ -21,6 +21,7 @@ from custom_components.zaptec.web_hook_calls import (
     BODY_SIZE_MAX,
     BRACKETS_MAX,
     COMMAS_MAX,
+    parse_start,
 )
 from custom_components.zaptec.web_hook_settings import (
     CallProblem,
@@ -108,7 +109,8 @@ class Victim:
         self._site = site
         self._watch = watch
         self.statuses: dict[int, int] = {}
-        self._session_ids: set[str] = set()
+        # The card and the session of the last call that was permitted.
+        self._permitted: tuple[str | None, str] | None = None
 
     async def take(self, drawn: Call, seed: int) -> None:
         """Check the answers to a call and its variants."""
@@ -140,10 +142,12 @@ class Victim:
         assert status != 400
         if status == 200:
             assert _is_right(self._site, call)
-            # It is the same car all the time.
-            self._session_ids.add(document["sessionId"])
-            assert len(self._session_ids) == 1
             assert parse_uuid(document["sessionId"])
+            # A call with the same card is one that is repeated, so it gets the same id.
+            card = parse_start(call.body).request.token
+            if self._permitted and self._permitted[0] == card:
+                assert document["sessionId"] == self._permitted[1]
+            self._permitted = card, document["sessionId"]
         else:
             assert "sessionId" not in document
 

@@ -14,6 +14,7 @@ from custom_components.zaptec.history.full_readings import RETRY, FullReadings
 from custom_components.zaptec.history.hours import HOUR
 from custom_components.zaptec.history.ledger import Ledger
 from custom_components.zaptec.history.person_ledgers import PersonLedgers
+from custom_components.zaptec.persons import ANONYMOUS
 
 HOME = "installation"
 
@@ -60,6 +61,7 @@ def create_book(*charger_ids: str, persons: PersonLedgers | None = None) -> Book
             persons=persons or Mock(),
         ),
         account=lambda: cast(Any, account),
+        permitted=lambda _session_id: ANONYMOUS,
         on_refusal=Mock(),
     )
 

@@ -110,6 +110,7 @@ class Home:
             Mock(),
             self.store,
             account=lambda: cast(Any, account),
+            permitted=lambda _session_id: ANONYMOUS,
             on_refusal=Mock(),
         )
         self.statistics = PersonStatistics(
