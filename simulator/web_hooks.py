@@ -28,7 +28,7 @@ type Hook = Literal["token", "start", "end"]
 HOOKS: tuple[Hook, ...] = ("token", "start", "end")
 
 # "unreachable": the call does not arrive. "lost": it arrives, its answer does not. "timeout": the
-# same, and the cloud waits in vain. "doubled": it arrives twice. A status: a relay answers, and the
+# same, and the cloud waits until its time-out. "doubled": it arrives twice. A status: a relay answers, and the
 # call does not arrive, unless `is_delivered`.
 type HookFault = int | Literal["unreachable", "lost", "timeout", "doubled"]
 HOOK_FAULTS: tuple[str, ...] = ("unreachable", "lost", "timeout", "doubled")

@@ -39,7 +39,7 @@ PEOPLE = Persons(
 
 
 class Door:
-    """An authorizer, and what it has told."""
+    """An authorizer, and the events that it has sent."""
 
     def __init__(self, access: Access) -> None:
         """Initialize the authorizer."""
@@ -69,7 +69,7 @@ class Door:
         assert self.authorizer.restore(stored)
 
     @property
-    def told(self) -> list[tuple[EventType, str | None]]:
+    def reported(self) -> list[tuple[EventType, str | None]]:
         """Return the types of the events, and the persons."""
         return [(item.type, item.person_id) for item in self.events]
 
@@ -130,7 +130,7 @@ def test_a_card_is_shown_late() -> None:
     assert answer.outcome is Outcome.PERMITTED
     # The answer was lost.
     assert door.poll(ANNAS) == answer
-    assert door.told == [
+    assert door.reported == [
         (EventType.REQUESTED, None),
         (EventType.REFUSED, None),
         (EventType.PERMITTED, "ANNA"),
@@ -169,7 +169,7 @@ def test_another_person_gets_another_session() -> None:
 
 
 def test_a_verdict_about_a_card_is_for_that_card() -> None:
-    """Who was permitted by phone is not whoever shows a card next."""
+    """A permission by phone is not for the next driver who shows a card."""
     door = Door(Access.ASK)
     door.poll(ANNAS)
     door.authorizer.authorize(ONE, "ANNA", door.now)
@@ -244,7 +244,7 @@ def test_who_may_not_charge_here_asks_as_if_unknown() -> None:
     door = Door(Access.ASK)
     door.poll(BENS, ONE)
     door.poll(BENS, OTHER)
-    assert door.told == [(EventType.REQUESTED, None), (EventType.REQUESTED, "BEN")]
+    assert door.reported == [(EventType.REQUESTED, None), (EventType.REQUESTED, "BEN")]
 
 
 def test_ask_and_permit() -> None:
@@ -260,7 +260,7 @@ def test_ask_and_permit() -> None:
     assert answer.person_id == "ANNA"
     assert str(uuid.UUID(answer.session_id)) == answer.session_id
     assert door.poll() == answer
-    assert door.told == [(EventType.REQUESTED, None), (EventType.PERMITTED, "ANNA")]
+    assert door.reported == [(EventType.REQUESTED, None), (EventType.PERMITTED, "ANNA")]
 
 
 def test_ask_and_refuse() -> None:
@@ -280,7 +280,7 @@ def test_ask_about_a_card() -> None:
     door.poll()
     door.poll(ANNAS)
     door.poll(ANNAS)
-    assert door.told == [(EventType.REQUESTED, None), (EventType.REQUESTED, "ANNA")]
+    assert door.reported == [(EventType.REQUESTED, None), (EventType.REQUESTED, "ANNA")]
 
 
 def test_a_decision_is_for_one_car() -> None:

@@ -528,7 +528,7 @@ async def test_a_session_that_has_ended_is_kept_for_the_history(site: Site) -> N
 
 
 async def hang(*_: object) -> None:
-    """Write for ever."""
+    """Write until cancelled."""
     await asyncio.Event().wait()
 
 

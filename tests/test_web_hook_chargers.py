@@ -142,7 +142,7 @@ async def test_a_charger_that_was_not_chosen(site: Home, caller: Caller) -> None
 
 
 async def test_nobody_can_be_asked_about_it(site: Home, caller: Caller) -> None:
-    """Without entities, a car would wait in vain, so the user is told of the problem."""
+    """Without entities, no one could permit the car, so an issue reports the problem to the user."""
     await select(site, Access.ASK)
     watch = async_get_watch(site.hass, site.installation.id)
     assert (await caller.start(site.charger.id)).status == 401

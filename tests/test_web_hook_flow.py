@@ -628,7 +628,7 @@ class Relay:
             raise ValueError("Hook is not enabled for the cloud.")
         del self.hooks[webhook_id]
         if not self.is_connected:
-            # It cannot tell the relay, but has forgotten the cloud hook.
+            # It cannot reach the relay, but has forgotten the cloud hook.
             raise ConnectionError
 
 

@@ -567,7 +567,7 @@ async def test_a_session_that_cannot_be_stored(
     watch: WebHookWatch,
     failure: Callable[..., Awaitable[Answer]],
 ) -> None:
-    """The cloud is not told that it succeeded, and reports the session again."""
+    """The answer reports no success, so the cloud reports the session again."""
     with monkeypatch.context() as patches:
         patches.setattr(ChargingAccess, "async_end", failure)
         patches.setattr(webhook, "DECISION_TIME", 0.05)

@@ -276,7 +276,7 @@ class Authorizer:
 
     @access.setter
     def access(self, access: Access) -> None:
-        """Set who may charge; a car that waits is judged anew with its next request."""
+        """Set who may charge; the next request of a waiting car is decided by it."""
         if access is self._access:
             return
         self._access = access

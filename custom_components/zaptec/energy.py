@@ -353,7 +353,7 @@ class ZaptecTotalSensor(ZaptecEnergySensor):
 
 
 class ZaptecCycleSensor(ZaptecTotalSensor):
-    """An energy that begins anew with each session."""
+    """An energy that starts at 0 with each session."""
 
     _counter: SessionEnergy | CompletedEnergy
 

@@ -161,5 +161,5 @@ class ZaptecAccessSelect(ZaptecInstallationEntity, SelectEntity):
 
     @override
     async def async_select_option(self, option: str) -> None:
-        """Set who may charge; a car that waits is judged anew within 10 seconds."""
+        """Set who may charge; the next request of a waiting car, within 10 seconds, is decided by it."""
         await self.runtime.access.async_set_access(self.installation_id, Access(option))
