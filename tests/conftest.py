@@ -38,6 +38,7 @@ from simulator.documents import ADDRESS, CITY, PIN, POSITION
 from simulator.scenario import Scenario
 from simulator.simulator import Simulator
 
+from .access import Doors, Site
 from .home import Home, wait_until_live
 from .time_machine import TimeMachine, wait_until
 
@@ -461,3 +462,15 @@ async def home(new_home: Home) -> Home:
     """Return a home whose account is set up and live."""
     await new_home.start()
     return new_home
+
+
+@pytest.fixture
+async def site(home: Home) -> AsyncGenerator[Site]:
+    """Return a home whose web hooks are set up."""
+    doors = Doors(home.hass, home.sim, home.entry)
+    doors.set_up(home.installation)
+    await home.hass.async_block_till_done()
+    await home.wait_until_live()
+    await home.wait_for("select", "charging_access", "everyone")
+    yield Site(home, doors)
+    assert not home.sim.web_hooks.problems

@@ -23,8 +23,8 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.zaptec.authorization import Access
 from simulator.car import Car
 
+from .access import ANNAS, UNKNOWN, Site
 from .home import Home
-from .test_charging_access import ANNAS, UNKNOWN, Site, site  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / "blueprints/automation/zaptec"
 
@@ -58,7 +58,7 @@ async def automate(home: Home, name: str, **inputs: Any) -> None:
     assert state.state == STATE_ON
 
 
-async def test_permit_when_someone_is_at_home(site: Site) -> None:  # noqa: F811
+async def test_permit_when_someone_is_at_home(site: Site) -> None:
     """A car waits while nobody is at home, and charges when someone comes."""
     home = site.home
     await site.select(Access.ASK)
@@ -78,7 +78,7 @@ async def test_permit_when_someone_is_at_home(site: Site) -> None:  # noqa: F811
     assert site.is_charging
 
 
-async def test_permit_residents_cards_only(site: Site) -> None:  # noqa: F811
+async def test_permit_residents_cards_only(site: Site) -> None:
     """A resident's card permits at once; other cards and cars without a card do not."""
     home = site.home
     await site.add_person("Anna", ANNAS)
@@ -95,7 +95,7 @@ async def test_permit_residents_cards_only(site: Site) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("reason", ["person", "time"])
-async def test_a_card_that_is_not_permitted_now(site: Site, reason: str) -> None:  # noqa: F811
+async def test_a_card_that_is_not_permitted_now(site: Site, reason: str) -> None:
     """A person who is no resident, or outside of the chosen times, has to wait."""
     home = site.home
     await site.add_person("Anna", ANNAS)
@@ -116,7 +116,7 @@ async def test_a_card_that_is_not_permitted_now(site: Site, reason: str) -> None
 
 
 @pytest.mark.parametrize("button", ["permit", "refuse"])
-async def test_ask_on_the_phone(site: Site, button: str) -> None:  # noqa: F811
+async def test_ask_on_the_phone(site: Site, button: str) -> None:
     """The notification has two buttons, and the one that is pressed decides."""
     home, hass = site.home, site.home.hass
     await site.select(Access.ASK)

@@ -8,9 +8,8 @@ from custom_components.zaptec.authorization import Access
 from simulator.car import Car
 from simulator.scenario import Scenario
 
-from .access import Doors
+from .access import ANNAS, Doors, Site
 from .home import Home
-from .test_charging_access import ANNAS, Site
 
 
 @pytest.fixture(params=[True, False], ids=["live", "polled"])

@@ -1,15 +1,12 @@
 """Home Assistant decides who may charge: the mode, the entities, and what is kept."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from datetime import timedelta
 from functools import partial
 import json
-from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import entity_registry as er
@@ -28,87 +25,17 @@ from custom_components.zaptec.authorization import (
 from custom_components.zaptec.const import DOMAIN
 from custom_components.zaptec.control import charging_access
 from custom_components.zaptec.control.charging_access import async_get_access
-from custom_components.zaptec.persons import CONF_PERSON_KEY, SUBENTRY_PERSON
+from custom_components.zaptec.persons import SUBENTRY_PERSON
 from custom_components.zaptec.web_hook_settings import (
     CONF_WEB_HOOKS,
     OnError,
     async_store,
 )
-from simulator.car import Car
 
-from .access import Doors, person_data
-from .home import Home
+from .access import ANNAS, UNKNOWN, Site
 from .time_machine import wait_until
 
-KEY = "11" * 32
-ANNAS, UNKNOWN = "nfc-04A1A2A3A4A5A6", "nfc-04E1E2E3E4E5E6"
 OTHER = "00000000-0000-4000-8000-00000000dead"
-
-
-class Site:
-    """A home whose web hooks are set up, and what its entities have fired."""
-
-    def __init__(self, home: Home, doors: Doors) -> None:
-        """Initialize the site."""
-        self.home = home
-        self.doors = doors
-        self.events: list[tuple[str, str]] = []
-        home.hass.bus.async_listen("state_changed", self._note)
-
-    @callback
-    def _note(self, event: Event[Any]) -> None:
-        state = event.data["new_state"]
-        old = event.data["old_state"]
-        if (
-            state
-            and old
-            and state.entity_id == self.home.entity_id("event", "authorization")
-            and state.state not in (old.state, "unavailable", "unknown")
-        ):
-            attributes = state.attributes
-            self.events.append((attributes["event_type"], attributes["person"]))
-
-    async def plug_in(self) -> None:
-        """Plug in a car, whose first request is answered."""
-        self.home.charger.plug_in(Car())
-        await self.home.travel(12)
-
-    async def select(self, access: Access) -> None:
-        """Select who may charge."""
-        await self.doors.select(self.home.installation, access)
-
-    async def add_person(self, name: str, *cards: str, **data: Any) -> str:
-        """Add a person."""
-        entry, hass = self.home.entry, self.home.hass
-        hass.config_entries.async_update_entry(
-            entry, data={**entry.data, CONF_PERSON_KEY: KEY}
-        )
-        person = ConfigSubentry(
-            data=MappingProxyType(person_data(*cards, key=KEY, **data)),
-            subentry_type=SUBENTRY_PERSON,
-            title=name,
-            unique_id=None,
-        )
-        hass.config_entries.async_add_subentry(entry, person)
-        await hass.async_block_till_done()
-        return person.subentry_id
-
-    @property
-    def is_charging(self) -> bool:
-        """Return whether a session runs."""
-        return self.home.charger.session is not None
-
-
-@pytest.fixture
-async def site(home: Home) -> AsyncGenerator[Site]:
-    """Return a home whose web hooks are set up."""
-    doors = Doors(home.hass, home.sim, home.entry)
-    doors.set_up(home.installation)
-    await home.hass.async_block_till_done()
-    await home.wait_until_live()
-    await home.wait_for("select", "charging_access", "everyone")
-    yield Site(home, doors)
-    assert not home.sim.web_hooks.problems
 
 
 async def test_everyone(site: Site) -> None:
